@@ -1,0 +1,154 @@
+"""Shipped models and studies by name, and the papers behind them.
+
+The folders `models/` and `data/` lie beside the package in a checkout and inside it in a wheel: one locator
+knows both. A model is a file ``models/<name>.toml``, a study a folder ``data/<name>/`` with a
+``datasheet.toml``.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from bayesglu.problems import hint
+
+_PACKAGE = Path(__file__).resolve().parent
+_FOLDERS = {"model": "models", "study": "data"}
+
+
+def folder(kind: str) -> Path:
+    """The folder that holds every shipped ``"model"`` or ``"study"``."""
+    inside = _PACKAGE / _FOLDERS[kind]
+    beside = _PACKAGE.parent / _FOLDERS[kind]
+    if inside.is_dir():
+        return inside
+    # Beside an installed package lie other people's packages: only a project root counts.
+    if beside.is_dir() and (_PACKAGE.parent / "pyproject.toml").is_file():
+        return beside
+    raise FileNotFoundError(
+        f"The folder {_FOLDERS[kind]!r} of bayesglu is neither inside the package nor beside it. "
+        "Install bayesglu again, or run it from a complete checkout."
+    )
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """Names of all shipped things of a kind (``"model"`` or ``"study"``), in alphabetical order."""
+    if kind == "model":
+        return tuple(sorted(path.stem for path in folder(kind).glob("*.toml")))
+    return tuple(sorted(path.parent.name for path in folder(kind).glob("*/datasheet.toml")))
+
+
+def locate(kind: str, name: str) -> Path:
+    """Path of a shipped model file or study folder.
+
+    Raises
+    ------
+    LookupError
+        No such name; the message lists those there are and the nearest.
+    """
+    known = names(kind)
+    if name not in known:
+        raise LookupError(
+            f"No {kind} named {name!r} is shipped.{hint(name, known)}\n  Shipped: {', '.join(known)}."
+        )
+    return folder(kind) / (f"{name}.toml" if kind == "model" else name)
+
+
+def list_models() -> tuple[str, ...]:
+    """Names of the shipped models, for :func:`bayesglu.load_model`."""
+    return names("model")
+
+
+def list_studies() -> tuple[str, ...]:
+    """Names of the shipped studies, for :func:`bayesglu.load_study`."""
+    return names("study")
+
+
+def citation(name: str) -> str:
+    """What to cite for a shipped model or study, or for one key of the bibliography.
+
+    A model gives one paragraph a paper behind its priors; a study gives its title, source and licence.
+
+    Raises
+    ------
+    LookupError
+        The name is no model, study or key.
+
+    Examples
+    --------
+    >>> from bayesglu.catalog import citation
+    >>> print(citation("pacini1986"))
+    Pacini G, Bergman RN (1986). Comput Methods Programs Biomed 23:113-122.
+    """
+    papers = references()
+    if name in papers:
+        return _format(papers[name])
+    if name in list_models():
+        return "\n\n".join(_format(papers[key]) for key in sorted(_sources(name)) if key in papers)
+    if name in list_studies():
+        sheet = tomllib.loads((locate("study", name) / "datasheet.toml").read_text(encoding="utf-8"))
+        cited = [str(sheet[key]).strip() for key in ("title", "source", "licence") if key in sheet]
+        return ". ".join(part.rstrip(".") for part in cited) + "."
+    known = [*list_models(), *list_studies(), *papers]
+    raise LookupError(
+        f"{name!r} is no shipped model or study and no key of the bibliography.{hint(name, known)}\n"
+        f"  Models: {', '.join(list_models())}. Studies: {', '.join(list_studies())}. "
+        f"Keys: {', '.join(sorted(papers))}."
+    )
+
+
+def _sources(model: str) -> set[str]:
+    """Every key that a shipped model names, its parents included."""
+    table = tomllib.loads(locate("model", model).read_text(encoding="utf-8"))
+    entries = [*table.get("parameters", {}).values(), *table.get("soft", {}).values()]
+    inherited = _sources(table["extends"]) if "extends" in table else set()
+    return inherited.union(*(entry.get("source", ()) for entry in entries))
+
+
+@cache
+def references(path: Path | None = None) -> Mapping[str, Mapping[str, str]]:
+    """Entries of a BibTeX file by key; the shipped `models/references.bib` unless a path is given."""
+    return parse_bibtex((path or folder("model") / "references.bib").read_text(encoding="utf-8"))
+
+
+def parse_bibtex(text: str) -> dict[str, dict[str, str]]:
+    """Fields of each entry by key, in lower case, braces removed; the kind of entry is the field ``type``.
+
+    Reads what a bibliography manager writes: ``@kind{key, field = {value} or "value" or number, ...}``.
+    """
+    entries: dict[str, dict[str, str]] = {}
+    for start in re.finditer(r"^[ \t]*@(\w+)\s*\{\s*([^,\s]+)\s*,", text, re.MULTILINE):
+        fields, position = {"type": start[1].lower()}, start.end()
+        while field := re.compile(r"\s*([\w-]+)\s*=\s*").match(text, position):
+            value, position = _value(text, field.end())
+            fields[field[1].lower()] = " ".join(re.sub(r"[{}]", "", value).split())
+        entries[start[2]] = fields
+    return entries
+
+
+def _value(text: str, start: int) -> tuple[str, int]:
+    """The value that begins at `start`, and where the next field begins."""
+    depth, quoted = 0, text[start] == '"'
+    for position in range(start, len(text)):
+        letter = text[position]
+        if not depth and letter in ",}" and not (quoted and text[start:position].count('"') == 1):
+            return text[start:position].strip().strip('"'), position + (letter == ",")
+        depth += (letter == "{") - (letter == "}")
+    return text[start:].strip(), len(text)
+
+
+def _format(entry: Mapping[str, str]) -> str:
+    """One entry as a sentence: who (when). What. Where. Note."""
+    who = entry.get("author", "").replace(" and others", " et al.").replace(" and ", ", ")
+    who = f"{who} ({entry['year']})" if "year" in entry and who else who or entry.get("year", "")
+    pages = f":{entry['pages'].replace('--', '-')}" if "pages" in entry else ""
+    volume = f" {entry['volume']}{pages}" if "volume" in entry else ""
+    where = f"{entry.get('journal', '')}{volume}".strip()
+    where = where or entry.get("howpublished", "")
+    number = f"PMID {entry['pmid']}" if "pmid" in entry else ""
+    doi = f"doi:{entry['doi']}" if "doi" in entry else ""
+    parts = [who, entry.get("title", ""), where, doi, number, entry.get("note", "")]
+    return ". ".join(part.rstrip(".") for part in parts if part) + "."

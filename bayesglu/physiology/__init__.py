@@ -1,0 +1,1 @@
+"""What the body does: pure functions in plain arithmetic, an organ a file."""

@@ -1,0 +1,122 @@
+"""The fasting basal state in closed form: chosen by a few parameters, everything else follows without root finding.
+
+All results are positive for any positive parameters (fractions below one), so no sampler can leave the domain.
+"""
+
+from bayesglu.physiology.liver import hepatic_glucose_uptake as hepatic_uptake_at
+from bayesglu.physiology.liver import storage_signal as storage_signal_at
+from bayesglu.physiology.periphery import urine as urine_at
+from bayesglu.physiology.quantities import (
+    Fraction,
+    Glucose,
+    GlucoseAmount,
+    GlucoseClearance,
+    GlucoseRate,
+    GlucoseVolume,
+    Insulin,
+    InsulinRate,
+    InsulinSensitivity,
+    PlasmaFlow,
+    PlasmaVolume,
+    Rate,
+    Ratio,
+)
+
+
+def basal_insulin_secretion(
+    basal_insulin: Insulin,
+    hepatic_extraction: Fraction,
+    hepatic_plasma_flow: PlasmaFlow,
+    systemic_insulin_clearance: PlasmaFlow,
+) -> InsulinRate:
+    """Secretion that keeps basal insulin against its clearance."""
+    clearance = hepatic_extraction * hepatic_plasma_flow + systemic_insulin_clearance
+    return clearance * basal_insulin / (1 - hepatic_extraction)
+
+
+def basal_sinusoidal_insulin(
+    basal_insulin: Insulin, basal_insulin_secretion: InsulinRate, hepatic_plasma_flow: PlasmaFlow
+) -> Insulin:
+    """Insulin at the liver in the basal state."""
+    return basal_insulin + basal_insulin_secretion / hepatic_plasma_flow
+
+
+def basal_c_peptide(
+    basal_insulin_secretion: InsulinRate, c_peptide_volume: PlasmaVolume, c_peptide_loss: Rate
+) -> Insulin:
+    """Plasma C-peptide in the basal state."""
+    return basal_insulin_secretion / (c_peptide_volume * c_peptide_loss)
+
+
+def basal_c_peptide_slow(basal_c_peptide: Insulin, c_peptide_exchange: Rate, c_peptide_return: Rate) -> Insulin:
+    """C-peptide in the slowly exchanging fluid in the basal state."""
+    return basal_c_peptide * c_peptide_exchange / c_peptide_return
+
+
+def basal_glucose_mass(basal_glucose: Glucose, glucose_volume: GlucoseVolume) -> GlucoseAmount:
+    """Glucose in blood and fast-exchanging fluid in the basal state."""
+    return basal_glucose * glucose_volume
+
+
+def basal_urine(
+    basal_glucose: Glucose, renal_clearance: GlucoseClearance, renal_threshold: Glucose, renal_width: Glucose
+) -> GlucoseRate:
+    """Glucose lost in urine in the basal state."""
+    return urine_at(basal_glucose, renal_clearance, renal_threshold, renal_width)
+
+
+def basal_storage_signal(
+    basal_sinusoidal_insulin: Insulin,
+    initial_glycogen: GlucoseAmount,
+    hepatic_storage_insulin: Insulin,
+    glycogen_capacity: GlucoseAmount,
+) -> Ratio:
+    """The liver's storage signal in the basal state."""
+    return storage_signal_at(
+        basal_sinusoidal_insulin, initial_glycogen, hepatic_storage_insulin, glycogen_capacity
+    )
+
+
+def basal_hepatic_uptake(
+    basal_glucose: Glucose,
+    basal_storage_signal: Ratio,
+    hepatic_uptake_maximum: GlucoseRate,
+    hepatic_uptake_glucose: Glucose,
+) -> GlucoseRate:
+    """Glucose taken up by the liver in the basal state."""
+    return hepatic_uptake_at(
+        basal_glucose, basal_storage_signal, hepatic_uptake_maximum, hepatic_uptake_glucose
+    )
+
+
+def basal_glucose_production(
+    brain_uptake: GlucoseRate,
+    mass_action_uptake: GlucoseClearance,
+    insulin_sensitivity: InsulinSensitivity,
+    glucose_volume: GlucoseVolume,
+    basal_insulin: Insulin,
+    basal_glucose: Glucose,
+    basal_hepatic_uptake: GlucoseRate,
+    basal_urine: GlucoseRate,
+) -> GlucoseRate:
+    """The liver's output that balances all uptake in the basal state (measured by tracers: about 2 mg/kg/min)."""
+    insulin_independent = brain_uptake + mass_action_uptake * basal_glucose
+    insulin_dependent = insulin_sensitivity * glucose_volume * basal_insulin * basal_glucose
+    return insulin_independent + insulin_dependent + basal_hepatic_uptake + basal_urine
+
+
+def basal_glycogenolysis(
+    basal_glucose_production: GlucoseRate, gluconeogenic_share: Fraction
+) -> GlucoseRate:
+    """Breakdown of glycogen in the basal state."""
+    return (1 - gluconeogenic_share) * basal_glucose_production
+
+
+def basal_gluconeogenesis(
+    basal_glucose_production: GlucoseRate,
+    gluconeogenic_share: Fraction,
+    gluconeogenic_storage: Fraction,
+    basal_storage_signal: Ratio,
+) -> GlucoseRate:
+    """New glucose made in the basal state, the part that goes into glycogen included."""
+    return gluconeogenic_share * basal_glucose_production / (1 - gluconeogenic_storage * basal_storage_signal)

@@ -1,0 +1,170 @@
+"""The liver: stores glucose as glycogen, releases it again, makes new glucose, and clears insulin."""
+
+from bayesglu.physiology.quantities import (
+    Fraction,
+    Glucagon,
+    Glucose,
+    GlucoseAmount,
+    GlucoseClearance,
+    GlucoseRate,
+    Insulin,
+    InsulinRate,
+    InsulinSlope,
+    LiverGlycogen,
+    MolarMass,
+    PlasmaFlow,
+    PlasmaVolume,
+    Rate,
+    Ratio,
+)
+from bayesglu.physiology.smooth import hill, saturating_drive
+
+
+def sinusoidal_insulin(
+    insulin: Insulin, insulin_secretion: InsulinRate, hepatic_plasma_flow: PlasmaFlow
+) -> Insulin:
+    """Insulin in the blood that reaches the liver cells: the circulating, plus what the pancreas has just secreted."""
+    return insulin + insulin_secretion / hepatic_plasma_flow
+
+
+def insulin_extraction(
+    sinusoidal_insulin: Insulin,
+    basal_sinusoidal_insulin: Insulin,
+    hepatic_extraction: Fraction,
+    extraction_half_saturation: Insulin,
+) -> Fraction:
+    """Share of the insulin passing the liver that it clears; falls as more is delivered.
+
+    60 % fasting and 40 % in a meal (Campioni 2009, Am J Physiol 297:E941).
+    """
+    return (
+        hepatic_extraction
+        * (extraction_half_saturation + basal_sinusoidal_insulin)
+        / (extraction_half_saturation + sinusoidal_insulin)
+    )
+
+
+def hepatic_insulin_slope(
+    sinusoidal_insulin: Insulin, hepatic_insulin: Insulin, hepatic_insulin_rate: Rate
+) -> InsulinSlope:
+    """Change of the insulin that acts in the liver, which follows the sinusoidal insulin with a delay."""
+    return hepatic_insulin_rate * (sinusoidal_insulin - hepatic_insulin)
+
+
+def glucagon_drive(glucagon: Glucagon, basal_glucagon: Glucagon, glucagon_independence: Ratio) -> Ratio:
+    """Factor by which glucagon drives glucose production; part of it needs no glucagon (Breckenridge 2007)."""
+    return (glucagon_independence + glucagon / basal_glucagon) / (glucagon_independence + 1)
+
+
+def insulin_brake(
+    hepatic_insulin: Insulin, basal_sinusoidal_insulin: Insulin, insulin_brake_half_saturation: Insulin
+) -> Ratio:
+    """Factor by which insulin holds glucose production back (Rizza 1981); above 1 when insulin is low."""
+    return (insulin_brake_half_saturation**2 + basal_sinusoidal_insulin**2) / (
+        insulin_brake_half_saturation**2 + hepatic_insulin**2
+    )
+
+
+def glucose_brake(glucose: Glucose, basal_glucose: Glucose, glucose_autoregulation: Glucose) -> Ratio:
+    """Factor by which glucose itself restrains the breakdown of glycogen."""
+    return (glucose_autoregulation + basal_glucose) / (glucose_autoregulation + glucose)
+
+
+def glycogenolysis(
+    glucagon_drive: Ratio,
+    insulin_brake: Ratio,
+    glucose_brake: Ratio,
+    glycogen: GlucoseAmount,
+    initial_glycogen: GlucoseAmount,
+    glycogen_half_saturation: GlucoseAmount,
+    basal_glycogenolysis: GlucoseRate,
+    production_ceiling: Ratio,
+) -> GlucoseRate:
+    r"""Glucose released by the breakdown of glycogen.
+
+    .. math:: P = P_b\, R(\psi\zeta\xi)\, \frac{\sigma(L)}{\sigma(L_b)}, \qquad \sigma(L) = \frac{L^2}{K_L^2 + L^2}
+
+    Falls as glycogen runs out (the time course of Rothman 1991, Science 254:573).
+    """
+    drive = saturating_drive(glucagon_drive * insulin_brake * glucose_brake, production_ceiling)
+    substrate = hill(glycogen, glycogen_half_saturation, 2) / hill(initial_glycogen, glycogen_half_saturation, 2)
+    return basal_glycogenolysis * drive * substrate
+
+
+def gluconeogenesis(
+    glucagon_drive: Ratio,
+    insulin_brake: Ratio,
+    basal_gluconeogenesis: GlucoseRate,
+    gluconeogenic_hormone_share: Fraction,
+    production_ceiling: Ratio,
+) -> GlucoseRate:
+    r"""New glucose from lactate, glycerol and amino acids.
+
+    .. math:: N = N_0\,(1 - e + e\,R(\psi\zeta))
+
+    Only the share ``gluconeogenic_hormone_share`` follows insulin and glucagon; the rest is driven by substrate
+    (Boden 2001, Diabetes 50:810; Edgerton 2001, Diabetes 50:1872).
+    """
+    drive = saturating_drive(glucagon_drive * insulin_brake, production_ceiling)
+    return basal_gluconeogenesis * (1 - gluconeogenic_hormone_share + gluconeogenic_hormone_share * drive)
+
+
+def storage_signal(
+    hepatic_insulin: Insulin,
+    glycogen: GlucoseAmount,
+    hepatic_storage_insulin: Insulin,
+    glycogen_capacity: GlucoseAmount,
+) -> Ratio:
+    """How strongly insulin tells the liver to store, as far as there is room left."""
+    room = 1 / (1 + (glycogen / glycogen_capacity) ** 4)
+    return hill(hepatic_insulin, hepatic_storage_insulin, 3) * room
+
+
+def portal_glucose(glucose: Glucose, glucose_appearance: GlucoseRate, portal_flow: GlucoseClearance) -> Glucose:
+    """Glucose in the blood that reaches the liver from the gut."""
+    return glucose + glucose_appearance / portal_flow
+
+
+def hepatic_glucose_uptake(
+    portal_glucose: Glucose,
+    storage_signal: Ratio,
+    hepatic_uptake_maximum: GlucoseRate,
+    hepatic_uptake_glucose: Glucose,
+) -> GlucoseRate:
+    """Glucose taken up by the liver and stored as glycogen (the direct pathway; Taylor 1996, J Clin Invest 97:126)."""
+    return hepatic_uptake_maximum * hill(portal_glucose, hepatic_uptake_glucose, 4) * storage_signal
+
+
+def indirect_storage(
+    gluconeogenesis: GlucoseRate, storage_signal: Ratio, gluconeogenic_storage: Fraction
+) -> GlucoseRate:
+    """New glucose put into glycogen instead of into the blood (the indirect pathway)."""
+    return gluconeogenic_storage * storage_signal * gluconeogenesis
+
+
+def endogenous_glucose_production(
+    glycogenolysis: GlucoseRate, gluconeogenesis: GlucoseRate, indirect_storage: GlucoseRate
+) -> GlucoseRate:
+    """Glucose that the liver gives to the blood."""
+    return glycogenolysis + gluconeogenesis - indirect_storage
+
+
+def gluconeogenesis_share(
+    gluconeogenesis: GlucoseRate, indirect_storage: GlucoseRate, endogenous_glucose_production: GlucoseRate
+) -> Fraction:
+    """Share of new glucose in the liver's output, as deuterated water sees it (Landau 1996)."""
+    return (gluconeogenesis - indirect_storage) / endogenous_glucose_production
+
+
+def glycogen_rate(
+    hepatic_glucose_uptake: GlucoseRate, indirect_storage: GlucoseRate, glycogenolysis: GlucoseRate
+) -> GlucoseRate:
+    """Change of liver glycogen: stored directly, stored indirectly, broken down."""
+    return hepatic_glucose_uptake + indirect_storage - glycogenolysis
+
+
+def liver_glycogen(
+    glycogen: GlucoseAmount, liver_volume: PlasmaVolume, molar_mass: MolarMass = 180.16
+) -> LiverGlycogen:
+    """Glycogen as nuclear magnetic resonance sees it: glucose units per litre of liver."""
+    return glycogen / (molar_mass * liver_volume)

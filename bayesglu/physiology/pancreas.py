@@ -1,0 +1,105 @@
+"""The pancreas: beta cells answer glucose with insulin and C-peptide, alpha cells answer its fall with glucagon."""
+
+from bayesglu.physiology.quantities import (
+    BetaCellSensitivity,
+    Glucagon,
+    GlucagonRate,
+    GlucagonSlope,
+    GlucagonVolume,
+    Glucose,
+    GlucoseSlope,
+    InsulinRate,
+    Minutes,
+    Rate,
+    Ratio,
+)
+from bayesglu.physiology.smooth import softplus, softplus_inverse
+
+
+def sensed_glucose(glucose: Glucose, remembered_glucose: Glucose, first_phase_gain: Ratio) -> Glucose:
+    """What the beta cell answers to: glucose, with its recent rise amplified (the first phase)."""
+    return remembered_glucose + first_phase_gain * (glucose - remembered_glucose)
+
+
+def remembered_glucose_rate(
+    glucose: Glucose, remembered_glucose: Glucose, glucose_memory_time: Minutes
+) -> GlucoseSlope:
+    """Change of the glucose that the beta cell has got used to."""
+    return (glucose - remembered_glucose) / glucose_memory_time
+
+
+def insulin_secretion(
+    sensed_glucose: Glucose,
+    secretion_threshold: Glucose,
+    secretion_width: Glucose,
+    beta_cell_mass: Ratio,
+    beta_cell_sensitivity: BetaCellSensitivity,
+    incretin_effect: Ratio,
+    glucagon_effect: Ratio,
+) -> InsulinRate:
+    r"""Insulin, and mole for mole C-peptide, leaving the beta cells.
+
+    .. math:: S = \beta\,\Phi\,\mathrm{sp}(G^* - h;\, w_B)\; p_{\mathrm{incretin}}\; p_{\mathrm{glucagon}}
+
+    Linear in glucose above the threshold (the static response of Breda and of Mari), fading smoothly to nothing below.
+    Nothing else in the body makes insulin: without beta cells there is none.
+    """
+    drive = softplus(sensed_glucose - secretion_threshold, secretion_width)
+    return beta_cell_mass * beta_cell_sensitivity * drive * incretin_effect * glucagon_effect
+
+
+def secretion_threshold(
+    basal_insulin_secretion: InsulinRate,
+    beta_cell_sensitivity: BetaCellSensitivity,
+    secretion_width: Glucose,
+    basal_glucose: Glucose,
+) -> Glucose:
+    """The threshold at which a full beta-cell mass secretes the basal amount at basal glucose."""
+    return basal_glucose - softplus_inverse(basal_insulin_secretion / beta_cell_sensitivity, secretion_width)
+
+
+def glucagon_effect(
+    glucagon: Glucagon,
+    basal_glucagon: Glucagon,
+    glucagon_potentiation: Ratio,
+    glucagon_potentiation_half_saturation: Glucagon,
+) -> Ratio:
+    """Factor by which glucagon amplifies insulin secretion (Okuno 1977); 1 at basal glucagon."""
+
+    def amplification(level):
+        return 1 + glucagon_potentiation * level / (glucagon_potentiation_half_saturation + level)
+
+    return amplification(glucagon) / amplification(basal_glucagon)
+
+
+def hypoglycaemic_drive(
+    glucose: Glucose, basal_glucose: Glucose, hypoglycaemic_response: Ratio, hypoglycaemic_threshold: Glucose
+) -> Ratio:
+    """Factor by which low glucose raises glucagon secretion, steep below about 68 mg/dL (Mitrakou 1991)."""
+
+    def response(level):
+        return 1 + hypoglycaemic_response / (1 + (level / hypoglycaemic_threshold) ** 8)
+
+    return response(glucose) / response(basal_glucose)
+
+
+def paracrine_drive(
+    insulin_secretion: InsulinRate, basal_insulin_secretion: InsulinRate, paracrine_restraint: Ratio
+) -> Ratio:
+    """Factor by which the neighbouring beta cells, when they secrete, hold the alpha cell back."""
+    return (1 + paracrine_restraint) / (1 + paracrine_restraint * insulin_secretion / basal_insulin_secretion)
+
+
+def glucagon_rate(
+    glucagon: Glucagon,
+    hypoglycaemic_drive: Ratio,
+    paracrine_drive: Ratio,
+    alpha_cell_mass: Ratio,
+    basal_glucagon: Glucagon,
+    glucagon_clearance_rate: Rate,
+    glucagon_volume: GlucagonVolume,
+    glucagon_input: GlucagonRate,
+) -> GlucagonSlope:
+    """Change of plasma glucagon: secreted, cleared, given."""
+    target = alpha_cell_mass * basal_glucagon * hypoglycaemic_drive * paracrine_drive
+    return glucagon_clearance_rate * (target - glucagon) + glucagon_input / glucagon_volume

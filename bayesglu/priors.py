@@ -1,0 +1,166 @@
+"""What is known of one quantity before any data: its prior, how people differ in it, how it is measured.
+
+The nouns are frozen. Medians are on the natural scale; a spread is a geometric standard deviation (of the
+odds where the scale is ``logit``), so that a published figure and its line in a model file read the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from statistics import NormalDist
+from typing import Any, Literal
+
+Level = Literal["fixed", "population", "subject", "occasion"]
+Scale = Literal["log", "logit"]
+Kind = Literal["measured", "derived", "judgement"]
+
+
+class Frozen(Mapping):
+    """A mapping that keeps its order and cannot be changed; unlike a mapping proxy it can be pickled."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping | None = None):
+        self._items = dict(items or {})
+
+    def __getitem__(self, key: str) -> Any:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is known of a positive number: log-normal about `median`, or exactly that where `gsd` is None."""
+
+    median: float
+    gsd: float | None = None
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation of the logarithm (or of the log odds); 0 when fixed."""
+        return math.log(self.gsd) if self.gsd else 0.0
+
+
+@dataclass(frozen=True)
+class Between:
+    """How much people differ: a coefficient of variation, known within `gsd` (of the odds, if logit)."""
+
+    cv: float
+    gsd: float
+
+    @property
+    def omega(self) -> float:
+        """Median of the between-subject standard deviation on the logarithmic (or logit) scale."""
+        return math.sqrt(math.log1p(self.cv**2))
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation of log `omega`."""
+        return math.log(self.gsd)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A covariate multiplies the typical value (or its odds) by ``factor ** score``, a log-normal factor.
+
+    ``exponential``: the score counts steps of `per` from `reference`. ``power``: it counts multiplications by
+    `per`. ``level``: it is 1 for people whose covariate equals `reference`, else 0 (``"group:T2D"``).
+    """
+
+    covariate: str
+    form: Literal["exponential", "power", "level"]
+    reference: float | str
+    per: float | None
+    median: float
+    gsd: float
+
+    def score(self, value: float | str) -> float:
+        """How many times the factor applies to a person whose covariate is `value`."""
+        if self.form == "level":
+            return float(str(value) == str(self.reference))
+        if self.form == "power":
+            return math.log(float(value) / self.reference) / math.log(self.per)
+        return (float(value) - self.reference) / self.per
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of the physiology, with its prior, its unit and where its value comes from."""
+
+    name: str
+    symbol: str
+    unit: str
+    level: Level
+    typical: Prior
+    kind: Kind
+    source: tuple[str, ...]
+    scale: Scale = "log"
+    between: Between | None = None
+    effects: Mapping[str, Effect] = field(default_factory=Frozen)
+    note: str = ""
+
+    def to_scale(self, value: float) -> float:
+        """`value` on the scale on which its prior is normal: its logarithm, or its log odds."""
+        if self.scale == "logit":
+            return math.log(value / (1 - value))
+        return math.log(value) if value > 0 else -math.inf
+
+    def from_scale(self, number: float) -> float:
+        """Inverse of :meth:`to_scale`."""
+        return 1 / (1 + math.exp(-number)) if self.scale == "logit" else math.exp(number)
+
+    @property
+    def location(self) -> float:
+        """The median on the prior's own scale."""
+        return self.to_scale(self.typical.median)
+
+    def interval(self, probability: float = 0.95) -> tuple[float, float]:
+        """Equal-tailed prior interval of the typical value, in the parameter's unit."""
+        reach = NormalDist().inv_cdf(0.5 + probability / 2) * self.typical.sd
+        return self.from_scale(self.location - reach), self.from_scale(self.location + reach)
+
+
+@dataclass(frozen=True)
+class Analyte:
+    """How an output of the model is measured.
+
+    `error` is the standard deviation of the log residuals. `lower` and `upper` are detection limits and
+    `floor` names a parameter that the assay adds to the true value. Samples after time zero and before
+    `samples_from` (min) are not compared with the model. A `forcing` analyte drives the model by its measured
+    values; only its samples at or before time zero are compared.
+    """
+
+    name: str
+    output: str
+    unit: str
+    error: Prior
+    lower: float | None = None
+    upper: float | None = None
+    floor: str | None = None
+    samples_from: float = 0.0
+    forcing: bool = False
+
+
+@dataclass(frozen=True)
+class Soft:
+    """A soft observation of every person's basal state: `output` is log-normal about `median` with `cv`."""
+
+    output: str
+    median: float
+    cv: float
+    source: tuple[str, ...]
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation of the logarithm."""
+        return math.sqrt(math.log1p(self.cv**2))

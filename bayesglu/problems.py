@@ -1,0 +1,180 @@
+"""Everything that is wrong with a file, found in one reading and told at once.
+
+A reader makes one :class:`Problems`, reads on past each fault, and calls :meth:`Problems.raise_any` at the
+end.
+A :class:`Section` is one table of a TOML file read key by key, so that each fault names its place.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+REQUIRED: Any = object()
+"""Default of a key that must be given."""
+
+
+def nearest(found: object, allowed: Iterable[str]) -> str | None:
+    """The allowed name that `found` most resembles, or None when nothing is close."""
+    names = {name.lower(): name for name in allowed}
+    close = difflib.get_close_matches(str(found).lower(), names, n=1, cutoff=0.6)
+    return names[close[0]] if close else None
+
+
+def hint(found: object, allowed: Iterable[str]) -> str:
+    """``" Did you mean 'x'?"``, or nothing when no allowed name is close."""
+    name = nearest(found, allowed)
+    return f" Did you mean {name!r}?" if name else ""
+
+
+class Problems:
+    """The faults of one source, in the order in which they were found.
+
+    `where` is the name a person knows the source by: the path as they gave it.
+    """
+
+    def __init__(self, where: str):
+        self.where = where
+        self.found: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.found)
+
+    def add(self, message: str, place: str = "") -> None:
+        """Note that `message` is wrong at `place` (``"row 14"``, ``"[structure]"``)."""
+        self.found.append(f"{self.where}: {place} {message}" if place else f"{self.where}: {message}")
+
+    def unknown(self, found: object, allowed: Iterable[str], what: str, place: str = "") -> None:
+        """Note a name that is not one of those allowed, with the nearest that is."""
+        allowed = sorted(allowed)
+        listed = ", ".join(allowed) if allowed else "none"
+        self.add(
+            f"has no {what} {found!r}.{hint(found, allowed)}\n  {plural(what)} allowed here: {listed}.", place
+        )
+
+    def raise_any(self, error: type[Exception]) -> None:
+        """Raise `error` with all problems, one a line; do nothing when there are none.
+
+        The exception carries them as the tuple `problems` too.
+        """
+        if not self.found:
+            return
+        count = len(self.found)
+        head = f"{self.where} has {count} problems:\n" if count > 1 else ""
+        raised = error(head + "\n".join(self.found))
+        raised.problems = tuple(self.found)
+        raise raised
+
+
+def plural(word: str) -> str:
+    """``"key"`` -> ``"Keys"``: how a list of allowed names is headed."""
+    return (word[:-1] + "ies" if word[-1] == "y" and word[-2] not in "aeiou" else word + "s").capitalize()
+
+
+class Section:
+    """One table of a file. Its methods return the checked value of a key, or None after noting a fault."""
+
+    def __init__(self, table: object, place: str, problems: Problems, allowed: Iterable[str] | None = None):
+        self.place, self.problems = place, problems
+        self.sound = isinstance(table, Mapping)
+        self.table: Mapping[str, Any] = table if self.sound else {}
+        if not self.sound:
+            problems.add(f"must be a table, and is {show(table)}.", place)
+        elif allowed is not None:
+            for key in self.table:
+                if key not in set(allowed):
+                    problems.unknown(key, allowed, "key", place)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.table
+
+    def fault(self, message: str) -> None:
+        """Note `message` at this section."""
+        self.problems.add(message, self.place)
+
+    def given(self, key: str, default: Any = REQUIRED) -> Any:
+        """The raw value, the default, or None after noting that a required key is missing."""
+        if key in self.table:
+            return self.table[key]
+        if default is REQUIRED:
+            if self.sound:
+                self.fault(f"lacks the key {key!r}.")
+            return None
+        return default
+
+    def number(
+        self,
+        key: str,
+        default: Any = REQUIRED,
+        *,
+        above: float = -math.inf,
+        below: float = math.inf,
+        closed: bool = False,
+    ) -> float | None:
+        """A finite number strictly between `above` and `below` (`closed`: may equal `above`)."""
+        value = self.given(key, default)
+        if value is None or (key not in self.table):
+            return value
+        limits = "any finite number"
+        if math.isfinite(above) or math.isfinite(below):
+            low = f"{'at least' if closed else 'above'} {above:g}" if math.isfinite(above) else ""
+            limits = " and ".join(
+                part for part in (low, f"below {below:g}" if math.isfinite(below) else "") if part
+            )
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.fault(f"{key} must be a number, and is {show(value)}. Allowed: {limits}.")
+            return None
+        inside = (value >= above if closed else value > above) and value < below
+        if not math.isfinite(value) or not inside:
+            self.fault(f"{key} is {value:g}. Allowed: {limits}.")
+            return None
+        return float(value)
+
+    def text(self, key: str, default: Any = REQUIRED, *, allowed: Iterable[str] | None = None) -> str | None:
+        """A text; one of `allowed` where these are given."""
+        value = self.given(key, default)
+        if value is None or key not in self.table:
+            return value
+        if not isinstance(value, str):
+            self.fault(f"{key} must be a text in quotes, and is {show(value)}.")
+            return None
+        if allowed is not None and value not in (choices := list(allowed)):
+            self.fault(f"{key} is {value!r}.{hint(value, choices)}\n  Allowed here: {', '.join(choices)}.")
+            return None
+        return value
+
+    def flag(self, key: str, default: bool) -> bool:
+        """True or false."""
+        value = self.given(key, default)
+        if not isinstance(value, bool):
+            self.fault(f"{key} must be true or false, and is {show(value)}.")
+            return default
+        return value
+
+    def texts(self, key: str, default: Any = REQUIRED) -> tuple[str, ...]:
+        """A list of texts."""
+        value = self.given(key, default)
+        if value is None:
+            return ()
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+            self.fault(f"{key} must be a list of texts in quotes, and is {show(value)}.")
+            return ()
+        return tuple(value)
+
+    def section(
+        self, key: str, allowed: Iterable[str] | None = None, *, required: bool = True
+    ) -> Section | None:
+        """The table under `key`; None where it is absent."""
+        value = self.given(key) if required else self.given(key, None)
+        if value is None:
+            return None
+        inner = f"{self.place[:-1]}.{key}]" if self.place else f"[{key}]"
+        return Section(value, inner, self.problems, allowed)
+
+
+def show(value: object) -> str:
+    """A found value as a person would write it in the file, cut to one short line."""
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

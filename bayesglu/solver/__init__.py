@@ -1,0 +1,1 @@
+"""How the equations are solved, and how the solution changes with the parameters."""

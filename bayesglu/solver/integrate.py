@@ -1,0 +1,382 @@
+"""Adaptive integration with events, and the adjoint of its discrete steps.
+
+People travel in lanes. Each lane has its own step size, events and samples; lanes share only the vector instructions. The
+forward pass keeps the states at the stages of every accepted step, so the backward pass needs no second integration and its
+gradient is exact for the computed value, with the step sizes taken as given.
+"""
+
+from collections import namedtuple
+
+import numpy as np
+from numba import njit
+
+from bayesglu.solver.kernels import (
+    observe,
+    observe_adjoint,
+    rhs,
+    setup,
+    setup_adjoint,
+    sizes,
+    step,
+    step_adjoint,
+)
+from bayesglu.solver.tableau import LARGEST_GROWTH, TIMES
+
+Plan = namedtuple(
+    "Plan",
+    "order offset time sample jump rate slope release_offset release_time release_channel release_amount release_rate"
+    " doses sample_person",
+)
+"""Who gets what when, as arrays: a `Schedule` with its columns in the order of a system's channels and boluses.
+
+`order` says which people share lanes; `slope` (M, inputs) is the change per minute of an input between two stops.
+"""
+
+Tape = namedtuple("Tape", "first stages inputs h stop coefficients states sample_inputs")
+"""What the backward pass needs: per pack the `first` of its iterations, per iteration the stage states, inputs, sizes (0
+where a lane did not move) and the stop that a lane reached or -1; the coefficients; states and inputs at the samples."""
+
+FINE, TOO_MANY_STEPS, NOT_FINITE, STEP_TOO_SMALL = 0, 1, 2, 3
+
+OUTCOMES = {
+    FINE: "The equations were solved.",
+    TOO_MANY_STEPS: "The budget of steps ran out: the parameters make the body change too fast. "
+    "If they are plausible, raise max_steps.",
+    NOT_FINITE: "A value stopped being a finite number: the parameters are outside what the equations can describe.",
+    STEP_TOO_SMALL: "The step size fell to nothing: an event or a parameter makes the equations too abrupt.",
+}
+
+SMALLEST_STEP = 1e-9
+FIRST_STEP = 1.0
+TIME_OF_STAGE = np.array(TIMES)
+
+options = {"nogil": True, "error_model": "numpy", "cache": True}
+
+
+@njit(**options)
+def _fill_inputs(plan, person, stop, t, h, n_stages, into, lane):
+    """Inputs at the stage times of a step of size h from t, in the interval that begins at `stop`."""
+    for s in range(n_stages):
+        moment = t + h * TIME_OF_STAGE[s]
+        for i in range(into.shape[1]):
+            into[s, i, lane] = plan.rate[stop, i] + plan.slope[stop, i] * (moment - plan.time[stop])
+        for r in range(plan.release_offset[person], plan.release_offset[person + 1]):
+            if plan.release_time[r] <= plan.time[stop]:
+                rate = plan.release_rate[r]
+                given = plan.release_amount[r] * rate * np.exp(-rate * (moment - plan.release_time[r]))
+                into[s, plan.release_channel[r], lane] += given
+
+
+@njit(**options)
+def _give(plan, stop, y, c, lane):
+    """The boluses of a stop."""
+    for d in range(plan.doses.shape[0]):
+        amount = plan.jump[stop, plan.doses[d, 0]]
+        if amount != 0.0:
+            volume = plan.doses[d, 2]
+            y[plan.doses[d, 1], lane] += amount * (c[volume, lane] if volume >= 0 else 1.0)
+
+
+@njit(**options)
+def _give_adjoint(plan, stop, bar_y, bar_c, lane):
+    for d in range(plan.doses.shape[0]):
+        if plan.doses[d, 2] >= 0:
+            bar_c[plan.doses[d, 2], lane] += plan.jump[stop, plan.doses[d, 0]] * bar_y[plan.doses[d, 1], lane]
+
+
+@njit(**options)
+def _grow(array, rows):
+    larger = np.empty((rows, *array.shape[1:]), array.dtype)
+    larger[: array.shape[0]] = array
+    return larger
+
+
+@njit(**options)
+def integrate(system, theta, plan, tolerance, max_steps, keep):
+    """Solve for all people.
+
+    theta : (person, parameter). tolerance : (relative, absolute); the absolute one is in units of each state's usual
+    size. max_steps : budget of tried steps of one person. keep : whether to keep what the backward pass needs.
+    Returns the `Tape` and an outcome code per person.
+    """
+    width, n, n_inputs, n_coefficients = sizes(system)
+    people = theta.shape[0]
+    packs = (people + width - 1) // width
+    samples = plan.sample_person.shape[0]
+    outcome = np.zeros(people, np.int64)
+    states = np.full((samples, n), np.nan)
+    sample_inputs = np.zeros((samples, n_inputs))
+    coefficients = np.empty((packs, n_coefficients, width))
+    first = np.zeros(packs + 1, np.int64)
+    room = 64 * packs if keep else 1
+    stages = np.empty((room, 6, n, width))
+    inputs = np.empty((room if n_inputs else 1, 7, n_inputs, width))
+    sizes_kept = np.empty((room, width))
+    reached = np.empty((room, width), np.int64)
+
+    y, y_new, k = np.empty((n, width)), np.empty((n, width)), np.empty((n, width))
+    k_new, k_here = np.empty((n, width)), np.empty((n, width))
+    u = np.zeros((7, n_inputs, width))
+    theta_lanes = np.empty((theta.shape[1], width))
+    t, h, taken = np.empty(width), np.empty(width), np.empty(width)
+    error, factor = np.empty(width), np.empty(width)
+    person, stop, tried = np.empty(width, np.int64), np.empty(width, np.int64), np.empty(width, np.int64)
+    active, varies, last = np.empty(width, np.bool_), np.empty(width, np.bool_), np.empty(width, np.bool_)
+    moved, restarts = np.empty(width, np.bool_), np.empty(width, np.bool_)
+
+    row = 0
+    for pack in range(packs):
+        first[pack] = row
+        c = coefficients[pack]
+        for lane in range(width):
+            place = pack * width + lane
+            active[lane] = place < people
+            person[lane] = plan.order[min(place, people - 1)]
+            theta_lanes[:, lane] = theta[person[lane]]
+        setup(system, theta_lanes, c, y)
+        remaining = 0
+        for lane in range(width):
+            p = person[lane]
+            stop[lane] = plan.offset[p]
+            t[lane], h[lane], tried[lane] = plan.time[stop[lane]], FIRST_STEP, 0
+            varies[lane] = plan.release_offset[p + 1] > plan.release_offset[p]
+            for m in range(plan.offset[p], plan.offset[p + 1]):
+                for i in range(n_inputs):
+                    varies[lane] |= plan.slope[m, i] != 0.0
+            _fill_inputs(plan, p, stop[lane], t[lane], 0.0, 7, u, lane)
+            if active[lane]:
+                sample = plan.sample[stop[lane]]
+                if sample >= 0:
+                    states[sample] = y[:, lane]
+                    sample_inputs[sample] = u[0, :, lane]
+                active[lane] = plan.offset[p + 1] - plan.offset[p] > 1
+            _give(plan, stop[lane], y, c, lane)
+            remaining += active[lane]
+        rhs(system, y, u[0], c, k)
+
+        while remaining > 0:
+            if row >= stages.shape[0]:
+                larger = 2 * stages.shape[0]
+                stages, sizes_kept, reached = _grow(stages, larger), _grow(sizes_kept, larger), _grow(reached, larger)
+                if n_inputs:
+                    inputs = _grow(inputs, larger)
+            for lane in range(width):
+                taken[lane] = 0.0
+                if active[lane]:
+                    ahead = plan.time[stop[lane] + 1] - t[lane]
+                    last[lane] = h[lane] * 1.0001 >= ahead
+                    if last[lane]:
+                        taken[lane] = ahead
+                    elif 2.0 * h[lane] > ahead:
+                        taken[lane] = 0.5 * ahead
+                    else:
+                        taken[lane] = h[lane]
+                    if varies[lane]:
+                        _fill_inputs(plan, person[lane], stop[lane], t[lane], taken[lane], 7, u, lane)
+            step(system, y, k, u, c, taken, tolerance, stages[row], y_new, k_new, error, factor)
+            if n_inputs:
+                inputs[row] = u
+
+            everyone, anyone_restarts = True, False
+            for lane in range(width):
+                moved[lane] = active[lane] and error[lane] <= 1.0
+                everyone &= moved[lane]
+                restarts[lane] = False
+            if everyone:
+                y[:], k[:] = y_new, k_new
+            for lane in range(width):
+                reached[row, lane] = -1
+                sizes_kept[row, lane] = taken[lane] if moved[lane] else 0.0
+                if not active[lane]:
+                    continue
+                tried[lane] += 1
+                if not moved[lane]:
+                    finite = np.isfinite(error[lane])
+                    h[lane] = taken[lane] * (factor[lane] if finite else 0.2)
+                    if h[lane] < SMALLEST_STEP:
+                        outcome[person[lane]] = STEP_TOO_SMALL if finite else NOT_FINITE
+                    elif tried[lane] >= max_steps:
+                        outcome[person[lane]] = TOO_MANY_STEPS
+                    if outcome[person[lane]] != FINE:
+                        active[lane] = False
+                        remaining -= 1
+                    continue
+                if not everyone:
+                    for i in range(n):
+                        y[i, lane], k[i, lane] = y_new[i, lane], k_new[i, lane]
+                suggested = taken[lane] * factor[lane]
+                if not last[lane]:
+                    t[lane] += taken[lane]
+                    h[lane] = suggested
+                    continue
+                # A step cut short by a stop says little about how long a step may be.
+                h[lane] = suggested if factor[lane] < LARGEST_GROWTH else max(h[lane], suggested)
+                stop[lane] += 1
+                s = stop[lane]
+                t[lane] = plan.time[s]
+                reached[row, lane] = s
+                ends = s + 1 == plan.offset[person[lane] + 1]
+                changed = varies[lane]
+                for i in range(n_inputs):
+                    changed |= plan.rate[s, i] != plan.rate[s - 1, i]
+                if changed:
+                    _fill_inputs(plan, person[lane], s, t[lane], 0.0, 7, u, lane)
+                sample = plan.sample[s]
+                if sample >= 0:
+                    for i in range(n):
+                        states[sample, i] = y[i, lane]
+                    for i in range(n_inputs):
+                        sample_inputs[sample, i] = u[0, i, lane]
+                for b in range(plan.jump.shape[1]):
+                    changed |= plan.jump[s, b] != 0.0
+                if ends:
+                    active[lane] = False
+                    remaining -= 1
+                elif changed:
+                    _give(plan, s, y, c, lane)
+                    restarts[lane] = anyone_restarts = True
+            if anyone_restarts:
+                rhs(system, y, u[0], c, k_here)
+                for lane in range(width):
+                    if restarts[lane]:
+                        for i in range(n):
+                            k[i, lane] = k_here[i, lane]
+            if keep:
+                row += 1
+    first[packs] = row
+    for s in range(samples):
+        if outcome[plan.sample_person[s]] != FINE:
+            states[s] = np.nan
+    tape = Tape(first, stages, inputs, sizes_kept, reached, coefficients, states, sample_inputs)
+    return tape, outcome
+
+
+@njit(**options)
+def integrate_adjoint(system, theta, plan, tape, outcome, bar_states, bar_coefficients):
+    """Cotangents of theta (person, parameter) from those of the states at the samples and of the coefficients.
+
+    People whose solve failed get not-a-number. `bar_coefficients` (pack, coefficient, lane) is used up.
+    """
+    width, n, _, _ = sizes(system)
+    people = theta.shape[0]
+    bar_theta = np.zeros(theta.shape)
+    theta_lanes = np.empty((theta.shape[1], width))
+    bar_lanes = np.empty((theta.shape[1], width))
+    bar_y = np.empty((n, width))
+    person = np.empty(width, np.int64)
+    no_inputs = np.zeros((7, 0, width))
+    for pack in range(tape.first.shape[0] - 1):
+        c, bar_c = tape.coefficients[pack], bar_coefficients[pack]
+        bar_y[:] = 0.0
+        for lane in range(width):
+            person[lane] = plan.order[min(pack * width + lane, people - 1)]
+            theta_lanes[:, lane] = theta[person[lane]]
+        for row in range(tape.first[pack + 1] - 1, tape.first[pack] - 1, -1):
+            for lane in range(width):
+                stop = tape.stop[row, lane]
+                if stop >= 0:
+                    _give_adjoint(plan, stop, bar_y, bar_c, lane)
+                    sample = plan.sample[stop]
+                    if sample >= 0:
+                        for i in range(n):
+                            bar_y[i, lane] += bar_states[sample, i]
+            u = tape.inputs[row] if tape.inputs.shape[2] else no_inputs
+            step_adjoint(system, tape.stages[row], u, c, tape.h[row], bar_y, bar_c)
+        for lane in range(width):
+            if pack * width + lane < people:
+                stop = plan.offset[person[lane]]
+                _give_adjoint(plan, stop, bar_y, bar_c, lane)
+                if plan.sample[stop] >= 0:
+                    bar_y[:, lane] += bar_states[plan.sample[stop]]
+        setup_adjoint(system, theta_lanes, bar_c, bar_y, bar_lanes)
+        for lane in range(width):
+            if pack * width + lane < people:
+                solved = outcome[person[lane]] == FINE
+                for i in range(theta.shape[1]):
+                    bar_theta[person[lane], i] = bar_lanes[i, lane] if solved else np.nan
+    return bar_theta
+
+
+@njit(**options)
+def _places(plan, people):
+    """Where each person sits: its place in the order."""
+    place = np.empty(people, np.int64)
+    for i in range(people):
+        place[plan.order[i]] = i
+    return place
+
+
+@njit(**options)
+def observe_samples(system, plan, tape, people, n_outputs):
+    """Outputs (sample, output): samples are the lanes here, whoever they belong to."""
+    width, n, n_inputs, n_coefficients = sizes(system)
+    samples = plan.sample_person.shape[0]
+    place = _places(plan, people)
+    out = np.empty((samples, n_outputs))
+    y, u = np.empty((n, width)), np.empty((n_inputs, width))
+    c, lanes_out = np.empty((n_coefficients, width)), np.empty((n_outputs, width))
+    for begin in range(0, samples, width):
+        _gather(plan, tape, place, begin, width, y, u, c)
+        observe(system, y, u, c, lanes_out)
+        for lane in range(min(width, samples - begin)):
+            for i in range(n_outputs):
+                out[begin + lane, i] = lanes_out[i, lane]
+    return out
+
+
+@njit(**options)
+def observe_samples_adjoint(system, plan, tape, people, bar_out):
+    """Cotangents of the states at the samples, and of the coefficients, from those of the outputs."""
+    width, n, n_inputs, n_coefficients = sizes(system)
+    samples = plan.sample_person.shape[0]
+    place = _places(plan, people)
+    bar_states = np.empty((samples, n))
+    bar_coefficients = np.zeros(tape.coefficients.shape)
+    y, u, c = np.empty((n, width)), np.empty((n_inputs, width)), np.empty((n_coefficients, width))
+    bar_lanes, bar_y = np.zeros((bar_out.shape[1], width)), np.empty((n, width))
+    bar_c = np.empty((n_coefficients, width))
+    for begin in range(0, samples, width):
+        _gather(plan, tape, place, begin, width, y, u, c)
+        here = min(width, samples - begin)
+        bar_lanes[:] = 0.0
+        for lane in range(here):
+            for i in range(bar_out.shape[1]):
+                bar_lanes[i, lane] = bar_out[begin + lane, i]
+        bar_c[:] = 0.0
+        observe_adjoint(system, y, u, c, bar_lanes, bar_y, bar_c)
+        for lane in range(here):
+            where = place[plan.sample_person[begin + lane]]
+            for i in range(n):
+                bar_states[begin + lane, i] = bar_y[i, lane]
+            for i in range(n_coefficients):
+                bar_coefficients[where // width, i, where % width] += bar_c[i, lane]
+    return bar_states, bar_coefficients
+
+
+@njit(**options)
+def _gather(plan, tape, place, begin, width, y, u, c):
+    """States, inputs and coefficients of `width` samples from `begin` on; the last lanes repeat the last sample."""
+    samples = plan.sample_person.shape[0]
+    for lane in range(width):
+        sample = min(begin + lane, samples - 1)
+        where = place[plan.sample_person[sample]]
+        for i in range(y.shape[0]):
+            y[i, lane] = tape.states[sample, i]
+        for i in range(u.shape[0]):
+            u[i, lane] = tape.sample_inputs[sample, i]
+        for i in range(c.shape[0]):
+            c[i, lane] = tape.coefficients[where // width, i, where % width]
+
+
+@njit(**options)
+def solve(system, theta, plan, tolerance, max_steps, n_outputs, keep):
+    """Outputs (sample, output), an outcome code per person, and the tape."""
+    tape, outcome = integrate(system, theta, plan, tolerance, max_steps, keep)
+    return observe_samples(system, plan, tape, theta.shape[0], n_outputs), outcome, tape
+
+
+@njit(**options)
+def solve_adjoint(system, theta, plan, tape, outcome, bar_out):
+    """Cotangents of theta (person, parameter) from those of the outputs (sample, output)."""
+    bar_states, bar_coefficients = observe_samples_adjoint(system, plan, tape, theta.shape[0], bar_out)
+    return integrate_adjoint(system, theta, plan, tape, outcome, bar_states, bar_coefficients)

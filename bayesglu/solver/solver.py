@@ -1,0 +1,128 @@
+"""Solving for many people in plain NumPy: the bridge from a schedule to the compiled integrator."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesglu.schedule import Schedule
+from bayesglu.solver.integrate import FINE, OUTCOMES, Plan, solve, solve_adjoint
+from bayesglu.solver.kernels import Compiled
+from bayesglu.solver.symbolic import System, system
+
+LANES = 8
+
+
+class SolverError(RuntimeError):
+    """The equations could not be solved for some people."""
+
+
+def plan_of(schedule: Schedule, system: System) -> Plan:
+    """A schedule with its columns in the order of the system's channels and boluses."""
+    stops = len(schedule.time)
+
+    def columns(array, names, fill):
+        picked = [array[:, schedule.channels.index(n)] if n in schedule.channels else fill(n) for n in names]
+        return np.ascontiguousarray(np.array(picked, float).reshape(len(names), stops).T)
+
+    def unused(name):
+        return np.full(stops, 1.0 if name == "emptying" else 0.0)
+
+    released = [schedule.channels[i] for i in schedule.release_channel]
+    # People with similar spans and numbers of stops share lanes, so that few lanes idle.
+    order = np.lexsort((np.diff(schedule.offset), schedule.end - schedule.start))
+    return Plan(
+        order=order.astype(np.int64),
+        offset=schedule.offset,
+        time=schedule.time,
+        sample=schedule.sample,
+        jump=columns(schedule.jump, system.boluses, unused),
+        rate=columns(schedule.rate, system.channels, unused),
+        slope=columns(schedule.slope, system.channels, lambda name: np.zeros(stops)),
+        release_offset=schedule.release_offset,
+        release_time=schedule.release_time,
+        release_channel=np.array([system.channels.index(n) for n in released], np.int64),
+        release_amount=schedule.release_amount,
+        release_rate=schedule.release_rate,
+        doses=np.array(system.doses, np.int64).reshape(-1, 3),
+        sample_person=schedule.sample_person.astype(np.int64),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Solver:
+    """One system and one schedule, ready to be solved for parameters ``(person, parameter)``.
+
+    relative, absolute : tolerances; the absolute one is in units of each state's usual size. max_steps : budget of
+    tried steps of one person. lanes : people that share a vector instruction.
+    """
+
+    system: System
+    schedule: Schedule
+    relative: float = 1e-6
+    absolute: float = 1e-6
+    max_steps: int = 20_000
+    lanes: int = LANES
+
+    def __post_init__(self):
+        object.__setattr__(self, "compiled", Compiled(self.system, self.lanes))
+        object.__setattr__(self, "plan", plan_of(self.schedule, self.system))
+        object.__setattr__(self, "tolerance", np.array([self.relative, self.absolute]))
+
+    def outputs(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Outputs ``(sample, output)``, not-a-number where a solve failed, and an outcome code per person."""
+        theta = np.ascontiguousarray(theta, float)
+        out, outcome, _ = solve(
+            self.compiled, theta, self.plan, self.tolerance, self.max_steps, len(self.system.outputs), False
+        )
+        return out, outcome
+
+    def outputs_and_pull(self, theta: np.ndarray):
+        """Outputs ``(sample, output)`` and a function from their cotangents to those of theta."""
+        theta = np.ascontiguousarray(theta, float)
+        out, outcome, tape = solve(
+            self.compiled, theta, self.plan, self.tolerance, self.max_steps, len(self.system.outputs), True
+        )
+
+        def pull(bar_out: np.ndarray) -> np.ndarray:
+            bar = np.ascontiguousarray(bar_out, float)
+            return solve_adjoint(self.compiled, theta, self.plan, tape, outcome, bar)
+
+        return out, pull
+
+
+def solver(
+    structure: Mapping[str, str],
+    schedule: Schedule,
+    outputs: Sequence[str],
+    hold: Iterable[str] = (),
+    **settings,
+) -> Solver:
+    """A `Solver` of the model `structure` for a `schedule`; only the inputs that the schedule uses are compiled."""
+    if "clamp" in schedule.channels:
+        structure = {**structure, "glucose_clamp": "infusion"}
+    return Solver(system(structure, outputs, *channels_of(schedule), hold), schedule, **settings)
+
+
+def channels_of(schedule: Schedule) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Channels that carry rates, and channels on which amounts are given at once."""
+    released = {schedule.channels[i] for i in schedule.release_channel}
+    neutral = {"emptying": 1.0}
+    rated = tuple(
+        name
+        for i, name in enumerate(schedule.channels)
+        if name in released
+        or (schedule.rate[:, i] != neutral.get(name, 0.0)).any()
+        or (schedule.slope[:, i] != 0.0).any()
+    )
+    given = tuple(name for i, name in enumerate(schedule.channels) if (schedule.jump[:, i] != 0.0).any())
+    return rated, given
+
+
+def require_solved(outcome: np.ndarray, labels: Sequence[str]) -> None:
+    """Raise a SolverError that names everyone whose solve failed, and why."""
+    failed = np.flatnonzero(outcome != FINE)
+    if len(failed):
+        told = [f"{labels[i]}: {OUTCOMES[int(outcome[i])]}" for i in failed[:10]]
+        more = [f"... and {len(failed) - 10} more."] if len(failed) > 10 else []
+        raise SolverError("\n".join([f"{len(failed)} of {len(outcome)} solves failed.", *told, *more]))

@@ -1,0 +1,173 @@
+"""Which protocol each test of a study follows: from the caller, from ``events.csv`` or from the datasheet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from bayesglu.datasheet import Datasheet
+from bayesglu.problems import Problems, hint
+from bayesglu.protocols import (
+    DEPOT_ROUTES,
+    Event,
+    Protocol,
+    ProtocolError,
+    infusion,
+    injection,
+    parse_protocol,
+)
+from bayesglu.study_tables import Table, is_missing
+
+EVENT_COLUMNS = ("subject", "time", "substance")
+EVENT_NUMBERS = ("amount", "duration", "absorption_rate", "bioavailability", "emptying", "target")
+OTHER_EVENT_COLUMNS = ("occasion", "kind", "route", "unit", *EVENT_NUMBERS)
+
+Test = tuple[str, str]
+
+
+def read_events(table: Table, sheet: Datasheet) -> dict[Test, Protocol]:
+    """The protocol of each test (subject, occasion) that has events."""
+    table.rename(sheet.columns)
+    table.minutes("time", sheet.units.get("time", "min"))
+    table.minutes("duration", sheet.units.get("duration", "min"), required=False)
+    if not table.require(EVENT_COLUMNS, OTHER_EVENT_COLUMNS):
+        return {}
+    subjects, occasions = table.labels("subject"), table.labels("occasion", "1")
+    given: dict[Test, list[Event]] = {}
+    for line, row in table.rows.iterrows():
+        events = given.setdefault((subjects[line], occasions[line]), [])
+        try:
+            events.extend(_events(row, table, line))
+        except ProtocolError as error:
+            table.faults.add(_sentence(error), line)
+    protocols = {}
+    for test, events in given.items():
+        try:
+            protocols[test] = Protocol(tuple(events), name="events.csv")
+        except ProtocolError as error:
+            table.faults.add(f"{_who(test)}: {_sentence(error)}")
+    return protocols
+
+
+def assign(given: Any, tests: Sequence[Test], problems: Problems, where: str) -> dict[Test, Protocol]:
+    """Give each test its protocol.
+
+    ``given`` is a `Protocol`, its text, or a mapping of these by subject, by (subject, occasion), or by
+    subject and then occasion. ``where`` says where it was found.
+    """
+    if not isinstance(given, Mapping):
+        protocol = _protocol(given, where, problems)
+        return {} if protocol is None else dict.fromkeys(tests, protocol)
+    subjects = list(dict.fromkeys(subject for subject, _ in tests))
+    by_test: dict[Test, Any] = {}
+    for key, value in given.items():
+        if isinstance(key, tuple):
+            by_test[str(key[0]), str(key[1])] = value
+        elif isinstance(value, Mapping):
+            by_test |= {(str(key), str(occasion)): each for occasion, each in value.items()}
+        elif str(key) in subjects:
+            by_test |= {test: value for test in tests if test[0] == str(key)}
+        else:
+            by_test[str(key), "1"] = value
+    without = [_who(test) for test in tests if test not in by_test]
+    if without:
+        problems.add(f"{len(without)} of {len(tests)} tests have no protocol: {some(without)}.", where)
+    for test in by_test:
+        if test not in tests:
+            problems.add(
+                f"gives a protocol to {_who(test)}, who has no samples.{hint(test[0], subjects)}", where
+            )
+    parsed = {test: _protocol(by_test[test], where, problems) for test in tests if test in by_test}
+    return {test: protocol for test, protocol in parsed.items() if protocol is not None}
+
+
+def check_deliveries(
+    protocols: Mapping[Test, Protocol],
+    weights: Mapping[str, float],
+    last_samples: Mapping[Test, float],
+    problems: Problems,
+    advice: str = "",
+) -> None:
+    """Note amounts per person without a body weight, and events after the last sample of their test."""
+    heavy: dict[str, list[str]] = {}
+    for test, protocol in protocols.items():
+        weight = weights.get(test[0], math.nan)
+        try:
+            protocol.canonical(None if math.isnan(weight) else weight)
+        except ProtocolError as error:
+            heavy.setdefault(_sentence(error), []).append(test[0])
+        last = last_samples.get(test, math.inf)
+        for event in protocol.events:
+            if event.time > last:
+                problems.add(
+                    f"{_who(test)}: the event at {event} comes after the last sample, at {last:g} min."
+                )
+    for message, subjects in heavy.items():
+        problems.add(f"subject {some(dict.fromkeys(subjects))}: {message}{advice}")
+
+
+def _events(row: pd.Series, table: Table, line: int) -> Sequence[Event]:
+    """The events of one row, its kind taken from what is given where no kind is."""
+    cells = {name: str(row[name]) for name in EVENT_NUMBERS if name in row}
+    cells |= (
+        {"duration": "" if math.isnan(row["duration"]) else repr(row["duration"])}
+        if "duration" in row
+        else {}
+    )
+    numbers = {name: table.number(cell, name, line) for name, cell in cells.items() if not is_missing(cell)}
+    if math.isnan(row["time"]) or any(math.isnan(value) for value in numbers.values()):
+        return ()
+    kind, substance, route = (str(row.get(name, "")).lower() for name in ("kind", "substance", "route"))
+    unit = str(row.get("unit", ""))
+    if not kind:
+        kind = "infusion" if numbers.get("duration") else "release" if route in DEPOT_ROUTES else "bolus"
+        kind = "clamp" if "target" in numbers else kind
+    if kind == "clamp":
+        unit, route = unit or "mg/kg", route or "intravenous"
+    elif "amount" not in numbers or not unit:
+        raise ProtocolError(f"a {kind} of {substance} needs an amount and a unit")
+    if kind == "infusion" and unit.lower().endswith(("/min", "/h")):
+        rate, duration = numbers["amount"], numbers.get("duration", 0.0)
+        return infusion(substance, rate, unit, duration, start=row["time"]).events
+    if kind == "release" and "absorption_rate" not in numbers:
+        share = numbers.get("bioavailability")
+        dose = injection(substance, numbers["amount"], unit, route=route, bioavailability=share)
+        return dose.shift(row["time"]).events
+    return (
+        Event(
+            time=row["time"],
+            kind=kind,
+            substance=substance,
+            route=route,
+            unit=unit,
+            **{"amount": 0.0, **numbers},
+        ),
+    )
+
+
+def _protocol(given: Any, where: str, problems: Problems) -> Protocol | None:
+    if isinstance(given, Protocol):
+        return given
+    try:
+        return parse_protocol(given)
+    except ProtocolError as error:
+        if _sentence(error) not in "\n".join(problems.found):
+            problems.add(_sentence(error), where)
+        return None
+
+
+def _who(test: Test) -> str:
+    return f"subject {test[0]}" + ("" if test[1] == "1" else f", occasion {test[1]}")
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).rstrip(".") + "."
+
+
+def some(names: Sequence[str]) -> str:
+    """All names, or the first and how many more."""
+    names = list(names)
+    return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:10])} and {len(names) - 10} more"

@@ -1,0 +1,222 @@
+"""Units at the border: every quantity is turned into its canonical unit on the way in, and nowhere else.
+
+Canonical are minutes and amounts per kg of body weight; glucose in mg/dL, insulin and C-peptide in pmol/L,
+glucagon in pg/mL. The factors that differ between papers are stated once, here:
+
+* glucose: 1 mmol = 180.16 mg, so 1 mmol/L = 18.016 mg/dL
+* insulin: 1 U = 6.00 nmol, so 1 uU/mL = 6.00 pmol/L (Knopp 2019, J Diabetes Sci Technol 13:597)
+* C-peptide: 1 ng = 0.331 pmol, so 1 ng/mL = 331 pmol/L (3020 g/mol)
+* glucagon: 1 pmol = 3.48 ng, so 1 pmol/L = 3.48 pg/mL (3483 g/mol)
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from bayesglu.problems import hint
+
+GLUCOSE_MG_PER_MMOL = 180.16
+INSULIN_PMOL_PER_UNIT = 6000.0
+C_PEPTIDE_PMOL_PER_NG = 0.331
+GLUCAGON_PG_PER_PMOL = 3480.0
+
+_FLUX = {"mg/kg/min": 1.0, "umol/kg/min": GLUCOSE_MG_PER_MMOL / 1000, "mmol/kg/min": GLUCOSE_MG_PER_MMOL}
+
+# The first unit of each is the canonical one; the others say what one of them is worth in it.
+_ANALYTES: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        "glucose": {"mg/dL": 1.0, "mmol/L": GLUCOSE_MG_PER_MMOL / 10, "g/L": 100.0},
+        "insulin": {"pmol/L": 1.0, "uU/mL": INSULIN_PMOL_PER_UNIT / 1000, "nmol/L": 1000.0},
+        "c_peptide": {"pmol/L": 1.0, "ng/mL": 1000 * C_PEPTIDE_PMOL_PER_NG, "nmol/L": 1000.0},
+        "glucagon": {"pg/mL": 1.0, "pmol/L": GLUCAGON_PG_PER_PMOL / 1000},
+        "liver_glycogen": {"mmol/L": 1.0},
+        "endogenous_glucose_production": _FLUX,
+        "gluconeogenesis": _FLUX,
+        "glycogenolysis": _FLUX,
+    }
+)
+ANALYTES = tuple(_ANALYTES)
+
+_COVARIATES: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        "time": {"min": 1.0, "h": 60.0, "s": 1 / 60, "d": 1440.0},
+        "weight": {"kg": 1.0, "g": 0.001, "lb": 0.45359237},
+        "body_weight": {"kg": 1.0, "g": 0.001, "lb": 0.45359237},
+        "height": {"cm": 1.0, "m": 100.0, "in": 2.54},
+        "age": {"y": 1.0, "months": 1 / 12},
+        "bmi": {"kg/m2": 1.0},
+    }
+)
+
+# An amount given to a person: what one of each unit is in the substance's canonical amount.
+_DOSES: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        "glucose": {
+            "mg": 1.0,
+            "g": 1000.0,
+            "mmol": GLUCOSE_MG_PER_MMOL,
+            "umol": GLUCOSE_MG_PER_MMOL / 1000,
+        },
+        "insulin": {
+            "pmol": 1.0,
+            "nmol": 1000.0,
+            "U": INSULIN_PMOL_PER_UNIT,
+            "mU": INSULIN_PMOL_PER_UNIT / 1000,
+            "uU": INSULIN_PMOL_PER_UNIT / 1e6,
+        },
+        "glucagon": {
+            "pg": 1.0,
+            "ng": 1e3,
+            "ug": 1e6,
+            "mg": 1e9,
+            "pmol": GLUCAGON_PG_PER_PMOL,
+            "nmol": 1000 * GLUCAGON_PG_PER_PMOL,
+        },
+    }
+)
+SUBSTANCES = tuple(_DOSES)
+
+# Other spellings of the same unit, after lower-casing and replacing the micro sign and IU.
+_SAME = {
+    "mu/l": "uu/ml",
+    "mm": "mmol/l",
+    "mg%": "mg/dl",
+    "nm": "nmol/l",
+    "pm": "pmol/l",
+    "ng/l": "pg/ml",
+    "ug/l": "ng/ml",
+    "mg/ml": "g/l",
+    "minutes": "min",
+    "hours": "h",
+    "hour": "h",
+    "hr": "h",
+    "days": "d",
+    "years": "y",
+    "year": "y",
+    "yr": "y",
+    "kg/m^2": "kg/m2",
+    "kg/m²": "kg/m2",
+}
+
+
+class UnitError(ValueError):
+    """A unit or a quantity that is not known; the message lists those that are, and the nearest."""
+
+
+def convert(value, unit: str, analyte: str):
+    """Return ``value`` in the canonical unit of an analyte (or of time, weight, height, age, bmi).
+
+    ``value`` may be a number or any array that multiplies by a float; the shape is kept.
+    Both micro signs and a plain ``u`` are read, and mIU/L, mU/L, uIU/mL and uU/mL are one unit.
+    Raises :class:`UnitError`.
+
+    >>> round(convert(5.0, "mmol/L", "glucose"), 2)
+    90.08
+    >>> convert(10.0, "µU/mL", "insulin")
+    60.0
+    """
+    return value * _factor(unit, analyte)
+
+
+def express(value, unit: str, analyte: str):
+    """Return a canonical ``value`` of an analyte in another ``unit``: the inverse of :func:`convert`.
+
+    >>> express(60.0, "uU/mL", "insulin")
+    10.0
+    """
+    return value / _factor(unit, analyte)
+
+
+def canonical_unit(analyte: str) -> str:
+    """Return the unit in which an analyte or covariate is kept.
+
+    >>> canonical_unit("c_peptide")
+    'pmol/L'
+    """
+    return next(iter(_units_of(analyte)))
+
+
+def allowed_units(analyte: str) -> tuple[str, ...]:
+    """Return the units that :func:`convert` reads for an analyte or covariate, the canonical one first."""
+    return tuple(_units_of(analyte))
+
+
+def has_unit(quantity: str) -> bool:
+    """Say whether ``quantity`` is an analyte or covariate whose units are known here."""
+    return quantity in _ANALYTES or quantity in _COVARIATES
+
+
+def is_per_person(unit: str) -> bool:
+    """Say whether a dose in ``unit`` is for a whole person, so that a body weight is needed.
+
+    >>> is_per_person("g"), is_per_person("g/kg")
+    (True, False)
+    """
+    return "kg" not in _plain(unit).split("/")[1:]
+
+
+def dose_amount(value: float, unit: str, substance: str, body_weight: float | None = None) -> float:
+    """Return a prescribed dose as the canonical amount per kg of body weight.
+
+    Canonical are mg/kg of glucose, pmol/kg of insulin and pg/kg of glucagon. A unit that ends in ``/min``
+    or ``/h`` is a rate, and what comes back is per minute. ``body_weight`` (kg) is needed only when the
+    unit is per person. Raises :class:`UnitError`.
+
+    >>> dose_amount(75, "g", "glucose", body_weight=75)
+    1000.0
+    >>> dose_amount(0.3, "g/kg", "glucose")
+    300.0
+    """
+    if substance not in _DOSES:
+        raise UnitError(
+            f"Unknown substance {substance!r}.{hint(substance, _DOSES)} Known: {', '.join(_DOSES)}."
+        )
+    amount, *per = _plain(unit).split("/")
+    by_plain = {_plain(name): factor for name, factor in _DOSES[substance].items()}
+    if amount not in by_plain or per not in ([], ["kg"], ["min"], ["h"], ["kg", "min"], ["kg", "h"]):
+        amounts = ", ".join(_DOSES[substance])
+        raise UnitError(
+            f"Unknown unit {unit!r} for a dose of {substance}.{hint(unit, _dose_units(substance))} "
+            f"Known: {amounts}, each alone or with /kg, and for a rate with /min or /h."
+        )
+    factor = by_plain[amount] / (60.0 if "h" in per else 1.0)
+    if "kg" in per:
+        return value * factor
+    if body_weight is None or not body_weight > 0:
+        raise UnitError(
+            f"{value:g} {unit} of {substance} is an amount per person: the body weight (kg) is needed."
+        )
+    return value * factor / body_weight
+
+
+def _dose_units(substance: str) -> list[str]:
+    rates = ("", "/kg", "/min", "/kg/min")
+    return [amount + rate for amount in _DOSES[substance] for rate in rates]
+
+
+def _units_of(quantity: str) -> Mapping[str, float]:
+    known = _ANALYTES.get(quantity) or _COVARIATES.get(quantity)
+    if known is None:
+        raise UnitError(
+            f"Unknown analyte {quantity!r}.{hint(quantity, _ANALYTES)} Known: {', '.join(_ANALYTES)}."
+        )
+    return known
+
+
+def _factor(unit: str, quantity: str) -> float:
+    known = _units_of(quantity)
+    wanted = _one_spelling(unit)
+    for name, factor in known.items():
+        if _one_spelling(name) == wanted:
+            return factor
+    raise UnitError(f"Unknown unit {unit!r} for {quantity}.{hint(unit, known)} Known: {', '.join(known)}.")
+
+
+def _one_spelling(unit: str) -> str:
+    plain = _plain(unit)
+    return _SAME.get(plain, plain)
+
+
+def _plain(unit: str) -> str:
+    """Write a unit in one spelling: no spaces, lower case, ``u`` for either micro sign, ``U`` for IU."""
+    text = str(unit).replace("µ", "u").replace("μ", "u").replace(" ", "").lower()
+    return text.replace("iu", "u")

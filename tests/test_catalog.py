@@ -1,0 +1,84 @@
+"""Shipped models and studies are found by name wherever the package lies, and each paper can be cited."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bayesglu import catalog
+from bayesglu.spec import load_model
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_five_nested_models_are_listed():
+    assert catalog.list_models() == ("feedback", "ivgtt", "minimal", "oral", "oral_cpeptide")
+    assert catalog.names("model") == catalog.list_models()
+
+
+def test_a_study_is_listed_by_its_folder_and_found_there():
+    for name in catalog.list_studies():
+        assert (catalog.locate("study", name) / "datasheet.toml").is_file()
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_and_with_all():
+    with pytest.raises(LookupError, match=r"Did you mean 'minimal'\?\n  Shipped: feedback, ivgtt"):
+        catalog.locate("model", "minimall")
+    with pytest.raises(LookupError, match="no key of the bibliography"):
+        catalog.citation("taylor1969")
+
+
+def test_models_are_found_inside_an_installed_package_and_never_among_its_neighbours(tmp_path):
+    shutil.copytree(ROOT / "bayesglu", tmp_path / "bayesglu", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "models", tmp_path / "bayesglu" / "models")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "stranger.toml").touch()
+    code = "from bayesglu.catalog import list_models; print(*list_models())"
+
+    def ask() -> subprocess.CompletedProcess:
+        return subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+
+    assert ask().stdout.split() == list(catalog.list_models())
+    shutil.rmtree(tmp_path / "bayesglu" / "models")
+    assert "FileNotFoundError" in ask().stderr
+
+
+@pytest.mark.parametrize("name", catalog.list_models())
+def test_every_source_of_a_model_can_be_cited(name):
+    cited = catalog.citation(name)
+    for key in load_model(name).sources:
+        assert catalog.citation(key) in cited
+
+
+def test_every_paper_of_the_bibliography_is_behind_some_prior():
+    used = {key for name in catalog.list_models() for key in load_model(name).sources}
+    assert used == set(catalog.references())
+
+
+def test_a_citation_reads_as_one_sentence_after_another():
+    assert catalog.citation("pacini1986") == (
+        "Pacini G, Bergman RN (1986). Comput Methods Programs Biomed 23:113-122."
+    )
+    assert catalog.citation("campioni2009") == "Campioni et al. (2009). Am J Physiol 297:E941."
+    assert "doi:10.1038/s41540-022-00213-0" in catalog.citation("fujita2022")
+
+
+def test_a_bibliography_is_read_with_nested_braces_quotes_and_bare_numbers():
+    text = """
+    % a remark, with an @ in it
+    @Article{one, author = {K{\\"o}nig, A. and B, C.}, title = "Insulin, glucose, and {DNA}",
+      year = 1999, pages={1--9}
+    }
+    @misc{two, note = {last}}
+    """
+    entries = catalog.parse_bibtex(text)
+    assert entries["one"] == {
+        "type": "article",
+        "author": 'K\\"onig, A. and B, C.',
+        "title": "Insulin, glucose, and DNA",
+        "year": "1999",
+        "pages": "1--9",
+    }
+    assert entries["two"] == {"type": "misc", "note": "last"}

@@ -1,0 +1,279 @@
+"""A model file is checked whole, means the same wherever it is read, and can be read on one page."""
+
+import math
+import pickle
+import tomllib
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bayesglu import catalog, model_file
+from bayesglu.physiology.loop import PARAMETERS, assemble, required
+from bayesglu.spec import Effect, Parameter, Prior, SpecError, load_model, read_model
+
+MODELS = catalog.list_models()
+
+
+def faults(text: str) -> str:
+    with pytest.raises(SpecError) as caught:
+        read_model(text, "my.toml", papers=catalog.references())
+    return str(caught.value)
+
+
+def child(extra: str, parent: str = "oral") -> str:
+    return f'title = "A trial"\nextends = "{parent}"\n{extra}'
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_shipped_model_has_every_parameter_of_its_structure_and_no_other(name):
+    spec = load_model(name)
+    floors = {analyte.floor for analyte in spec.analytes.values()} - {None}
+    assert set(spec.parameters) == required(spec.structure) | floors
+    assert all(spec.parameters[name].unit == PARAMETERS[name] for name in required(spec.structure))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_resolved_text_alone_gives_the_same_model_and_the_same_hash(name):
+    spec = load_model(name)
+    again = read_model(spec.text)
+    assert again == spec
+    assert again.hash == spec.hash and list(again.parameters) == list(spec.parameters)
+    assert "extends" not in tomllib.loads(spec.text)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_measured_or_derived_value_names_a_paper_and_every_learnt_one_has_a_spread(name):
+    spec = load_model(name)
+    for parameter in spec.parameters.values():
+        assert parameter.source or parameter.kind == "judgement", parameter.name
+        assert (parameter.typical.gsd is None) == (parameter.level == "fixed"), parameter.name
+        assert (parameter.between is None) == (parameter.name not in spec.varying), parameter.name
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_measured_or_softly_known_is_something_that_the_loop_computes_in_that_unit(name):
+    spec = load_model(name)
+    loop = assemble(spec.structure)
+    assert all(loop.unit(analyte.output) == analyte.unit for analyte in spec.analytes.values())
+    assert {soft.output for soft in spec.soft.values()} <= loop.constant_quantities
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_whole_model_can_be_read_on_one_page(name):
+    spec = load_model(name)
+    page, rich_page = repr(spec), spec._repr_html_()
+    for parameter in spec.parameters.values():
+        assert parameter.name in page and parameter.name in rich_page
+    assert spec.hash[:16] in page
+    assert "insulin_sensitivity" in page and "8.4e-05 (4.34e-05 to 0.000162)" in page and "55 %" in page
+
+
+def test_each_model_has_all_the_parameters_of_the_one_before_it():
+    nested = [
+        set(load_model(name).parameters) for name in ("minimal", "ivgtt", "oral", "oral_cpeptide", "feedback")
+    ]
+    assert all(small < large for small, large in pairwise(nested))
+
+
+def test_the_flip_flop_of_emptying_and_absorption_is_kept_out_of_the_individual_parameters():
+    for name in ("oral", "oral_cpeptide", "feedback"):
+        spec = load_model(name)
+        assert "emptying_rate" in spec.varying and "absorption_rate" not in spec.varying
+
+
+def test_all_problems_of_a_file_are_told_at_once_with_place_value_and_nearest_name():
+    message = faults(
+        """
+        title = "A trial"
+        extends = "oral"
+        colour = "red"
+        [parameters.insulin_sensitivity]
+        betwen = { cv = 0.5, gsd = 1.4 }
+        unit = "1/min"
+        [parameters.first_phase_gane]
+        level = "subject"
+        [parameters.emptying_rate]
+        typical = { median = -3 }
+        level = "person"
+        [parameters.hepatic_extraction]
+        typical = { median = 1.2 }
+        source = ["campioni2008"]
+        [analytes.insulin]
+        output = "insuline"
+        error = { median = "small" }
+        """
+    )
+    assert message.startswith("my.toml has ")
+    for part in (
+        "my.toml: has no key 'colour'.",
+        "[parameters.insulin_sensitivity] has no key 'betwen'. Did you mean 'between'?\n"
+        "  Keys allowed here: between, effects, kind, level, note, scale, source, symbol, typical, unit.",
+        "unit is '1/min'; the physiology has insulin_sensitivity in 'L/pmol/min'.",
+        "has no parameter 'first_phase_gane'. Did you mean 'first_phase_gain'?",
+        "[parameters.emptying_rate.typical] median is -3. Allowed: above 0.",
+        "level is 'person'.",
+        "Allowed here: fixed, population, subject, occasion.",
+        "[parameters.hepatic_extraction.typical] median is 1.2. Allowed: above 0 and below 1.",
+        "has no source 'campioni2008'. Did you mean 'campioni2009'?",
+        "has no output 'insuline'. Did you mean 'insulin'?",
+        "[analytes.insulin.error] median must be a number, and is 'small'.",
+    ):
+        assert part in message, part
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ('[structure]\ngutt = "none"', "[structure] has no key 'gutt'. Did you mean 'gut'?"),
+        ('[structure]\ngut = "two_stages"', "gut is 'two_stages'. Did you mean 'two_stage'?"),
+        ('[structure]\nbeta_cell = "none"', "do not make a loop"),
+        ('[structure]\nc_peptide = "two_pool"', "lacks 'c_peptide_volume' (L/kg), which"),
+        ("[parameters.c_peptide_volume]\nlevel='fixed'", "is not used by this structure"),
+        ("[parameters.portal_flow]\ntypical = {gsd = 1.2}", "has a gsd, but the level is 'fixed'"),
+        ("[parameters.portal_flow]\nlevel = 'population'", "lacks the key 'gsd'"),
+        ("[parameters.insulin_volume]\nlevel = 'subject'", "lacks the key 'between'"),
+        ("[parameters.insulin_volume]\nbetween = {cv = 0.2, gsd = 1.4}", "is the same for all people"),
+        (
+            "[parameters.portal_flow]\neffects.bmi = {reference=23, per=5, median=2, gsd=2}",
+            "an effect is learnt",
+        ),
+        ("[parameters.insulin_volume]\ntypical = {gsd = 1}", "gsd is 1. Allowed: above 1."),
+        ("[parameters.insulin_volume]\ntypical = {median = nan}", "median is nan."),
+        ("[parameters.insulin_volume]\ntypical = {median = true}", "median must be a number, and is true."),
+        ("[parameters.insulin_volume]\ntypical = 3", ".typical] must be a table, and is 3."),
+        ("[parameters.insulin_volume]\nscale = 'linear'", "scale is 'linear'."),
+        ("[parameters.hepatic_extraction]\nscale = 'log'", "share of a whole"),
+        ("[parameters.brain_uptake]\nsource = []", "names no source, but its kind is 'measured'"),
+        ("[parameters.brain_uptake]\nsource = 'dallaman2007'", "source must be a list of texts"),
+        ("parameters = 3", "[parameters] must be a table, and is 3."),
+        ("[analytes.glucose]\nunit = 'mmol/L'", "the physiology has glucose in 'mg/dL'"),
+        ("[analytes.glucose]\nlower = 9\nupper = 3", "the lower limit must be the smaller"),
+        ("[analytes.glucose]\nfloor = 'glucagon_floor'", "has no parameter for its floor 'glucagon_floor'"),
+        ("[analytes.insulin]\nforcing = true", "only for output 'insulin' in a structure with insulin"),
+        ("[soft.basal_glucose]\nmedian = 90\ncv = 0.1\nsource = []", "has no basal quantity 'basal_glucose'"),
+        ("[correlations]\nparameters = ['insulin_volume', 'basal_insulin']", "that varies between people"),
+        ("[correlations]\nparameters = ['basal_insulin']", "at least two different names"),
+        ("[structure", "is not valid TOML"),
+    ],
+)
+def test_a_fault_is_named_with_its_place_and_what_is_allowed(extra, expected):
+    assert expected in faults(child(extra))
+
+
+def test_forced_insulin_asks_for_the_analyte_that_drives_it():
+    message = faults(child("[analytes.insulin]\nforcing = false", "minimal"))
+    assert "must have forcing = true" in message
+
+
+def test_an_unknown_model_is_an_error_that_lists_those_there_are():
+    with pytest.raises(SpecError, match=r"Did you mean 'feedback'\?\n  Shipped: feedback, ivgtt"):
+        load_model("fedback")
+    with pytest.raises(SpecError, match="there is no such file"):
+        load_model("nowhere/oral.toml")
+
+
+def test_a_chain_of_files_that_extend_each_other_in_a_circle_is_an_error(tmp_path):
+    for name, parent in (("one", "two"), ("two", "one")):
+        (tmp_path / f"{name}.toml").write_text(f'title = "{name}"\nextends = "{parent}.toml"\n')
+    with pytest.raises(SpecError, match="goes round in a circle: one -> two -> one"):
+        load_model(tmp_path / "one.toml")
+
+
+def test_a_file_has_one_parent_and_it_must_be_there(tmp_path):
+    assert "A file has one parent" in faults('title = "x"\nextends = ["oral", "ivgtt"]')
+    assert "No model named 'orall' is shipped. Did you mean 'oral'?" in faults(child("", "orall"))
+    assert "no such file beside it" in faults(child("", "gone.toml"))
+
+
+def test_a_child_overrides_key_by_key_and_keeps_the_rest(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(child("[parameters.insulin_sensitivity]\ntypical = {median = 1e-4}\nsource = ['me2026']"))
+    (tmp_path / "references.bib").write_text("@misc{me2026, title = {Own data}}")
+    spec, parent = load_model(path), load_model("oral")
+    mine, theirs = spec.parameters["insulin_sensitivity"], parent.parameters["insulin_sensitivity"]
+    assert (spec.name, mine.typical, mine.source) == ("mine", Prior(1e-4, theirs.typical.gsd), ("me2026",))
+    assert mine.between == theirs.between and mine.effects == theirs.effects
+    assert spec.structure == parent.structure
+    assert spec.hash != parent.hash
+
+
+def test_a_parameter_that_a_child_fixes_loses_its_spread_and_one_it_shares_loses_its_variation():
+    spec = load_model("oral").change(
+        parameters={"insulin_sensitivity": {"level": "fixed"}, "first_phase_gain": {"level": "population"}}
+    )
+    assert spec.parameters["insulin_sensitivity"].typical.gsd is None
+    assert not spec.parameters["insulin_sensitivity"].effects
+    assert spec.parameters["first_phase_gain"].typical.gsd == 1.7
+    assert spec.parameters["first_phase_gain"].between is None
+
+
+def test_another_structure_leaves_out_what_it_has_no_use_for():
+    spec = load_model("feedback").change(structure={"alpha_cell": "constant", "c_peptide": "none"})
+    assert set(spec.analytes) == {"glucose", "insulin"}
+    assert not {"basal_glucagon", "glucagon_floor", "c_peptide_volume"} & set(spec.parameters)
+    assert spec.name == "feedback (changed)"
+
+
+def test_correlations_are_read_and_kept_in_the_text():
+    extra = "[correlations]\nparameters = ['insulin_sensitivity', 'basal_insulin']\neta = 3"
+    spec = read_model(child(extra))
+    assert (spec.correlations, spec.eta) == (("insulin_sensitivity", "basal_insulin"), 3.0)
+    assert read_model(spec.text) == spec
+
+
+def test_an_organ_can_be_lost():
+    spec = load_model("feedback").change(parameters={"beta_cell_mass": {"typical": {"median": 0}}})
+    assert spec.medians["beta_cell_mass"] == 0
+
+
+def test_a_model_can_be_hashed_and_sent_to_another_process_but_not_changed_in_place():
+    spec = load_model("oral")
+    assert pickle.loads(pickle.dumps(spec)) == spec and len({spec, load_model("oral")}) == 1
+    with pytest.raises(TypeError):
+        spec.parameters["basal_glucose"] = None
+
+
+@given(median=st.floats(0.01, 0.99), gsd=st.floats(1.01, 5), scale=st.sampled_from(["log", "logit"]))
+def test_a_prior_interval_surrounds_the_median_evenly_on_the_priors_own_scale(median, gsd, scale):
+    p = Parameter("x", "x", "1", "population", Prior(median, gsd), "judgement", (), scale)
+    low, high = p.interval()
+    assert low < median < high and p.from_scale(p.location) == pytest.approx(median)
+    assert p.to_scale(high) - p.location == pytest.approx(p.location - p.to_scale(low), rel=1e-6)
+    assert scale == "log" or high < 1
+
+
+def test_a_covariate_acts_by_step_by_factor_or_by_group():
+    step = Effect("bmi", "exponential", 23.0, 5.0, 0.7, 1.3)
+    factor = Effect("weight", "power", 70.0, 2.0, 1.5, 1.3)
+    group = Effect("group", "level", "T2D", None, 0.35, 1.6)
+    assert step.score(33) == pytest.approx(2) and step.score(23) == 0
+    assert factor.score(35) == pytest.approx(-1)
+    assert (group.score("T2D"), group.score("NGT")) == (1, 0)
+
+
+plain = st.one_of(
+    st.booleans(),
+    st.integers(-(10**9), 10**9),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(codec="utf-8")),
+    st.lists(st.text(st.characters(codec="utf-8")), max_size=3),
+)
+tables = st.dictionaries(st.text(st.characters(codec="utf-8")), plain, max_size=3)
+
+
+deep = st.dictionaries(st.text(), plain | tables, max_size=3)
+
+
+@settings(max_examples=50)
+@given(st.dictionaries(st.text(), plain | tables | deep, max_size=4))
+def test_whatever_is_written_is_read_back(table):
+    read = tomllib.loads(model_file.write(table))
+    assert read == table
+
+
+def test_the_spread_of_a_prior_is_that_of_its_logarithm():
+    between = load_model("oral").parameters["insulin_sensitivity"].between
+    assert between.omega == pytest.approx(math.sqrt(math.log(1 + 0.55**2)))
+    assert load_model("oral").soft["basal_glucose_production"].sd == pytest.approx(0.12, rel=0.01)
