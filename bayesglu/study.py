@@ -240,8 +240,8 @@ def load_study(
     ``occasion``, ``censoring`` (none, left, right), ``use`` (true, false). Times are in min, or in the unit
     that the column's name ends in (``time_h``). A value ``<2.0`` is left-censored, ``>300`` right-censored;
     an empty one is missing. A folder may also hold ``subjects.csv`` (covariates; ``weight_kg`` is the
-    covariate ``weight`` in kg), ``events.csv`` (one row an amount given), ``truth.csv`` and ``datasheet.toml``
-    (see `bayesglu.datasheet`).
+    covariate ``weight`` in kg), ``events.csv`` (one row an amount given), ``truth.csv`` and
+    ``datasheet.toml`` (see `bayesglu.datasheet`).
 
     protocol : what was done: a `Protocol` or its text for everyone, or a mapping by subject or (subject,
         occasion). It takes the place of the study's own.

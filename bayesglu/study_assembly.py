@@ -123,7 +123,7 @@ def _body_weights(
     for source, where in ((sheet.body_weight, "datasheet.toml"), (given, "")):
         stated = dict(source) if isinstance(source, Mapping) else dict.fromkeys(subjects, source)
         for subject, weight in stated.items():
-            if weight is None:
+            if weight is None or weight != weight:  # NaN is an unknown weight, too
                 continue
             if str(subject) not in subjects:
                 problems.add(

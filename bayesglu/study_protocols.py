@@ -20,6 +20,7 @@ from bayesglu.protocols import (
     parse_protocol,
 )
 from bayesglu.study_tables import Table, is_missing
+from bayesglu.units import is_per_person
 
 EVENT_COLUMNS = ("subject", "time", "substance")
 EVENT_NUMBERS = ("amount", "duration", "absorption_rate", "bioavailability", "emptying", "target")
@@ -92,21 +93,23 @@ def check_deliveries(
     advice: str = "",
 ) -> None:
     """Note amounts per person without a body weight, and events after the last sample of their test."""
-    heavy: dict[str, list[str]] = {}
+    alike: dict[str, list[Test]] = {}
     for test, protocol in protocols.items():
-        weight = weights.get(test[0], math.nan)
-        try:
-            protocol.canonical(None if math.isnan(weight) else weight)
-        except ProtocolError as error:
-            heavy.setdefault(_sentence(error), []).append(test[0])
+        needy = [event for event in protocol.events if event.kind != "clamp" and is_per_person(event.unit)]
+        if needy and math.isnan(weights.get(test[0], math.nan)):
+            amount = f"{needy[0].amount:g} {needy[0].unit} of {needy[0].substance}"
+            alike.setdefault(
+                f"{amount} is for a whole person and the body weight is missing. Give body_weight in kg, a "
+                f"covariate weight_kg, or the amount per kg.{advice}",
+                [],
+            ).append(test)
         last = last_samples.get(test, math.inf)
         for event in protocol.events:
             if event.time > last:
-                problems.add(
-                    f"{_who(test)}: the event at {event} comes after the last sample, at {last:g} min."
-                )
-    for message, subjects in heavy.items():
-        problems.add(f"subject {some(dict.fromkeys(subjects))}: {message}{advice}")
+                message = f"the event at {event} comes after the last sample, at {last:g} min."
+                alike.setdefault(message, []).append(test)
+    for message, tests in alike.items():
+        problems.add(f"{some([_who(test) for test in tests])}: {message}")
 
 
 def _events(row: pd.Series, table: Table, line: int) -> Sequence[Event]:

@@ -290,17 +290,18 @@ def test_a_file_that_is_not_utf8_says_how_to_save_it(tmp_path):
 
 def test_an_amount_per_person_needs_a_weight_and_one_per_kg_does_not(tmp_path):
     path = folder(tmp_path, subjects=None)
-    assert "subject A, B: 0 min: glucose 75 g oral is an amount for a whole person" in problems(path)
+    assert (
+        "subject A, subject B: 75 g of glucose is for a whole person and the body weight is missing"
+        in problems(path)
+    )
     assert np.isnan(load_study(path, protocol="ivgtt(0.3)").body_weight).all()
     assert "body_weight is 0.07" in problems(path, body_weight=0.07)
 
 
 def test_an_event_after_the_last_sample_of_its_test_is_an_error(tmp_path):
     text = problems(folder(tmp_path), protocol="ogtt(75) + ivgtt(0.3).shift(90)")
-    assert (
-        "subject A: the event at 90 min: glucose 0.3 g/kg intravenous comes after the last sample, at 60 min."
-        in text
-    )
+    assert "subject A, subject B: the event at 90 min: glucose 0.3 g/kg intravenous comes after" in text
+    assert "the last sample, at 60 min" in text
 
 
 def test_a_subject_without_events_is_an_error_when_there_is_a_table_of_events(tmp_path):

@@ -16,7 +16,6 @@ from bayesglu.solver.kernels import (
     rhs,
     setup,
     setup_adjoint,
-    sizes,
     step,
     step_adjoint,
 )
@@ -51,6 +50,11 @@ FIRST_STEP = 1.0
 TIME_OF_STAGE = np.array(TIMES)
 
 options = {"nogil": True, "error_model": "numpy", "cache": True}
+
+
+@njit(**options)
+def _sizes(kernels):
+    return kernels.width, kernels.states, kernels.inputs, kernels.coefficients
 
 
 @njit(**options)
@@ -92,14 +96,14 @@ def _grow(array, rows):
 
 
 @njit(**options)
-def integrate(system, theta, plan, tolerance, max_steps, keep):
+def integrate(kernels, theta, plan, tolerance, max_steps, keep):
     """Solve for all people.
 
     theta : (person, parameter). tolerance : (relative, absolute); the absolute one is in units of each state's usual
     size. max_steps : budget of tried steps of one person. keep : whether to keep what the backward pass needs.
     Returns the `Tape` and an outcome code per person.
     """
-    width, n, n_inputs, n_coefficients = sizes(system)
+    width, n, n_inputs, n_coefficients = _sizes(kernels)
     people = theta.shape[0]
     packs = (people + width - 1) // width
     samples = plan.sample_person.shape[0]
@@ -133,7 +137,7 @@ def integrate(system, theta, plan, tolerance, max_steps, keep):
             active[lane] = place < people
             person[lane] = plan.order[min(place, people - 1)]
             theta_lanes[:, lane] = theta[person[lane]]
-        setup(system, theta_lanes, c, y)
+        setup(kernels, theta_lanes, c, y)
         remaining = 0
         for lane in range(width):
             p = person[lane]
@@ -152,7 +156,7 @@ def integrate(system, theta, plan, tolerance, max_steps, keep):
                 active[lane] = plan.offset[p + 1] - plan.offset[p] > 1
             _give(plan, stop[lane], y, c, lane)
             remaining += active[lane]
-        rhs(system, y, u[0], c, k)
+        rhs(kernels, y, u[0], c, k)
 
         while remaining > 0:
             if row >= stages.shape[0]:
@@ -173,7 +177,7 @@ def integrate(system, theta, plan, tolerance, max_steps, keep):
                         taken[lane] = h[lane]
                     if varies[lane]:
                         _fill_inputs(plan, person[lane], stop[lane], t[lane], taken[lane], 7, u, lane)
-            step(system, y, k, u, c, taken, tolerance, stages[row], y_new, k_new, error, factor)
+            step(kernels, y, k, u, c, taken, tolerance, stages[row], y_new, k_new, error, factor)
             if n_inputs:
                 inputs[row] = u
 
@@ -236,7 +240,7 @@ def integrate(system, theta, plan, tolerance, max_steps, keep):
                     _give(plan, s, y, c, lane)
                     restarts[lane] = anyone_restarts = True
             if anyone_restarts:
-                rhs(system, y, u[0], c, k_here)
+                rhs(kernels, y, u[0], c, k_here)
                 for lane in range(width):
                     if restarts[lane]:
                         for i in range(n):
@@ -252,12 +256,12 @@ def integrate(system, theta, plan, tolerance, max_steps, keep):
 
 
 @njit(**options)
-def integrate_adjoint(system, theta, plan, tape, outcome, bar_states, bar_coefficients):
+def integrate_adjoint(kernels, theta, plan, tape, outcome, bar_states, bar_coefficients):
     """Cotangents of theta (person, parameter) from those of the states at the samples and of the coefficients.
 
     People whose solve failed get not-a-number. `bar_coefficients` (pack, coefficient, lane) is used up.
     """
-    width, n, _, _ = sizes(system)
+    width, n, _, _ = _sizes(kernels)
     people = theta.shape[0]
     bar_theta = np.zeros(theta.shape)
     theta_lanes = np.empty((theta.shape[1], width))
@@ -281,14 +285,14 @@ def integrate_adjoint(system, theta, plan, tape, outcome, bar_states, bar_coeffi
                         for i in range(n):
                             bar_y[i, lane] += bar_states[sample, i]
             u = tape.inputs[row] if tape.inputs.shape[2] else no_inputs
-            step_adjoint(system, tape.stages[row], u, c, tape.h[row], bar_y, bar_c)
+            step_adjoint(kernels, tape.stages[row], u, c, tape.h[row], bar_y, bar_c)
         for lane in range(width):
             if pack * width + lane < people:
                 stop = plan.offset[person[lane]]
                 _give_adjoint(plan, stop, bar_y, bar_c, lane)
                 if plan.sample[stop] >= 0:
                     bar_y[:, lane] += bar_states[plan.sample[stop]]
-        setup_adjoint(system, theta_lanes, bar_c, bar_y, bar_lanes)
+        setup_adjoint(kernels, theta_lanes, bar_c, bar_y, bar_lanes)
         for lane in range(width):
             if pack * width + lane < people:
                 solved = outcome[person[lane]] == FINE
@@ -307,9 +311,9 @@ def _places(plan, people):
 
 
 @njit(**options)
-def observe_samples(system, plan, tape, people, n_outputs):
+def observe_samples(kernels, plan, tape, people, n_outputs):
     """Outputs (sample, output): samples are the lanes here, whoever they belong to."""
-    width, n, n_inputs, n_coefficients = sizes(system)
+    width, n, n_inputs, n_coefficients = _sizes(kernels)
     samples = plan.sample_person.shape[0]
     place = _places(plan, people)
     out = np.empty((samples, n_outputs))
@@ -317,7 +321,7 @@ def observe_samples(system, plan, tape, people, n_outputs):
     c, lanes_out = np.empty((n_coefficients, width)), np.empty((n_outputs, width))
     for begin in range(0, samples, width):
         _gather(plan, tape, place, begin, width, y, u, c)
-        observe(system, y, u, c, lanes_out)
+        observe(kernels, y, u, c, lanes_out)
         for lane in range(min(width, samples - begin)):
             for i in range(n_outputs):
                 out[begin + lane, i] = lanes_out[i, lane]
@@ -325,9 +329,9 @@ def observe_samples(system, plan, tape, people, n_outputs):
 
 
 @njit(**options)
-def observe_samples_adjoint(system, plan, tape, people, bar_out):
+def observe_samples_adjoint(kernels, plan, tape, people, bar_out):
     """Cotangents of the states at the samples, and of the coefficients, from those of the outputs."""
-    width, n, n_inputs, n_coefficients = sizes(system)
+    width, n, n_inputs, n_coefficients = _sizes(kernels)
     samples = plan.sample_person.shape[0]
     place = _places(plan, people)
     bar_states = np.empty((samples, n))
@@ -343,7 +347,7 @@ def observe_samples_adjoint(system, plan, tape, people, bar_out):
             for i in range(bar_out.shape[1]):
                 bar_lanes[i, lane] = bar_out[begin + lane, i]
         bar_c[:] = 0.0
-        observe_adjoint(system, y, u, c, bar_lanes, bar_y, bar_c)
+        observe_adjoint(kernels, y, u, c, bar_lanes, bar_y, bar_c)
         for lane in range(here):
             where = place[plan.sample_person[begin + lane]]
             for i in range(n):
@@ -369,14 +373,14 @@ def _gather(plan, tape, place, begin, width, y, u, c):
 
 
 @njit(**options)
-def solve(system, theta, plan, tolerance, max_steps, n_outputs, keep):
+def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
     """Outputs (sample, output), an outcome code per person, and the tape."""
-    tape, outcome = integrate(system, theta, plan, tolerance, max_steps, keep)
-    return observe_samples(system, plan, tape, theta.shape[0], n_outputs), outcome, tape
+    tape, outcome = integrate(kernels, theta, plan, tolerance, max_steps, keep)
+    return observe_samples(kernels, plan, tape, theta.shape[0], n_outputs), outcome, tape
 
 
 @njit(**options)
-def solve_adjoint(system, theta, plan, tape, outcome, bar_out):
+def solve_adjoint(kernels, theta, plan, tape, outcome, bar_out):
     """Cotangents of theta (person, parameter) from those of the outputs (sample, output)."""
-    bar_states, bar_coefficients = observe_samples_adjoint(system, plan, tape, theta.shape[0], bar_out)
-    return integrate_adjoint(system, theta, plan, tape, outcome, bar_states, bar_coefficients)
+    bar_states, bar_coefficients = observe_samples_adjoint(kernels, plan, tape, theta.shape[0], bar_out)
+    return integrate_adjoint(kernels, theta, plan, tape, outcome, bar_states, bar_coefficients)

@@ -1,23 +1,56 @@
-"""Kernels that numba can call, one set for each system.
+"""Compiled kernels, one set for each system, called from numba through their addresses.
 
-A system travels through numba as a type that carries the hash of everything that decides its numbers: its programs and the
-source of the code that compiles them. numba keys its cache by type, so a cached function can never meet other physics.
+The integrator is compiled once by numba and holds no physics; the physics is machine code that LLVM makes from a system's
+programs. It is kept on disk under the hash of everything that decides it (the programs, the source of the code that compiles
+them, the processor), so what is found there is never out of date.
 """
 
-from functools import cache
+import os
+import tempfile
+from collections import namedtuple
+from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
 
-from llvmlite import ir
+import llvmlite
+import numpy as np
+from llvmlite import binding, ir
 from numba.core import types
-from numba.core.datamodel import models as datamodels
-from numba.extending import NativeValue, intrinsic, overload, register_model, typeof_impl, unbox
-from numba.core.imputils import lower_constant
+from numba.extending import intrinsic
+from platformdirs import user_cache_path
 
 from bayesglu.solver.symbolic import System
-from bayesglu.solver.vector import function, program_body, step_adjoint_body, step_body
+from bayesglu.solver.vector import DOUBLE, function, program_body, step_adjoint_body, step_body
 
-SOURCES = ("integrate.py", "kernels.py", "program.py", "symbolic.py", "tableau.py", "vector.py")
+NAMES = ("setup", "setup_adjoint", "rhs", "observe", "observe_adjoint", "step", "step_adjoint")
+SOURCES = ("kernels.py", "program.py", "symbolic.py", "tableau.py", "vector.py")
+
+Kernels = namedtuple("Kernels", "addresses width states inputs coefficients")
+"""What the integrator needs of a system: where its kernels are (in the order of `NAMES`), and its sizes."""
+
+
+class Compiled:
+    """A system compiled for lanes of `width` people."""
+
+    def __init__(self, system: System, width: int):
+        self.system, self.width = system, width
+        text = "\n".join([_compiler_text(), *_processor(), system.text(), str(width)])
+        self.key = sha256(text.encode()).hexdigest()[:32]
+
+    @cached_property
+    def kernels(self) -> Kernels:
+        """The kernels, compiled or fetched on first use."""
+        engine = _engine()
+        if self.key not in _loaded:
+            engine.add_object_file(binding.object_file.ObjectFileRef.from_data(_object_code(self)))
+            engine.finalize_object()
+            _loaded.add(self.key)
+        addresses = [engine.get_function_address(f"{name}_{self.key}") for name in NAMES]
+        sizes = len(self.system.states), len(self.system.channels), self.system.n_coefficients
+        return Kernels(np.array(addresses, np.int64), self.width, *sizes)
+
+
+_loaded: set[str] = set()
 
 
 @cache
@@ -26,134 +59,133 @@ def _compiler_text() -> str:
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in SOURCES)
 
 
-class Compiled:
-    """A system to be run on lanes of `width` people; numba sees only its type."""
-
-    known: dict[str, "Compiled"] = {}  # noqa: RUF012 - shared on purpose: types carry a key, this is what it opens
-
-    def __init__(self, system: System, width: int):
-        self.system, self.width = system, width
-        self.key = sha256(f"{_compiler_text()}\n{system.text()}".encode()).hexdigest()[:24] + f"_{width}"
-        self.known[self.key] = self
-        self.type = SystemType(self.key, width, len(system.states), len(system.channels), system.n_coefficients)
+@cache
+def _processor() -> tuple[str, str, str]:
+    features = binding.get_host_cpu_features().flatten()
+    return binding.get_host_cpu_name(), features, llvmlite.__version__
 
 
-class SystemType(types.Type):
-    """The numba type of a compiled system: its key, and the sizes that loops need to know."""
-
-    def __init__(self, key: str, width: int, n_states: int, n_inputs: int, n_coefficients: int):
-        self.system_key, self.width = key, width
-        self.n_states, self.n_inputs, self.n_coefficients = n_states, n_inputs, n_coefficients
-        super().__init__(name=f"System({key})")
-
-
-register_model(SystemType)(datamodels.OpaqueModel)
+@cache
+def _target_machine() -> binding.TargetMachine:
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    name, features, _ = _processor()
+    target = binding.Target.from_default_triple()
+    return target.create_target_machine(cpu=name, features=features, opt=3, codemodel="jitdefault", jit=True)
 
 
-@typeof_impl.register(Compiled)
-def _(value, context):
-    return value.type
+@cache
+def _engine() -> binding.ExecutionEngine:
+    empty = binding.parse_assembly("")
+    empty.triple = _target_machine().triple
+    return binding.create_mcjit_compiler(empty, _target_machine())
 
 
-@unbox(SystemType)
-def _(kind, value, context):
-    return NativeValue(context.context.get_dummy_value())
+def _object_code(compiled: Compiled) -> bytes:
+    """Machine code of a system's kernels, from the disk if it is there."""
+    folder = Path(os.environ.get("BAYESGLU_CACHE_DIR") or user_cache_path("bayesglu")) / "kernels"
+    path = folder / f"{compiled.key}.o"
+    try:
+        return path.read_bytes()
+    except OSError:
+        code = _compile(compiled)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+            file.write(code)
+        os.replace(file.name, path)  # all or nothing, also when several processes compile at once
+    except OSError:
+        pass  # a folder that cannot be written only costs the compilation next time
+    return code
 
 
-@lower_constant(SystemType)
-def _(context, builder, kind, value):
-    return context.get_dummy_value()
+def _compile(compiled: Compiled) -> bytes:
+    machine = _target_machine()
+    module = binding.parse_assembly(str(_module(compiled)))
+    module.verify()
+    options = binding.create_pipeline_tuning_options(speed_level=2)
+    builder = binding.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    return machine.emit_object(module)
 
 
-def _lowering(kernel: str):
-    """The function `kernel` of a system inside an LLVM module: a builder of it, to be called with (module, compiled)."""
+def _module(compiled: Compiled) -> ir.Module:
+    """All kernels of a system in one LLVM module."""
+    system, width = compiled.system, compiled.width
+    module = ir.Module(name=compiled.key)
+    module.triple = _target_machine().triple
+    n, n_inputs = len(system.states), len(system.channels)
 
-    def build(module: ir.Module, compiled: Compiled) -> ir.Function:
-        system, width = compiled.system, compiled.width
-        name = f"{kernel}_{compiled.key}"
-        n, n_inputs = len(system.states), len(system.channels)
-        if kernel == "step":
-            return function(module, name, width, 11, step_body(_lowering("rhs")(module, compiled), system.scales, n_inputs))
-        if kernel == "step_adjoint":
-            inner = _lowering("rhs_adjoint")(module, compiled)
-            return function(module, name, width, 6, step_adjoint_body(inner, n, n_inputs))
-        program = system.programs[kernel]
+    def made(name, n_arguments, body):
+        return function(module, f"{name}_{compiled.key}", width, n_arguments, body)
+
+    programs = {}
+    for name, program in system.programs.items():
+        added = frozenset({"c"}) if name in ("rhs_adjoint", "observe_adjoint") else frozenset()
         n_arguments = len(program.inputs) + len(program.outputs)
-        added = frozenset({"c"}) if kernel in ("rhs_adjoint", "observe_adjoint") else frozenset()
-        return function(module, name, width, n_arguments, program_body(program, added))
+        programs[name] = made(name, n_arguments, program_body(program, added))
+    made("step", 11, step_body(programs["rhs"], system.scales, n_inputs))
+    made("step_adjoint", 6, step_adjoint_body(programs["rhs_adjoint"], n, n_inputs))
+    return module
 
-    return build
 
-
-def _call(kernel: str, system, arrays):
-    """Typing and code of a call of `kernel` on contiguous arrays of doubles."""
-    build = _lowering(kernel)
+def _call(name: str, kernels, arrays):
+    """Typing and code of a call of the kernel `name` on contiguous arrays of doubles."""
+    place = NAMES.index(name)
 
     def codegen(context, builder, signature, arguments):
-        compiled = Compiled.known[signature.args[0].system_key]
+        addresses = builder.extract_value(arguments[0], 0)
+        table = context.make_array(signature.args[0].types[0])(context, builder, addresses).data
+        address = builder.load(builder.gep(table, [ir.Constant(ir.IntType(64), place)]))
+        kind = ir.FunctionType(ir.VoidType(), [DOUBLE.as_pointer()] * len(arrays))
+        kernel = builder.inttoptr(address, kind.as_pointer())
         pointers = [
-            context.make_array(kind)(context, builder, value).data
-            for kind, value in zip(signature.args[1:], arguments[1:], strict=True)
+            context.make_array(array)(context, builder, value).data
+            for array, value in zip(signature.args[1:], arguments[1:], strict=True)
         ]
-        builder.call(build(builder.module, compiled), pointers)
+        builder.call(kernel, pointers)
         return context.get_dummy_value()
 
-    return types.void(system, *arrays), codegen
+    return types.void(kernels, *arrays), codegen
 
 
 @intrinsic
-def setup(context, system, theta, c, y):
+def setup(context, kernels, theta, c, y):
     """Coefficients `c` and initial state `y` from the parameters."""
-    return _call("setup", system, (theta, c, y))
+    return _call("setup", kernels, (theta, c, y))
 
 
 @intrinsic
-def setup_adjoint(context, system, theta, bar_c, bar_y, bar_theta):
+def setup_adjoint(context, kernels, theta, bar_c, bar_y, bar_theta):
     """Cotangents of the parameters from those of coefficients and initial state."""
-    return _call("setup_adjoint", system, (theta, bar_c, bar_y, bar_theta))
+    return _call("setup_adjoint", kernels, (theta, bar_c, bar_y, bar_theta))
 
 
 @intrinsic
-def rhs(context, system, y, u, c, dy):
+def rhs(context, kernels, y, u, c, dy):
     """Change of the state per minute."""
-    return _call("rhs", system, (y, u, c, dy))
+    return _call("rhs", kernels, (y, u, c, dy))
 
 
 @intrinsic
-def observe(context, system, y, u, c, out):
+def observe(context, kernels, y, u, c, out):
     """The outputs that were asked for."""
-    return _call("observe", system, (y, u, c, out))
+    return _call("observe", kernels, (y, u, c, out))
 
 
 @intrinsic
-def observe_adjoint(context, system, y, u, c, bar_out, bar_y, bar_c):
+def observe_adjoint(context, kernels, y, u, c, bar_out, bar_y, bar_c):
     """Cotangents of the state, and of the coefficients (added), from those of the outputs."""
-    return _call("observe_adjoint", system, (y, u, c, bar_out, bar_y, bar_c))
+    return _call("observe_adjoint", kernels, (y, u, c, bar_out, bar_y, bar_c))
 
 
 @intrinsic
-def step(context, system, y, k, u, c, h, tolerance, stages, y_new, k_new, error, factor):
+def step(context, kernels, y, k, u, c, h, tolerance, stages, y_new, k_new, error, factor):
     """One Runge-Kutta step of every lane."""
-    return _call("step", system, (y, k, u, c, h, tolerance, stages, y_new, k_new, error, factor))
+    return _call("step", kernels, (y, k, u, c, h, tolerance, stages, y_new, k_new, error, factor))
 
 
 @intrinsic
-def step_adjoint(context, system, stages, u, c, h, bar_y, bar_c):
+def step_adjoint(context, kernels, stages, u, c, h, bar_y, bar_c):
     """The transpose of one step of every lane."""
-    return _call("step_adjoint", system, (stages, u, c, h, bar_y, bar_c))
-
-
-def sizes(system):
-    """Lanes, states, inputs and coefficients of a system, known when compiling."""
-    kind = system.type
-    return kind.width, kind.n_states, kind.n_inputs, kind.n_coefficients
-
-
-@overload(sizes)
-def _sizes(system):
-    found = (system.width, system.n_states, system.n_inputs, system.n_coefficients)
-
-    def constant(system):
-        return found
-
-    return constant
+    return _call("step_adjoint", kernels, (stages, u, c, h, bar_y, bar_c))

@@ -73,7 +73,7 @@ class Solver:
         """Outputs ``(sample, output)``, not-a-number where a solve failed, and an outcome code per person."""
         theta = np.ascontiguousarray(theta, float)
         out, outcome, _ = solve(
-            self.compiled, theta, self.plan, self.tolerance, self.max_steps, len(self.system.outputs), False
+            self.compiled.kernels, theta, self.plan, self.tolerance, self.max_steps, len(self.system.outputs), False
         )
         return out, outcome
 
@@ -81,12 +81,12 @@ class Solver:
         """Outputs ``(sample, output)`` and a function from their cotangents to those of theta."""
         theta = np.ascontiguousarray(theta, float)
         out, outcome, tape = solve(
-            self.compiled, theta, self.plan, self.tolerance, self.max_steps, len(self.system.outputs), True
+            self.compiled.kernels, theta, self.plan, self.tolerance, self.max_steps, len(self.system.outputs), True
         )
 
         def pull(bar_out: np.ndarray) -> np.ndarray:
             bar = np.ascontiguousarray(bar_out, float)
-            return solve_adjoint(self.compiled, theta, self.plan, tape, outcome, bar)
+            return solve_adjoint(self.compiled.kernels, theta, self.plan, tape, outcome, bar)
 
         return out, pull
 

@@ -168,7 +168,6 @@ def function(module: ir.Module, name: str, width: int, n_arguments: int, body) -
     pointer = DOUBLE.as_pointer()
     made = _declared(module, name, ir.VoidType(), [pointer] * n_arguments)
     if made.is_declaration:
-        made.linkage = "linkonce_odr"
         builder = ir.IRBuilder(made.append_basic_block())
         body(Lanes(builder, width), *made.args)
         builder.ret_void()
