@@ -1,0 +1,193 @@
+"""The solver as a PyTensor operation, for use in a PyMC model: numba value and exact pullback, no object mode."""
+
+import numpy as np
+import pytensor.tensor as pt
+from numba import njit, types
+from numba.extending import intrinsic
+from pytensor.gradient import DisconnectedType
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
+
+from bayesglu.solver.integrate import Plan, Tape, solve, solve_adjoint
+from bayesglu.solver.kernels import Kernels
+from bayesglu.solver.solver import Solver
+
+TAPE_TYPES = (pt.lvector, *(pt.TensorType("float64", (None,) * d) for d in (4, 4, 2)), pt.lmatrix)
+TAPE_TYPES += tuple(pt.TensorType("float64", (None,) * d) for d in (3, 2, 2))
+
+
+class _SolverOp(Op):
+    """What value and pullback share. Equal operations have equal physics: the key is the hash of it."""
+
+    __props__ = ("key", "relative", "absolute", "max_steps")
+
+    def __init__(self, solver: Solver):
+        self.solver = solver
+        self.key = solver.compiled.key
+        self.relative, self.absolute, self.max_steps = solver.relative, solver.absolute, solver.max_steps
+
+
+class Solve(_SolverOp):
+    """Outputs ``(sample, output)`` for parameters ``(person, parameter)``; then outcome codes, and what pullback needs."""
+
+    def make_node(self, theta, *plan):
+        inputs = [pt.as_tensor(theta), *(pt.as_tensor(a) for a in plan)]
+        return Apply(self, inputs, [pt.dmatrix(), pt.lvector(), *(kind() for kind in TAPE_TYPES)])
+
+    def perform(self, node, inputs, storage):
+        s = self.solver
+        theta, plan = np.ascontiguousarray(inputs[0]), Plan(*inputs[1:])
+        n_outputs = len(s.system.outputs)
+        out, outcome, tape = solve(s.compiled.kernels, theta, plan, s.tolerance, s.max_steps, n_outputs, True)
+        for cell, value in zip(storage, (out, outcome, *tape), strict=True):
+            cell[0] = value
+
+    def connection_pattern(self, node):
+        return [[i == 0 and o == 0 for o in range(len(node.outputs))] for i in range(len(node.inputs))]
+
+    def pullback(self, inputs, outputs, cotangents):
+        bar_out = cotangents[0]
+        rest = [DisconnectedType()() for _ in inputs[1:]]
+        if isinstance(bar_out.type, DisconnectedType):
+            return [DisconnectedType()(), *rest]
+        return [SolveAdjoint(self.solver)(*inputs, *outputs[1:], bar_out), *rest]
+
+
+class SolveAdjoint(_SolverOp):
+    """Cotangents of the parameters ``(person, parameter)`` from those of the outputs ``(sample, output)``."""
+
+    def make_node(self, *inputs):
+        return Apply(self, [pt.as_tensor(a) for a in inputs], [pt.dmatrix()])
+
+    def perform(self, node, inputs, storage):
+        n = 1 + len(Plan._fields)
+        theta, plan, outcome = np.ascontiguousarray(inputs[0]), Plan(*inputs[1:n]), inputs[n]
+        tape, bar_out = Tape(*inputs[n + 1 : -1]), np.ascontiguousarray(inputs[-1])
+        storage[0][0] = solve_adjoint(self.solver.compiled.kernels, theta, plan, tape, outcome, bar_out)
+
+    def infer_shape(self, fgraph, node, shapes):
+        return [shapes[0]]
+
+
+INT, FLOAT = types.int64, types.float64
+FLOAT_VECTORS = ("time", "release_time", "release_amount", "release_rate")
+MATRICES = {"jump": FLOAT, "rate": FLOAT, "slope": FLOAT, "doses": INT}
+
+
+def _array(dtype, dimensions: int, readonly: bool = True) -> types.Array:
+    return types.Array(dtype, dimensions, "C", readonly=readonly)
+
+
+def _plan_array(name: str) -> types.Array:
+    if name in MATRICES:
+        return _array(MATRICES[name], 2)
+    return _array(FLOAT if name in FLOAT_VECTORS else INT, 1)
+
+
+PLAN = types.NamedTuple([_plan_array(name) for name in Plan._fields], Plan)
+TAPE_KINDS = [(INT if kind.dtype == "int64" else FLOAT, kind.ndim) for kind in TAPE_TYPES]
+TAPE = types.NamedTuple([_array(*kind) for kind in TAPE_KINDS], Tape)
+KERNELS = types.NamedTuple([_array(INT, 1), *[INT] * (len(Kernels._fields) - 1)], Kernels)
+RESULT = types.Tuple([_array(t, n, readonly=False) for t, n in ((FLOAT, 2), (INT, 1), *TAPE_KINDS)])
+VALUE = RESULT(KERNELS, _array(FLOAT, 2), PLAN, _array(FLOAT, 1), INT, INT)
+PULL = _array(FLOAT, 2, readonly=False)(KERNELS, _array(FLOAT, 2), PLAN, TAPE, _array(INT, 1), _array(FLOAT, 2))
+once = {"nogil": True, "error_model": "numpy", "cache": True, "no_cfunc_wrapper": False}
+
+
+@njit(VALUE, **once)
+def _value(kernels, theta, plan, tolerance, max_steps, n_outputs):
+    out, outcome, tape = solve(kernels, theta, plan, tolerance, max_steps, n_outputs, True)
+    return (
+        out, outcome, tape.first, tape.stages, tape.inputs, tape.h, tape.stop,
+        tape.coefficients, tape.states, tape.sample_inputs,
+    )  # fmt: skip
+
+
+@njit(PULL, **once)
+def _pull(kernels, theta, plan, tape, outcome, bar_out):
+    return solve_adjoint(kernels, theta, plan, tape, outcome, bar_out)
+
+
+class _Pointer(types.WrapperAddressProtocol):
+    """A compiled function called through its address, so that no caller compiles it again."""
+
+    def __init__(self, dispatcher, signature):
+        self._compiled, self._signature = dispatcher.overloads[signature.args], signature
+
+    def __wrapper_address__(self):
+        return self._compiled.library.get_pointer_to_function(self._compiled.fndesc.llvm_cfunc_wrapper_name)
+
+    def signature(self):
+        return self._signature
+
+
+@intrinsic
+def _fixed(context, array):
+    """A contiguous array as one that is only read, whatever it was."""
+    frozen = types.Array(array.dtype, array.ndim, "C", readonly=True)
+
+    def codegen(context, builder, signature, arguments):
+        context.nrt.incref(builder, signature.args[0], arguments[0])
+        return arguments[0]
+
+    return frozen(array), codegen
+
+
+@njit
+def _c(array):
+    return _fixed(np.ascontiguousarray(array))
+
+
+def _held(op: _SolverOp) -> dict:
+    """A solver as plain numbers that a compiled function can hold."""
+    s, kernels = op.solver, op.solver.compiled.kernels
+    return {
+        "addresses": tuple(kernels.addresses.tolist()),
+        "sizes": tuple(kernels[1:]),
+        "tolerance": s.tolerance,
+        "max_steps": s.max_steps,
+        "n_outputs": len(s.system.outputs),
+    }
+
+
+def _spelled_out(text: str, **scope):
+    """A function from its text, in which ``PLAN`` and ``TAPE`` stand for the names of their fields.
+
+    numba passes no arguments on by a star, so that the many arrays have to be named one by one.
+    """
+    for word, kind in (("PLAN", Plan), ("TAPE", Tape)):
+        text = text.replace(f"{word}_READ", ", ".join(f"_c({n})" for n in kind._fields))
+        text = text.replace(word, ", ".join(kind._fields))
+    scope |= {"_c": _c, "np": np, "Plan": Plan, "Tape": Tape, "Kernels": Kernels}
+    exec(text, scope)
+    return numba_njit(scope["function"], fastmath=False)
+
+
+@register_funcify_and_cache_key(Solve)
+def _(op, **kwargs):
+    text = """
+def function(theta, PLAN):
+    kernels = Kernels(_c(np.array(addresses)), *sizes)
+    return solve_at(kernels, _c(theta), Plan(PLAN_READ), _c(tolerance), max_steps, n_outputs)
+"""
+    # It holds addresses of this process, so it may not be cached.
+    return _spelled_out(text, solve_at=_Pointer(_value, VALUE), **_held(op)), None
+
+
+@register_funcify_and_cache_key(SolveAdjoint)
+def _(op, **kwargs):
+    text = """
+def function(theta, PLAN, outcome, TAPE, bar_out):
+    kernels = Kernels(_c(np.array(addresses)), *sizes)
+    return pull_at(kernels, _c(theta), Plan(PLAN_READ), Tape(TAPE_READ), _c(outcome), _c(bar_out))
+"""
+    return _spelled_out(text, pull_at=_Pointer(_pull, PULL), **_held(op)), None
+
+
+def solve_op(solver: Solver, theta, plan=None):
+    """Outputs ``(sample, output)`` of a `Solver` as a tensor, differentiable in `theta` (person, parameter).
+
+    `plan` : tensors in the order of `Plan`, when the schedule is to be changed later; else the solver's own.
+    """
+    return Solve(solver)(theta, *(solver.plan if plan is None else plan))[0]
