@@ -91,7 +91,7 @@ class Study:
         return tuple(map(str, self.covariates["subject"].values))
 
     @property
-    def units(self) -> tuple[tuple[str, str], ...]:
+    def tests(self) -> tuple[tuple[str, str], ...]:
         """The tests, (subject, occasion), by subject and then in order of appearance."""
         return tuple(self.protocols)
 

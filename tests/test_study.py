@@ -62,7 +62,7 @@ def test_a_good_folder_is_in_canonical_units_with_the_labels_of_the_user(tmp_pat
     assert study.name == "mine"
     assert study.subjects == ("A", "B")
     assert study.analytes == ("glucose", "insulin")
-    assert study.units == (("A", "1"), ("B", "1"))
+    assert study.tests == (("A", "1"), ("B", "1"))
     assert study.observations["time"].values[0] == -10
     np.testing.assert_allclose(study.observations["value"][[3, 5]], [60.0, 90.08])
     np.testing.assert_array_equal(study.observations["line"], np.arange(2, 9))
@@ -137,7 +137,7 @@ def test_two_occasions_are_two_tests_of_one_person(tmp_path):
     path = folder(tmp_path, observations=text, subjects=None)
     study = load_study(path, protocol={"1": {"before": "fast(1)", "after": ivgtt(0.3)}})
     assert study.subjects == ("1",)
-    assert study.units == (("1", "before"), ("1", "after"))
+    assert study.tests == (("1", "before"), ("1", "after"))
     assert study.protocols["1", "after"] == ivgtt(0.3)
 
 
@@ -466,7 +466,7 @@ def test_an_earlier_study_in_the_folder_leaves_no_tables_behind(tmp_path):
 def test_selecting_people_keeps_what_belongs_to_them(tmp_path):
     study = load_study(folder(tmp_path), protocol="ogtt(75)")
     chosen = study.select(subjects=["B"])
-    assert chosen.subjects == ("B",) and chosen.units == (("B", "1"),)
+    assert chosen.subjects == ("B",) and chosen.tests == (("B", "1"),)
     assert set(chosen.observations["subject"].values) == {"B"}
     assert chosen.body_weight.values.tolist() == [82.5]
     assert study.select(analytes=["insulin"]).subjects == ("A",)
