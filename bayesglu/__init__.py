@@ -1,0 +1,85 @@
+"""Hierarchical Bayesian modelling of how the pancreas and the liver hold blood glucose in balance.
+
+Whatever is named here is loaded when it is first asked for, so ``import bayesglu`` takes no time and brings in
+neither a sampler nor a plotting library.
+
+>>> import bayesglu
+>>> bayesglu.list_models()
+('feedback', 'ivgtt', 'minimal', 'oral', 'oral_cpeptide')
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what an editor and a type checker see; the table below says the same to Python
+    from bayesglu import plots
+    from bayesglu.catalog import citation, list_models, list_studies
+    from bayesglu.checks import FitWarning, check
+    from bayesglu.inference.build import build
+    from bayesglu.inference.fit import fit, load, prior_predictive, save
+    from bayesglu.protocols import Protocol, clamp, fast, infusion, injection, ivgtt, meal, ogtt
+    from bayesglu.simulate import simulate
+    from bayesglu.solver.solver import SolverError
+    from bayesglu.spec import ModelSpec, SpecError, load_model
+    from bayesglu.study import Study, StudyError, load_study
+    from bayesglu.summaries import population, subjects
+    from bayesglu.what_if import scale, set_to, shift, what_if
+
+_HOMES = {
+    "catalog": ("citation", "list_models", "list_studies"),
+    "checks": ("FitWarning", "check"),
+    "inference.build": ("build",),
+    "inference.fit": ("fit", "load", "prior_predictive", "save"),
+    "plots": ("plots",),
+    "protocols": ("Protocol", "clamp", "fast", "infusion", "injection", "ivgtt", "meal", "ogtt"),
+    "simulate": ("simulate",),
+    "solver.solver": ("SolverError",),
+    "spec": ("ModelSpec", "SpecError", "load_model"),
+    "study": ("Study", "StudyError", "load_study"),
+    "summaries": ("population", "subjects"),
+    "what_if": ("scale", "set_to", "shift", "what_if"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - in the order in which they are used
+    *("load_model", "list_models", "load_study", "list_studies", "citation"),
+    *("ogtt", "meal", "ivgtt", "clamp", "infusion", "injection", "fast"),
+    *("simulate", "build", "prior_predictive", "fit", "save", "load"),
+    *("population", "subjects", "check", "what_if", "scale", "shift", "set_to"),
+    *("plots", "ModelSpec", "Study", "Protocol", "SpecError", "StudyError", "SolverError", "FitWarning"),
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        found = version("bayesglu")
+    elif name in _HOME_OF:
+        home = import_module(f"bayesglu.{_HOME_OF[name]}")
+        found = home if _HOMES[_HOME_OF[name]] == (name,) == ("plots",) else getattr(home, name)
+    else:
+        raise AttributeError(f"module 'bayesglu' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})
+
+
+class _Package(ModuleType):
+    """Keeps the public functions `simulate` and `what_if` from being hidden by the modules they live in.
+
+    Importing a module sets it as an attribute of its package. Where a public function has its module's name, the name
+    here is the function's, whichever is asked for first.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (isinstance(value, ModuleType) and _HOME_OF.get(name) == name != "plots"):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

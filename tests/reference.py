@@ -84,7 +84,7 @@ def solve_slowly(
     forcing=None,
     relative: float = 1e-10,
 ) -> np.ndarray:
-    """Outputs ``(time, output)`` by SciPy's DOP853, restarted at each event; a sample comes before a bolus."""
+    """Outputs ``(time, output)`` by SciPy's DOP853, restarted at each event; samples come before boluses."""
     deliveries = protocol.canonical(WEIGHT)
     if any(d.kind == "clamp" for d in deliveries):
         structure = {**structure, "glucose_clamp": "infusion"}

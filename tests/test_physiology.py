@@ -352,4 +352,5 @@ def test_the_physiology_needs_nothing_but_the_standard_library():
         for node in ast.walk(tree):
             named = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             named += [node.module] if isinstance(node, ast.ImportFrom) else []
-            assert {source.split(".")[0] for source in named} <= {"bayesglu", *sys.stdlib_module_names}, module
+            homes = {source.split(".")[0] for source in named}
+            assert homes <= {"bayesglu", *sys.stdlib_module_names}, module.__name__

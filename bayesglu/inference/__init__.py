@@ -1,0 +1,1 @@
+"""How parameters are learnt. Nothing else in bayesglu imports PyMC."""

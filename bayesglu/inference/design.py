@@ -1,0 +1,352 @@
+"""A model and a study put together: which number of the model speaks about which sample.
+
+Everything that the log density needs and that does not change while sampling is worked out here, once, as arrays. S subjects
+take T tests in all. Each subject has a block of D deviations: those of its subject-level parameters, then those of its
+occasion-level parameters for each test in turn. K parameters are estimated; E covariate effects act on them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from bayesglu.schedule import Schedule, build_schedule
+from bayesglu.solver.solver import Solver, solver
+from bayesglu.spec import ModelSpec, SpecError
+from bayesglu.study import Study, StudyError
+
+TINY = 1e-12
+"""Predictions are kept above this before their logarithm is taken."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is compared with the model: samples first, then soft observations of the basal state.
+
+    The prediction of a row is ``by_output * outputs[sample, output] + by_parameter * theta[test, parameter]``: a
+    concentration, perhaps with an assay's floor, or a basal concentration itself. `analyte` is -1 where the error is
+    known (`known_error`), as for soft observations. `censoring` is -1 (below the value), 0, or 1 (above it).
+    """
+
+    sample: np.ndarray
+    output: np.ndarray
+    by_output: np.ndarray
+    test: np.ndarray
+    parameter: np.ndarray
+    by_parameter: np.ndarray
+    log_value: np.ndarray
+    analyte: np.ndarray
+    known_error: np.ndarray
+    censoring: np.ndarray
+
+    def predict(self, outputs: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """Predictions ``(..., row)`` from outputs ``(..., sample, output)`` and theta ``(..., test, parameter)``."""
+        return (
+            self.by_output * outputs[..., self.sample, self.output]
+            + self.by_parameter * theta[..., self.test, self.parameter]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """See the module's first lines. `n_obs` of the rows are samples, in the order of ``study.used``."""
+
+    spec: ModelSpec
+    study: Study
+    solver: Solver
+    rows: Rows
+    n_obs: int
+    obs: np.ndarray
+    analytes: tuple[str, ...]
+    estimated: tuple[str, ...]
+    columns: np.ndarray
+    fixed: np.ndarray
+    block_parameter: np.ndarray
+    block_test: np.ndarray
+    subject_of_test: np.ndarray
+    place: np.ndarray
+    effects: tuple[tuple[int, str], ...]
+    scores: np.ndarray
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the columns of theta: those of the physiology, then those of the assays."""
+        return (*self.solver.system.parameters, *self.assay_parameters)
+
+    @property
+    def assay_parameters(self) -> tuple[str, ...]:
+        return tuple(n for n in self.spec.parameters if n not in self.solver.system.parameters)
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """Names of the parameters that differ between people or tests: those at subject level first."""
+        return (*self.spec.at("subject"), *self.spec.at("occasion"))
+
+    @cached_property
+    def varying_index(self) -> np.ndarray:
+        """Which of the estimated parameters vary (V)."""
+        return np.array([self.estimated.index(n) for n in self.varying], int)
+
+    @cached_property
+    def block_varying(self) -> np.ndarray:
+        """Which of the varying parameters each slot of a block belongs to (D)."""
+        where = {k: v for v, k in enumerate(self.varying_index)}
+        return np.array([where[k] for k in self.block_parameter], int)
+
+    @cached_property
+    def location(self) -> np.ndarray:
+        """Prior mean of the typical values on their own scale (K)."""
+        return np.array([self.spec.parameters[n].location for n in self.estimated])
+
+    @cached_property
+    def spread(self) -> np.ndarray:
+        """Prior SD of the typical values on their own scale (K)."""
+        return np.array([self.spec.parameters[n].typical.sd for n in self.estimated])
+
+    @cached_property
+    def is_logit(self) -> np.ndarray:
+        """Which of the estimated parameters have a logit scale (K)."""
+        return np.array([self.spec.parameters[n].scale == "logit" for n in self.estimated], bool)
+
+    @cached_property
+    def between_prior(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and SD of the log of the between-subject SDs (V)."""
+        between = [self.spec.parameters[n].between for n in self.varying]
+        return np.log([b.omega for b in between]), np.array([b.sd for b in between])
+
+    @cached_property
+    def effect_prior(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and SD of the log factors of the covariate effects (E)."""
+        found = [self.spec.parameters[self.estimated[k]].effects[key] for k, key in self.effects]
+        return np.array([np.log(e.median) for e in found]), np.array([np.log(e.gsd) for e in found])
+
+    @cached_property
+    def error_prior(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and SD of the log of the assay errors (analyte)."""
+        errors = [self.spec.analytes[a].error for a in self.analytes]
+        return np.log([e.median for e in errors]), np.array([e.sd for e in errors])
+
+    @cached_property
+    def block_scores(self) -> np.ndarray:
+        """Scores of the effects in the slots of the blocks (S, D, E): zero where an effect acts on another parameter."""
+        acts = np.array([[k == kb for k, _ in self.effects] for kb in self.block_parameter]).reshape(
+            len(self.block_parameter), len(self.effects)
+        )
+        return self.scores[self.block_test] * acts
+
+    def centre(self, typical, effect):
+        """Where the people of each block are expected: ``(..., S, D)`` from ``(..., K)`` and ``(..., E)``."""
+        shift = np.einsum("sde,...e->...sd", self.block_scores, effect)
+        return typical[..., None, self.block_parameter] + shift
+
+    def theta(self, typical, effect, block):
+        """Parameters ``(..., test, parameter)`` on their natural scale."""
+        shift = np.zeros((*typical.shape[:-1], len(self.subject_of_test), len(self.estimated)))
+        for e, (k, _) in enumerate(self.effects):
+            shift[..., k] += self.scores[:, e] * effect[..., None, e]
+        phi = typical[..., None, :] + shift
+        phi[..., self.varying_index] = block[..., self.subject_of_test[:, None], self.place]
+        theta = np.broadcast_to(self.fixed, (*phi.shape[:-1], len(self.fixed))).copy()
+        theta[..., self.columns] = self.natural(phi)
+        return theta
+
+    def natural(self, phi):
+        """Estimated parameters ``(..., K)`` from their own scale to the natural one."""
+        with np.errstate(over="ignore"):
+            return np.where(self.is_logit, 1 / (1 + np.exp(-phi)), np.exp(np.where(self.is_logit, 0.0, phi)))
+
+    def solve(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Predictions of the rows ``(row,)`` and outcome codes for theta ``(test, parameter)``."""
+        outputs, outcome = self.solver.outputs(theta[:, : len(self.solver.system.parameters)])
+        return self.rows.predict(outputs, theta), outcome
+
+
+def design(spec: ModelSpec, study: Study, **settings) -> Design:
+    """Put a model and a study together.
+
+    `settings` go to the solver (relative, absolute, max_steps). Raises SpecError or StudyError when they do not fit
+    together, with every reason.
+    """
+    _check(spec, study)
+    tests = study.tests
+    subjects = {s: i for i, s in enumerate(study.subjects)}
+    subject_of_test = np.array([subjects[s] for s, _ in tests])
+    used = study.used
+    forcing_analytes = {a for a, analyte in spec.analytes.items() if analyte.forcing}
+    keep = np.array([_is_compared(spec, a, t) for a, t in zip(used.analyte.values, used.time.values, strict=True)])
+    used = used.isel(obs=keep)
+
+    schedule = _schedule(study, tests, forcing_analytes)
+    shown = [spec.analytes[a].output for a in spec.analytes if a in study.analytes and a not in forcing_analytes]
+    outputs = tuple(dict.fromkeys([*shown, *(s.output for s in spec.soft.values())]))
+    solving = solver(spec.structure, schedule, outputs, **settings)
+    parameters = (
+        *solving.system.parameters,
+        *(n for n in spec.parameters if n not in solving.system.parameters),
+    )
+
+    analytes = tuple(a for a in spec.analytes if a in set(used.analyte.values))
+    unused = {a.floor for n, a in spec.analytes.items() if a.floor and n not in analytes}
+    estimated = tuple(n for n in spec.estimated if n not in unused)
+    rows = _rows(spec, study, used, solving, schedule, tests, parameters, outputs, analytes)
+
+    place, block_parameter, block_test = _blocks(spec, estimated, subject_of_test, len(subjects))
+    effects = tuple(
+        (k, key)
+        for k, n in enumerate(estimated)
+        for key, effect in spec.parameters[n].effects.items()
+        if _acts(effect, study)
+    )
+    scores = np.array(
+        [
+            [
+                spec.parameters[estimated[k]].effects[key].score(_covariate(study, spec, estimated[k], key, s))
+                for k, key in effects
+            ]
+            for s, _ in tests
+        ]
+    ).reshape(len(tests), len(effects))
+    fixed = np.array([spec.parameters[n].typical.median for n in parameters])
+    columns = np.array([parameters.index(n) for n in estimated])
+    return Design(
+        spec,
+        study,
+        solving,
+        rows,
+        used.sizes["obs"],
+        used.obs.values,
+        analytes,
+        estimated,
+        columns,
+        fixed,
+        block_parameter,
+        block_test,
+        subject_of_test,
+        place,
+        effects,
+        scores,
+    )
+
+
+def _check(spec: ModelSpec, study: Study) -> None:
+    if spec.correlations:
+        raise SpecError(
+            f"{spec.name}: [correlations] of {', '.join(spec.correlations)} are read but not yet used by the sampler; "
+            "take the section out to fit the model with independent deviations."
+        )
+    unknown = [a for a in study.analytes if a not in spec.analytes]
+    if unknown:
+        raise StudyError(
+            f"The study '{study.name}' measured {', '.join(unknown)}, which the model '{spec.name}' does not describe. "
+            f"It describes {', '.join(spec.analytes)}. Use study.select(analytes=[...]) to leave samples out, "
+            "or another model (bayesglu models)."
+        )
+    forced = [a for a, analyte in spec.analytes.items() if analyte.forcing and a not in study.analytes]
+    if forced:
+        raise StudyError(
+            f"The model '{spec.name}' is driven by measured {', '.join(forced)}, which the study '{study.name}' lacks."
+        )
+
+
+def _is_compared(spec: ModelSpec, analyte: str, time: float) -> bool:
+    a = spec.analytes[analyte]
+    return time <= 0 if a.forcing else time <= 0 or time >= a.samples_from
+
+
+def _schedule(study: Study, tests, forcing_analytes) -> Schedule:
+    obs = study.observations
+    times, forcing = [], []
+    for subject, occasion in tests:
+        mine = obs.isel(obs=(obs.subject.values == subject) & (obs.occasion.values == occasion))
+        times.append(np.unique(mine.time.values))
+        driven = mine.isel(obs=np.isin(mine.analyte.values, list(forcing_analytes)) & np.isfinite(mine.value.values))
+        order = np.argsort(driven.time.values, kind="stable")
+        forcing.append((driven.time.values[order], driven.value.values[order]) if forcing_analytes else None)
+    return build_schedule(
+        [study.protocols[test] for test in tests],
+        times,
+        body_weight=study.body_weight.sel(subject=[s for s, _ in tests]).values,
+        forcing=forcing if forcing_analytes else None,
+        labels=[_label(test, tests) for test in tests],
+    )
+
+
+def _label(test: tuple[str, str], tests) -> str:
+    subject, occasion = test
+    several = sum(s == subject for s, _ in tests) > 1
+    return f"subject {subject}" + (f", occasion {occasion}" if several else "")
+
+
+def _rows(spec, study, used, solving, schedule, tests, parameters, outputs, analytes) -> Rows:
+    number = {test: i for i, test in enumerate(tests)}
+    test = np.array([number[t] for t in zip(used.subject.values, used.occasion.values, strict=True)], int)
+    names = used.analyte.values
+    sample = schedule.sample_index(test, used.time.values) if len(test) else np.zeros(0, int)
+    entries: Mapping[str, tuple] = {}
+    for a in analytes:
+        analyte = spec.analytes[a]
+        if analyte.forcing:  # the model is driven by it; before time zero it shows the basal concentration
+            entries[a] = (0, 0.0, parameters.index(f"basal_{analyte.output}"), 1.0)
+        else:
+            floor = parameters.index(analyte.floor) if analyte.floor else 0
+            entries[a] = (outputs.index(analyte.output), 1.0, floor, float(analyte.floor is not None))
+    picked = [entries[a] for a in names]
+    first = np.array([np.flatnonzero(schedule.sample_person == i)[0] for i in range(len(tests))], int)
+    soft = list(spec.soft.values())
+    n_soft = len(soft) * len(tests)
+
+    def with_soft(values, soft_values, dtype=float):
+        return np.concatenate([np.asarray(values, dtype), np.asarray(soft_values, dtype)])
+
+    soft_tests = np.tile(np.arange(len(tests)), len(soft))
+    repeat = np.repeat
+    return Rows(
+        sample=with_soft(sample, first[soft_tests], int),
+        output=with_soft([p[0] for p in picked], repeat([outputs.index(s.output) for s in soft], len(tests)), int),
+        by_output=with_soft([p[1] for p in picked], np.ones(n_soft)),
+        test=with_soft(test, soft_tests, int),
+        parameter=with_soft([p[2] for p in picked], np.zeros(n_soft), int),
+        by_parameter=with_soft([p[3] for p in picked], np.zeros(n_soft)),
+        log_value=with_soft(np.log(used.value.values), repeat([np.log(s.median) for s in soft], len(tests))),
+        analyte=with_soft([analytes.index(a) for a in names], -np.ones(n_soft), int),
+        known_error=with_soft(
+            np.ones(len(names)), repeat([np.sqrt(np.log1p(s.cv**2)) for s in soft], len(tests))
+        ),
+        censoring=with_soft(
+            [{"left": -1, "none": 0, "right": 1}[c] for c in used.censoring.values], np.zeros(n_soft), int
+        ),
+    )
+
+
+def _blocks(spec, estimated, subject_of_test, n_subjects):
+    """Which slot of its subject's block each test reads for each varying parameter, and what each slot is about."""
+    subject_level, occasion_level = spec.at("subject"), spec.at("occasion")
+    turn = np.array([np.sum(subject_of_test[:t] == s) for t, s in enumerate(subject_of_test)])
+    n_turns = turn.max() + 1 if occasion_level else 0
+    n_s, n_o = len(subject_level), len(occasion_level)
+    place = np.empty((len(turn), n_s + n_o), int)
+    place[:, :n_s] = np.arange(n_s)
+    place[:, n_s:] = n_s + turn[:, None] * n_o + np.arange(n_o)
+    slots = [*subject_level, *(occasion_level * n_turns)]
+    block_parameter = np.array([estimated.index(n) for n in slots], int)
+    first = np.array([np.flatnonzero(subject_of_test == s)[0] for s in range(n_subjects)])
+    block_test = np.repeat(first[:, None], len(slots), axis=1)
+    for t, s in enumerate(subject_of_test):
+        block_test[s, place[t]] = np.where(np.arange(n_s + n_o) < n_s, first[s], t)
+    return place, block_parameter, block_test
+
+
+def _acts(effect, study: Study) -> bool:
+    """Whether the study knows the covariate, and people differ in it."""
+    if effect.covariate not in study.covariates:
+        return False
+    values = study.covariates[effect.covariate].values
+    if effect.form == "level":
+        return bool((values == effect.reference).any())
+    return bool(np.isfinite(values.astype(float)).all())
+
+
+def _covariate(study: Study, spec, parameter, key, subject):
+    name = spec.parameters[parameter].effects[key].covariate
+    return study.covariates[name].sel(subject=subject).item()
