@@ -1,7 +1,7 @@
 """Hierarchical Bayesian modelling of how the pancreas and the liver hold blood glucose in balance.
 
-Whatever is named here is loaded when it is first asked for, so ``import bayesglu`` takes no time and brings in
-neither a sampler nor a plotting library.
+Whatever is named here is loaded when it is first asked for, so ``import bayesglu`` takes no time and brings
+in neither a sampler nor a plotting library.
 
 >>> import bayesglu
 >>> bayesglu.list_models()
@@ -32,7 +32,6 @@ _HOMES = {
     "checks": ("FitWarning", "check"),
     "inference.build": ("build",),
     "inference.fit": ("fit", "load", "prior_predictive", "save"),
-    "plots": ("plots",),
     "protocols": ("Protocol", "clamp", "fast", "infusion", "injection", "ivgtt", "meal", "ogtt"),
     "simulate": ("simulate",),
     "solver.solver": ("SolverError",),
@@ -43,12 +42,40 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [  # noqa: RUF022 - in the order in which they are used
-    *("load_model", "list_models", "load_study", "list_studies", "citation"),
-    *("ogtt", "meal", "ivgtt", "clamp", "infusion", "injection", "fast"),
-    *("simulate", "build", "prior_predictive", "fit", "save", "load"),
-    *("population", "subjects", "check", "what_if", "scale", "shift", "set_to"),
-    *("plots", "ModelSpec", "Study", "Protocol", "SpecError", "StudyError", "SolverError", "FitWarning"),
+__all__ = [
+    "FitWarning",
+    "ModelSpec",
+    "Protocol",
+    "SolverError",
+    "SpecError",
+    "Study",
+    "StudyError",
+    "build",
+    "check",
+    "citation",
+    "clamp",
+    "fast",
+    "fit",
+    "infusion",
+    "injection",
+    "ivgtt",
+    "list_models",
+    "list_studies",
+    "load",
+    "load_model",
+    "load_study",
+    "meal",
+    "ogtt",
+    "plots",
+    "population",
+    "prior_predictive",
+    "save",
+    "scale",
+    "set_to",
+    "shift",
+    "simulate",
+    "subjects",
+    "what_if",
 ]
 
 
@@ -56,10 +83,11 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 
-        found = version("bayesglu")
+        found: Any = version("bayesglu")
+    elif name == "plots":
+        found = import_module("bayesglu.plots")
     elif name in _HOME_OF:
-        home = import_module(f"bayesglu.{_HOME_OF[name]}")
-        found = home if _HOMES[_HOME_OF[name]] == (name,) == ("plots",) else getattr(home, name)
+        found = getattr(import_module(f"bayesglu.{_HOME_OF[name]}"), name)
     else:
         raise AttributeError(f"module 'bayesglu' has no attribute {name!r}")
     globals()[name] = found
@@ -67,18 +95,18 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "__version__"})
+    return sorted([*__all__, "__version__"])
 
 
 class _Package(ModuleType):
-    """Keeps the public functions `simulate` and `what_if` from being hidden by the modules they live in.
+    """Keeps the functions `simulate` and `what_if` from being hidden by the modules in which they live.
 
-    Importing a module sets it as an attribute of its package. Where a public function has its module's name, the name
-    here is the function's, whichever is asked for first.
+    To import a module sets it as an attribute of its package. Where a public function has the name of its
+    module, the name here is the function's, whichever is asked for first.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not (isinstance(value, ModuleType) and _HOME_OF.get(name) == name != "plots"):
+        if not (name in _HOME_OF and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
 

@@ -1,7 +1,8 @@
-"""The slow obvious way: one person, plain floats, SciPy's integrator, events applied by hand."""
+"""People drawn from the priors, and the slow obvious way to solve: one person, plain floats, SciPy, events by hand."""
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from inspect import signature
 
 import numpy as np
@@ -10,7 +11,9 @@ from scipy.integrate import solve_ivp
 
 from bayesglu.physiology.loop import INPUTS, Loop, assemble
 from bayesglu.protocols import Protocol
-from bayesglu.spec import ModelSpec
+from bayesglu.schedule import AMOUNT_CHANNELS
+from bayesglu.solver.symbolic import System, system
+from bayesglu.spec import ModelSpec, load_model
 
 WEIGHT = 70.0
 
@@ -30,6 +33,26 @@ def people(spec: ModelSpec, within: float = 2.5) -> st.SearchStrategy[dict[str, 
     learnt = [name for name in assemble(spec.structure).parameters if spec.parameters[name].typical.gsd]
     scores = st.lists(st.floats(-within, within), min_size=len(learnt), max_size=len(learnt))
     return scores.map(lambda drawn: person(spec, dict(zip(learnt, drawn, strict=True))))
+
+
+FEEDBACK = load_model("feedback")
+TYPICAL = person(FEEDBACK, {})
+WHOLE = {**FEEDBACK.structure, "glucose_clamp": "infusion", "ledger": "kept"}
+
+
+def crowd(n: int, within: float = 2.5, seed: int = 1) -> list[dict[str, float]]:
+    """Many people drawn from the priors of the whole loop."""
+    scores = np.random.default_rng(seed).normal(size=(n, len(TYPICAL))).clip(-within, within)
+    return [person(FEEDBACK, dict(zip(TYPICAL, row, strict=True))) for row in scores]
+
+
+@cache
+def whole_system(glycogen: str = "free") -> System:
+    """The whole loop with every input and every output: one compilation serves all protocols."""
+    structure = {**WHOLE, "glycogen": glycogen}
+    body = assemble(structure)
+    channels = [name for name in INPUTS if name != "insulin_level"]
+    return system(structure, (*body.states, *body.fluxes), channels, AMOUNT_CHANNELS)
 
 
 class Body:

@@ -11,7 +11,7 @@ import pytest
 import sympy
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from reference import people, person
+from reference import TYPICAL, WHOLE, people
 
 from bayesglu import physiology
 from bayesglu.catalog import list_models
@@ -36,8 +36,6 @@ REGULATORS = (
     "hypoglycaemic_drive",
     "paracrine_drive",
 )
-WHOLE = {**load_model("feedback").structure, "glucose_clamp": "infusion", "ledger": "kept"}
-TYPICAL = person(load_model("feedback"), {})
 ACTING = {
     "stomach": 5.0,
     "glucose": 2.0,

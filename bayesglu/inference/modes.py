@@ -72,7 +72,7 @@ class _Rounds:
         fitted, outcome = self.predict(self.typical, self.effect, self.block)
         require_solved(outcome, [f"subject {d.study.tests[t][0]}" for t in range(len(outcome))])
         self.fitted = fitted
-        self.damping = np.zeros(len(self.block))
+        self.pace, self.last_way = 1.0, None
 
     def predict(self, typical, effect, block):
         value, outcome = self.d.solve(self.d.theta(typical, effect, block))
@@ -163,7 +163,11 @@ class _Rounds:
             np.abs((shared - old_shared) / np.sqrt(np.diag(covariance))).max(initial=0.0),
             np.abs((block - self.block) / np.sqrt(np.einsum("sdd->sd", q_inverse))).max(initial=0.0),
         )
-        self._move(shared, block)
+        way = np.concatenate([shared - old_shared, (block - self.block).ravel()])
+        if self.last_way is not None:  # two rounds that undo each other overshoot: go slower
+            self.pace = max(self.pace / 2, 0.1) if way @ self.last_way < 0 else min(self.pace * 1.3, 1.0)
+        self.last_way = way
+        self._move(old_shared + self.pace * (shared - old_shared), self.block + self.pace * (block - self.block))
         self.linear = information, pull, cross, covariance
         change = max(change, self._update_spreads(own, direct, q_inverse, lean, covariance))
         return change

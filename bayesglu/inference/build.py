@@ -1,0 +1,112 @@
+"""A model and a study as a PyMC model: the only place with a ``with pm.Model``."""
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from bayesglu.inference.design import TINY, Design, design
+from bayesglu.solver.op import solve_op
+from bayesglu.spec import ModelSpec, load_model
+from bayesglu.study import Study, load_study
+
+
+def build(model: ModelSpec | str, study: Study | str, **settings) -> pm.Model:
+    """The model of a study as a plain `pm.Model` with named dimensions, in non-centred coordinates.
+
+    Random variables, on the scale on which their priors are normal (log, or logit for fractions):
+
+    ``typical`` (parameter)
+        Typical value of each estimated parameter.
+    ``between`` (varying)
+        Between-subject standard deviation of each parameter that varies.
+    ``effect`` (effect)
+        Logarithm of each covariate's factor, if the study has the covariates.
+    ``error`` (analyte)
+        Standard deviation of the log residuals.
+    ``deviation`` (subject, slot)
+        Standard Normal deviations.
+    ``observation`` (obs)
+        The samples that are not censored, log-normal about the prediction.
+
+    ``theta`` (test, estimated) holds everyone's parameters on their natural scale. `settings` go to the solver.
+
+    Works with ``pm.sample``, ``pm.do``, ``pm.observe`` and posterior prediction. Raises SpecError or StudyError when
+    model and study do not fit together.
+    """
+    return model_of(design(load_model(model), load_study(study) if isinstance(study, str) else study, **settings))
+
+
+def model_of(d: Design) -> pm.Model:
+    """The PyMC model of a design."""
+    coords = {
+        "parameter": list(d.estimated),
+        "varying": list(d.varying),
+        "analyte": list(d.analytes),
+        "subject": list(d.study.subjects),
+        "test": ["/".join(t) for t in d.study.tests],
+        "slot": [f"{d.varying[v]}[{i}]" for i, v in enumerate(d.block_varying)],
+        "obs": d.obs[d.rows.censoring[: d.n_obs] == 0],
+    }
+    if d.effects:
+        coords["effect"] = [f"{d.estimated[k]}:{key}" for k, key in d.effects]
+    with pm.Model(coords=coords) as model:
+        log_between = pm.Normal("log_between", *d.between_prior, dims="varying")
+        between = pm.Deterministic("between", pt.exp(log_between), dims="varying")
+        log_error = pm.Normal("log_error", *d.error_prior, dims="analyte")
+        error = pm.Deterministic("error", pt.exp(log_error), dims="analyte")
+        spread = between[d.block_varying]
+        typical = pm.Normal("typical", d.location, d.spread, dims="parameter")
+        effect = pm.Normal("effect", *d.effect_prior, dims="effect") if d.effects else pt.zeros(0)
+        deviation = pm.Normal("deviation", dims=("subject", "slot"))
+        block = _centre(d, typical, effect) + spread * deviation
+        natural, theta = _theta(d, typical, effect, block)
+        pm.Deterministic("theta", natural, dims=("test", "parameter"))
+        _likelihood(d, theta, error)
+    return model
+
+
+def _centre(d: Design, typical, effect):
+    centre = typical[d.block_parameter][None, :]
+    if d.effects:
+        return centre + pt.tensordot(pt.constant(d.block_scores), effect, axes=[[2], [0]])
+    return centre * np.ones((len(d.study.subjects), 1))
+
+
+def _theta(d: Design, typical, effect, block):
+    """Estimated parameters (test, parameter) on their natural scale, and all columns of theta."""
+    n_tests = len(d.subject_of_test)
+    phi = typical[None, :] * np.ones((n_tests, 1))
+    if d.effects:
+        acts = np.zeros((len(d.effects), len(d.estimated)))
+        acts[np.arange(len(d.effects)), [k for k, _ in d.effects]] = 1.0
+        phi = phi + pt.dot(pt.constant(d.scores) * effect, acts)
+    if len(d.varying):
+        phi = phi[:, d.varying_index].set(block[d.subject_of_test[:, None], d.place])
+    natural = pt.exp(phi)
+    if d.is_logit.any():
+        logit = np.flatnonzero(d.is_logit)
+        natural = natural[:, logit].set(pt.sigmoid(phi[:, logit]))
+    theta = pt.as_tensor(np.tile(d.fixed, (n_tests, 1)))[:, d.columns].set(natural)
+    return natural, theta
+
+
+def _likelihood(d: Design, theta, error):
+    rows = d.rows
+    outputs = solve_op(d.solver, theta[:, : len(d.solver.system.parameters)])
+    value = rows.by_output * outputs[rows.sample, rows.output]
+    if rows.by_parameter.any():
+        value = value + rows.by_parameter * theta[rows.test, rows.parameter]
+    log_value = pt.log(pt.maximum(value, TINY))
+    sd = pt.where(rows.analyte >= 0, error[np.maximum(rows.analyte, 0)], rows.known_error)
+    plain = np.flatnonzero((rows.censoring[: d.n_obs] == 0))
+    observed = np.exp(rows.log_value[plain])
+    pm.LogNormal("observation", log_value[plain], sd[plain], observed=observed, dims="obs")
+    for name, side, sign in (("below_detection", -1, 1.0), ("above_detection", 1, -1.0)):
+        limits = np.flatnonzero(rows.censoring == side)
+        if len(limits):
+            distance = sign * (rows.log_value[limits] - log_value[limits]) / sd[limits]
+            pm.Potential(name, pm.logcdf(pm.Normal.dist(), distance).sum())
+    soft = np.arange(d.n_obs, len(rows.sample))
+    if len(soft):
+        misfit = (log_value[soft] - rows.log_value[soft]) / rows.known_error[soft]
+        pm.Potential("soft_observations", (-0.5 * misfit**2).sum())

@@ -1,0 +1,432 @@
+"""The log density of a design and its gradient in one compiled function, in coordinates in which NUTS runs freely.
+
+A Gaussian likelihood with information H and linear term c would make a person's block of deviations with prior precision P and
+prior mean m exactly Normal, with precision ``Q = H + P = L L'`` and mean ``Q^-1 (c + P m)``. So the blocks are written as
+
+    block = Q^-1 (c + P m) + L'^-1 z
+
+with H and c from the linear model at the modes (`modes.Expansion`), the population's typical values as an affine map of standard
+Normals, and the logarithms of the spreads in units of their own uncertainty. The change of variables is exact whatever the
+likelihood is: the target is that of `build`, which a test compares with this one. With H = 0 these are non-centred coordinates.
+
+Compiled once by numba for every model and study: it holds no physics, so nothing is compiled when a model or a study changes.
+"""
+
+from collections import namedtuple
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from math import erfc as math_erfc
+
+from numba import njit
+
+from bayesglu.inference.design import TINY, Design
+from bayesglu.inference.modes import Expansion
+from bayesglu.solver.integrate import FINE, solve, solve_adjoint
+
+Population = namedtuple(
+    "Population",
+    "shared_mean shared_sd between_mean between_sd error_mean error_sd fixed columns is_logit varying block_parameter"
+    " block_varying block_scores scores effect_parameter subject_of_test place",
+)
+"""Priors on their own scales, and who reads which number: see `design.Design`."""
+
+Coordinates = namedtuple(
+    "Coordinates", "shared shared_factor between between_scale error error_scale information pull cross"
+)
+"""The origin of the coordinates, and their scales: see `modes.Expansion`."""
+
+options = {"nogil": True, "cache": True, "error_model": "numpy"}
+
+
+@njit(**options)
+def _factor(information, precision, lower):
+    """Cholesky factor of ``information + diag(precision)``, into `lower`."""
+    n = len(precision)
+    for i in range(n):
+        for j in range(i + 1):
+            total = information[i, j]
+            if i == j:
+                total += precision[i]
+            for k in range(j):
+                total -= lower[i, k] * lower[j, k]
+            lower[i, j] = np.sqrt(total) if i == j else total / lower[j, j]
+
+
+@njit(**options)
+def _forward_solve(lower, x):
+    for i in range(len(x)):
+        for k in range(i):
+            x[i] -= lower[i, k] * x[k]
+        x[i] /= lower[i, i]
+
+
+@njit(**options)
+def _backward_solve(lower, x):
+    for i in range(len(x) - 1, -1, -1):
+        for k in range(i + 1, len(x)):
+            x[i] -= lower[k, i] * x[k]
+        x[i] /= lower[i, i]
+
+
+@njit(**options)
+def _blocks(information, precision, r, z):
+    """Blocks (subject, slot) and the log volume of their change of variables."""
+    people, n = z.shape
+    block, lower, log_volume = np.empty((people, n)), np.zeros((n, n)), 0.0
+    for s in range(people):
+        _factor(information[s], precision, lower)
+        for i in range(n):
+            block[s, i] = r[s, i]
+            log_volume -= np.log(lower[i, i])
+        _forward_solve(lower, block[s])
+        for i in range(n):
+            block[s, i] += z[s, i]
+        _backward_solve(lower, block[s])
+    return block, log_volume
+
+
+@njit(**options)
+def _blocks_adjoint(information, precision, r, block, bar_block):
+    """Cotangents of precision (slot), r and z (subject, slot); that of the log volume is 1.
+
+    With ``w = L^-1 r + z`` and ``block = L'^-1 w``: ``bar_w = L^-1 bar_block``, which is that of z. The factor receives
+    ``-block bar_w'`` from the last solve, ``-(L'^-1 bar_w)(L^-1 r)'`` from the first, ``-1 / diag(L)`` from the volume.
+    From the factor to its matrix: Murray (2016), arXiv:1602.07527, of which only the diagonal is needed.
+    """
+    people, n = r.shape
+    bar_precision, bar_r, bar_z = np.zeros(n), np.empty((people, n)), np.empty((people, n))
+    lower, bar_lower, phi = np.zeros((n, n)), np.zeros((n, n)), np.zeros((n, n))
+    u = np.empty(n)
+    for s in range(people):
+        _factor(information[s], precision, lower)
+        for i in range(n):
+            u[i] = r[s, i]
+            bar_z[s, i] = bar_block[s, i]
+        _forward_solve(lower, u)
+        _forward_solve(lower, bar_z[s])
+        for i in range(n):
+            bar_r[s, i] = bar_z[s, i]
+        _backward_solve(lower, bar_r[s])
+        for i in range(n):
+            for j in range(i + 1):
+                bar_lower[i, j] = -block[s, i] * bar_z[s, j] - bar_r[s, i] * u[j]
+            bar_lower[i, i] -= 1.0 / lower[i, i]
+        for i in range(n):
+            for j in range(i + 1):
+                total = 0.0
+                for k in range(i, n):
+                    total += lower[k, i] * bar_lower[k, j]
+                phi[i, j] = 0.5 * total if i == j else total
+        # The diagonal of L'^-1 phi L^-1, with the columns of L^-1 one by one.
+        for d in range(n):
+            for i in range(n):
+                u[i] = 0.0
+            u[d] = 1.0
+            for i in range(d, n):
+                for k in range(d, i):
+                    u[i] -= lower[i, k] * u[k]
+                u[i] /= lower[i, i]
+            total = 0.0
+            for i in range(d, n):
+                row = 0.0
+                for j in range(d, i + 1):
+                    row += phi[i, j] * u[j]
+                total += u[i] * row
+            bar_precision[d] += total
+    return bar_precision, bar_r, bar_z
+
+
+@njit(**options)
+def _log_cdf(x):
+    """Log of the standard Normal distribution function, and its derivative, also far in the lower tail."""
+    if x > -30.0:
+        p = 0.5 * math_erfc(-x * 0.7071067811865476)
+        density = np.exp(-0.5 * x * x) * 0.3989422804014327
+        return np.log(p), density / p
+    # Far below, the asymptotic series of Mills' ratio.
+    inverse = 1.0 / (x * x)
+    series = 1.0 - inverse + 3.0 * inverse * inverse
+    return -0.5 * x * x - np.log(-x) - 0.9189385332046727 + np.log(series), -x / series
+
+
+@njit(**options)
+def unpack(x, population, coordinates):
+    """The population and the blocks at coordinates x: shared values, between, error, block, log volume, and r."""
+    p, c = population, coordinates
+    n_shared, n_between, n_error = len(p.shared_mean), len(p.between_mean), len(p.error_mean)
+    people, n = c.pull.shape
+    shared = c.shared.copy()
+    for i in range(n_shared):
+        for j in range(n_shared):
+            shared[i] += c.shared_factor[i, j] * x[j]
+    at = n_shared
+    between, error = np.empty(n_between), np.empty(n_error)
+    for i in range(n_between):
+        between[i] = np.exp(c.between[i] + c.between_scale[i] * x[at + i])
+    at += n_between
+    for i in range(n_error):
+        error[i] = np.exp(c.error[i] + c.error_scale[i] * x[at + i])
+    z = x[at + n_error :].reshape(people, n)
+    n_k = n_shared - len(p.effect_parameter)
+    centre, r, precision = np.empty((people, n)), np.empty((people, n)), np.empty(n)
+    for d in range(n):
+        precision[d] = between[p.block_varying[d]] ** -2
+    for s in range(people):
+        for d in range(n):
+            centre[s, d] = shared[p.block_parameter[d]]
+            for e in range(len(p.effect_parameter)):
+                centre[s, d] += p.block_scores[s, d, e] * shared[n_k + e]
+            r[s, d] = c.pull[s, d] + precision[d] * centre[s, d]
+            for j in range(n_shared):
+                r[s, d] -= c.cross[s, d, j] * shared[j]
+    block, log_volume = _blocks(c.information, precision, r, z)
+    return shared, between, error, block, centre, precision, r, log_volume
+
+
+@njit(**options)
+def parameters_at(shared, block, population):
+    """Parameters on their natural scale (test, parameter), and the derivative of the estimated ones (test, K)."""
+    p = population
+    n_k, n_e = len(p.columns), len(p.effect_parameter)
+    tests = len(p.subject_of_test)
+    theta, slope = np.empty((tests, len(p.fixed))), np.empty((tests, n_k))
+    phi = np.empty(n_k)
+    for t in range(tests):
+        for i in range(len(p.fixed)):
+            theta[t, i] = p.fixed[i]
+        for k in range(n_k):
+            phi[k] = shared[k]
+        for e in range(n_e):
+            phi[p.effect_parameter[e]] += p.scores[t, e] * shared[n_k + e]
+        for v in range(len(p.varying)):
+            phi[p.varying[v]] = block[p.subject_of_test[t], p.place[t, v]]
+        for k in range(n_k):
+            if p.is_logit[k]:
+                value = 1.0 / (1.0 + np.exp(-phi[k]))
+                slope[t, k] = value * (1.0 - value)
+            else:
+                value = np.exp(phi[k])
+                slope[t, k] = value
+            theta[t, p.columns[k]] = value
+    return theta, slope
+
+
+@njit(**options)
+def log_density(x, population, coordinates, rows, kernels, plan, tolerance, max_steps, n_outputs, n_physiology):
+    """Log density at the coordinates x, up to a constant, and its gradient; minus infinity where a solve failed."""
+    p, c = population, coordinates
+    shared, between, error, block, centre, precision, r, log_volume = unpack(x, p, c)
+    n_shared, n_between, n_error = len(shared), len(between), len(error)
+    n_k, n_e = len(p.columns), len(p.effect_parameter)
+    people, n = block.shape
+    tests = len(p.subject_of_test)
+    gradient = np.zeros(len(x))
+
+    theta, slope = parameters_at(shared, block, p)
+    physiology = np.ascontiguousarray(theta[:, :n_physiology])
+    out, outcome, tape = solve(kernels, physiology, plan, tolerance, max_steps, n_outputs, True)
+    for t in range(tests):
+        if outcome[t] != FINE:
+            return -np.inf, gradient
+
+    # Likelihood.
+    total = log_volume
+    bar_out, bar_theta, bar_error = np.zeros(out.shape), np.zeros(theta.shape), np.zeros(n_error)
+    for i in range(len(rows.sample)):
+        value = rows.by_output[i] * out[rows.sample[i], rows.output[i]]
+        value += rows.by_parameter[i] * theta[rows.test[i], rows.parameter[i]]
+        a = rows.analyte[i]
+        sd = error[a] if a >= 0 else rows.known_error[i]
+        slope_of_log = 1.0 / value if value > TINY else 0.0
+        distance = (rows.log_value[i] - np.log(max(value, TINY))) / sd
+        if rows.censoring[i] == 0:
+            total -= 0.5 * distance * distance + np.log(sd)
+            bar_value = distance / sd * slope_of_log
+            if a >= 0:
+                bar_error[a] += (distance * distance - 1.0) / sd
+        else:
+            sign = -1.0 * rows.censoring[i]
+            log_p, hazard = _log_cdf(sign * distance)
+            total += log_p
+            bar_value = -sign * hazard / sd * slope_of_log
+            if a >= 0:
+                bar_error[a] -= sign * hazard * distance / sd
+        bar_out[rows.sample[i], rows.output[i]] += rows.by_output[i] * bar_value
+        bar_theta[rows.test[i], rows.parameter[i]] += rows.by_parameter[i] * bar_value
+    if not np.isfinite(total):
+        return -np.inf, gradient
+    bar_physiology = solve_adjoint(kernels, physiology, plan, tape, outcome, bar_out)
+    for t in range(tests):
+        for i in range(n_physiology):
+            bar_theta[t, i] += bar_physiology[t, i]
+
+    # Back to the population and the blocks.
+    bar_shared, bar_block, bar_centre = np.zeros(n_shared), np.zeros((people, n)), np.zeros((people, n))
+    is_varying = np.zeros(n_k, np.bool_)
+    for v in range(len(p.varying)):
+        is_varying[p.varying[v]] = True
+    for t in range(tests):
+        for k in range(n_k):
+            slope[t, k] *= bar_theta[t, p.columns[k]]
+        for v in range(len(p.varying)):
+            bar_block[p.subject_of_test[t], p.place[t, v]] += slope[t, p.varying[v]]
+        for k in range(n_k):
+            if not is_varying[k]:
+                bar_shared[k] += slope[t, k]
+        for e in range(n_e):
+            if not is_varying[p.effect_parameter[e]]:
+                bar_shared[n_k + e] += p.scores[t, e] * slope[t, p.effect_parameter[e]]
+
+    # Priors: blocks about their centres, typical values, spreads.
+    bar_between, bar_precision = np.zeros(n_between), np.zeros(n)
+    for s in range(people):
+        for d in range(n):
+            away = block[s, d] - centre[s, d]
+            total -= 0.5 * precision[d] * away * away - 0.5 * np.log(precision[d])
+            bar_block[s, d] -= precision[d] * away
+            bar_centre[s, d] += precision[d] * away
+            bar_precision[d] += 0.5 / precision[d] - 0.5 * away * away
+    more_precision, bar_r, bar_z = _blocks_adjoint(c.information, precision, r, block, bar_block)
+    for d in range(n):
+        bar_precision[d] += more_precision[d]
+    for s in range(people):
+        for d in range(n):
+            bar_precision[d] += bar_r[s, d] * centre[s, d]
+            bar_centre[s, d] += bar_r[s, d] * precision[d]
+            for j in range(n_shared):
+                bar_shared[j] -= bar_r[s, d] * c.cross[s, d, j]
+            bar_shared[p.block_parameter[d]] += bar_centre[s, d]
+            for e in range(n_e):
+                bar_shared[n_k + e] += bar_centre[s, d] * p.block_scores[s, d, e]
+    for d in range(n):
+        v = p.block_varying[d]
+        bar_between[v] -= 2.0 * precision[d] / between[v] * bar_precision[d]
+
+    for j in range(n_shared):
+        away = (shared[j] - p.shared_mean[j]) / p.shared_sd[j]
+        total -= 0.5 * away * away
+        bar_shared[j] -= away / p.shared_sd[j]
+    for i in range(n_shared):
+        for j in range(n_shared):
+            gradient[j] += c.shared_factor[i, j] * bar_shared[i]
+    at = n_shared
+    for i in range(n_between):
+        away = (np.log(between[i]) - p.between_mean[i]) / p.between_sd[i]
+        total -= 0.5 * away * away
+        gradient[at + i] = c.between_scale[i] * (between[i] * bar_between[i] - away / p.between_sd[i])
+    at += n_between
+    for i in range(n_error):
+        away = (np.log(error[i]) - p.error_mean[i]) / p.error_sd[i]
+        total -= 0.5 * away * away
+        gradient[at + i] = c.error_scale[i] * (error[i] * bar_error[i] - away / p.error_sd[i])
+    at += n_error
+    for s in range(people):
+        for d in range(n):
+            gradient[at + s * n + d] = bar_z[s, d]
+    return total, gradient
+
+
+@njit(**options)
+def unpack_draws(draws, population, coordinates):
+    """For draws (draw, x): shared values, between, error and blocks of each."""
+    p, c = population, coordinates
+    people, n = c.pull.shape
+    shared = np.empty((len(draws), len(p.shared_mean)))
+    between, error = np.empty((len(draws), len(p.between_mean))), np.empty((len(draws), len(p.error_mean)))
+    block = np.empty((len(draws), people, n))
+    for i in range(len(draws)):
+        shared[i], between[i], error[i], block[i], _, _, _, _ = unpack(draws[i], p, c)
+    return shared, between, error, block
+
+
+@dataclass(frozen=True, eq=False)
+class Density:
+    """The posterior of a design in the coordinates of an expansion, or in non-centred ones."""
+
+    design: Design
+    expansion: Expansion | None = None
+
+    @cached_property
+    def population(self) -> Population:
+        d = self.design
+        return Population(
+            np.concatenate([d.location, d.effect_prior[0]]),
+            np.concatenate([d.spread, d.effect_prior[1]]),
+            *d.between_prior,
+            *d.error_prior,
+            d.fixed,
+            d.columns,
+            d.is_logit,
+            d.varying_index,
+            d.block_parameter,
+            d.block_varying,
+            np.ascontiguousarray(d.block_scores),
+            d.scores,
+            np.array([k for k, _ in d.effects], int),
+            d.subject_of_test,
+            d.place,
+        )
+
+    @cached_property
+    def coordinates(self) -> Coordinates:
+        p, e = self.population, self.expansion
+        people, n = len(self.design.study.subjects), len(p.block_parameter)
+        if e is None:
+            return Coordinates(
+                p.shared_mean,
+                np.diag(p.shared_sd),
+                p.between_mean,
+                p.between_sd,
+                p.error_mean,
+                p.error_sd,
+                np.zeros((people, n, n)),
+                np.zeros((people, n)),
+                np.zeros((people, n, len(p.shared_mean))),
+            )
+        # What is known of the logarithm of an SD from m values has a precision of about 2 m.
+        counts = np.bincount(self.design.rows.analyte[: self.design.n_obs], minlength=len(e.error))
+        return Coordinates(
+            e.shared,
+            e.shared_factor,
+            np.log(e.between),
+            1 / np.sqrt(1 / p.between_sd**2 + people),
+            np.log(e.error),
+            1 / np.sqrt(1 / p.error_sd**2 + 2 * counts),
+            e.information,
+            e.pull,
+            e.cross,
+        )
+
+    @cached_property
+    def size(self) -> int:
+        """How many coordinates there are."""
+        p, c = self.population, self.coordinates
+        return len(p.shared_mean) + len(p.between_mean) + len(p.error_mean) + c.pull.size
+
+    @cached_property
+    def arguments(self) -> tuple:
+        """What `log_density` takes after x."""
+        s = self.design.solver
+        rows = _Rows(*(getattr(self.design.rows, name) for name in _Rows._fields))
+        n_outputs, n_physiology = len(s.system.outputs), len(s.system.parameters)
+        kernels = s.compiled.kernels
+        limits = s.max_steps, n_outputs, n_physiology
+        return self.population, self.coordinates, rows, kernels, s.plan, s.tolerance, *limits
+
+    def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """Log density, up to a constant, and gradient."""
+        return log_density(x, *self.arguments)
+
+    def unpack(self, draws: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Typical values (draw, K), effects (draw, E), between (draw, V), error (draw, analyte), blocks (draw, S, D)."""
+        shared, between, error, block = unpack_draws(np.ascontiguousarray(draws), self.population, self.coordinates)
+        n_k = len(self.design.estimated)
+        return shared[:, :n_k], shared[:, n_k:], between, error, block
+
+
+_Rows = namedtuple(
+    "_Rows",
+    "sample output by_output test parameter by_parameter log_value analyte known_error censoring",
+)

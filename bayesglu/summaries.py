@@ -1,0 +1,123 @@
+"""What a fit says in numbers: medians and intervals of what people share and each has, and the prior.
+
+Every table states the kind and the probability of its intervals, and how much was learnt. The *shrinkage* is
+1 - SD of the posterior / SD of the prior, on the scale on which the prior is normal (logarithm or log odds):
+0 where the data say nothing, near 1 where they say all. The prior is known from its draws, which makes the
+shrinkage uncertain by a few hundredths.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+LITTLE = 0.1
+NOTE = "the data say almost nothing; this is the prior"
+SHARED = ("typical", "population", "effect", "error")
+
+
+def population(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
+    """What people have in common: typical values, shared parameters, covariate effects and assay errors.
+
+    =================================  ======================================================================
+    variable (dim ``parameter``)       content
+    =================================  ======================================================================
+    ``median, lower, upper``           posterior, in ``unit``
+    ``prior_median, ..lower, ..upper``  prior, in ``unit``
+    ``shrinkage``                      1 - posterior SD / prior SD
+    ``note``                           says so where the shrinkage is below 0.1
+    ``between_...``                    all of these but the note, for the between-subject SD of the logarithm
+                                       (log odds), which is about a coefficient of variation; NaN where
+                                       nothing differs between people
+    =================================  ======================================================================
+
+    Coordinates: ``unit``, ``symbol``, ``role`` (typical, population, effect, error); ``interval`` and
+    ``probability`` of all intervals, which ``population(fit).to_dataframe()`` repeats in each row.
+
+    Raises ValueError when the probability is not between 0 and 1, or ``fit`` has no such posterior.
+    """
+    posterior, prior = _groups(fit)
+    rows = {}
+    for name, draws in posterior.data_vars.items():
+        if (role := draws.attrs.get("role")) in SHARED:
+            rows[str(name).removesuffix("_typical") if role == "typical" else str(name)] = draws
+    tables = []
+    for row, draws in rows.items():
+        between = posterior.get(f"{row}_between", xr.full_like(draws, np.nan))
+        about = _summary(between, prior.get(f"{row}_between"), probability).drop_vars("note")
+        about = about.rename({name: f"between_{name}" for name in about.data_vars})
+        tables.append(_summary(draws, prior.get(draws.name), probability).merge(about))
+    table = _together(rows, tables, probability)
+    return table.assign_coords(role=("parameter", [draws.attrs["role"] for draws in rows.values()]))
+
+
+def subjects(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
+    """Each person's own parameters, dims ``parameter, subject``.
+
+    Variables ``median, lower, upper``, ``prior_median, prior_lower, prior_upper`` (of someone with the same
+    covariates and no samples), ``shrinkage`` and ``note``, as in :func:`population`; the same coordinates.
+
+    Raises ValueError as :func:`population` does, and when nothing differs between people.
+    """
+    return _individual(fit, "subject", probability)
+
+
+def tests(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
+    """Parameters that differ from test to test, dims ``parameter, test``; else like :func:`subjects`."""
+    return _individual(fit, "test", probability)
+
+
+def _individual(fit: xr.DataTree, dim: str, probability: float) -> xr.Dataset:
+    posterior, prior = _groups(fit)
+    rows = {
+        str(name): draws
+        for name, draws in posterior.data_vars.items()
+        if draws.attrs.get("role") == "individual" and dim in draws.dims
+    }
+    if not rows:
+        raise ValueError(f"No parameter of this fit differs from {dim} to {dim}: see population(fit).")
+    tables = [_summary(draws, prior.get(name), probability) for name, draws in rows.items()]
+    return _together(rows, tables, probability)
+
+
+def _groups(fit: xr.DataTree) -> tuple[xr.Dataset, xr.Dataset]:
+    """Posterior and prior; a fit saved without its prior has an empty one."""
+    if not isinstance(fit, xr.DataTree) or "posterior" not in fit.children:
+        raise ValueError("A fit with a group 'posterior' is needed, as fit(...) and load(...) return it.")
+    prior = fit["prior"].to_dataset() if "prior" in fit.children else xr.Dataset()
+    return fit["posterior"].to_dataset(), prior
+
+
+def _summary(draws: xr.DataArray, prior: xr.DataArray | None, probability: float) -> xr.Dataset:
+    """Medians and intervals of one variable and of its prior, and the shrinkage from one to the other."""
+    if not 0 < probability < 1:
+        raise ValueError(f"probability is {probability}. Allowed: between 0 and 1, such as 0.9.")
+    prior = xr.full_like(draws, np.nan) if prior is None else prior
+    shrinkage = 1 - _deviation(draws) / _deviation(prior)
+    found = _interval(draws, probability)
+    found |= {f"prior_{name}": values for name, values in _interval(prior, probability).items()}
+    found |= {"shrinkage": shrinkage, "note": xr.where(shrinkage < LITTLE, NOTE, "")}
+    return xr.Dataset(found)
+
+
+def _interval(draws: xr.DataArray, probability: float) -> dict[str, xr.DataArray]:
+    tail = (1 - probability) / 2
+    quantiles = draws.quantile([0.5, tail, 1 - tail], ("chain", "draw"), skipna=False)
+    return {name: quantiles[i].drop_vars("quantile") for i, name in enumerate(("median", "lower", "upper"))}
+
+
+def _deviation(draws: xr.DataArray) -> xr.DataArray:
+    """Standard deviation on the scale on which the prior is normal; NaN for a constant."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = np.log(draws / (1 - draws)) if draws.attrs.get("scale") == "logit" else np.log(draws)
+        deviation = scaled.std(("chain", "draw"))
+    return deviation.where(deviation > 0)
+
+
+def _together(rows: dict, tables: list[xr.Dataset], probability: float) -> xr.Dataset:
+    """One table of many, with units and symbols, and what the intervals are."""
+    labels = {"parameter": list(rows)}
+    for key, attribute in (("unit", "units"), ("symbol", "symbol")):
+        labels[key] = ("parameter", [draws.attrs.get(attribute, "") for draws in rows.values()])
+    stated = {"interval": "equal-tailed", "probability": probability}
+    return xr.concat(tables, "parameter").assign_coords(labels | stated).assign_attrs(stated)

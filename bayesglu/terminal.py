@@ -1,0 +1,128 @@
+"""How the command line speaks: answers on standard output, notes, progress and errors on standard error.
+
+Whatever is wrong with what a person gave is told in words and ends with exit code 1; a fit that is not clean
+ends with 2. Any other exception is a fault of the program and keeps its traceback.
+"""
+
+import sys
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
+
+FINE, BAD_INPUT, NOT_CLEAN = 0, 1, 2
+PIPED_WIDTH = 160  # columns of a table that goes to a file, where no terminal says how many there are
+
+
+class NotClean(Exception):
+    """A fit has a problem that its user must know of; what it is has been told."""
+
+
+class Commands(TyperGroup):
+    """Commands whose failures are sentences and exit codes."""
+
+    def main(self, *args: Any, **settings: Any) -> None:
+        """Run a command and leave with its exit code."""
+        try:
+            with warnings.catch_warnings():
+                warnings.showwarning = _note
+                super().main(*args, **settings)
+        except SystemExit as end:
+            # Wrong usage is bad input too: 2 is kept for a fit that is not clean.
+            sys.exit(BAD_INPUT if end.code == NOT_CLEAN else end.code)
+        except NotClean:
+            sys.exit(NOT_CLEAN)
+        except (ValueError, LookupError, OSError, RuntimeError) as error:
+            if not _from_input(error):
+                raise
+            notes().print(Text.assemble(("Error: ", "bold red"), _told(error)), soft_wrap=True)
+            sys.exit(BAD_INPUT)
+
+
+def answers() -> Console:
+    """Where results are written."""
+    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
+
+
+def notes() -> Console:
+    """Where progress, notes and errors are written, so that results can be piped."""
+    return Console(stderr=True, highlight=False)
+
+
+def say(text: str = "", style: str | None = None) -> None:
+    """Write a result as it is: brackets in it are no markup."""
+    answers().print(Text(text, style=style or ""), soft_wrap=True)
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: lines that can be copied."""
+    return "\n\n".join(["[bold]Examples[/bold]", *(escape(line) for line in lines)])
+
+
+def working(text: str) -> Status:
+    """A context in which a terminal shows that work goes on."""
+    return notes().status(f"{text} ...")
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
+    """Write a table; numbers stand to the right."""
+    rows = [list(row) for row in rows]
+    table = Table(title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None)
+    table.pad_edge = False
+    for i, column in enumerate(columns):
+        numbers = any(isinstance(row[i], float | int) for row in rows)
+        table.add_column(Text(column), justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(shown(cell)) for cell in row))
+    answers().print(table)
+
+
+def shown(value: Any) -> str:
+    """A number to four digits, nothing for what is missing, anything else as text."""
+    if isinstance(value, bool) or not isinstance(value, float | int):
+        return "" if value is None else str(value)
+    return "" if value != value else f"{value:.4g}"
+
+
+def writable(path: Path | None, endings: Sequence[str] = ()) -> Path | None:
+    """A path to write to later, checked now: no one should learn after an hour that a folder does not exist."""
+    if path is None:
+        return None
+    if endings and path.suffix not in endings:
+        raise ValueError(f"{path}: the name must end in {' or '.join(endings)}.")
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist.")
+    return path
+
+
+def wrote(path: Path, what: str) -> None:
+    """Note that a file was written."""
+    notes().print(Text(f"Wrote {what} to {path}."), soft_wrap=True)
+
+
+def _from_input(error: Exception) -> bool:
+    """Say whether an error is about what was given; the solver's own kind is asked for only when it is loaded."""
+    if isinstance(error, RuntimeError):
+        solver = sys.modules.get("bayesglu.solver.solver")
+        return solver is not None and isinstance(error, solver.SolverError)
+    return not isinstance(error, KeyError | IndexError)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}."
+    return str(error)
+
+
+def _note(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+    """A warning of ours as a sentence; those of others keep their place in the code, for whoever can mend it."""
+    ours = category.__module__.partition(".")[0] == "bayesglu"
+    text = str(message) if ours else f"{filename}:{lineno}: {category.__name__}: {message}"
+    notes().print(Text.assemble(("Note: ", "bold yellow"), text), soft_wrap=True)

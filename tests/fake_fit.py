@@ -1,0 +1,192 @@
+"""A fit that nobody made: the shape, names and attributes of a real one, in milliseconds and without PyMC.
+
+Its posterior is narrower than its prior, but for what is named as untaught: that stays at the prior.
+"""
+
+import json
+
+import numpy as np
+import xarray as xr
+
+from bayesglu.spec import load_model
+
+TIMES = np.array([0.0, 10, 20, 30, 60, 90, 120, 180])
+SAMPLE = ("chain", "draw")
+
+
+def fake_fit(
+    model="oral",
+    subjects=4,
+    chains=4,
+    draws=250,
+    seed=0,
+    method="nuts",
+    untaught=("glucose_volume",),
+    occasions=1,
+    failed=(),
+    diverging=0,
+):
+    """A DataTree as ``fit`` returns it for people labelled "1", "2", ... who took an oral test."""
+    rng = np.random.default_rng(seed)
+    spec = load_model(model)
+    people = _labels(subjects)
+    tests = [f"{person}/{turn}" for person in people for turn in _labels(occasions)]
+    chains = 1 if method == "map" else chains
+    prior, posterior = {}, {}
+    for group, shape in ((prior, (1, 500)), (posterior, (chains, draws))):
+        for name in spec.estimated:
+            width = 1.0 if group is prior or name in untaught else 0.25
+            group.update(_draws(spec.parameters[name], rng, shape, people, tests, width))
+        for analyte, measured in spec.analytes.items():
+            if not measured.forcing:
+                sd = measured.error.sd * (1.0 if group is prior else 0.2)
+                about = {"role": "error", "units": "1", "symbol": f"sigma_{analyte}", "scale": "log"}
+                about |= {"level": "population", "long_name": f"SD of log residuals of {analyte}"}
+                group[f"error_{analyte}"] = (SAMPLE, measured.error.median * _spread(rng, shape, sd), about)
+    coords = {"subject": people, "test": tests}
+    observed = _observations(spec, people, occasions, rng)
+    predicted = observed["value"].values * _spread(rng, (chains, draws, observed.sizes["obs"]), 0.03)
+    noisy = predicted * _spread(rng, predicted.shape, 0.06)
+    groups = {
+        "posterior": _group(posterior, coords, chains, draws),
+        "prior": _group(prior, coords, 1, 500),
+        "observed_data": observed[["value"]],
+        "constant_data": observed.drop_vars("value"),
+        "log_likelihood": _group({"value": ((*SAMPLE, "obs"), -noisy / noisy)}, {}, chains, draws),
+        "posterior_predictive": _group({"value": ((*SAMPLE, "obs"), noisy)}, {}, chains, draws),
+        "predictions": _group({"value": ((*SAMPLE, "obs"), predicted)}, {}, chains, draws),
+    }
+    if method == "nuts":
+        hit = np.zeros(chains * draws, bool)
+        hit[:diverging] = True
+        groups["sample_stats"] = _group(
+            {
+                "diverging": (SAMPLE, hit.reshape(chains, draws)),
+                "energy": (SAMPLE, rng.normal(size=(chains, draws))),
+                "n_steps": (SAMPLE, np.full((chains, draws), 31)),
+            },
+            {},
+            chains,
+            draws,
+        )
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs = {
+        "model_name": spec.name,
+        "model_text": spec.text,
+        "model_hash": spec.hash,
+        "study_name": "fake",
+        "protocols": json.dumps({f"{p}/{t}": "ogtt(75)" for p in people for t in _labels(occasions)}),
+        "method": method,
+        "random_seed": seed,
+        "failed_solves": json.dumps(list(failed)),
+        "wall_seconds": 12.3,
+    }
+    return tree
+
+
+def fake_what_if(subjects=4, chains=2, draws=40, seed=0, scenarios=("as is", "changed")):
+    """Glucose, insulin and a flux ``(chain, draw, subject, scenario, time)``: the change lowers glucose."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(0.0, 181, 10)
+    person = _spread(rng, (chains, draws, 1, 1, 1), 0.05) * _spread(rng, (1, 1, subjects, 1, 1), 0.15)
+    less = 1 - 0.1 * np.arange(len(scenarios))[:, None]
+    rise = 60 * (time / 45) * np.exp(1 - time / 45)
+    dims = (*SAMPLE, "subject", "scenario", "time")
+    variables = {
+        "glucose": (dims, 90 + person * less * rise, {"units": "mg/dL", "long_name": "glucose"}),
+        "insulin": (dims, 55 + 4 * person * less * rise, {"units": "pmol/L", "long_name": "insulin"}),
+        "gluconeogenesis": (dims, person / (1 + less * rise), {"units": "mg/kg/min"}),
+    }
+    coords = {"subject": _labels(subjects), "scenario": list(scenarios), "time": time}
+    return xr.Dataset(variables, coords | {"chain": np.arange(chains), "draw": np.arange(draws)})
+
+
+def fake_simulation(hours=4.0, every=5.0, **sizes):
+    """What `simulate` returns for the whole loop, over ``sizes`` such as ``draw=50, subject=3``."""
+    rng = np.random.default_rng(1)
+    time = np.arange(0.0, 60 * hours + 1, every)
+    spread = _spread(rng, (*sizes.values(), 1), 0.1)
+    rise = (time / 45) * np.exp(1 - time / 45)
+    fall = np.exp(-time / 900)
+    shapes = {
+        "glucose": (90 + 60 * rise, "mg/dL"),
+        "insulin": (55 + 400 * rise, "pmol/L"),
+        "c_peptide": (490 + 1200 * rise, "pmol/L"),
+        "glucagon": (70 / (1 + rise), "pg/mL"),
+        "liver_glycogen": (259 * fall, "mmol/L"),
+        "endogenous_glucose_production": (2 / (1 + 3 * rise), "mg/kg/min"),
+        "glycogenolysis": (1.2 * fall / (1 + 3 * rise), "mg/kg/min"),
+        "gluconeogenesis": (1 + 0 * time, "mg/kg/min"),
+        "hepatic_glucose_uptake": (0.2 + rise, "mg/kg/min"),
+    }
+    variables = {
+        name: ((*sizes, "time"), spread * values, {"units": unit, "long_name": name.replace("_", " ")})
+        for name, (values, unit) in shapes.items()
+    }
+    coords = {"time": ("time", time, {"units": "min"})}
+    coords |= {dim: _labels(size) if dim == "subject" else np.arange(size) for dim, size in sizes.items()}
+    return xr.Dataset(variables, coords)
+
+
+def _labels(count):
+    return [str(i + 1) for i in range(count)]
+
+
+def _spread(rng, shape, sd):
+    return np.exp(sd * rng.normal(size=shape))
+
+
+def _group(variables, coords, chains, draws):
+    used = {dim for dims, *_ in variables.values() for dim in dims}
+    kept = {dim: labels for dim, labels in coords.items() if dim in used}
+    return xr.Dataset(variables, kept | {"chain": np.arange(chains), "draw": np.arange(draws)})
+
+
+def _draws(parameter, rng, shape, people, tests, width):
+    """Variables of one parameter: typical value, spread and people, at ``width`` of the prior."""
+    name = parameter.name
+    back = (lambda x: 1 / (1 + np.exp(-x))) if parameter.scale == "logit" else np.exp
+    about = {"units": parameter.unit, "long_name": name.replace("_", " "), "symbol": parameter.symbol}
+    about |= {"level": parameter.level, "scale": parameter.scale}
+    typical = parameter.location + width * parameter.typical.sd * rng.normal(size=shape)
+    if parameter.level == "population":
+        return {name: (SAMPLE, back(typical), about | {"role": "population"})}
+    dim, labels = ("test", tests) if parameter.level == "occasion" else ("subject", people)
+    between = parameter.between.omega * _spread(rng, shape, width * parameter.between.sd)
+    offset = parameter.between.omega * np.random.default_rng(len(name)).normal(size=len(labels))
+    noise = rng.normal(size=(*shape, len(labels)))
+    people_at = typical[..., None] + between[..., None] * noise
+    if width < 1:
+        people_at = parameter.location + offset + width * parameter.between.omega * noise
+    return {
+        name: ((*SAMPLE, dim), back(people_at), about | {"role": "individual"}),
+        f"{name}_typical": (SAMPLE, back(typical), about | {"role": "typical"}),
+        f"{name}_between": (SAMPLE, between, about | {"role": "between", "units": "1", "scale": "log"}),
+    }
+
+
+def _observations(spec, people, occasions, rng):
+    """Samples of every analyte of the model, a row each, with what is known of them."""
+    peak = {"glucose": (90, 60), "insulin": (55, 400), "c_peptide": (490, 1200), "glucagon": (110, -40)}
+    analytes = [a for a in spec.analytes if a in peak and not spec.analytes[a].forcing]
+    rows = [
+        (person, turn, analyte, time)
+        for person in people
+        for turn in _labels(occasions)
+        for analyte in analytes
+        for time in TIMES
+    ]
+    subject, occasion, analyte, time = map(np.array, zip(*rows, strict=True))
+    base, rise = np.array([peak[a] for a in analyte], float).T
+    value = (base + rise * (time / 45) * np.exp(1 - time / 45)) * _spread(rng, len(time), 0.06)
+    return xr.Dataset(
+        {
+            "value": ("obs", value),
+            "subject": ("obs", subject),
+            "occasion": ("obs", occasion),
+            "analyte": ("obs", analyte),
+            "time": ("obs", time, {"units": "min"}),
+            "censoring": ("obs", np.full(len(time), "none")),
+            "unit": ("obs", [spec.analytes[a].unit for a in analyte]),
+        }
+    )
