@@ -17,7 +17,7 @@ is left out and counted in ``undelivered``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -107,6 +107,34 @@ class Schedule:
         """Amount per kg that depots under the skin or in muscle still hold at the end: channel -> (N,)."""
         totals = self._by_channel(np.zeros((self.people, len(self.channels))))
         return self._add_releases(totals, np.exp(-self.release_rate * self._release_minutes()))
+
+    def repeat(self, times: int) -> Schedule:
+        """The same people `times` over, one group behind the other: many parameters under the same protocols."""
+
+        def tiled(array):
+            return np.tile(array, (times, *[1] * (array.ndim - 1)))
+
+        def offsets(array):
+            return _offsets(np.tile(np.diff(array), times))
+
+        samples = len(self.sample_time)
+        group = np.arange(times)[:, None]
+        sample = np.where(self.sample < 0, -1, self.sample + group * samples).ravel()
+        return replace(
+            self,
+            offset=offsets(self.offset),
+            sample=sample,
+            release_offset=offsets(self.release_offset),
+            sample_person=(self.sample_person + group * self.people).ravel(),
+            undelivered={name: tiled(amount) for name, amount in self.undelivered.items()},
+            **{
+                name: tiled(getattr(self, name))
+                for name in (
+                    "time", "jump", "rate", "slope", "release_time", "release_channel", "release_amount",
+                    "release_rate", "sample_time", "start",
+                )
+            },
+        )  # fmt: skip
 
     def sample_index(self, person: ArrayLike, time: ArrayLike) -> np.ndarray:
         """Index into the S samples of each pair of a person's number and a time (min); both 1-D or scalars.

@@ -1,7 +1,7 @@
 """Trajectories of concentrations, stores and fluxes for given parameters."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -9,7 +9,7 @@ import xarray as xr
 from bayesglu.physiology.loop import assemble
 from bayesglu.problems import hint
 from bayesglu.protocols import Protocol
-from bayesglu.schedule import AMOUNT_CHANNELS, Forcing, build_schedule
+from bayesglu.schedule import AMOUNT_CHANNELS, Forcing, Schedule, build_schedule
 from bayesglu.solver.solver import Solver, require_solved, solver
 from bayesglu.spec import ModelSpec, load_model
 
@@ -22,7 +22,7 @@ def simulate(
     parameters: Mapping[str, float | xr.DataArray] | None = None,
     times: Sequence[float] | None = None,
     outputs: Iterable[str] | None = None,
-    body_weight: float | None = 70.0,
+    body_weight: float | xr.DataArray | None = 70.0,
     hold: Iterable[str] = (),
     forcing: Forcing | None = None,
     relative: float = 1e-6,
@@ -36,7 +36,7 @@ def simulate(
         dimensions (``subject``, ``draw``, ...), which the result then has too, before ``time``.
     times : minutes, increasing; by default every five minutes until the protocol ends (two hours at least).
     outputs : names of states and fluxes; by default all of them.
-    body_weight : kg; needed by protocols with amounts a person.
+    body_weight : kg, a number or a DataArray; needed by protocols with amounts a person.
     hold : states that stay where they start, such as ``"glycogen"``.
     forcing : ``(times, values)`` of measured insulin (min, pmol/L), for a model whose insulin is forced.
 
@@ -63,37 +63,26 @@ def simulate(
             f"Insulin is forced in the model '{spec.name}': give forcing=(times, values) of measured insulin, "
             "or choose a model with insulin of its own, such as 'ivgtt' or 'oral'."
         )
-    theta, labels, shape, coords = _people(spec, parameters or {})
-    solving = _solver(
-        spec,
-        protocol,
-        tuple(times.tolist()),
-        wanted,
-        body_weight,
-        frozenset(hold),
-        None if forcing is None else tuple(tuple(map(float, part)) for part in forcing),
-        len(theta),
-        (relative, absolute, max_steps),
-    )
-    values, outcome = solving.outputs(theta)
-    require_solved(outcome, labels)
+    people = _people(spec, parameters or {}, body_weight)
+    schedule = _schedule(protocol, times, people.weights, forcing)
+    solving = _solver(spec, schedule, wanted, frozenset(hold), relative, absolute, max_steps)
+    values = _solve_in_parts(solving, people)
 
     loop = solving.system.loop
-    values = values.reshape(*shape.values(), -1, len(wanted))
-    at_times = np.searchsorted(solving.schedule.sample_time[: values.shape[-2]], times)
-    values = values[..., at_times, :]
+    sampled = schedule.sample_time[: values.shape[-2]]
+    values = values[..., np.searchsorted(sampled, times), :]
     dataset = xr.Dataset(
         {
-            name: ((*shape, "time"), values[..., i], {"units": loop.unit(name), "long_name": _told(name)})
+            name: ((*people.dims, "time"), values[..., i], {"units": loop.unit(name), "long_name": _told(name)})
             for i, name in enumerate(wanted)
         },
-        coords={**coords, "time": ("time", times, {"units": "min"})},
+        coords={**people.coords, "time": ("time", times, {"units": "min"})},
     )
-    dataset.attrs = {"model": spec.name, "model_hash": spec.hash, "protocol": str(protocol)}
+    dataset.attrs = {"model": spec.name, "model_hash": spec.hash, "protocol": protocol.name}
     dataset.attrs |= {
-        "delivered": _amounts(solving.schedule.delivered()),
-        "in_depots": _amounts(solving.schedule.remaining()),
-        "prescribed_later": _amounts(solving.schedule.undelivered),
+        "delivered": _amounts(schedule.delivered()),
+        "in_depots": _amounts(schedule.remaining()),
+        "prescribed_later": _amounts(schedule.undelivered),
     }
     return dataset
 
@@ -121,50 +110,78 @@ def check_names(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
         raise ValueError("\n".join([*problems, f"  Known: {', '.join(sorted(known))}."]))
 
 
-def _people(spec: ModelSpec, parameters: Mapping):
-    """Parameters as (person, parameter), a label for each person, and the dimensions that people stand for."""
-    names = assemble(spec.structure).parameters
-    check_names("parameter", parameters, names)
-    given = {n: v if isinstance(v, xr.DataArray) else xr.DataArray(float(v)) for n, v in parameters.items()}
-    together = xr.broadcast(*given.values()) if given else ()
-    shape = dict(together[0].sizes) if together else {}
-    coords = dict(together[0].coords) if together else {}
-    values = {n: v.values.reshape(-1) for n, v in zip(given, together, strict=True)}
-    people = int(np.prod(list(shape.values()), dtype=int))
-    theta = np.empty((people, len(names)))
-    for i, n in enumerate(names):
-        theta[:, i] = values.get(n, spec.parameters[n].typical.median)
-    return theta, _Labels(shape, coords), shape, coords
+@dataclass(frozen=True)
+class _People:
+    """Parameters (person, parameter) of everyone, the dimensions that people stand for, and body weights in kg.
 
+    People vary fastest along the last dimensions; `weights` holds those of one group, which repeats.
+    """
 
-class _Labels:
-    """A label for each person, written only when someone asks for it."""
+    theta: np.ndarray
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    coords: Mapping
+    weights: np.ndarray
 
-    def __init__(self, shape: dict, coords: dict):
-        self.shape, self.coords = shape, coords
-
-    def __getitem__(self, person: int) -> str:
-        place = np.unravel_index(person, tuple(self.shape.values())) if self.shape else ()
+    def label(self, person: int) -> str:
+        place = np.unravel_index(person, self.shape) if self.shape else ()
         named = [
             f"{dim} {self.coords[dim].values[i] if dim in self.coords else i}"
-            for dim, i in zip(self.shape, place, strict=True)
+            for dim, i in zip(self.dims, place, strict=True)
         ]
         return ", ".join(named) or "the typical person"
 
 
-@lru_cache(maxsize=16)
-def _solver(spec, protocol, times, outputs, body_weight, hold, forcing, people, settings) -> Solver:
-    schedule = build_schedule(
+def _people(spec: ModelSpec, parameters: Mapping, body_weight) -> _People:
+    names = assemble(spec.structure).parameters
+    check_names("parameter", parameters, names)
+
+    def array(value):
+        return value if isinstance(value, xr.DataArray) else xr.DataArray(float(value))
+
+    weight = array(np.nan if body_weight is None else body_weight)
+    # Dimensions of the weights come last, so that one group of people with their weights repeats.
+    together = xr.broadcast(*(array(v) for v in parameters.values()), weight)
+    dims = (*(d for d in together[0].dims if d not in weight.dims), *weight.dims)
+    together = [v.transpose(*dims) for v in together]
+    shape = together[0].shape
+    values = {n: v.values.reshape(-1) for n, v in zip(parameters, together, strict=False)}
+    theta = np.empty((int(np.prod(shape, dtype=int)), len(names)))
+    for i, n in enumerate(names):
+        theta[:, i] = values.get(n, spec.parameters[n].typical.median)
+    return _People(theta, dims, shape, dict(together[0].coords), weight.values.reshape(-1))
+
+
+def _schedule(protocol: Protocol, times: np.ndarray, weights: np.ndarray, forcing) -> Schedule:
+    people = len(weights)
+    return build_schedule(
         [protocol] * people,
         [times] * people,
-        body_weight=body_weight,
-        start=min(0.0, *times) if len(times) > 1 else min(0.0, times[0]),
+        body_weight=weights,
+        start=min(0.0, times[0], *(e.time for e in protocol.events)),
         forcing=None if forcing is None else [forcing] * people,
     )
-    relative, absolute, max_steps = settings
+
+
+def _solver(spec, schedule, outputs, hold, relative, absolute, max_steps) -> Solver:
     return solver(
         spec.structure, schedule, outputs, hold, relative=relative, absolute=absolute, max_steps=max_steps
     )
+
+
+def _solve_in_parts(solving: Solver, people: _People, at_once: int = 4096) -> np.ndarray:
+    """Outputs ``(*dims, sample, output)``, some thousand people at a time so that memory stays small."""
+    group = len(people.weights)
+    n_samples, n_outputs = len(solving.schedule.sample_time) // group, len(solving.system.outputs)
+    values = np.empty((len(people.theta), n_samples, n_outputs))
+    step = group * max(1, at_once // group)
+    for begin in range(0, len(people.theta), step):
+        theta = people.theta[begin : begin + step]
+        part = replace(solving, schedule=solving.schedule.repeat(len(theta) // group))
+        out, outcome = part.outputs(theta)
+        require_solved(outcome, [people.label(begin + i) for i in range(len(theta))] if outcome.any() else ())
+        values[begin : begin + step] = out.reshape(len(theta), n_samples, n_outputs)
+    return values.reshape(*people.shape, n_samples, n_outputs)
 
 
 def _amounts(by_channel: Mapping[str, np.ndarray]) -> str:

@@ -74,7 +74,9 @@ def working(text: str) -> Status:
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
     """Write a table; numbers stand to the right."""
     rows = [list(row) for row in rows]
-    table = Table(title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None)
+    table = Table(
+        title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None
+    )
     table.pad_edge = False
     for i, column in enumerate(columns):
         numbers = any(isinstance(row[i], float | int) for row in rows)
@@ -92,7 +94,7 @@ def shown(value: Any) -> str:
 
 
 def writable(path: Path | None, endings: Sequence[str] = ()) -> Path | None:
-    """A path to write to later, checked now: no one should learn after an hour that a folder does not exist."""
+    """A path to write to later, checked now, so that no one learns after an hour that a folder is missing."""
     if path is None:
         return None
     if endings and path.suffix not in endings:
@@ -108,7 +110,7 @@ def wrote(path: Path, what: str) -> None:
 
 
 def _from_input(error: Exception) -> bool:
-    """Say whether an error is about what was given; the solver's own kind is asked for only when it is loaded."""
+    """Say whether an error is about what was given; that of the solver is known only once it is loaded."""
     if isinstance(error, RuntimeError):
         solver = sys.modules.get("bayesglu.solver.solver")
         return solver is not None and isinstance(error, solver.SolverError)
@@ -122,7 +124,7 @@ def _told(error: Exception) -> str:
 
 
 def _note(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
-    """A warning of ours as a sentence; those of others keep their place in the code, for whoever can mend it."""
+    """A warning of ours as a sentence; those of others with their place in the code."""
     ours = category.__module__.partition(".")[0] == "bayesglu"
     text = str(message) if ours else f"{filename}:{lineno}: {category.__name__}: {message}"
     notes().print(Text.assemble(("Note: ", "bold yellow"), text), soft_wrap=True)

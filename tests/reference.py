@@ -1,4 +1,4 @@
-"""People drawn from the priors, and the slow obvious way to solve: one person, plain floats, SciPy, events by hand."""
+"""People drawn from the priors, and the slow obvious way to solve: one person on plain floats, with SciPy."""
 
 import math
 from collections.abc import Mapping

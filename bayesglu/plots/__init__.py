@@ -1,0 +1,8 @@
+"""Figures of simulations, fits and what-ifs.
+
+Each function takes what a bayesglu function returned and gives a Matplotlib figure back: save it with
+``figure.savefig("name.png")``; a notebook shows it when it is the last line of a cell. Bands and intervals are
+equal-tailed, colours are safe for colour-blind eyes, and a person has the same colour in every figure.
+"""
+
+

@@ -1,0 +1,232 @@
+"""What happens over time: simulations, and what would happen if something were different."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bayesglu.plots.style import (
+    COLOUR_OF,
+    GREY,
+    MOST_PEOPLE,
+    SCENARIOS,
+    band,
+    colour_of_person,
+    name_panel,
+    panels,
+    picture,
+    samples,
+    sentence,
+    styled,
+    time_axis,
+    title,
+    told,
+)
+
+FLUXES = {
+    "endogenous_glucose_production": "production",
+    "glycogenolysis": "glycogenolysis",
+    "gluconeogenesis": "gluconeogenesis",
+    "hepatic_glucose_uptake": "uptake",
+}
+SHOWN = (("glucose",), ("insulin",), ("c_peptide",), ("glucagon",), ("liver_glycogen",), tuple(FLUXES))
+
+
+@styled
+def trajectories(
+    simulations: xr.Dataset | Mapping[str, xr.Dataset],
+    outputs: Iterable[str] | None = None,
+    probability: float = 0.9,
+) -> Figure:
+    """Concentrations, glycogen and the liver's fluxes over time.
+
+    simulations : a Dataset as `simulate` or `what_if` returns it, with the dim ``time`` and perhaps
+        ``chain, draw`` (drawn as a band of this probability about the median), ``subject`` (a line each) and
+        ``scenario``; or several by name, to be laid over each other.
+    outputs : what to show, a panel each; by default glucose, hormones, glycogen where it changes, and fluxes.
+
+    Time is in hours from ten hours on. Raises ValueError when nothing of this is in the simulations.
+    """
+    runs = _runs(simulations)
+    shown = _panels_of(runs, outputs)
+    figure, axes = panels(len(shown), 3 if len(shown) != 4 else 2, 3.1, 2.2)
+    times = np.concatenate([run["time"].values for run in runs.values()])
+    per = time_axis(axes, times.min(), times.max())
+    for axis, names in zip(axes, shown, strict=True):
+        for name in names:
+            for (run_name, run), run_colour in zip(runs.items(), SCENARIOS, strict=False):
+                colour = run_colour if len(runs) > 1 else COLOUR_OF.get(name, GREY)
+                label = run_name if len(runs) > 1 else FLUXES.get(name, told(name))
+                if name in run:
+                    _draw(axis, run[name], per, colour, label, probability, people_coloured=len(runs) == 1)
+        unit = next(run[names[0]].attrs.get("units", "") for run in runs.values() if names[0] in run)
+        name_panel(axis, names[0] if len(names) == 1 else "glucose of the liver", unit)
+        low, high = axis.get_ylim()
+        if names[0] != "glucose":
+            axis.set_ylim(bottom=min(0, low))
+        if len(names) > 1:
+            axis.set_ylim(top=low + 1.35 * (high - low))
+            axis.legend(loc="upper center", ncols=2, handlelength=1.2, columnspacing=1.2)
+    _legend(figure, axes[0], runs)
+    title(figure, _heading(runs))
+    return figure
+
+
+def _runs(simulations: xr.Dataset | Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+    """What is laid over each other, by name."""
+    if not isinstance(simulations, xr.Dataset):
+        return dict(simulations)
+    if "scenario" not in simulations.dims:
+        return {"": simulations}
+    return {str(name): simulations.sel(scenario=name) for name in simulations["scenario"].values}
+
+
+def _panels_of(runs: Mapping[str, xr.Dataset], outputs: Iterable[str] | None) -> list[tuple[str, ...]]:
+    """Names of the outputs of each panel. Fluxes share one, unless colours tell runs or people apart."""
+    known = [str(name) for run in runs.values() for name in run.data_vars]
+    if outputs is not None:
+        outputs = [outputs] if isinstance(outputs, str) else list(outputs)
+        if missing := [name for name in outputs if name not in known]:
+            known = ", ".join(dict.fromkeys(known))
+            raise ValueError(f"There is no output {', '.join(missing)}. Known: {known}.")
+        return [(name,) for name in outputs]
+    one = len(runs) == 1 and all(run.sizes.get("subject", 1) == 1 for run in runs.values())
+    groups = [group if one else (name,) for group in SHOWN for name in (group[:1] if one else group)]
+    shown = [tuple(n for n in group if n in known and _changes(runs, n)) for group in groups]
+    shown = [group for group in shown if group] or [(name,) for name in dict.fromkeys(known)]
+    if not shown:
+        raise ValueError("The simulation has no outputs to draw.")
+    return shown
+
+
+def _changes(runs: Mapping[str, xr.Dataset], name: str) -> bool:
+    values = [run[name] for run in runs.values() if name in run]
+    return any(float((v.max("time") - v.min("time")).max()) > 1e-6 * abs(float(v.max())) for v in values)
+
+
+def _draw(
+    axis: Axes,
+    values: xr.DataArray,
+    per: float,
+    colour: str,
+    label: str,
+    probability: float,
+    people_coloured: bool,
+) -> None:
+    """One output of one run: a line, or one a person; bands where they can still be told apart."""
+    time = values["time"].values / per
+    if "subject" not in values.dims:
+        band(axis, time, samples(values, "time"), colour, probability, label=label)
+        return
+    people = values["subject"].values
+    many = len(people) > MOST_PEOPLE
+    for i, person in enumerate(people):
+        own = colour_of_person(person) if people_coloured else colour
+        draws = samples(values.isel(subject=i), "time")
+        if many:
+            axis.plot(time, np.median(draws, axis=0), color=own, linewidth=0.7, alpha=0.6, label=f"_{person}")
+        else:
+            name = f"subject {person}" if people_coloured else label if i == 0 else f"_{label}"
+            band(axis, time, draws, own, probability, 0.22 if len(people) < 4 else 0.1, label=name)
+
+
+def _legend(figure: Figure, axis: Axes, runs: Mapping[str, xr.Dataset]) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    if len(handles) > 1:
+        columns = min(len(handles), 6)
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=1.4)
+
+
+def _heading(runs: Mapping[str, xr.Dataset]) -> str:
+    """Protocol and model, where they are known and the same for all runs."""
+    said = {(run.attrs.get("protocol", ""), run.attrs.get("model", "")) for run in runs.values()}
+    protocol, model = said.pop() if len(said) == 1 else ("", "")
+    return ", ".join(part for part in (protocol, f"model {model}" if model else "") if part)
+
+
+@styled
+def contrast(
+    what_if: xr.Dataset,
+    output: str = "glucose",
+    subjects: Sequence[str] | None = None,
+    probability: float = 0.9,
+) -> Figure:
+    """What a change does: an output with and without it, and the difference within each draw.
+
+    what_if : the Dataset of `what_if`, dims ``chain, draw, subject, scenario, time``; the others are compared
+        with the first scenario.
+    output : name of a concentration or flux in it.
+    subjects : labels of people, a row of panels each (twelve at most); by default one row, with the mean over
+        people and its band, and under it a thin line for each person's median difference.
+
+    Raises ValueError for an unknown output or subject.
+    """
+    values, scenarios = _checked(what_if, output, subjects)
+    people = list(map(str, values["subject"].values))
+    who = f"mean of {len(people)} people" if len(people) > 1 else "level"
+    people = people if subjects is not None else [""]
+    note = f"{MOST_PEOPLE} of {len(people)} people shown" if len(people) > MOST_PEOPLE else ""
+    people = people[:MOST_PEOPLE]
+    figure = picture(7.0, 2.5 * len(people) + 0.6)
+    rows = figure.subplots(len(people), 2, squeeze=False, sharex=True, sharey="col")
+    per = time_axis(rows.ravel(), *values["time"].values[[0, -1]])
+    for (level, difference), person in zip(rows, people, strict=True):
+        draw_contrast(level, difference, values, per, person, probability)
+    unit = what_if[output].attrs.get("units", "")
+    for (level, difference), person in zip(rows, people, strict=True):
+        name_panel(level, f"subject {person}" if person else who, unit)
+        name_panel(difference, f"difference from {scenarios[0]!r}", unit)
+    handles, labels = rows[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), handlelength=1.4)
+    title(figure, f"{sentence(told(output))}: {', '.join(scenarios)}", note)
+    return figure
+
+
+def draw_contrast(
+    level: Axes,
+    difference: Axes,
+    values: xr.DataArray,
+    per: float = 1.0,
+    person: str = "",
+    probability: float = 0.9,
+) -> None:
+    """Scenarios on one pair of axes, for one person or, where none is named, the mean over people."""
+    chosen = values.sel(subject=person) if person else values.mean("subject")
+    time = values["time"].values / per
+    first, *others = values["scenario"].values
+    for scenario, colour in zip((first, *others), SCENARIOS, strict=False):
+        draws = samples(chosen.sel(scenario=scenario), "time")
+        band(level, time, draws, colour, probability, label=str(scenario))
+    difference.axhline(0, color=GREY, linewidth=0.8)
+    for scenario, colour in zip(others, SCENARIOS[1:], strict=False):
+        if not person and values.sizes["subject"] > 1:
+            each = values.sel(scenario=scenario) - values.sel(scenario=first)
+            sampled = [dim for dim in ("chain", "draw") if dim in each.dims]
+            medians = each.median(sampled).transpose("time", "subject").values
+            difference.plot(time, medians, color=colour, linewidth=0.5, alpha=0.45)
+        paired = chosen.sel(scenario=scenario) - chosen.sel(scenario=first)
+        band(difference, time, samples(paired, "time"), colour, probability)
+
+
+def _checked(
+    what_if: xr.Dataset, output: str, subjects: Sequence[str] | None
+) -> tuple[xr.DataArray, list[str]]:
+    """The output for the chosen people, with a dimension for them, and the names of the scenarios."""
+    if output not in what_if:
+        raise ValueError(f"There is no output {output!r}. Known: {', '.join(map(str, what_if.data_vars))}.")
+    values = what_if[output]
+    if values.sizes.get("scenario", 0) < 2:
+        raise ValueError("A contrast needs two scenarios or more in a dimension 'scenario', as of what_if.")
+    if "subject" not in values.dims:
+        values = values.expand_dims(subject=[""])
+    if subjects is not None:
+        known = [str(label) for label in values["subject"].values]
+        subjects = [subjects] if isinstance(subjects, str) else [str(label) for label in subjects]
+        if missing := [label for label in subjects if label not in known]:
+            raise ValueError(f"There is no subject {', '.join(missing)}. Known: {', '.join(known)}.")
+        values = values.isel(subject=[known.index(label) for label in subjects])
+    return values, [str(name) for name in values["scenario"].values]

@@ -1,0 +1,242 @@
+"""How every figure looks: colours, type, axes with units, bands, time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from zlib import crc32
+
+import matplotlib.style
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator, NullFormatter, NullLocator
+
+# Okabe and Ito 2008, "Color universal design"; yellow is left out because it vanishes on white.
+BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+SKY, ORANGE, BLACK, GREY, PALE = "#56B4E9", "#E69F00", "#000000", "#5A5A5A", "#E3E3E3"
+
+COLOUR_OF = {
+    "glucose": BLUE,
+    "insulin": VERMILLION,
+    "c_peptide": PURPLE,
+    "glucagon": GREEN,
+    "glycogen": ORANGE,
+    "liver_glycogen": ORANGE,
+    "endogenous_glucose_production": BLACK,
+    "glycogenolysis": ORANGE,
+    "gluconeogenesis": GREEN,
+    "hepatic_glucose_uptake": SKY,
+}
+"""Colour of an output where nothing else, such as people or scenarios, is told by colour."""
+
+PEOPLE = (BLUE, VERMILLION, GREEN, PURPLE, SKY, ORANGE, GREY)
+SCENARIOS = (GREY, VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY)
+
+NAMES = {"c_peptide": "C-peptide"}
+GREEK = ("alpha", "beta", "gamma", "theta", "kappa", "tau", "phi", "Phi", "sigma", "omega")
+
+MOST_PEOPLE = 12
+"""So many people have a panel or a line in a legend of their own."""
+
+HOURS_FROM = 600.0
+"""Minutes from which a time axis is in hours."""
+
+_SETTINGS = {
+    "font.size": 8.5,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.5,
+    "axes.labelcolor": "#333333",
+    "axes.edgecolor": "#999999",
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#EDEDED",
+    "grid.linewidth": 0.7,
+    "xtick.color": "#999999",
+    "ytick.color": "#999999",
+    "xtick.labelcolor": "#333333",
+    "ytick.labelcolor": "#333333",
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "lines.linewidth": 1.4,
+    "lines.solid_capstyle": "round",
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "mathtext.fontset": "dejavusans",
+    "figure.facecolor": "white",
+}
+
+
+class Picture(Figure):
+    """A figure that pyplot does not know: nothing has to be closed, and a notebook shows it once."""
+
+    def _repr_png_(self) -> bytes:
+        from io import BytesIO
+
+        buffer = BytesIO()
+        self.savefig(buffer, format="png", dpi=110)
+        return buffer.getvalue()
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw with the settings of this module, whatever those of the session are.
+
+    Matplotlib makes the marks of an axis only when it draws: so that is done once before the settings go.
+    """
+
+    @wraps(draw)
+    def drawn(*args, **kwargs):
+        with matplotlib.style.context(["default", _SETTINGS]):
+            figure = draw(*args, **kwargs)
+            figure.draw_without_rendering()
+            return figure
+
+    return drawn
+
+
+def picture(width: float, height: float) -> Picture:
+    """An empty figure, in inches."""
+    figure = Picture(figsize=(width, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def panels(count: int, columns: int, width: float, height: float, **shared) -> tuple[Picture, list[Axes]]:
+    """A figure of ``count`` panels of this size, in rows of at most ``columns``, and its axes row by row."""
+    columns = max(1, min(columns, count))
+    rows = -(-count // columns)
+    figure = picture(columns * width, rows * height + 0.35)
+    axes = figure.subplots(rows, columns, squeeze=False, **shared).ravel()
+    for unused in axes[count:]:
+        unused.set_visible(False)
+    return figure, list(axes[:count])
+
+
+def title(figure: Figure, text: str, note: str = "") -> None:
+    """A heading at the left, and a smaller note after it."""
+    told = f"{text}\n{note}" if text and note else text or note
+    if told:
+        figure.suptitle(told, x=0.01, ha="left", fontsize=10, color="#222222")
+
+
+def colour_of_person(label: object) -> str:
+    """A person's colour, from the label alone: neighbours in a numbered list differ."""
+    number = re.search(r"(\d+)\D*$", str(label))
+    return PEOPLE[(int(number[1]) - 1 if number else crc32(str(label).encode())) % len(PEOPLE)]
+
+
+def told(name: str) -> str:
+    """A name of the code as words: ``c_peptide`` -> C-peptide."""
+    return NAMES.get(name, name.replace("_", " "))
+
+
+def name_panel(axis: Axes, name: str, unit: str) -> None:
+    """Write what a panel shows above it, and its unit beside the axis."""
+    axis.set_title(sentence(told(name)))
+    axis.set_ylabel("fraction" if unit in ("", "1") else unit.removeprefix("1"))
+
+
+def sentence(text: str) -> str:
+    """The text with a capital at its beginning."""
+    return text[:1].upper() + text[1:]
+
+
+def symbol(text: str) -> str:
+    """A symbol of a model file as mathematics: ``HE_b`` upright with its index, ``gamma`` as a letter."""
+    head, _, index = text.partition("_")
+    if head in GREEK:
+        head = rf"\{head}"
+    elif len(head) > 1:
+        head = rf"\mathrm{{{head}}}"
+    return rf"${head}_{{\mathrm{{{index}}}}}$" if index else f"${head}$" if head else ""
+
+
+def samples(values: xr.DataArray, along: str) -> np.ndarray:
+    """Draws as ``(draw, along)``: one row where there are none."""
+    sampled = [dim for dim in ("chain", "draw") if dim in values.dims]
+    other = set(values.dims) - {along, *sampled}
+    if other:
+        raise ValueError(f"{values.name} has the dimension {', '.join(map(str, other))}, which is not drawn.")
+    return values.transpose(*sampled, along).values.reshape(-1, values.sizes[along])
+
+
+def band(
+    axis: Axes,
+    x: np.ndarray,
+    draws: np.ndarray,
+    colour: str,
+    probability: float = 0.9,
+    alpha: float = 0.22,
+    **line,
+) -> None:
+    """Median of ``draws`` ``(draw, x)`` as a line in a band of this probability; for one draw, the line."""
+    axis.plot(x, np.median(draws, axis=0), color=colour, **line)
+    if len(draws) > 1:
+        shade(axis, x, draws, colour, probability, alpha)
+
+
+def shade(
+    axis: Axes, x: np.ndarray, draws: np.ndarray, colour: str, probability: float, alpha: float
+) -> None:
+    """An equal-tailed band; an upright bar where there is a single time."""
+    tail = (1 - probability) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+    if len(x) == 1:
+        axis.vlines(x, low, high, color=colour, alpha=alpha, linewidth=6)
+    else:
+        axis.fill_between(x, low, high, color=colour, alpha=alpha, linewidth=0)
+
+
+def time_axis(axes: Iterable[Axes], start: float, end: float) -> float:
+    """Set up axes of time, named on the lowest of each column; what minutes must be divided by for them."""
+    long = end - start >= HOURS_FROM
+    per, unit, steps = (60.0, "h", (2, 3, 6, 12, 24, 48)) if long else (1.0, "min", (10, 20, 30, 60, 120))
+    step = next((s for s in steps if (end - start) / per / s <= 6), steps[-1])
+    axes = list(axes)
+    lowest = {axis.get_subplotspec().colspan.start: axis for axis in axes}.values()
+    for axis in axes:
+        axis.xaxis.set_major_locator(MultipleLocator(step))
+        margin = 0.02 * (end - start) / per
+        axis.set_xlim(start / per - margin, end / per + margin)
+        if axis in lowest:
+            axis.set_xlabel(f"time ({unit})")
+    return per
+
+
+def scaled(values: np.ndarray, unit: str) -> tuple[float, str]:
+    """What to divide by so that very small or large numbers read well, and the unit that says so."""
+    size = np.nanmedian(np.abs(values))
+    power = int(np.floor(np.log10(size))) if size > 0 else 0
+    if -3 < power < 4:
+        return 1.0, unit
+    return 10.0**power, rf"$10^{{{power}}}$ {unit.replace('1/', '/', 1) if unit.startswith('1/') else unit}"
+
+
+def log_axis(axis: Axes, low: float, high: float) -> None:
+    """A logarithmic x axis from ``low`` to ``high`` with a few plain numbers on it."""
+    axis.set_xscale("log")
+    axis.set_xlim(low, high)
+    decades = np.log10(high / low)
+    subs: Sequence[float] = (1,) if decades > 2.5 else (1, 3) if decades > 1.6 else (1, 2, 5)
+    if decades < 0.7:
+        axis.set_xscale("log", subs=[])
+        step = _round_step(high - low)
+        axis.xaxis.set_major_locator(MultipleLocator(step))
+    else:
+        axis.xaxis.set_major_locator(LogLocator(subs=subs))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _round_step(span: float) -> float:
+    """A step of 1, 2 or 5 times a power of ten that divides a span into about four."""
+    power = 10.0 ** np.floor(np.log10(span / 4))
+    return float(min((1, 2, 5, 10), key=lambda s: abs(s * power - span / 4)) * power)
