@@ -29,22 +29,16 @@ class FitWarning(UserWarning):
 class Verdict:
     """What the checks of a fit found.
 
-    ``sentences`` tell everything that was looked at; ``problems`` are those that are not well, and a fit
-    without any is ``clean``. ``table`` has a row a variable: the worst ``rhat``, ``ess_bulk`` and
-    ``ess_tail`` of its ``values``, and whose R-hat is the worst.
+    ``headline`` is the verdict in one line. ``sentences`` tell everything that was looked at; ``problems``
+    are those that are not well, and a fit without any is ``clean``. ``table`` has a row a variable: the worst
+    ``rhat``, ``ess_bulk`` and ``ess_tail`` of its ``values``, and whose R-hat is the worst.
     """
 
     clean: bool
+    headline: str
     sentences: tuple[str, ...]
     problems: tuple[str, ...]
     table: pd.DataFrame = field(compare=False)
-
-    @property
-    def headline(self) -> str:
-        """The verdict in one line."""
-        if self.clean:
-            return "The fit is clean."
-        return f"The fit is not clean: {_count(len(self.problems), 'problem')}."
 
     def __repr__(self) -> str:
         marked = (f"{'!' if told in self.problems else ' '} {told}" for told in self.sentences)
@@ -81,11 +75,15 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
     if not isinstance(fit, xr.DataTree) or "posterior" not in fit.children:
         raise ValueError("check needs a fit with a group 'posterior', as fit(...) and load(...) return it.")
     every = diagnostics(fit)
-    judged = _judge_mode() if fit.attrs.get("method") == "map" else _judge_chains(fit, every)
+    quick = fit.attrs.get("method") == "map"
+    judged = _judge_mode() if quick else _judge_chains(fit, every)
     findings = [*judged, *_judge_numbers(fit), *_judge_solves(fit)]
     problems = tuple(finding.told for finding in findings if not finding.fine)
     sentences = tuple(finding.told for finding in findings)
-    verdict = Verdict(not problems, sentences, problems, _by_variable(every))
+    headline = "This is a first look, and nothing went wrong." if quick else "The fit is clean."
+    if problems:
+        headline = f"The fit is not clean: {_count(len(problems), 'problem')}."
+    verdict = Verdict(not problems, headline, sentences, problems, _by_variable(every))
     if warn and problems:
         warnings.warn("\n".join([verdict.headline, *problems]), FitWarning, stacklevel=2)
     return verdict
@@ -125,8 +123,8 @@ def _by_variable(every: pd.DataFrame) -> pd.DataFrame:
 
 def _judge_mode() -> Iterator[Finding]:
     yield Finding(
-        "This is a posterior mode with Laplace intervals: a first look, and a start for sampling. They take "
-        'the posterior for Normal about its mode; fit with method="nuts" before you report a number.'
+        "These are posterior modes with Laplace intervals, which take the posterior for Normal about them: a "
+        'start for sampling. Fit with method="nuts" before you report a number.'
     )
 
 
@@ -233,10 +231,10 @@ def _judge_numbers(fit: xr.DataTree) -> Iterator[Finding]:
 
 
 def _judge_solves(fit: xr.DataTree) -> Iterator[Finding]:
-    failures = json.loads(fit.attrs.get("failed_solves", "[]"))
-    if not failures:
+    failures = json.loads(fit.attrs.get("failed_solves", "null"))
+    if failures == []:
         yield Finding("Everyone's equations were solved, wherever the sampler went.")
-    for failure in failures:
+    for failure in failures or ():
         who = f"subject {str(failure['subject']).removeprefix('subject ')}"
         yield Finding(
             f"The equations of {who} failed {_count(int(failure['count']), 'time')}, and what failed counts "

@@ -3,41 +3,39 @@
 The public names are loaded when they are first asked for, so ``bayesglu --help`` answers at once.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import bayesglu
-from bayesglu.terminal import Commands, NotClean, examples, say, show_table, shown, working, writable, wrote
+from bayesglu.terminal import Commands, NotClean, examples, say, show_table, working, writable, wrote
+from bayesglu.words import (
+    FIGURES,
+    FITS,
+    MODEL,
+    STUDY,
+    Changes,
+    Chosen,
+    Csv,
+    Every,
+    Fit,
+    Model,
+    Outputs,
+    Plot,
+    Probability,
+    ProtocolText,
+    Until,
+    option,
+    parse_change,
+    parse_people,
+    times,
+)
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     import xarray as xr
     from matplotlib.figure import Figure
-
-    from bayesglu import Protocol
-
-FIGURES = (".png", ".pdf", ".svg")
-FITS = (".nc", ".zarr")
-
-# What a simulation shows unless told otherwise; a model that lacks some of these shows the others.
-SHOWN = (
-    *("glucose", "insulin", "c_peptide", "glucagon", "liver_glycogen", "glycogen"),
-    *("glucose_appearance", "endogenous_glucose_production", "glycogenolysis", "gluconeogenesis"),
-    *("gluconeogenesis_share", "hepatic_glucose_uptake", "insulin_secretion", "insulin_extraction"),
-    *("brain_glucose_uptake", "tissue_uptake", "urine", "glucose_infusion"),
-)
-
-# How a change is written, and what it does to a number: the public functions scale, shift and set_to.
-CHANGES: Mapping[str, Callable[[float, float], float]] = {
-    "scale": lambda value, by: value * by,
-    "shift": lambda value, by: value + by,
-    "set_to": lambda value, by: by,
-}
 
 app = typer.Typer(
     cls=Commands,
@@ -48,44 +46,6 @@ app = typer.Typer(
 )
 
 LOOK, LEARN, ASK = "Look around", "Learn from measurements", "Ask a fit"
-
-
-def option(help: str, *names: str, panel: str | None = None, **settings: Any) -> Any:
-    """An option of a command, listed under the heading `panel`."""
-    return typer.Option(*names, help=help, rich_help_panel=panel, **settings)
-
-
-STUDY = "Name of a shipped study, a folder, or a table of observations (.csv)."
-MODEL = "Name of a shipped model, or a model file (.toml)."
-
-Fit = Annotated[Path, typer.Argument(metavar="FIT", help="A fit that [bold]bayesglu fit[/bold] saved.")]
-Model = Annotated[str, option(MODEL, "--model", "-m", metavar="MODEL")]
-ProtocolText = Annotated[
-    str,
-    option(
-        'What is done: [cyan]"ogtt(75) + meal(60).shift(300)"[/cyan].', "--protocol", "-p", metavar="TEXT"
-    ),
-]
-Changes = Annotated[
-    list[str] | None,
-    option(
-        "A parameter and its change: [cyan]=*1.3[/cyan] scales it, [cyan]=+5[/cyan] or [cyan]=-5[/cyan] "
-        "shifts it, [cyan]=0[/cyan] sets it, in its unit. May be repeated.",
-        *("--change", "-c"),
-        metavar="NAME=HOW",
-    ),
-]
-Outputs = Annotated[
-    list[str] | None, option("A state or a flux to show. May be repeated.", "--output", "-o", metavar="NAME")
-]
-Until = Annotated[
-    float | None, option("When to stop; else when the protocol ends.", metavar="MINUTES", min=1)
-]
-Every = Annotated[float | None, option("Between two points.", metavar="MINUTES", min=0.01)]
-Plot = Annotated[Path | None, option("Draw a figure (.png, .pdf, .svg).", metavar="FILE", panel="Files")]
-Csv = Annotated[Path | None, option("Write a tidy table.", metavar="FILE", panel="Files")]
-Chosen = Annotated[list[str] | None, option("Only this parameter. May be repeated.", metavar="NAME")]
-Probability = Annotated[float, option("Of the equal-tailed intervals.", metavar="P", min=0.01, max=0.999)]
 
 
 @app.callback(invoke_without_command=True)
@@ -110,22 +70,25 @@ def main(
 @app.command(rich_help_panel=LOOK)
 def models() -> None:
     """List the models that ship."""
-    specs = sorted(map(bayesglu.load_model, bayesglu.list_models()), key=lambda spec: len(spec.parameters))
-    show_table(
-        ("model", "by person", "shared", "measured", "what it is"),
-        [(s.name, len(s.varying), len(s.at("population")), ", ".join(s.analytes), s.title) for s in specs],
-    )
+    import pandas as pd
+
+    rows = []
+    for m in sorted(map(bayesglu.load_model, bayesglu.list_models()), key=lambda m: len(m.parameters)):
+        rows.append((m.name, len(m.varying), len(m.at("population")), ", ".join(m.analytes), m.title))
+    show_table(pd.DataFrame(rows, columns=["model", "by person", "shared", "measured", "what it is"]))
     say("\nParameters learnt for each person and for all together. Next: bayesglu show MODEL", "dim")
 
 
 @app.command(rich_help_panel=LOOK)
 def studies() -> None:
     """List the studies that ship."""
+    import pandas as pd
+
     rows = []
     for study in map(bayesglu.load_study, bayesglu.list_studies()):
         counts = len(study.subjects), study.observations.sizes["obs"]
         rows.append((study.name, *counts, ", ".join(study.analytes), study.datasheet.get("title")))
-    show_table(("study", "people", "samples", "measured", "what it is"), rows)
+    show_table(pd.DataFrame(rows, columns=["study", "people", "samples", "measured", "what it is"]))
 
 
 @app.command(
@@ -165,23 +128,31 @@ def simulate(
     csv: Csv = None,
 ) -> None:
     """Simulate the typical person of a model under a protocol."""
+    import xarray as xr
+
     from bayesglu.protocols import parse_protocol
     from bayesglu.simulate import available_outputs, check_names
+    from bayesglu.tables import course, tidy
+    from bayesglu.what_if import DEFAULT_OUTPUTS
 
     writable(plot, FIGURES), writable(csv)
     spec, done = bayesglu.load_model(model), parse_protocol(protocol)
-    changes = {name: (verb, by) for name, verb, by in map(parse_change, change or ())}
+    changes = dict(map(parse_change, change or ()))
     check_names("parameter", changes, spec.parameters)
-    parameters = {name: CHANGES[verb](spec.medians[name], by) for name, (verb, by) in changes.items()}
-    wanted = output or [name for name in SHOWN if name in available_outputs(spec)]
+    parameters = {name: float(how.apply(xr.DataArray(spec.medians[name]))) for name, how in changes.items()}
+    wanted = output or [name for name in DEFAULT_OUTPUTS if name in available_outputs(spec)]
     with working("Solving the equations"):
         result = bayesglu.simulate(
-            spec, done, parameters, _times(done, until, every), wanted, body_weight=body_weight
+            spec, done, parameters, times(done, until, every), wanted, body_weight=body_weight
         )
-
-    _show_course(result, f"{spec.name}, {done.name}")
+    told = course(result)
+    zero = (told[["lowest", "highest"]] == 0).all(axis=1)
+    show_table(told[~zero], f"{spec.name}, {done.name}")
+    say(f"\nDelivered: {result.attrs['delivered']}.")
+    if zero.any():
+        say(f"Zero throughout: {', '.join(told['output'][zero])}.")
     if csv:
-        _write_csv(csv, _tidy(result))
+        _write_csv(csv, tidy(result))
     if plot:
         _draw(plot, bayesglu.plots.trajectories(result))
 
@@ -245,8 +216,6 @@ def fit(
     """Fit a model to a study, save the fit and say whether it is clean."""
     from bayesglu.protocols import parse_protocol
 
-    if method not in ("nuts", "map"):
-        raise ValueError(f"--method is {method!r}. Allowed: nuts, map.")
     writable(out, FITS)
     spec = bayesglu.load_model(model)
     measured = bayesglu.load_study(study, protocol and parse_protocol(protocol), body_weight)
@@ -280,8 +249,7 @@ def check(fit: Fit, csv: Csv = None) -> None:
 def population(fit: Fit, parameter: Chosen = None, probability: Probability = 0.9, csv: Csv = None) -> None:
     """Typical values of the parameters and how much people differ in them."""
     writable(csv)
-    table = bayesglu.population(_load(fit), probability)
-    _show_summary(_chosen(table, parameter=parameter), ("parameter",), csv)
+    _show_summary(bayesglu.population(_load(fit), probability), csv, parameter=parameter)
 
 
 @app.command(
@@ -299,8 +267,7 @@ def subjects(
 ) -> None:
     """Each person's parameters, and how much the data told of them."""
     writable(csv)
-    table = bayesglu.subjects(_load(fit), probability)
-    _show_summary(_chosen(table, parameter=parameter, subject=subject), ("parameter", "subject"), csv)
+    _show_summary(bayesglu.subjects(_load(fit), probability), csv, parameter=parameter, subject=subject)
 
 
 @app.command(
@@ -314,7 +281,10 @@ def subjects(
 def what_if(
     fit: Fit,
     change: Changes,
-    protocol: ProtocolText,
+    protocol: Annotated[
+        str | None,
+        option("What is done; else what was done in the study.", "--protocol", "-p", metavar="TEXT"),
+    ] = None,
     subjects: Annotated[
         str,
         option(
@@ -327,101 +297,38 @@ def what_if(
     until: Until = None,
     every: Every = None,
     probability: Probability = 0.9,
-    seed: Annotated[int | None, option("Same seed, same new people.", "--seed", "-s", metavar="N")] = None,
+    seed: Annotated[int, option("Same seed, same new people.", "--seed", "-s", metavar="N")] = 0,
     plot: Plot = None,
     csv: Csv = None,
 ) -> None:
     """What would happen to these people, or to new ones, if a parameter were different."""
     from bayesglu.protocols import parse_protocol
+    from bayesglu.tables import effect, tidy, with_difference
 
     writable(plot, FIGURES), writable(csv)
-    done, changes = parse_protocol(protocol), list(map(parse_change, change or ()))
-    people = parse_people(subjects)
+    done, people = protocol and parse_protocol(protocol), parse_people(subjects)
+    changes, wanted = dict(map(parse_change, change or ())), output or ["glucose"]
     fitted = _load(fit)
     with working("Solving the equations with and without the change"):
         result = bayesglu.what_if(
             fitted,
-            protocol=done,
-            change={name: getattr(bayesglu, verb)(by) for name, verb, by in changes},
-            subjects=people,
-            times=_times(done, until, every),
-            outputs=output or ["glucose"],
+            done,
+            changes,
+            times=times(done, until, every),
+            outputs=wanted,
             random_seed=seed,
+            **people,
         )
-    _show_effect(result, f"{done.name}, {', '.join(change or ())}", probability)
+    show_table(effect(result, probability), f"{result.attrs['protocol']}; {result.attrs['change']}")
+    count = result.sizes["subject"]
+    say(f"\nMean of {count} people: median and {100 * probability:g} % equal-tailed interval.", "dim")
     if csv:
-        _write_csv(csv, _tidy(_with_difference(result), probability))
+        _write_csv(csv, tidy(with_difference(result), probability))
     if plot:
-        _draw(
-            plot, bayesglu.plots.contrast(result, output[0] if output else "glucose", probability=probability)
-        )
-
-
-# --- reading words ---
-
-
-def parse_change(text: str) -> tuple[str, str, float]:
-    """Name of the parameter, name of the public function that changes it, and by how much.
-
-    >>> parse_change("insulin_sensitivity=*1.3")
-    ('insulin_sensitivity', 'scale', 1.3)
-    >>> parse_change("basal_glucose=-5"), parse_change("beta_cell_mass=0")
-    (('basal_glucose', 'shift', -5.0), ('beta_cell_mass', 'set_to', 0.0))
-    """
-    parts = re.fullmatch(r"\s*(\w+)\s*=\s*([*+-]?)\s*([\d.]+(?:[eE][+-]?\d+)?)\s*", text)
-    try:
-        name, sign, number = parts.groups() if parts else ("", "", "")
-        amount = float(number)
-    except ValueError:
-        raise ValueError(
-            f"{text!r} is not a change. Write NAME=*1.3 to scale, NAME=+5 or NAME=-5 to shift, NAME=0 to set."
-        ) from None
-    verb = {"*": "scale", "+": "shift", "-": "shift", "": "set_to"}[sign]
-    return name, verb, -amount if sign == "-" else amount
-
-
-def parse_people(text: str) -> str | int | list[str]:
-    """Who a question is about, as `what_if` takes it.
-
-    >>> parse_people("same"), parse_people("new:100"), parse_people("3, 7")
-    ('same', 100, ['3', '7'])
-    """
-    if text == "same":
-        return text
-    if text.startswith("new"):
-        if not (count := re.fullmatch(r"new:([1-9]\d{0,5})", text)):
-            raise ValueError(f"--subjects is {text!r}. Write new:100 for a hundred new people.")
-        return int(count[1])
-    return [label.strip() for label in text.split(",")]
-
-
-def _times(protocol: "Protocol", until: float | None, every: float | None) -> "np.ndarray":
-    """Minutes to show; whatever is not asked for follows the protocol."""
-    import numpy as np
-
-    from bayesglu.simulate import default_times
-
-    usual = default_times(protocol)
-    return np.arange(0.0, (until or usual[-1]) + 1e-9, every or usual[1])
-
-
-def _chosen(table: "xr.Dataset", **wanted: list[str] | None) -> "xr.Dataset":
-    """The rows of a table that were asked for, by dimension; all where nothing was."""
-    from bayesglu.simulate import check_names
-
-    for dim, names in wanted.items():
-        if names:
-            check_names(dim, names, table[dim].values.astype(str))
-            table = table.sel({dim: names})
-    return table
-
-
-# --- showing what came back ---
+        _draw(plot, bayesglu.plots.contrast(result, wanted[0], probability=probability))
 
 
 def _load(path: Path) -> "xr.DataTree":
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: there is no such fit. `bayesglu fit` makes one.")
     with working(f"Reading {path}"):
         return bayesglu.load(path)
 
@@ -437,96 +344,25 @@ def _give_verdict(fitted: "xr.DataTree", csv: Path | None = None) -> None:
         raise NotClean
 
 
-def _show_summary(table: "xr.Dataset", dims: Sequence[str], csv: Path | None) -> None:
-    """One row a parameter (and person): posterior, prior, how much was learnt."""
-    probability = f"{100 * table.attrs['probability']:g} %"
-    rows = table.to_dataframe().reset_index()
-    columns = [*dims, "unit", "median", f"{probability} interval"]
-    varying = "between_median" in rows
-    columns += ["between people"] if varying else []
-    shown_rows = []
-    for row in rows.to_dict("records"):
-        cells = [*(row[dim] for dim in dims), row["unit"], row["median"], _interval(row, "")]
-        if varying:
-            cells.append(_interval(row, "between_"))
-        shown_rows.append((*cells, _interval(row, "prior_"), row["shrinkage"]))
-    show_table((*columns, "before the data", "learnt"), shown_rows)
-    say(
-        f"\nIntervals are {table.attrs['interval']}. Learnt: 1 - SD of the posterior / SD of the prior.",
-        "dim",
-    )
+def _show_summary(table: "xr.Dataset", csv: Path | None, **wanted: list[str] | None) -> None:
+    """The rows of a summary that were asked for, by dimension; all where nothing was."""
+    from bayesglu.simulate import check_names
+    from bayesglu.tables import summary
+
+    for dim, names in wanted.items():
+        if names:
+            check_names(dim, names, map(str, table[dim].values))
+            table = table.sel({dim: names})
+    show_table(summary(table))
+    kind = f"{100 * table.attrs['probability']:g} % {table.attrs['interval']}"
+    say(f"\nIntervals are {kind}. Learnt: 1 - SD of the posterior / SD of the prior.", "dim")
     if csv:
-        _write_csv(csv, rows)
+        _write_csv(csv, table.to_dataframe().reset_index())
 
 
-def _interval(row: Mapping[str, float], of: str) -> str:
-    low, high = row[f"{of}lower"], row[f"{of}upper"]
-    return "" if low != low else f"{shown(low)} to {shown(high)}"
-
-
-def _show_course(result: "xr.Dataset", title: str) -> None:
-    """Where each output starts, how far it goes and where it ends, for one person."""
-    rows, unchanged = [], []
-    for name, values in result.items():
-        numbers, peak = values.values, result["time"].values[values.values.argmax()]
-        if numbers.any():
-            cells = (numbers[0], numbers.min(), numbers.max(), peak, numbers[-1])
-            rows.append((name, *map(float, cells), values.attrs["units"]))
-        else:
-            unchanged.append(str(name))
-    show_table(("", "start", "lowest", "highest", "at (min)", "end", "unit"), rows, title)
-    say(f"\nDelivered: {result.attrs['delivered']}.")
-    if unchanged:
-        say(f"Zero throughout: {', '.join(unchanged)}.")
-
-
-def _with_difference(result: "xr.Dataset") -> "xr.Dataset":
-    """A what-if with one more scenario for each change: what it adds to the first, within each draw."""
-    import xarray as xr
-
-    first, others = result.isel(scenario=0, drop=True), result.isel(scenario=slice(1, None))
-    names = [f"difference ({name})" for name in others["scenario"].values]
-    added = (others - first).assign_coords(scenario=names)
-    return xr.concat([result, added], "scenario", combine_attrs="override")
-
-
-def _show_effect(result: "xr.Dataset", title: str, probability: float) -> None:
-    """Mean over people with and without a change, and the difference within each draw, at a few times."""
-    mean = _with_difference(result.mean("subject", keep_attrs=True))
-    shown_times = np.unique(np.linspace(0, result.sizes["time"] - 1, 7).round().astype(int))
-    frame = _tidy(mean.isel(time=shown_times), probability)
-    rows = []
-    for (name, time), group in frame.groupby(["output", "time_min"], sort=False):
-        cells = [
-            f"{shown(row.median)} ({shown(row.lower)} to {shown(row.upper)})" for row in group.itertuples()
-        ]
-        rows.append((name, time, *cells, group["unit"].iloc[0]))
-    show_table(("output", "min", *mean["scenario"].values, "unit"), rows, title)
-    people = result.sizes["subject"]
-    say(f"\nMean of {people} people, median and {100 * probability:g} % equal-tailed interval.", "dim")
-
-
-def _tidy(result: "xr.Dataset", probability: float | None = None) -> "pd.DataFrame":
-    """One row a number: where it stands, the output, its value (or median and interval over draws), its unit."""
-    kinds = {"value": result}
-    if probability is not None:
-        tail = (1 - probability) / 2
-        quantiles = result.quantile([0.5, tail, 1 - tail], ("chain", "draw"))
-        kinds = {kind: quantiles.isel(quantile=i) for i, kind in enumerate(("median", "lower", "upper"))}
-    dims = [str(dim) for dim in kinds[next(iter(kinds))].dims]
-    columns = {}
-    for kind, numbers in kinds.items():
-        frame = numbers.reset_coords(drop=True).to_dataframe(dim_order=dims).reset_index()
-        frame = frame.melt(dims, var_name="output", value_name=kind)
-        columns[kind] = frame[kind]
-    table = frame[[*dims, "output"]].assign(**columns)
-    units = {name: values.attrs["units"] for name, values in result.items()}
-    return table.assign(unit=table["output"].map(units)).rename(columns={"time": "time_min"})
-
-
-def _write_csv(path: Path, frame: "pd.DataFrame") -> None:
-    frame.to_csv(path, index=False, float_format="%.8g")
-    wrote(path, f"{len(frame)} rows")
+def _write_csv(path: Path, table: "pd.DataFrame") -> None:
+    table.to_csv(path, index=False, float_format="%.8g")
+    wrote(path, f"{len(table)} rows")
 
 
 def _draw(path: Path, figure: "Figure") -> None:

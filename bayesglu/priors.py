@@ -137,7 +137,8 @@ class Analyte:
     `error` is the standard deviation of the log residuals. `lower` and `upper` are detection limits and
     `floor` names a parameter that the assay adds to the true value. Samples after time zero and before
     `samples_from` (min) are not compared with the model. A `forcing` analyte drives the model by its measured
-    values; only its samples at or before time zero are compared.
+    values; only its samples at or before time zero, and from `basal_from` (min) on when it has come to rest again,
+    are compared, with its basal concentration.
     """
 
     name: str
@@ -149,6 +150,7 @@ class Analyte:
     floor: str | None = None
     samples_from: float = 0.0
     forcing: bool = False
+    basal_from: float | None = None
 
 
 @dataclass(frozen=True)

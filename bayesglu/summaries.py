@@ -11,8 +11,12 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from bayesglu.spec import read_model
+from bayesglu.units import convert
+
 LITTLE = 0.1
 NOTE = "the data say almost nothing; this is the prior"
+WIDER = "wider than the prior: the data say little here, or spread more than it expected"
 SHARED = ("typical", "population", "effect", "error")
 
 
@@ -25,7 +29,7 @@ def population(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
     ``median, lower, upper``           posterior, in ``unit``
     ``prior_median, ..lower, ..upper``  prior, in ``unit``
     ``shrinkage``                      1 - posterior SD / prior SD
-    ``note``                           says so where the shrinkage is below 0.1
+    ``note``                           says what a shrinkage below 0.1, or far below 0, means
     ``between_...``                    all of these but the note, for the between-subject SD of the logarithm
                                        (log odds), which is about a coefficient of variation; NaN where
                                        nothing differs between people
@@ -67,6 +71,31 @@ def tests(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
     return _individual(fit, "test", probability)
 
 
+def minimal_model_indices(fit: xr.DataTree, group: str = "posterior") -> xr.Dataset:
+    """S_I (/min per uU/mL) and S_G (/min) of the minimal model, as the literature reports them, in each draw.
+
+    Variables ``insulin_sensitivity`` and ``glucose_effectiveness``, the latter at basal insulin
+    (k_g / V_G + S_I I_b); dims ``chain, draw`` and, where people differ, ``subject``. ``group`` may be
+    ``"prior"``.
+    """
+    spec = read_model(fit.attrs["model_text"])
+    drawn = fit[group].to_dataset()
+
+    def value(name: str) -> xr.DataArray:
+        return drawn[name] if name in drawn else xr.DataArray(spec.parameters[name].typical.median)
+
+    sensitivity = value("insulin_sensitivity")
+    alone = value("mass_action_uptake") / value("glucose_volume")
+    effectiveness = alone + sensitivity * value("basal_insulin")
+    per_unit = sensitivity * convert(1.0, "uU/mL", "insulin")
+    return xr.Dataset(
+        {
+            "insulin_sensitivity": per_unit.assign_attrs(units="1/min per uU/mL", symbol="S_I"),
+            "glucose_effectiveness": effectiveness.assign_attrs(units="1/min", symbol="S_G"),
+        }
+    )
+
+
 def _individual(fit: xr.DataTree, dim: str, probability: float) -> xr.Dataset:
     posterior, prior = _groups(fit)
     rows = {
@@ -96,8 +125,8 @@ def _summary(draws: xr.DataArray, prior: xr.DataArray | None, probability: float
     shrinkage = 1 - _deviation(draws) / _deviation(prior)
     found = _interval(draws, probability)
     found |= {f"prior_{name}": values for name, values in _interval(prior, probability).items()}
-    found |= {"shrinkage": shrinkage, "note": xr.where(shrinkage < LITTLE, NOTE, "")}
-    return xr.Dataset(found)
+    note = xr.where(shrinkage < -LITTLE, WIDER, xr.where(shrinkage < LITTLE, NOTE, ""))
+    return xr.Dataset(found | {"shrinkage": shrinkage, "note": note})
 
 
 def _interval(draws: xr.DataArray, probability: float) -> dict[str, xr.DataArray]:
@@ -109,9 +138,15 @@ def _interval(draws: xr.DataArray, probability: float) -> dict[str, xr.DataArray
 def _deviation(draws: xr.DataArray) -> xr.DataArray:
     """Standard deviation on the scale on which the prior is normal; NaN for a constant."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = np.log(draws / (1 - draws)) if draws.attrs.get("scale") == "logit" else np.log(draws)
+        scaled = np.log(draws / (1 - draws)) if _is_fraction(draws) else np.log(draws)
         deviation = scaled.std(("chain", "draw"))
     return deviation.where(deviation > 0)
+
+
+def _is_fraction(draws: xr.DataArray) -> bool:
+    """Whether the prior is normal in the log odds: of a fraction itself, not of its spread or an effect."""
+    values = ("individual", "typical", "population")
+    return draws.attrs.get("scale") == "logit" and draws.attrs.get("role") in values
 
 
 def _together(rows: dict, tables: list[xr.Dataset], probability: float) -> xr.Dataset:

@@ -12,8 +12,8 @@ SHOWN_TIMES = 7
 def tidy(result: xr.Dataset, probability: float | None = None) -> pd.DataFrame:
     """One row a number: its place in each dimension, the output, the value and its unit.
 
-    With a probability, draws become ``median``, ``lower`` and ``upper`` of the equal-tailed interval. Times are
-    in the column ``time_min``, as in the tables that a study is read from.
+    With a probability, draws become ``median``, ``lower`` and ``upper`` of the equal-tailed interval. Times
+    are in the column ``time_min``, as in the tables that a study is read from.
     """
     kinds = {"value": result}
     if probability is not None:
@@ -67,7 +67,7 @@ def effect(what_if: xr.Dataset, probability: float) -> pd.DataFrame:
 
 
 def summary(table: xr.Dataset) -> pd.DataFrame:
-    """One row a parameter (and person) of `population` or `subjects`: posterior, prior, how much was learnt."""
+    """One row a parameter (and person) of `population` or `subjects`: posterior, prior, shrinkage."""
     rows = []
     for row in table.to_dataframe().reset_index().to_dict("records"):
         cells = {str(dim): row[dim] for dim in table["median"].dims}

@@ -6,9 +6,9 @@ ends with 2. Any other exception is a fault of the program and keeps its traceba
 
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,6 +16,9 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FINE, BAD_INPUT, NOT_CLEAN = 0, 1, 2
 PIPED_WIDTH = 160  # columns of a table that goes to a file, where no terminal says how many there are
@@ -71,26 +74,21 @@ def working(text: str) -> Status:
     return notes().status(f"{text} ...")
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
-    """Write a table; numbers stand to the right."""
-    rows = [list(row) for row in rows]
-    table = Table(
-        title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None
-    )
-    table.pad_edge = False
-    for i, column in enumerate(columns):
-        numbers = any(isinstance(row[i], float | int) for row in rows)
-        table.add_column(Text(column), justify="right" if numbers else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(shown(cell)) for cell in row))
-    answers().print(table)
+def show_table(table: "pd.DataFrame", title: str = "") -> None:
+    """Write a table: numbers to four digits and to the right, nothing where a value is missing."""
+    drawn = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in table:
+        numbers = table[column].dtype.kind in "fiu"
+        drawn.add_column(Text(str(column)), justify="right" if numbers else "left", overflow="fold")
+    for row in table.itertuples(index=False):
+        drawn.add_row(*(Text(_shown(cell)) for cell in row))
+    answers().print(drawn)
 
 
-def shown(value: Any) -> str:
-    """A number to four digits, nothing for what is missing, anything else as text."""
-    if isinstance(value, bool) or not isinstance(value, float | int):
-        return "" if value is None else str(value)
-    return "" if value != value else f"{value:.4g}"
+def _shown(cell: Any) -> str:
+    if cell is None or cell != cell:
+        return ""
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
 
 
 def writable(path: Path | None, endings: Sequence[str] = ()) -> Path | None:

@@ -40,8 +40,7 @@ def fake_fit(
         for analyte, measured in spec.analytes.items():
             if not measured.forcing:
                 sd = measured.error.sd * (1.0 if group is prior else 0.2)
-                about = {"role": "error", "units": "1", "symbol": f"sigma_{analyte}", "scale": "log"}
-                about |= {"level": "population", "long_name": f"SD of log residuals of {analyte}"}
+                about = {"role": "error", "units": "1", "long_name": f"SD of log residuals of {analyte}"}
                 group[f"error_{analyte}"] = (SAMPLE, measured.error.median * _spread(rng, shape, sd), about)
     coords = {"subject": people, "test": tests}
     observed = _observations(spec, people, occasions, rng)
@@ -51,7 +50,7 @@ def fake_fit(
         "posterior": _group(posterior, coords, chains, draws),
         "prior": _group(prior, coords, 1, 500),
         "observed_data": observed[["value"]],
-        "constant_data": observed.drop_vars("value"),
+        "constant_data": observed.drop_vars("value").merge(_known_of(people)),
         "log_likelihood": _group({"value": ((*SAMPLE, "obs"), -noisy / noisy)}, {}, chains, draws),
         "posterior_predictive": _group({"value": ((*SAMPLE, "obs"), noisy)}, {}, chains, draws),
         "predictions": _group({"value": ((*SAMPLE, "obs"), predicted)}, {}, chains, draws),
@@ -161,8 +160,15 @@ def _draws(parameter, rng, shape, people, tests, width):
     return {
         name: ((*SAMPLE, dim), back(people_at), about | {"role": "individual"}),
         f"{name}_typical": (SAMPLE, back(typical), about | {"role": "typical"}),
-        f"{name}_between": (SAMPLE, between, about | {"role": "between", "units": "1", "scale": "log"}),
+        f"{name}_between": (SAMPLE, between, about | {"role": "between", "units": "1"}),
     }
+
+
+def _known_of(people):
+    """What is known of each person beside their samples."""
+    weights = ("subject", np.full(len(people), 70.0), {"units": "kg"})
+    known = {"body_weight": weights, "subject_label": ("subject", np.array(people, object))}
+    return xr.Dataset(known, {"subject": people})
 
 
 def _observations(spec, people, occasions, rng):
@@ -182,11 +188,12 @@ def _observations(spec, people, occasions, rng):
     return xr.Dataset(
         {
             "value": ("obs", value),
-            "subject": ("obs", subject),
+            "obs_subject": ("obs", subject),
             "occasion": ("obs", occasion),
             "analyte": ("obs", analyte),
             "time": ("obs", time, {"units": "min"}),
             "censoring": ("obs", np.full(len(time), "none")),
             "unit": ("obs", [spec.analytes[a].unit for a in analyte]),
-        }
+        },
+        {"obs": 2 + np.arange(len(time))},
     )

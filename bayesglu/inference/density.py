@@ -386,7 +386,8 @@ class Density:
                 np.zeros((people, n, len(p.shared_mean))),
             )
         # What is known of the logarithm of an SD from m values has a precision of about 2 m.
-        counts = np.bincount(self.design.rows.analyte[: self.design.n_obs], minlength=len(e.error))
+        analyte = self.design.rows.analyte
+        counts = np.bincount(analyte[analyte >= 0], minlength=len(e.error))
         return Coordinates(
             e.shared,
             e.shared_factor,

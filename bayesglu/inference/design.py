@@ -251,7 +251,9 @@ def _check(spec: ModelSpec, study: Study) -> None:
 
 def _is_compared(spec: ModelSpec, analyte: str, time: float) -> bool:
     a = spec.analytes[analyte]
-    return time <= 0 if a.forcing else time <= 0 or time >= a.samples_from
+    if a.forcing:
+        return time <= 0 or (a.basal_from is not None and time >= a.basal_from)
+    return time <= 0 or time >= a.samples_from
 
 
 def _schedule(study: Study, tests, forcing_analytes) -> Schedule:
@@ -286,7 +288,7 @@ def _rows(spec, study, used, solving, schedule, tests, parameters, outputs, anal
     entries: Mapping[str, tuple] = {}
     for a in analytes:
         analyte = spec.analytes[a]
-        if analyte.forcing:  # the model is driven by it; before time zero it shows the basal concentration
+        if analyte.forcing:  # the model is driven by it; at rest it shows the basal concentration
             entries[a] = (0, 0.0, parameters.index(f"basal_{analyte.output}"), 1.0)
         else:
             floor = parameters.index(analyte.floor) if analyte.floor else 0

@@ -1,8 +1,13 @@
 """Figures of simulations, fits and what-ifs.
 
 Each function takes what a bayesglu function returned and gives a Matplotlib figure back: save it with
-``figure.savefig("name.png")``; a notebook shows it when it is the last line of a cell. Bands and intervals are
-equal-tailed, colours are safe for colour-blind eyes, and a person has the same colour in every figure.
+``figure.savefig("name.png")``; a notebook shows it when it is the last line of a cell. Bands and intervals
+are equal-tailed, colours are safe for colour-blind eyes, and a person has the same colour in every figure.
 """
 
+from bayesglu.plots.demo import demo_figure
+from bayesglu.plots.learnt import learning, parameters
+from bayesglu.plots.measured import fit_overview
+from bayesglu.plots.over_time import contrast, trajectories
 
+__all__ = ["contrast", "demo_figure", "fit_overview", "learning", "parameters", "trajectories"]

@@ -1,0 +1,157 @@
+"""The figure of the README: a real person, what was learnt of them, a dozen people, and a what-if."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from bayesglu.plots.measured import draw_test, observed
+from bayesglu.plots.over_time import change_told, draw_contrast
+from bayesglu.plots.style import (
+    BLUE,
+    GREY,
+    PALE,
+    SCENARIOS,
+    VERMILLION,
+    colour_of_person,
+    log_axis,
+    name_panel,
+    picture,
+    scaled,
+    styled,
+    time_axis,
+)
+from bayesglu.study import Study, load_study
+from bayesglu.summaries import minimal_model_indices, subjects
+
+PUBLISHED = {"insulin_sensitivity": 5.07e-4, "glucose_effectiveness": 0.0308}
+"""The person of `bergman1986`, /min per uU/mL and /min (Pacini and Bergman 1986)."""
+
+
+@styled
+def demo_figure(
+    bergman: xr.DataTree,
+    synthetic: xr.DataTree,
+    what_if: xr.Dataset,
+    study: Study | None = None,
+    truth: xr.Dataset | None = None,
+) -> Figure:
+    """Two by two: an intravenous test with its fit, its S_I and S_G, people against their truth, a what-if.
+
+    bergman : fit of the model ``minimal`` to ``study`` (by default `bergman1986`).
+    synthetic : fit to people with true parameters ``truth``, dim ``subject`` (of `synthetic_ogtt`).
+    what_if : glucose of people with and without a change, as `what_if` returns it.
+    """
+    study = study or load_study("bergman1986")
+    truth = truth if truth is not None else load_study("synthetic_ogtt").truth
+    figure = picture(10.4, 7.2)
+    quarters = figure.subfigures(2, 2, wspace=0.04, hspace=0.05).ravel()
+    headings = (
+        "A real person after glucose by vein",
+        "What that test taught (dashed: published, grey: prior)",
+        "People in one hierarchical fit, against the truth",
+        f"What if: {change_told(what_if)}",
+    )
+    for quarter, heading in zip(quarters, headings, strict=True):
+        quarter.suptitle(heading, x=0.02, ha="left", fontsize=10, color="#222222")
+    _intravenous_test(quarters[0], bergman, study)
+    _effects_of_glucose(quarters[1], bergman)
+    _against_truth(quarters[2], synthetic, truth)
+    _question(quarters[3], what_if)
+    return figure
+
+
+def _intravenous_test(place: SubFigure, fit: xr.DataTree, study: Study) -> None:
+    """Glucose with its fit, over the insulin that drives the model."""
+    above, below = place.subplots(2, 1, sharex=True, height_ratios=[1.7, 1])
+    samples = study.observations.to_dataframe()
+    name_panel(above, "glucose", "mg/dL")
+    name_panel(below, "insulin, as measured", "pmol/L")
+    time_axis([above, below], samples["time"].min(), samples["time"].max())
+    rows = observed(fit)
+    rows = rows[rows["analyte"] == "glucose"]
+    draw_test(above, fit, rows, 1.0, BLUE)
+    glucose = samples[samples["analyte"] == "glucose"]
+    mixing = glucose[~glucose["time"].isin(rows["time"])]
+    above.plot(mixing["time"], mixing["value"], "x", color=GREY, markersize=4, label="not fitted")
+    above.legend(loc="upper right", handletextpad=0.2)
+    insulin = samples[samples["analyte"] == "insulin"]
+    below.plot(insulin["time"], insulin["value"], ".-", color=VERMILLION, linewidth=1, markersize=4)
+    below.set_ylim(bottom=0)
+
+
+def _effects_of_glucose(place: SubFigure, fit: xr.DataTree) -> None:
+    """Densities of S_I and S_G, in the units of the paper."""
+    sides = place.subplots(1, 2)
+    labels = (r"$S_\mathrm{I}$ ($10^{-4}$ /min per µU/mL)", r"$S_\mathrm{G}$ ($10^{-2}$ /min)")
+    names = ("insulin sensitivity", "glucose effectiveness")
+    found, before = (minimal_model_indices(fit, group) for group in ("posterior", "prior"))
+    for axis, name, key, label, size in zip(sides, names, PUBLISHED, labels, (1e-4, 1e-2), strict=True):
+        draws, prior = (indices[key].values.ravel() / size for indices in (found, before))
+        end = max(np.quantile(draws, 0.999), np.quantile(prior, 0.95))
+        grid = np.linspace(0, end, 300)
+        axis.fill_between(grid, density(prior, grid), color=PALE, linewidth=0)
+        axis.fill_between(grid, density(draws, grid), color=BLUE, alpha=0.35, linewidth=0)
+        axis.plot(grid, density(draws, grid), color=BLUE)
+        axis.axvline(PUBLISHED[key] / size, color=VERMILLION, linestyle="--", linewidth=1.2)
+        low, middle, high = np.quantile(draws, [0.025, 0.5, 0.975])
+        axis.set_title(f"{name}: {middle:.2g}\n95 % interval {low:.2g} to {high:.2g}", fontsize=8.5)
+        axis.set_xlabel(label)
+        axis.set_yticks([])
+        axis.set_ylim(bottom=0)
+        axis.set_xlim(0, end)
+        axis.spines["left"].set_visible(False)
+
+
+def density(draws: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Density of ``draws`` on a grid: a sum of normal curves as wide as Silverman's rule says."""
+    spread = min(draws.std(), np.subtract(*np.quantile(draws, [0.75, 0.25])) / 1.34)
+    width = 0.9 * spread * len(draws) ** -0.2
+    curves = np.exp(-0.5 * ((grid[:, None] - draws) / width) ** 2)
+    return curves.mean(axis=1) / (width * np.sqrt(2 * np.pi))
+
+
+def _against_truth(place: SubFigure, fit: xr.DataTree, truth: xr.Dataset) -> None:
+    """Each person's insulin sensitivity with its interval, against the true one."""
+    axis: Axes = place.subplots()
+    table = subjects(fit).sel(parameter="insulin_sensitivity")
+    real = truth["insulin_sensitivity"].sel(subject=table["subject"].values).values
+    size, unit = scaled(real, str(table["unit"].values))
+    low, middle, high = (table[name].values / size for name in ("lower", "median", "upper"))
+    real = real / size
+    ends = np.array([min(low.min(), real.min()) * 0.85, max(high.max(), real.max()) * 1.15])
+    axis.plot(ends, ends, color=GREY, linewidth=0.8)
+    colours = [colour_of_person(label) for label in table["subject"].values]
+    axis.vlines(real, low, high, color=colours, linewidth=1.6)
+    axis.scatter(real, middle, 18, color=colours, zorder=3)
+    log_axis(axis.xaxis, *ends)
+    log_axis(axis.yaxis, *ends)
+    inside = int(((low <= real) & (real <= high)).sum())
+    probability = 100 * float(table["probability"])
+    axis.set_title(f"{inside} of {len(real)} inside their {probability:g} % interval", fontsize=8.5)
+    axis.set_xlabel(f"true insulin sensitivity ({unit})")
+    axis.set_ylabel(f"posterior ({unit})")
+
+
+def _question(place: SubFigure, what_if: xr.Dataset) -> None:
+    """Glucose with and without the change, and the difference."""
+    sides = place.subplots(1, 2)
+    values = what_if["glucose"]
+    time = values["time"].values
+    per = time_axis(sides, time[0], time[-1])
+    draw_contrast(*sides, values, per)
+    unit = values.attrs.get("units", "")
+    people = values.sizes["subject"]
+    name_panel(sides[0], f"mean of {people} people", unit)
+    first, second = values["scenario"].values[:2]
+    name_panel(sides[1], f"difference from {str(first)!r}", unit)
+    sides[0].legend(loc="upper right", handlelength=1.2)
+    at = time[np.abs(time - 120).argmin()]
+    paired = (values.sel(scenario=second) - values.sel(scenario=first)).sel(time=at).mean("subject")
+    low, middle, high = np.quantile(paired.values, [0.05, 0.5, 0.95])
+    told = f"at {at / 60:g} h: {middle:.1f}\n({low:.1f} to {high:.1f})".replace("-", "−")
+    sides[1].annotate(
+        told, (at / per, middle), (0.97, 0.04), textcoords="axes fraction", ha="right", color=SCENARIOS[1]
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from bayesglu.plots.style import (
     GREY,
     MOST_PEOPLE,
     colour_of_person,
+    from_zero,
     name_panel,
     panels,
     samples,
@@ -24,6 +26,8 @@ from bayesglu.plots.style import (
     title,
     told,
 )
+from bayesglu.protocols import ProtocolError, parse_protocol
+from bayesglu.units import canonical_unit
 
 MARKS = {"none": "o", "left": "v", "right": "^"}
 
@@ -32,9 +36,9 @@ MARKS = {"none": "o", "left": "v", "right": "^"}
 def fit_overview(fit: xr.DataTree, subjects: Sequence[str] | None = None) -> Figure:
     """Samples of each person in the bands that the fit predicts, a panel for each analyte.
 
-    Dots are samples (triangles: censored, pointing to where the value lies). The line is the median prediction
-    and the darker band its 50 % interval; the lighter band is where 90 % of new samples would fall, assay noise
-    included.
+    Dots are samples (triangles: censored, pointing to where the value lies). The line is the median
+    prediction and the darker band its 50 % interval; the lighter band is where 90 % of new samples would
+    fall, assay noise included.
 
     subjects : labels of the people to show; by default the first twelve.
 
@@ -46,21 +50,23 @@ def fit_overview(fit: xr.DataTree, subjects: Sequence[str] | None = None) -> Fig
     tests = list(dict.fromkeys(zip(table["subject"], table["occasion"], strict=True)))
     tests = [test for test in tests if test[0] in shown]
     analytes = list(dict.fromkeys(table["analyte"]))
-    columns = len(analytes) if len(analytes) > 1 else 4
+    columns = len(analytes) * max(1, 4 // len(analytes))
     figure, axes = panels(len(tests) * len(analytes), columns, 2.7, 1.8)
     kept = table[table["subject"].isin(shown)]
     per = time_axis(axes, kept["time"].min(), kept["time"].max())
     cells = [(test, analyte) for test in tests for analyte in analytes]
     for axis, (test, analyte) in zip(axes, cells, strict=True):
-        rows = kept[(kept["subject"] == test[0]) & (kept["occasion"] == test[1]) & (kept["analyte"] == analyte)]
-        name_panel(axis, analyte, rows["unit"].iloc[0] if len(rows) else "")
+        mine = (kept["subject"] == test[0]) & (kept["occasion"] == test[1])
+        rows = kept[mine & (kept["analyte"] == analyte)]
+        name_panel(axis, analyte, canonical_unit(analyte))
         several = sum(subject == test[0] for subject, _ in tests) > 1
         person = f"subject {test[0]}" + (f", {test[1]}" if several else "")
         axis.set_title(sentence(f"{person}: {told(analyte)}"))
         if len(rows):
             draw_test(axis, fit, rows, per, colour_of_person(test[0]))
-        axis.set_ylim(bottom=0)
-    title(figure, "Samples and what the fit predicts", note)
+            from_zero(axis, analyte)
+    legend = "line: median prediction; dark band: its 50 % interval; pale band: 90 % of new samples"
+    title(figure, f"Samples and what the fit predicts{note}", legend)
     return figure
 
 
@@ -70,19 +76,23 @@ def observed(fit: xr.DataTree) -> pd.DataFrame:
     if missing := [name for name in groups if name not in fit.children]:
         raise ValueError(f"The fit has no group {', '.join(missing)}: it was saved without data, perhaps.")
     known = fit["constant_data"].to_dataset()
-    columns = {name: known[name].values for name in known.variables if known[name].dims == ("obs",)}
-    return pd.DataFrame(columns | {"value": fit["observed_data"]["value"].values})
+    columns = {name: known[name].values for name in known.data_vars if known[name].dims == ("obs",)}
+    table = pd.DataFrame(columns | {"value": fit["observed_data"]["value"].values})
+    return table.rename(columns={"obs_subject": "subject"})
 
 
 def draw_test(axis: Axes, fit: xr.DataTree, rows: pd.DataFrame, per: float, colour: str) -> None:
     """Samples of one analyte in one test, with the bands of their predictions."""
     rows = rows.sort_values("time", kind="stable")
+    pieces = np.searchsorted(_jumps(fit, rows.iloc[0]), rows["time"])
+    for _, piece in rows.groupby(pieces):
+        time = piece["time"].to_numpy() / per
+        predicted = samples(fit["predictions"]["value"].isel(obs=piece.index), "obs")
+        noisy = samples(fit["posterior_predictive"]["value"].isel(obs=piece.index), "obs")
+        shade(axis, time, noisy, colour, 0.9, 0.15)
+        shade(axis, time, predicted, colour, 0.5, 0.35)
+        axis.plot(time, np.median(predicted, axis=0), color=colour)
     time = rows["time"].to_numpy() / per
-    predicted = samples(fit["predictions"]["value"].isel(obs=rows.index), "obs")
-    noisy = samples(fit["posterior_predictive"]["value"].isel(obs=rows.index), "obs")
-    shade(axis, time, noisy, colour, 0.9, 0.15)
-    shade(axis, time, predicted, colour, 0.5, 0.35)
-    axis.plot(time, np.median(predicted, axis=0), color=colour)
     for censoring, marker in MARKS.items():
         these = (rows["censoring"] == censoring).to_numpy()
         face = "white" if censoring == "none" else GREY
@@ -90,11 +100,22 @@ def draw_test(axis: Axes, fit: xr.DataTree, rows: pd.DataFrame, per: float, colo
         axis.plot(time[these], rows["value"][these], marker, markerfacecolor=face, zorder=4, **style)
 
 
+def _jumps(fit: xr.DataTree, row: pd.Series) -> list[float]:
+    """Times (min) at which the analyte of a row is put into a vein at once: no line may cross them."""
+    text = json.loads(fit.attrs.get("protocols", "{}")).get(f"{row['subject']}/{row['occasion']}", "")
+    try:
+        events = parse_protocol(text).events
+    except ProtocolError:  # made by hand, with a name of its own
+        return []
+    given = (e for e in events if e.kind == "bolus" and e.route == "intravenous")
+    return sorted(e.time for e in given if e.substance == row["analyte"])
+
+
 def _chosen(known: list[str], subjects: Sequence[str] | None) -> tuple[list[str], str]:
     """People to show, and a note when not all are."""
     if subjects is None:
         few = len(known) > MOST_PEOPLE
-        note = f"{MOST_PEOPLE} of {len(known)} people; choose others with subjects=[...]" if few else ""
+        note = f" for {MOST_PEOPLE} of {len(known)} people (others: subjects=[...])" if few else ""
         return known[:MOST_PEOPLE], note
     subjects = [subjects] if isinstance(subjects, str) else [str(label) for label in subjects]
     if missing := [label for label in subjects if label not in known]:

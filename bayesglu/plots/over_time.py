@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle, islice
 
 import numpy as np
 import xarray as xr
@@ -16,6 +17,7 @@ from bayesglu.plots.style import (
     SCENARIOS,
     band,
     colour_of_person,
+    from_zero,
     name_panel,
     panels,
     picture,
@@ -49,7 +51,7 @@ def trajectories(
         ``scenario``; or several by name, to be laid over each other.
     outputs : what to show, a panel each; by default glucose, hormones, glycogen where it changes, and fluxes.
 
-    Time is in hours from ten hours on. Raises ValueError when nothing of this is in the simulations.
+    Time is in hours from ten hours on. Raises ValueError for outputs that are not in the simulations.
     """
     runs = _runs(simulations)
     shown = _panels_of(runs, outputs)
@@ -58,20 +60,19 @@ def trajectories(
     per = time_axis(axes, times.min(), times.max())
     for axis, names in zip(axes, shown, strict=True):
         for name in names:
-            for (run_name, run), run_colour in zip(runs.items(), SCENARIOS, strict=False):
+            for (run_name, run), run_colour in zip(runs.items(), cycle(SCENARIOS), strict=False):
                 colour = run_colour if len(runs) > 1 else COLOUR_OF.get(name, GREY)
                 label = run_name if len(runs) > 1 else FLUXES.get(name, told(name))
                 if name in run:
                     _draw(axis, run[name], per, colour, label, probability, people_coloured=len(runs) == 1)
         unit = next(run[names[0]].attrs.get("units", "") for run in runs.values() if names[0] in run)
         name_panel(axis, names[0] if len(names) == 1 else "glucose of the liver", unit)
-        low, high = axis.get_ylim()
-        if names[0] != "glucose":
-            axis.set_ylim(bottom=min(0, low))
+        from_zero(axis, names[0])
         if len(names) > 1:
+            low, high = axis.get_ylim()
             axis.set_ylim(top=low + 1.35 * (high - low))
             axis.legend(loc="upper center", ncols=2, handlelength=1.2, columnspacing=1.2)
-    _legend(figure, axes[0], runs)
+    _legend(figure, axes[0])
     title(figure, _heading(runs))
     return figure
 
@@ -127,14 +128,17 @@ def _draw(
     for i, person in enumerate(people):
         own = colour_of_person(person) if people_coloured else colour
         draws = samples(values.isel(subject=i), "time")
+        name = label if i == 0 else f"_{label}"  # what begins with a stroke stays out of the legend
+        if people_coloured:
+            name = f"_{person}" if many else f"subject {person}"
         if many:
-            axis.plot(time, np.median(draws, axis=0), color=own, linewidth=0.7, alpha=0.6, label=f"_{person}")
+            axis.plot(time, np.median(draws, axis=0), color=own, linewidth=0.7, alpha=0.6, label=name)
         else:
-            name = f"subject {person}" if people_coloured else label if i == 0 else f"_{label}"
             band(axis, time, draws, own, probability, 0.22 if len(people) < 4 else 0.1, label=name)
 
 
-def _legend(figure: Figure, axis: Axes, runs: Mapping[str, xr.Dataset]) -> None:
+def _legend(figure: Figure, axis: Axes) -> None:
+    """A legend of the whole figure, where there is more than one thing to tell apart."""
     handles, labels = axis.get_legend_handles_labels()
     if len(handles) > 1:
         columns = min(len(handles), 6)
@@ -142,10 +146,20 @@ def _legend(figure: Figure, axis: Axes, runs: Mapping[str, xr.Dataset]) -> None:
 
 
 def _heading(runs: Mapping[str, xr.Dataset]) -> str:
-    """Protocol and model, where they are known and the same for all runs."""
-    said = {(run.attrs.get("protocol", ""), run.attrs.get("model", "")) for run in runs.values()}
-    protocol, model = said.pop() if len(said) == 1 else ("", "")
-    return ", ".join(part for part in (protocol, f"model {model}" if model else "") if part)
+    """Protocol, model and change, as far as they are known and the same for all runs."""
+
+    def same(key: str) -> str:
+        found = {run.attrs.get(key, "") for run in runs.values()}
+        return found.pop() if len(found) == 1 else ""
+
+    model = same("model")
+    change = change_told(next(iter(runs.values())))
+    return ", ".join(part for part in (same("protocol"), model and f"model {model}", change) if part)
+
+
+def change_told(what_if: xr.Dataset) -> str:
+    """The change of a what-if in words: ``"insulin sensitivity × 1.3"``."""
+    return what_if.attrs.get("change", "").removeprefix("none").replace("_", " ").replace(" x ", " × ")
 
 
 @styled
@@ -182,7 +196,7 @@ def contrast(
         name_panel(difference, f"difference from {scenarios[0]!r}", unit)
     handles, labels = rows[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), handlelength=1.4)
-    title(figure, f"{sentence(told(output))}: {', '.join(scenarios)}", note)
+    title(figure, sentence(f"{told(output)}, {_heading({'': what_if})}".removesuffix(", ")), note)
     return figure
 
 
@@ -198,11 +212,11 @@ def draw_contrast(
     chosen = values.sel(subject=person) if person else values.mean("subject")
     time = values["time"].values / per
     first, *others = values["scenario"].values
-    for scenario, colour in zip((first, *others), SCENARIOS, strict=False):
+    for scenario, colour in zip((first, *others), cycle(SCENARIOS), strict=False):
         draws = samples(chosen.sel(scenario=scenario), "time")
         band(level, time, draws, colour, probability, label=str(scenario))
     difference.axhline(0, color=GREY, linewidth=0.8)
-    for scenario, colour in zip(others, SCENARIOS[1:], strict=False):
+    for scenario, colour in zip(others, islice(cycle(SCENARIOS), 1, None), strict=False):
         if not person and values.sizes["subject"] > 1:
             each = values.sel(scenario=scenario) - values.sel(scenario=first)
             sampled = [dim for dim in ("chain", "draw") if dim in each.dims]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import wraps
+from textwrap import wrap
 from zlib import crc32
 
 import matplotlib.style
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator, NullFormatter, NullLocator
@@ -57,20 +59,21 @@ _SETTINGS = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "#EDEDED",
-    "grid.linewidth": 0.7,
-    "xtick.color": "#999999",
-    "ytick.color": "#999999",
-    "xtick.labelcolor": "#333333",
-    "ytick.labelcolor": "#333333",
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
     "lines.linewidth": 1.4,
     "lines.solid_capstyle": "round",
     "legend.frameon": False,
     "legend.fontsize": 8,
-    "mathtext.fontset": "dejavusans",
     "figure.facecolor": "white",
+}
+# Matplotlib makes ticks when it draws, with the settings of that moment: so each axis is told what to use.
+_TICKS = {
+    "color": "#999999",
+    "labelcolor": "#333333",
+    "labelsize": 8,
+    "length": 3.0,
+    "width": 0.7,
+    "grid_color": "#EDEDED",
+    "grid_linewidth": 0.7,
 }
 
 
@@ -86,16 +89,14 @@ class Picture(Figure):
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw with the settings of this module, whatever those of the session are.
-
-    Matplotlib makes the marks of an axis only when it draws: so that is done once before the settings go.
-    """
+    """Draw with the settings of this module, whatever those of the session are."""
 
     @wraps(draw)
     def drawn(*args, **kwargs):
         with matplotlib.style.context(["default", _SETTINGS]):
             figure = draw(*args, **kwargs)
-            figure.draw_without_rendering()
+            for axis in figure.axes:
+                axis.tick_params(which="both", **_TICKS)
             return figure
 
     return drawn
@@ -115,15 +116,15 @@ def panels(count: int, columns: int, width: float, height: float, **shared) -> t
     figure = picture(columns * width, rows * height + 0.35)
     axes = figure.subplots(rows, columns, squeeze=False, **shared).ravel()
     for unused in axes[count:]:
-        unused.set_visible(False)
+        unused.remove()
     return figure, list(axes[:count])
 
 
 def title(figure: Figure, text: str, note: str = "") -> None:
-    """A heading at the left, and a smaller note after it."""
-    told = f"{text}\n{note}" if text and note else text or note
-    if told:
-        figure.suptitle(told, x=0.01, ha="left", fontsize=10, color="#222222")
+    """A heading at the left, and a note under it, in lines that the figure is wide enough for."""
+    lines = [line for part in (text, note) for line in wrap(part, int(14 * figure.get_figwidth()))]
+    if lines:
+        figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=9.5, color="#222222")
 
 
 def colour_of_person(label: object) -> str:
@@ -140,7 +141,7 @@ def told(name: str) -> str:
 def name_panel(axis: Axes, name: str, unit: str) -> None:
     """Write what a panel shows above it, and its unit beside the axis."""
     axis.set_title(sentence(told(name)))
-    axis.set_ylabel("fraction" if unit in ("", "1") else unit.removeprefix("1"))
+    axis.set_ylabel(pretty_unit(unit) or "fraction")
 
 
 def sentence(text: str) -> str:
@@ -211,29 +212,41 @@ def time_axis(axes: Iterable[Axes], start: float, end: float) -> float:
 
 
 def scaled(values: np.ndarray, unit: str) -> tuple[float, str]:
-    """What to divide by so that very small or large numbers read well, and the unit that says so."""
+    """What to divide by so that very small or large numbers read well, and the unit to print for it."""
     size = np.nanmedian(np.abs(values))
     power = int(np.floor(np.log10(size))) if size > 0 else 0
     if -3 < power < 4:
-        return 1.0, unit
-    return 10.0**power, rf"$10^{{{power}}}$ {unit.replace('1/', '/', 1) if unit.startswith('1/') else unit}"
+        return 1.0, pretty_unit(unit)
+    return 10.0**power, rf"$10^{{{power}}}$ {pretty_unit(unit)}".strip()
 
 
-def log_axis(axis: Axes, low: float, high: float) -> None:
-    """A logarithmic x axis from ``low`` to ``high`` with a few plain numbers on it."""
-    axis.set_xscale("log")
-    axis.set_xlim(low, high)
-    decades = np.log10(high / low)
-    subs: Sequence[float] = (1,) if decades > 2.5 else (1, 3) if decades > 1.6 else (1, 2, 5)
-    if decades < 0.7:
-        axis.set_xscale("log", subs=[])
-        step = _round_step(high - low)
-        axis.xaxis.set_major_locator(MultipleLocator(step))
+def log_axis(axis: Axis, low: float, high: float) -> None:
+    """Make an x or y axis logarithmic from ``low`` to ``high``, with a few plain numbers on it."""
+    if axis.axis_name == "x":
+        axis.axes.set(xscale="log", xlim=(low, high))
     else:
-        axis.xaxis.set_major_locator(LogLocator(subs=subs))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.axes.set(yscale="log", ylim=(low, high))
+    decades = np.log10(high / low)
+    if decades < 0.7:
+        axis.set_major_locator(MultipleLocator(_round_step(high - low)))
+    else:
+        marked = {1.1: (1, 2, 3, 5), 1.6: (1, 2, 5), 2.5: (1, 3), np.inf: (1,)}
+        axis.set_major_locator(LogLocator(subs=next(subs for most, subs in marked.items() if decades < most)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def from_zero(axis: Axes, name: str) -> None:
+    """Let an axis of an output begin at zero: all but glucose, which never comes near it."""
+    low, _ = axis.get_ylim()
+    if name != "glucose":
+        axis.set_ylim(bottom=min(0.0, low))
+
+
+def pretty_unit(unit: str) -> str:
+    """A unit as it is printed: ``1/min`` as /min, a product with a dot, 1 as nothing."""
+    return ("" if unit == "1" else unit.removeprefix("1")).replace("*", "·")
 
 
 def _round_step(span: float) -> float:

@@ -66,9 +66,6 @@ class SolveAdjoint(_SolverOp):
         tape, bar_out = Tape(*inputs[n + 1 : -1]), np.ascontiguousarray(inputs[-1])
         storage[0][0] = solve_adjoint(self.solver.compiled.kernels, theta, plan, tape, outcome, bar_out)
 
-    def infer_shape(self, fgraph, node, shapes):
-        return [shapes[0]]
-
 
 INT, FLOAT = types.int64, types.float64
 FLOAT_VECTORS = ("time", "release_time", "release_amount", "release_rate")

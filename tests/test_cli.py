@@ -1,0 +1,347 @@
+"""The command line answers in tables and files, and tells what is wrong in words and exit codes."""
+
+import re
+import sys
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from fake_fit import fake_fit, fake_what_if
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+import bayesglu
+from bayesglu import cli, tables, terminal, words
+from bayesglu.spec import read_model
+
+COMMANDS = (
+    *("demo", "fit", "check", "subjects", "population"),
+    *("simulate", "what-if", "models", "studies", "show"),
+)
+
+
+def run(*words):
+    """What a person would see: stdout, stderr, exit code. A fault of the program is raised."""
+    result = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(cli.app, list(map(str, words)))
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A clean fit in a file."""
+    return bayesglu.save(fake_fit(), tmp_path_factory.mktemp("fits") / "people.nc")
+
+
+@pytest.fixture
+def in_place(monkeypatch):
+    """Put something in the place of a public name, which is then not loaded."""
+    return lambda name, value: monkeypatch.setitem(bayesglu.__dict__, name, value)
+
+
+# --- help ---
+
+
+def test_help_lists_all_ten_commands():
+    shown = run("--help")
+    assert shown.exit_code == 0
+    assert all(re.search(rf"\b{re.escape(name)}\b", shown.stdout) for name in COMMANDS)
+    assert {command.name or command.callback.__name__ for command in cli.app.registered_commands} == {
+        *COMMANDS
+    }
+
+
+def test_no_command_at_all_shows_the_help():
+    assert run().exit_code == 0
+    assert "what-if" in run().stdout
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("models", "studies")])
+def test_the_help_of_a_command_has_examples_whose_options_exist(name):
+    shown = run(name, "--help")
+    assert shown.exit_code == 0
+    assert f"bayesglu {name}" in shown.stdout.partition("Examples")[2]
+    options, _, examples = shown.stdout.partition("Examples")
+    used = re.findall(r"(?<!\S)--?[a-z][a-z-]*", examples)
+    assert used or name in ("demo", "show", "check")
+    assert all(re.search(rf"{re.escape(option)}\b", options) for option in used)
+
+
+def test_the_version_is_that_of_the_package():
+    assert run("--version").stdout.strip() == bayesglu.__version__
+
+
+# --- looking around ---
+
+
+def test_models_and_studies_are_listed():
+    assert all(name in run("models").stdout for name in bayesglu.list_models())
+    assert all(name in run("studies").stdout for name in bayesglu.list_studies())
+
+
+def test_the_text_of_a_shown_model_reads_back_as_the_same_model():
+    spec = bayesglu.load_model("feedback")
+    assert read_model(run("show", "feedback", "--text").stdout).hash == spec.hash
+    assert repr(spec) in run("show", "feedback").stdout
+
+
+def test_the_papers_behind_a_model_are_cited_in_full():
+    shown = run("show", "minimal", "--papers").stdout
+    assert all(bayesglu.citation(key) in shown for key in bayesglu.load_model("minimal").sources)
+
+
+def test_a_simulation_is_written_as_a_tidy_table_and_drawn(tmp_path):
+    csv, plot = tmp_path / "oral.csv", tmp_path / "oral.png"
+    shown = run("simulate", "-m", "oral", "-p", "ogtt(75)", "--every", 10, "--csv", csv, "--plot", plot)
+    assert shown.exit_code == 0
+    table = pd.read_csv(csv)
+    assert list(table) == ["time_min", "output", "value", "unit"]
+    glucose = table[table.output == "glucose"]
+    expected = bayesglu.simulate(
+        "oral", bayesglu.ogtt(75), times=glucose.time_min.values, outputs=["glucose"]
+    )
+    np.testing.assert_allclose(glucose.value, expected.glucose, rtol=1e-6)
+    assert set(glucose.unit) == {"mg/dL"}
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert "1071.43 mg/kg stomach" in shown.stdout
+
+
+def test_a_changed_parameter_changes_the_simulated_person(tmp_path):
+    csv = tmp_path / "less.csv"
+    words = ("-c", "insulin_sensitivity=*0.5", "-c", "basal_glucose=+5", "-o", "glucose", "--until", 60)
+    assert run("simulate", "-m", "oral", "-p", "ogtt(75)", *words, "--csv", csv).exit_code == 0
+    median = bayesglu.load_model("oral").medians
+    parameters = {"insulin_sensitivity": median["insulin_sensitivity"] / 2, "basal_glucose": 95}
+    times = np.arange(0, 61, 5.0)
+    expected = bayesglu.simulate("oral", bayesglu.ogtt(75), parameters, times, ["glucose"])
+    np.testing.assert_allclose(pd.read_csv(csv).value, expected.glucose, rtol=1e-6)
+
+
+# --- bad input ---
+
+SIMULATE = ("simulate", "-m", "oral", "-p")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("show", "orall"), "Did you mean 'oral'?"),
+        ((*SIMULATE, "ogt(75)"), "Did you mean 'ogtt'?"),
+        ((*SIMULATE, "infusion('insulin', 1, 'mg/min', 60)"), "mg"),
+        ((*SIMULATE, "ogtt(75)", "-c", "insulin_sensitivty=*2", "-c", "nothing=1"), "'nothing'"),
+        ((*SIMULATE, "ogtt(75)", "-c", "basal_glucose"), "NAME=*1.3 to scale"),
+        ((*SIMULATE, "ogtt(75)", "-o", "glukose"), "Did you mean 'glucose'?"),
+        ((*SIMULATE, "ogtt(75)", "-c", "mass_action_uptake=*1e9"), "the typical person"),
+        ((*SIMULATE, "ogtt(75)", "--plot", "figure.gif"), ".png or .pdf or .svg"),
+        ((*SIMULATE, "ogtt(75)", "--csv", "no/such/folder.csv"), "does not exist"),
+        (("simulate", "-m", "minimal", "-p", "ivgtt(0.3)"), "Insulin is forced"),
+        (("fit", "bergmann1986", "-m", "minimal"), "Did you mean 'bergman1986'?"),
+        (("fit", "bergman1986", "-m", "minimal", "--out", "fit.txt"), ".nc or .zarr"),
+        (("fit", "bergman1986"), "--model"),
+        (("fit", "bergman1986", "-m", "minimal", "--draws", "0"), "--draws"),
+        (("fitt",), "fit"),
+        (("check", "nothing.nc"), "there is no such file"),
+        (("what-if", "nothing.nc", "-c", "basal_glucose=0", "--subjects", "new"), "new:100"),
+    ],
+)
+def test_bad_input_is_told_in_words_and_ends_with_exit_code_1(words, told):
+    result = run(*words)
+    assert result.exit_code == 1
+    assert told in result.stderr
+    assert "Traceback" not in result.output
+    assert not result.stdout
+
+
+def test_a_table_with_faults_is_answered_with_its_lines(tmp_path):
+    table = tmp_path / "observations.csv"
+    table.write_text("subject,time_min,analyte,value,unit\n1,0,glucos,90,mg/dL\n1,30,glucose,many,mg/dL\n")
+    result = run("fit", table, "-m", "oral", "-p", "ogtt(75)", "--body-weight", 70)
+    assert result.exit_code == 1
+    assert "glucos" in result.stderr and "many" in result.stderr and "3" in result.stderr
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(in_place):
+    def broken():
+        return {}["missing"]
+
+    in_place("list_models", broken)
+    with pytest.raises(KeyError, match="missing"):
+        run("models")
+
+
+def test_a_warning_of_ours_is_a_note_and_that_of_others_says_where_it_arose(in_place):
+    class OurWarning(UserWarning):
+        __module__ = "bayesglu.study"
+
+    def listed():
+        warnings.warn("units look swapped", OurWarning, stacklevel=1)
+        warnings.warn("soon to go", DeprecationWarning, stacklevel=1)
+        return ()
+
+    in_place("list_studies", listed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        told = run("studies").stderr
+    assert "Note: units look swapped\n" in told
+    assert re.search(r"test_cli\.py:\d+: DeprecationWarning: soon to go", told)
+
+
+# --- fits ---
+
+
+def test_a_fit_is_made_as_asked_saved_and_judged(tmp_path, in_place):
+    asked = {}
+
+    def fit(model, study, **settings):
+        asked.update(settings, model=model.name, study=study.name, protocol=study.protocols["1", "1"].name)
+        return fake_fit()
+
+    in_place("fit", fit)
+    table, out = tmp_path / "people.csv", tmp_path / "people.nc"
+    table.write_text("subject,time_min,analyte,value,unit\n1,0,glucose,90,mg/dL\n1,60,glucose,140,mg/dL\n")
+    words = ("--model", "oral", "--protocol", "ogtt(75)", "--body-weight", 62, "--seed", 1, "--out", out)
+    result = run("fit", table, *words, "--draws", 7, "--no-progress")
+    assert result.exit_code == 0, result.output
+    assert "The fit is clean." in result.stdout
+    assert asked == {
+        **{"model": "oral", "study": "people", "protocol": "ogtt(75)", "method": "nuts"},
+        **{"draws": 7, "tune": 1000, "chains": 4, "random_seed": 1, "progressbar": False},
+    }
+    assert bayesglu.load(out).attrs["model_name"] == "oral"
+
+
+def test_a_fit_that_is_not_clean_is_saved_and_ends_with_exit_code_2(tmp_path, in_place):
+    in_place("fit", lambda *_, **__: fake_fit(diverging=50))
+    out = tmp_path / "fit.nc"
+    result = run("fit", "bergman1986", "-m", "minimal", "--out", out)
+    assert result.exit_code == 2
+    assert "not clean" in result.stdout and "diverged" in result.stdout
+    assert out.is_file()
+    assert run("check", out).exit_code == 2
+
+
+def test_posterior_modes_of_the_shipped_person_come_within_seconds(tmp_path):
+    out = tmp_path / "modes.nc"
+    words = ("--model", "minimal", "--method", "map", "--seed", 1, "--out", out)
+    assert run("fit", "bergman1986", *words).exit_code == 0
+    shown = run("subjects", out, "--parameter", "insulin_sensitivity").stdout
+    assert re.search(r"insulin_sensitivity +1 +L/pmol/min +0\.000\d+", shown)
+
+
+def test_check_writes_the_diagnostics_of_every_variable(saved, tmp_path):
+    csv = tmp_path / "diagnostics.csv"
+    result = run("check", saved, "--csv", csv)
+    assert result.exit_code == 0
+    assert "The fit is clean." in result.stdout
+    assert set(pd.read_csv(csv)["variable"]) == set(map(str, fake_fit().posterior.data_vars))
+
+
+def test_population_and_subjects_show_what_the_functions_return(saved, tmp_path):
+    fit, csv = bayesglu.load(saved), tmp_path / "table.csv"
+    for command, function in (("population", bayesglu.population), ("subjects", bayesglu.subjects)):
+        result = run(command, saved, "--probability", 0.5, "--csv", csv)
+        assert result.exit_code == 0
+        assert "50 % equal-tailed" in result.stdout
+        expected = function(fit, 0.5).to_dataframe().reset_index()
+        np.testing.assert_allclose(pd.read_csv(csv)["median"], expected["median"], rtol=1e-6)
+        assert "insulin_sensitivity" in result.stdout
+
+
+def test_some_parameters_of_some_people_are_shown_on_demand(saved):
+    words = ("--parameter", "insulin_sensitivity", "--subject", 2, "--subject", 3)
+    lines = run("subjects", saved, *words).stdout.splitlines()
+    assert [line.split()[:2] for line in lines if line.startswith("insulin")] == [
+        ["insulin_sensitivity", "2"],
+        ["insulin_sensitivity", "3"],
+    ]
+    wrong = run("subjects", saved, "--parameter", "insulin_sensitivty")
+    assert wrong.exit_code == 1
+    assert "Did you mean 'insulin_sensitivity'?" in wrong.stderr
+
+
+def test_a_what_if_is_asked_as_written_and_answered_with_paired_differences(saved, tmp_path, in_place):
+    asked, answer = {}, fake_what_if()
+    answer.attrs = {"protocol": "ogtt(75)", "change": "insulin_sensitivity x 1.3"}
+
+    def what_if(fit, protocol, change, **settings):
+        asked.update(settings, protocol=protocol.name, change={n: c.words for n, c in change.items()})
+        return answer
+
+    in_place("what_if", what_if)
+    csv, plot = tmp_path / "effect.csv", tmp_path / "effect.png"
+    words = ("-c", "insulin_sensitivity=*1.3", "-c", "beta_cell_mass=0", "-p", "ogtt(75)", "-o", "glucose")
+    result = run("what-if", saved, *words, "--subjects", "new:100", "--csv", csv, "--plot", plot)
+    assert result.exit_code == 0, result.output
+    assert asked["change"] == {"insulin_sensitivity": "x 1.3", "beta_cell_mass": "= 0"}
+    assert (asked["protocol"], asked["subjects"], asked["new"]) == ("ogtt(75)", "new", 100)
+    assert (asked["outputs"], asked["times"]) == (["glucose"], None)
+    table = pd.read_csv(csv, dtype={"subject": str}).set_index(["subject", "scenario", "time_min", "output"])
+    found = table.loc[("2", "difference (changed)", 60, "glucose")]
+    one = answer.glucose.sel(subject="2", time=60)
+    difference = one.sel(scenario="changed") - one.sel(scenario="as is")
+    expected = difference.quantile([0.5, 0.05, 0.95])
+    np.testing.assert_allclose(found[["median", "lower", "upper"]].astype(float), expected, rtol=1e-6)
+    assert found["unit"] == "mg/dL"
+    assert plot.stat().st_size > 10_000
+    assert "difference (changed)" in result.stdout
+
+
+@pytest.mark.parametrize(("clean", "code"), [(True, 0), (None, 0), (False, 2)])
+def test_the_demo_says_whether_its_fits_are_clean(tmp_path, monkeypatch, clean, code):
+    asked = []
+    demo = SimpleNamespace(run=lambda *words: asked.append(words) or clean)
+    monkeypatch.setitem(sys.modules, "bayesglu.demo", demo)
+    assert run("demo", "--out", tmp_path, "--seed", 3, "--no-progress").exit_code == code
+    assert asked == [(tmp_path, 3, False)]
+
+
+# --- words ---
+
+AMOUNTS = st.floats(0, 1e6, allow_nan=False)
+
+
+@given(AMOUNTS, AMOUNTS, st.sampled_from(["*", "+", "-", ""]))
+def test_a_change_does_to_a_number_what_its_sign_says(value, amount, sign):
+    name, change = words.parse_change(f" insulin_sensitivity = {sign}{amount} ")
+    expected = {"*": value * amount, "+": value + amount, "-": value - amount, "": amount}[sign]
+    assert name == "insulin_sensitivity"
+    assert float(change.apply(xr.DataArray(value))) == expected
+
+
+@given(st.text(max_size=12))
+def test_whatever_is_not_a_change_is_said_not_to_be_one(text):
+    if not re.fullmatch(r"\s*\w+\s*=\s*[*+-]?\s*(\d*\.?\d+([eE][+-]?\d+)?)\s*", text):
+        with pytest.raises(ValueError, match="is not a change"):
+            words.parse_change(text)
+
+
+def test_people_are_the_same_new_or_named():
+    assert words.parse_people("same") == {"subjects": "same"}
+    assert words.parse_people("new:12") == {"subjects": "new", "new": 12}
+    assert words.parse_people("3, 7") == {"subjects": ["3", "7"]}
+    for wrong in ("new:0", "new:many", "new"):
+        with pytest.raises(ValueError, match="new:100"):
+            words.parse_people(wrong)
+
+
+def test_a_difference_in_a_table_is_taken_within_each_draw():
+    answer = fake_what_if()
+    table = tables.with_difference(answer)
+    assert list(table.scenario.values) == ["as is", "changed", "difference (changed)"]
+    expected = answer.glucose.sel(scenario="changed") - answer.glucose.sel(scenario="as is")
+    assert (table.glucose.sel(scenario="difference (changed)") == expected).all()
+    assert table.glucose.attrs["units"] == "mg/dL"
+
+
+def test_a_folder_that_is_missing_is_noticed_before_anything_is_computed(tmp_path):
+    assert terminal.writable(tmp_path / "fit.nc", (".nc",)) == tmp_path / "fit.nc"
+    assert terminal.writable(None) is None
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        terminal.writable(tmp_path / "missing" / "fit.nc")
+    with pytest.raises(ValueError, match=r"must end in \.nc or \.zarr"):
+        terminal.writable(tmp_path / "fit", (".nc", ".zarr"))

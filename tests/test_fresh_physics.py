@@ -1,0 +1,114 @@
+"""No cache ever gives the numbers of physics that is no longer there."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from bayesglu.protocols import ogtt
+from bayesglu.simulate import simulate
+from bayesglu.solver.kernels import Compiled
+from bayesglu.solver.symbolic import system
+from bayesglu.spec import load_model
+
+TIMES = [0.0, 30.0, 60.0, 120.0]
+
+SOLVE = """
+import inspect, json, sys
+from bayesglu.physiology import gut
+
+before, after = sys.argv[1:]
+source = inspect.getsource(gut)
+assert before in source
+exec(compile(source.replace(before, after), gut.__file__, "exec"), vars(gut))
+
+from bayesglu.protocols import ogtt
+from bayesglu.schedule import build_schedule
+from bayesglu.solver.solver import solver
+from bayesglu.spec import load_model
+oral = load_model("oral")
+solving = solver(oral.structure, build_schedule([ogtt(75)], [[0, 30, 60, 120]], 70.0), ("glucose", "insulin"))
+print(json.dumps(solving.outputs([[oral.medians[name] for name in solving.system.parameters]])[0].tolist()))
+"""
+
+NAME = """
+from hashlib import sha256
+from bayesglu.solver.symbolic import system
+from bayesglu.spec import load_model
+whole = load_model("feedback").structure
+parts = system(whole, ("glucose", "urine"), ("insulin", "glucagon"), ("stomach",))
+print(sha256(parts.text().encode()).hexdigest())
+"""
+
+
+def start(code: str, *arguments: str, **environment: str) -> subprocess.Popen:
+    """Another Python that runs `code` on this installation."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", code, *arguments],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def answer(process: subprocess.Popen) -> str:
+    told, _ = process.communicate(timeout=240)
+    assert process.returncode == 0
+    return told.strip()
+
+
+def test_an_edited_flux_gives_new_numbers_and_the_old_flux_its_old_ones(tmp_path):
+    def solve(before, after):
+        return np.array(json.loads(answer(start(SOLVE, before, after, BAYESGLU_CACHE_DIR=str(tmp_path)))))
+
+    def kept():
+        return len(list((tmp_path / "kernels").iterdir()))
+
+    law = "return absorption_rate * gut"
+    first, n_first = solve(law, law), kept()
+    edited, n_edited = solve(law, "return 2 * absorption_rate * gut"), kept()
+    again, n_again = solve(law, law), kept()
+
+    rate = 2 * load_model("oral").parameters["absorption_rate"].typical.median
+    expected = simulate("oral", ogtt(75), {"absorption_rate": rate}, TIMES, ["glucose", "insulin"])
+    np.testing.assert_allclose(edited, expected.to_dataarray().values.T, rtol=1e-9)
+    assert np.abs(edited - first).max() > 5, "mg/dL or pmol/L"
+    np.testing.assert_array_equal(again, first)
+    assert (n_first, n_edited, n_again) == (1, 2, 2), "physics that was seen before is not compiled again"
+
+
+def test_a_system_is_written_the_same_in_every_process():
+    processes = [start(NAME, PYTHONHASHSEED=seed) for seed in ("0", "31415")]
+    assert len({answer(process) for process in processes}) == 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"structure": {**load_model("feedback").structure, "kidney": "none"}},
+        {"outputs": ("glucose",)},
+        {"outputs": ("urine", "glucose")},
+        {"channels": ("insulin",)},
+        {"boluses": ("glucose",)},
+        {"hold": ("glycogen",)},
+        {"width": 4},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_whatever_decides_the_numbers_is_in_the_name(changed):
+    usual = {
+        "structure": load_model("feedback").structure,
+        "outputs": ("glucose", "urine"),
+        "channels": ("insulin", "glucagon"),
+        "boluses": ("stomach",),
+        "hold": (),
+        "width": 8,
+    }
+
+    def name(structure, outputs, channels, boluses, hold, width):
+        return Compiled(system(structure, outputs, channels, boluses, hold), width).key
+
+    assert name(**usual | changed) != name(**usual)

@@ -1,0 +1,388 @@
+"""What the figures show: not how they look, but what is in them."""
+
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import xarray as xr
+from fake_fit import fake_fit, fake_simulation, fake_what_if
+from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.colors import to_hex
+
+from bayesglu import plots
+from bayesglu.plots.style import colour_of_person, scaled, symbol
+from bayesglu.spec import load_model
+from bayesglu.summaries import minimal_model_indices, population, subjects
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return fake_fit("oral", subjects=2, draws=30)
+
+
+@pytest.fixture(scope="module")
+def overview(fit):
+    return plots.fit_overview(fit)
+
+
+@pytest.fixture(scope="module")
+def forest(fit):
+    return plots.parameters(fit, ["insulin_sensitivity", "basal_glucose", "glucose_volume"])
+
+
+def shown(figure):
+    return {axis.get_title(loc="left"): axis for axis in figure.axes}
+
+
+def bands(axis):
+    return [each for each in axis.collections if isinstance(each, PolyCollection)]
+
+
+def labels(legend):
+    return [text.get_text() for text in legend.get_texts()]
+
+
+# --- over time ---
+
+
+def test_a_simulation_shows_glucose_hormones_glycogen_and_the_fluxes_of_the_liver_with_their_units():
+    axes = shown(plots.trajectories(fake_simulation()))
+    units = {name: axis.get_ylabel() for name, axis in axes.items()}
+    assert units == {
+        "Glucose": "mg/dL",
+        "Insulin": "pmol/L",
+        "C-peptide": "pmol/L",
+        "Glucagon": "pg/mL",
+        "Liver glycogen": "mmol/L",
+        "Glucose of the liver": "mg/kg/min",
+    }
+    fluxes = axes["Glucose of the liver"]
+    assert labels(fluxes.get_legend()) == ["production", "glycogenolysis", "uptake"]
+    assert not bands(axes["Glucose"]), "a single simulation has no uncertainty"
+
+
+def test_the_lines_are_the_numbers_of_the_simulation():
+    simulation = fake_simulation()
+    (line,) = shown(plots.trajectories(simulation))["Insulin"].lines
+    np.testing.assert_array_equal(line.get_ydata(), simulation["insulin"])
+    np.testing.assert_array_equal(line.get_xdata(), simulation["time"])
+
+
+@pytest.mark.parametrize("hours, unit, end", [(4, "min", 240), (50, "h", 50)])
+def test_long_simulations_have_their_time_in_hours(hours, unit, end):
+    (axis,) = plots.trajectories(fake_simulation(hours, every=10), ["glucose"]).axes
+    assert axis.get_xlabel() == f"time ({unit})"
+    assert axis.lines[0].get_xdata()[-1] == end
+
+
+def test_draws_become_a_band_about_their_median():
+    simulation = fake_simulation(draw=40)
+    (axis,) = plots.trajectories(simulation, "glucose", probability=0.5).axes
+    (band,) = bands(axis)
+    low, high = np.quantile(simulation["glucose"], [0.25, 0.75], axis=0)
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert heights.min() == low.min() and heights.max() == high.max()
+    np.testing.assert_allclose(axis.lines[0].get_ydata(), simulation["glucose"].median("draw"))
+
+
+def test_several_simulations_are_laid_over_each_other_with_a_legend():
+    figure = plots.trajectories(
+        {"a meal": fake_simulation(), "a drink": fake_simulation(2.0)}, ["glucose", "insulin"]
+    )
+    assert labels(figure.legends[0]) == ["a meal", "a drink"]
+    assert all(len(axis.lines) == 2 for axis in figure.axes)
+    first, second = (line.get_color() for line in figure.axes[0].lines)
+    assert first != second == figure.axes[1].lines[1].get_color()
+
+
+def test_scenarios_of_a_what_if_are_laid_over_each_other():
+    figure = plots.trajectories(fake_what_if(subjects=2), ["glucose"])
+    assert labels(figure.legends[0]) == ["as is", "changed"]
+    assert len(figure.axes[0].lines) == 4
+
+
+def test_scenarios_of_many_people_are_still_told_apart_by_a_legend():
+    figure = plots.trajectories(
+        fake_what_if(subjects=13, draws=4, scenarios=[f"plan {i}" for i in range(9)]), "insulin"
+    )
+    assert labels(figure.legends[0]) == [f"plan {i}" for i in range(9)]
+    assert len(figure.axes[0].lines) == 9 * 13
+
+
+def test_people_have_a_line_and_a_colour_each_and_so_many_that_bands_would_blur_have_none():
+    few, many = (plots.trajectories(fake_simulation(draw=5, subject=n), ["glucose"]) for n in (3, 40))
+    assert labels(few.legends[0]) == ["subject 1", "subject 2", "subject 3"]
+    assert [to_hex(line.get_color()).upper() for line in few.axes[0].lines] == [
+        colour_of_person(p) for p in "123"
+    ]
+    assert len(bands(few.axes[0])) == 3
+    assert len(many.axes[0].lines) == 40 and not bands(many.axes[0]) and not many.legends
+
+
+def test_what_is_held_and_what_the_model_lacks_has_no_panel():
+    simulation = fake_simulation().drop_vars(["glucagon", "c_peptide"])
+    simulation["liver_glycogen"] = xr.full_like(simulation["liver_glycogen"], 259.0)
+    assert list(shown(plots.trajectories(simulation))) == ["Glucose", "Insulin", "Glucose of the liver"]
+
+
+def test_an_unknown_output_is_refused_with_those_that_there_are():
+    with pytest.raises(ValueError, match=r"glukose.*Known: glucose, insulin"):
+        plots.trajectories(fake_simulation(), ["glukose"])
+    with pytest.raises(ValueError, match=r"glukose.*Known: glucose, insulin"):
+        plots.contrast(fake_what_if(), "glukose")
+
+
+def test_a_contrast_shows_the_scenarios_and_the_difference_within_each_draw():
+    what_if = fake_what_if(subjects=3)
+    figure = plots.contrast(what_if, "insulin")
+    level, difference = figure.axes
+    assert labels(figure.legends[0]) == ["as is", "changed"]
+    assert level.get_ylabel() == difference.get_ylabel() == "pmol/L"
+    assert level.get_title(loc="left") == "Mean of 3 people" and len(bands(level)) == 2
+    each = what_if["insulin"].sel(scenario="changed") - what_if["insulin"].sel(scenario="as is")
+    middle = difference.lines[-1].get_ydata()
+    np.testing.assert_allclose(middle, each.mean("subject").median(("chain", "draw")))
+    thin = [line.get_ydata() for line in difference.lines[1:-1]]
+    np.testing.assert_allclose(thin, each.median(("chain", "draw")))
+
+
+def test_a_contrast_of_chosen_people_has_a_row_for_each_and_at_most_twelve():
+    what_if = fake_what_if(subjects=14, draws=5)
+    assert list(shown(plots.contrast(what_if, subjects=["2", "3"])))[:2] == [
+        "Subject 2",
+        "Difference from 'as is'",
+    ]
+    every = plots.contrast(what_if, subjects=list(what_if["subject"].values))
+    assert len(every.axes) == 24 and "12 of 14 people" in every.get_suptitle()
+    with pytest.raises(ValueError, match="no subject 99"):
+        plots.contrast(what_if, subjects=["99"])
+
+
+def test_a_contrast_needs_something_to_compare():
+    with pytest.raises(ValueError, match="two scenarios"):
+        plots.contrast(fake_what_if(scenarios=("as is",)))
+
+
+# --- what was measured ---
+
+
+def test_each_person_and_analyte_has_a_panel_with_every_sample_in_its_bands(fit, overview):
+    axes = shown(overview)
+    assert list(axes) == [
+        "Subject 1: glucose",
+        "Subject 1: insulin",
+        "Subject 2: glucose",
+        "Subject 2: insulin",
+    ]
+    axis = axes["Subject 2: insulin"]
+    known = fit["constant_data"]
+    mine = ((known["obs_subject"] == "2") & (known["analyte"] == "insulin")).values
+    line, samples = axis.lines[0], axis.lines[1]
+    np.testing.assert_array_equal(samples.get_ydata(), fit["observed_data"]["value"][mine])
+    predicted = fit["predictions"]["value"][..., mine].median(("chain", "draw"))
+    np.testing.assert_allclose(line.get_ydata(), predicted)
+    assert len(bands(axis)) == 2 and axis.get_ylabel() == "pmol/L"
+    assert axis.get_xlabel() == "time (min)"
+
+
+def test_the_band_with_assay_noise_is_wider_than_that_of_predictions(overview):
+    noisy, predicted = (np.ptp(band.get_paths()[0].vertices[:, 1]) for band in bands(overview.axes[0]))
+    assert noisy > predicted
+
+
+def test_of_many_people_the_first_twelve_are_shown_and_the_title_says_so():
+    figure = plots.fit_overview(fake_fit("minimal", subjects=13, draws=5))
+    assert len(figure.axes) == 12
+    assert "12 of 13 people" in figure.get_suptitle()
+
+
+def test_people_can_be_chosen_and_unknown_ones_are_refused(fit):
+    assert list(shown(plots.fit_overview(fit, ["2"]))) == ["Subject 2: glucose", "Subject 2: insulin"]
+    with pytest.raises(ValueError, match=r"no subject 7\. Known: 1, 2"):
+        plots.fit_overview(fit, ["7"])
+
+
+def test_several_tests_of_a_person_have_panels_of_their_own():
+    figure = plots.fit_overview(fake_fit("minimal", subjects=1, draws=5, occasions=2))
+    assert list(shown(figure)) == ["Subject 1, 1: glucose", "Subject 1, 2: glucose"]
+
+
+def test_no_line_crosses_a_bolus_into_a_vein():
+    fit = fake_fit("minimal", subjects=1, draws=5)
+    assert len(plots.fit_overview(fit).axes[0].lines[0].get_xdata()) == 8
+    fit.attrs["protocols"] = '{"1/1": "ivgtt(0.3)"}'
+    before, after = plots.fit_overview(fit).axes[0].lines[:2]
+    assert list(before.get_xdata()) == [0] and after.get_xdata()[0] == 10
+
+
+def test_censored_samples_are_triangles():
+    fit = fake_fit("minimal", subjects=1, draws=5)
+    known = fit["constant_data"].to_dataset()
+    known["censoring"][2] = "left"
+    fit["constant_data"] = xr.DataTree(known)
+    whole, left = plots.fit_overview(fit).axes[0].lines[1:3]
+    assert (whole.get_marker(), len(whole.get_xdata())) == ("o", 7)
+    assert (left.get_marker(), list(left.get_xdata())) == ("v", [20.0])
+
+
+def test_a_fit_that_was_saved_without_data_says_so(fit):
+    bare = fit.copy()
+    del bare["observed_data"]
+    with pytest.raises(ValueError, match="observed_data"):
+        plots.fit_overview(bare)
+
+
+# --- what was learnt ---
+
+
+def test_parameters_shows_medians_and_intervals_of_each_person(fit, forest):
+    table = subjects(fit).sel(parameter="basal_glucose")
+    axis = shown(forest)["Basal glucose"]
+    (dots,) = (each for each in axis.collections if isinstance(each, PathCollection))
+    np.testing.assert_allclose(dots.get_offsets()[:, 0], table["median"])
+    (lines,) = (each for each in axis.collections if each.__class__.__name__ == "LineCollection")
+    ends = np.array(lines.get_segments())[..., 0]
+    np.testing.assert_allclose(ends, np.stack([table["lower"], table["upper"]], axis=1))
+    first = forest.axes[0]
+    assert [tick.get_text() for tick in first.get_yticklabels()] == ["1", "2"]
+
+
+def test_parameters_has_units_on_its_axes_and_reads_well_for_small_numbers(fit, forest):
+    axes = shown(forest)
+    assert axes["Basal glucose"].get_xlabel() == r"$G_{\mathrm{b}}$ (mg/dL)"
+    medians = subjects(fit)["median"].sel(parameter="insulin_sensitivity").values
+    factor, unit = scaled(medians, "L/pmol/min")
+    assert factor < 1e-3
+    assert axes["Insulin sensitivity"].get_xlabel() == rf"$S_{{\mathrm{{I}}}}$ ({unit})"
+    dots = next(each for each in axes["Insulin sensitivity"].collections if isinstance(each, PathCollection))
+    np.testing.assert_allclose(dots.get_offsets()[:, 0], medians / factor)
+
+
+def test_parameters_that_people_share_have_one_row(forest):
+    axis = shown(forest)["Glucose volume"]
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["everyone"]
+
+
+def test_axes_are_logarithmic_but_for_fractions(forest):
+    fraction = plots.parameters(fake_fit("oral_cpeptide", subjects=1, draws=10), "hepatic_extraction")
+    assert all(axis.get_xscale() == "log" for axis in forest.axes)
+    assert fraction.axes[0].get_xscale() == "linear"
+
+
+def test_parameters_shows_all_that_differ_between_people_or_else_all_that_are_shared():
+    spec = load_model("minimal")
+    figure = plots.parameters(fake_fit(spec, subjects=1, draws=10))
+    assert len(figure.axes) == len(spec.at("subject"))
+    alone = spec.change(parameters={name: {"level": "population"} for name in spec.at("subject")})
+    assert len(plots.parameters(fake_fit(alone, subjects=1, draws=10)).axes) == len(spec.at("subject"))
+
+
+def test_a_hundred_people_are_counted_and_not_named():
+    figure = plots.parameters(fake_fit("minimal", subjects=100, draws=10), ["basal_glucose"])
+    assert figure.axes[0].get_ylabel() == "100 people"
+    assert not figure.axes[0].get_yticklabels()
+
+
+def test_an_unknown_parameter_is_refused_with_those_that_there_are(fit):
+    with pytest.raises(ValueError, match=r"sensitivity\. Known: .*insulin_sensitivity"):
+        plots.parameters(fit, ["sensitivity"])
+
+
+def test_learning_puts_what_was_least_learnt_of_the_shared_parameters_lowest(fit):
+    (axis,) = plots.learning(fit).axes
+    names = [tick.get_text() for tick in axis.get_yticklabels()]
+    assert names[0] == "glucose volume"
+    assert set(names) == {name.replace("_", " ") for name in load_model("oral").estimated}
+    diamonds = {
+        names[int(line.get_ydata()[0])]: line.get_xdata()[0]
+        for line in axis.lines
+        if line.get_marker() == "D"
+    }
+    table = population(fit)["shrinkage"]
+    for name in load_model("oral").estimated:
+        assert diamonds[name.replace("_", " ")] == float(table.sel(parameter=name))
+    assert "shrinkage" in axis.get_xlabel()
+
+
+def test_a_fit_that_was_saved_without_its_prior_can_be_drawn_but_not_compared_with_it(fit):
+    bare = fit.copy()
+    del bare["prior"]
+    assert plots.parameters(bare, "basal_glucose").axes[0].get_xlim()[0] > 0
+    with pytest.raises(ValueError, match="'prior'"):
+        plots.learning(bare)
+
+
+def test_a_person_has_the_same_colour_in_every_figure(overview, forest):
+    dots = next(each for each in forest.axes[0].collections if isinstance(each, PathCollection))
+    assert to_hex(overview.axes[-1].lines[0].get_color()) == to_hex(dots.get_facecolors()[1])
+    assert to_hex(overview.axes[0].lines[0].get_color()) == to_hex(dots.get_facecolors()[0])
+
+
+# --- all together ---
+
+
+def test_the_figure_of_the_readme_has_the_fit_the_published_values_the_truth_and_the_question():
+    bergman, people = fake_fit("minimal", subjects=1, draws=50), fake_fit("oral", subjects=12, draws=20)
+    truth = people["posterior"].to_dataset()[["insulin_sensitivity"]].median(("chain", "draw"))
+    question = fake_what_if(subjects=12).assign_attrs(change="insulin_sensitivity x 1.3")
+    figure = plots.demo_figure(bergman, people, question, truth=truth)
+    axes = shown(figure)
+    assert "12 of 12 inside their 90 % interval" in axes
+    headings = [part.get_suptitle() for part in figure.subfigs]
+    assert headings[3] == "What if: insulin sensitivity × 1.3"
+    low, middle, high = np.quantile(
+        minimal_model_indices(bergman)["insulin_sensitivity"], [0.025, 0.5, 0.975]
+    )
+    told = f"insulin sensitivity: {1e4 * middle:.2g}\n95 % interval {1e4 * low:.2g} to {1e4 * high:.2g}"
+    assert axes[told].lines[-1].get_xdata()[0] == pytest.approx(5.07)
+    assert len(axes["Insulin, as measured"].lines[0].get_xdata()) == 24
+
+
+def test_figures_are_unknown_to_pyplot_and_a_notebook_can_show_them(overview):
+    assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+    assert overview._repr_png_().startswith(b"\x89PNG")
+
+
+def test_the_settings_of_the_session_are_left_alone():
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    plots.trajectories(fake_simulation(), ["glucose"])
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    "text, mathematics",
+    [
+        ("S_I", r"$S_{\mathrm{I}}$"),
+        ("HE_b", r"$\mathrm{HE}_{\mathrm{b}}$"),
+        ("gamma", r"$\gamma$"),
+        ("f", "$f$"),
+        ("", ""),
+    ],
+)
+def test_symbols_are_set_as_mathematics(text, mathematics):
+    assert symbol(text) == mathematics
+
+
+def test_neighbours_in_a_list_of_people_have_different_colours():
+    for names in ([str(i) for i in range(1, 50)], [f"S{i:02d}" for i in range(1, 50)]):
+        colours = [colour_of_person(name) for name in names]
+        assert all(a != b for a, b in pairwise(colours))
+
+
+@pytest.mark.parametrize(
+    "value, unit, factor, printed",
+    [
+        (8.4e-5, "L/pmol/min", 1e-5, r"$10^{-5}$ L/pmol/min"),
+        (90.0, "mg/dL", 1.0, "mg/dL"),
+        (0.03, "1/min", 1.0, "/min"),
+        (2e6, "pg/kg", 1e6, r"$10^{6}$ pg/kg"),
+        (0.04, "pmol*dL/kg/min/mg", 1.0, "pmol·dL/kg/min/mg"),
+    ],
+)
+def test_very_small_and_large_numbers_are_divided_by_a_power_of_ten_that_the_unit_tells(
+    value, unit, factor, printed
+):
+    assert scaled(np.array([value]), unit) == (pytest.approx(factor), printed)

@@ -1,0 +1,219 @@
+"""The project keeps its own rules: what imports what, what is documented and declared, what is promised."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+import bayesglu
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "bayesglu"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+# Only these files may import these libraries, and they take long to import.
+HEAVY = {
+    "pymc": ("inference/build.py",),
+    "pytensor": ("inference/build.py", "solver/op.py"),
+    "sympy": ("solver/",),
+    "matplotlib": ("plots/",),
+    "nutpie": ("inference/",),
+    "typer": ("cli.py", "terminal.py", "words.py"),
+}
+# Used by name and not by an import: engines of xarray, and what users look at a fit with.
+BY_NAME = {"arviz", "h5netcdf", "h5py", "zarr"}
+
+
+def modules() -> dict[str, ast.Module]:
+    """Path in the package -> syntax tree, of the files that do more than describe their folder."""
+    trees = {
+        path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
+    return {path: tree for path, tree in trees.items() if len(tree.body) > 1}
+
+
+MODULES = modules()
+
+
+def imports(tree: ast.Module) -> set[str]:
+    """Full names of all that a file imports when it runs, at its top or within a function."""
+    typing_only = {
+        node
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if node in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def own_imports(tree: ast.Module) -> set[str]:
+    """Paths of the package's own files that a file imports."""
+    found = set()
+    for name in imports(tree):
+        parts = name.split(".")
+        if parts[0] == "bayesglu":
+            places = (
+                candidate
+                for end in range(len(parts), 0, -1)
+                for candidate in ("/".join(parts[1:end]) + ".py", "/".join([*parts[1:end], "__init__.py"]))
+                if candidate in MODULES
+            )
+            found.add(next(places))
+    return found
+
+
+def documented() -> list[str]:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    return re.findall(r"^\| `([\w/]+\.py)` \|", text, re.MULTILINE)
+
+
+def test_every_module_has_one_row_in_the_architecture_and_every_row_a_module():
+    assert sorted(documented()) == sorted(MODULES)
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_a_module_imports_only_from_rows_above_its_own(path):
+    rows = documented()
+    below = {other for other in own_imports(MODULES[path]) if rows.index(other) >= rows.index(path)}
+    assert not below
+
+
+def test_the_physiology_imports_no_library_at_all():
+    for path in MODULES:
+        if path.startswith("physiology/"):
+            names = {name.split(".")[0] for name in imports(MODULES[path])}
+            assert names <= {*sys.stdlib_module_names, "bayesglu"}, path
+
+
+@pytest.mark.parametrize("library", HEAVY)
+def test_a_heavy_library_is_imported_only_where_it_belongs(library):
+    users = [path for path, tree in MODULES.items() if library in {n.split(".")[0] for n in imports(tree)}]
+    assert users
+    assert [path for path in users if not path.startswith(HEAVY[library])] == []
+
+
+def test_every_library_that_is_imported_is_declared_and_every_one_declared_is_used():
+    outside = {name.split(".")[0] for tree in MODULES.values() for name in imports(tree)}
+    outside -= {*sys.stdlib_module_names, "bayesglu", "__future__"}
+    known = packages_distributions()
+    used = {known[name][0].lower().replace("_", "-") for name in outside} | BY_NAME
+    declared = {re.match(r"[\w-]+", entry)[0] for entry in PROJECT["dependencies"]}
+    assert used == declared
+
+
+def test_every_dependency_is_pinned_to_one_version_and_to_no_address():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {}
+    for line in (line for line in lines if not line.startswith("#")):
+        match = re.fullmatch(r"([a-z0-9-]+)==([\w.]+)( ; .+)?", line)
+        assert match, line
+        assert match[1] not in pinned, line
+        pinned[match[1]] = match[2]
+    extras = [entry for entries in PROJECT["optional-dependencies"].values() for entry in entries]
+    wanted = {re.match(r"[\w-]+", entry)[0] for entry in [*PROJECT["dependencies"], *extras]}
+    assert wanted - {"bayesglu"} <= set(pinned)
+
+
+# --- the public names ---
+
+
+def test_the_public_names_are_those_that_editors_see():
+    tree = MODULES["__init__.py"]
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.name: node.module for node in block.body for alias in node.names}
+    homes = {name: f"bayesglu.{home}" for name, home in bayesglu._HOME_OF.items()}
+    assert seen == {**homes, "plots": "bayesglu"}
+    assert sorted(seen) == sorted(bayesglu.__all__)
+
+
+@pytest.mark.parametrize("name", bayesglu.__all__)
+def test_a_public_name_leads_to_something_that_explains_itself(name):
+    thing = getattr(bayesglu, name)
+    assert thing.__doc__ and thing.__doc__.strip()
+    assert name in dir(bayesglu)
+
+
+def test_an_unknown_name_is_no_attribute():
+    with pytest.raises(AttributeError, match="no attribute 'fitt'"):
+        _ = bayesglu.fitt
+
+
+def python(code: str, *flags: str) -> subprocess.CompletedProcess:
+    """Run a program in a fresh interpreter."""
+    return subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True, check=True)
+
+
+@pytest.mark.parametrize("name", ["simulate", "what_if"])
+def test_a_function_is_not_hidden_by_the_module_that_bears_its_name(name):
+    code = f"import bayesglu.{name}; from bayesglu import {name}; import bayesglu; print(callable({name}), "
+    assert python(f"{code}{name} is bayesglu.{name})").stdout.split() == ["True", "True"]
+
+
+@pytest.mark.parametrize("what", ["bayesglu", "bayesglu.cli"])
+def test_importing_takes_less_than_a_second_and_brings_in_nothing_heavy(what):
+    code = f"import sys, {what}; print(*sys.modules)"
+    done = python(code, "-X", "importtime")
+    assert not {*HEAVY, "numba", "numpy", "pandas", "xarray"} - {"typer"} & set(done.stdout.split())
+    microseconds = re.findall(r"\|\s*(\d+) \|\s*" + re.escape(what) + r"$", done.stderr, re.MULTILINE)
+    assert float(microseconds[-1]) < 1e6
+
+
+# --- the README ---
+
+
+def test_the_readme_begins_with_two_commands_that_set_themselves_up():
+    demo, tests = re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
+    assert README.index(demo) < 1500
+    assert demo.endswith("&& .venv/bin/bayesglu demo")
+    assert tests.endswith("&& .venv/bin/pytest -n 2")
+    assert demo.rpartition(" -e .")[0] == tests.rpartition(' -e ".[test]"')[0]
+    assert "-c constraints.txt" in demo and (ROOT / "constraints.txt").is_file()
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    assert sum(bool(line.strip()) for line in code.splitlines()) <= 12
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["fit"].attrs["method"] == "map"
+    assert names["fit"].posterior.sizes["draw"] > 100
+    assert float(names["change"].median()) < 0
+    assert "insulin_sensitivity" in capsys.readouterr().out
+    assert any(path.suffix == ".png" for path in tmp_path.iterdir())
+
+
+def test_the_tables_of_the_readme_name_every_command_model_and_study():
+    rows = set(re.findall(r"^\| \[?`(?:bayesglu )?([\w-]+)", README, re.MULTILINE))
+    from bayesglu.cli import app
+
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
+    assert rows == {*commands, *bayesglu.list_models(), *bayesglu.list_studies()}
+
+
+@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_a_link_within_the_project_leads_somewhere(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_version_is_the_same_wherever_it_stands():
+    cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
+    newest = re.search(r"^## ([\d.]+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert PROJECT["version"] == cited[1] == newest[1] == bayesglu.__version__
