@@ -14,6 +14,11 @@ from bayesglu.solver.solver import Solver, require_solved, solver
 from bayesglu.spec import ModelSpec, load_model
 
 AMOUNT_UNITS = {"stomach": "mg/kg", "glucose": "mg/kg", "insulin": "pmol/kg", "glucagon": "pg/kg"}
+# Insulin always has its place: a model that does not compute it is driven by what was measured.
+NOT_TAKEN = {
+    "stomach": "it has no gut to take oral glucose. Choose one that has, such as 'oral'.",
+    "glucagon": "it leaves out what glucagon does. Choose one that has it, such as 'feedback'.",
+}
 
 
 def simulate(
@@ -45,7 +50,7 @@ def simulate(
     glycogen is held, ``glycogen`` and ``liver_glycogen`` are constant.
 
     Raises SolverError, which names everyone whose equations could not be solved; ValueError for names that the model
-    does not have.
+    does not have, and for a protocol that gives what the model has no place for.
 
     >>> from bayesglu import ogtt, simulate
     >>> glucose = simulate("oral", ogtt(75), outputs=["glucose"]).glucose
@@ -54,18 +59,27 @@ def simulate(
     """
     spec = load_model(model)
     times = default_times(protocol) if times is None else np.asarray(times, float)
-    if times.ndim != 1 or not len(times) or (np.diff(times) <= 0).any():
+    if times.ndim != 1 or not len(times) or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise ValueError("times must be a sequence of minutes that increases.")
-    wanted = tuple(outputs) if outputs is not None else available_outputs(spec)
+    wanted = available_outputs(spec) if outputs is None else _names(outputs)
+    hold = frozenset(_names(hold))
     check_names("output", wanted, available_outputs(spec))
-    if spec.structure["insulin"] == "forced" and forcing is None:
+    check_names("state", hold, assemble(spec.structure).states)
+    check_protocol(spec, protocol)
+    forced = spec.structure["insulin"] == "forced"
+    if forced and forcing is None:
         raise ValueError(
             f"Insulin is forced in the model '{spec.name}': give forcing=(times, values) of measured insulin, "
             "or choose a model with insulin of its own, such as 'ivgtt' or 'oral'."
         )
+    if forcing is not None and not forced:
+        raise ValueError(
+            f"The model '{spec.name}' has insulin of its own and no use for forcing: leave it out, or choose a "
+            "model whose insulin is forced, such as 'minimal'."
+        )
     people = _people(spec, parameters or {}, body_weight)
     schedule = _schedule(protocol, times, people.weights, forcing)
-    solving = _solver(spec, schedule, wanted, frozenset(hold), relative, absolute, max_steps)
+    solving = _solver(spec, schedule, wanted, hold, relative, absolute, max_steps)
     values = _solve_in_parts(solving, people)
 
     loop = solving.system.loop
@@ -102,6 +116,16 @@ def available_outputs(spec: ModelSpec) -> tuple[str, ...]:
     return (*loop.states, *loop.fluxes)
 
 
+def check_protocol(spec: ModelSpec, protocol: Protocol) -> None:
+    """Raise a ValueError if the protocol gives something that could change nothing in this model."""
+    taken = {state.channel for state in assemble(spec.structure).states.values()}
+    given = {event.channel for event in protocol.events if event.amount > 0}
+    lost = [why for channel, why in NOT_TAKEN.items() if channel in given - taken]
+    if lost:
+        called = protocol.name or "This protocol"
+        raise ValueError(f"{called} is not for the model '{spec.name}': {' '.join(lost)}")
+
+
 def check_names(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
     """Raise a ValueError that lists every unknown name with the nearest known one."""
     known = tuple(known)
@@ -136,12 +160,9 @@ def _people(spec: ModelSpec, parameters: Mapping, body_weight) -> _People:
     names = assemble(spec.structure).parameters
     check_names("parameter", parameters, names)
 
-    def array(value):
-        return value if isinstance(value, xr.DataArray) else xr.DataArray(float(value))
-
-    weight = array(np.nan if body_weight is None else body_weight)
+    weight = _array("body_weight", np.nan if body_weight is None else body_weight)
     # Dimensions of the weights come last, so that one group of people with their weights repeats.
-    together = xr.broadcast(*(array(v) for v in parameters.values()), weight)
+    together = xr.broadcast(*(_array(n, v) for n, v in parameters.items()), weight)
     dims = (*(d for d in together[0].dims if d not in weight.dims), *weight.dims)
     together = [v.transpose(*dims) for v in together]
     shape = together[0].shape
@@ -150,6 +171,17 @@ def _people(spec: ModelSpec, parameters: Mapping, body_weight) -> _People:
     for i, n in enumerate(names):
         theta[:, i] = values.get(n, spec.parameters[n].typical.median)
     return _People(theta, dims, shape, dict(together[0].coords), weight.values.reshape(-1))
+
+
+def _array(name: str, value) -> xr.DataArray:
+    """A value with the dimensions of the people that it is for."""
+    array = value if isinstance(value, xr.DataArray) else xr.DataArray(value)
+    if array.dtype.kind not in "iuf" or (array.ndim and array is not value) or "time" in array.dims:
+        raise ValueError(
+            f"{name} is {value!r}. Give one number, or for several people a DataArray with named dimensions "
+            f"other than 'time', such as xarray.DataArray([1.0, 2.0], dims='subject')."
+        )
+    return array
 
 
 def _schedule(protocol: Protocol, times: np.ndarray, weights: np.ndarray, forcing) -> Schedule:
@@ -184,11 +216,18 @@ def _solve_in_parts(solving: Solver, people: _People, at_once: int = 4096) -> np
     return values.reshape(*people.shape, n_samples, n_outputs)
 
 
+def _names(given: str | Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 def _amounts(by_channel: Mapping[str, np.ndarray]) -> str:
-    """Amounts of one person as text: they are the same for all people of a simulation."""
-    told = [
-        f"{by_channel[c][0]:.6g} {AMOUNT_UNITS[c]} {c}" for c in AMOUNT_CHANNELS if by_channel[c][0] != 0.0
-    ]
+    """Amounts as text; they differ between people only where body weights do."""
+    told = []
+    for channel in AMOUNT_CHANNELS:
+        least, most = f"{by_channel[channel].min():.6g}", f"{by_channel[channel].max():.6g}"
+        if most != "0":
+            amount = least if least == most else f"{least} to {most}"
+            told.append(f"{amount} {AMOUNT_UNITS[channel]} {channel}")
     return ", ".join(told) or "nothing"
 
 

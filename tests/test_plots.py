@@ -344,7 +344,7 @@ def test_figures_are_unknown_to_pyplot_and_a_notebook_can_show_them(overview):
     assert overview._repr_png_().startswith(b"\x89PNG")
 
 
-def test_the_settings_of_the_session_are_left_alone():
+def test_the_settings_of_whoever_draws_are_left_alone():
     import matplotlib
 
     before = dict(matplotlib.rcParams)

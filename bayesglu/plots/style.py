@@ -89,7 +89,7 @@ class Picture(Figure):
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw with the settings of this module, whatever those of the session are."""
+    """Draw with the settings of this module, whatever the reader's own are."""
 
     @wraps(draw)
     def drawn(*args, **kwargs):
