@@ -231,16 +231,29 @@ def _judge_numbers(fit: xr.DataTree) -> Iterator[Finding]:
 
 
 def _judge_solves(fit: xr.DataTree) -> Iterator[Finding]:
+    """Solves that failed: after the warm-up each makes a draw diverge, so without divergences all is well."""
     failures = json.loads(fit.attrs.get("failed_solves", "null"))
+    if failures and "sample_stats" in fit.children and not fit.sample_stats.diverging.any():
+        count = sum(int(failure["count"]) for failure in failures)
+        yield Finding(
+            f"{_count(count, 'solve')} failed while the sampler was warming up, and none after that."
+        )
+        return
     if failures == []:
         yield Finding("Everyone's equations were solved, wherever the sampler went.")
     for failure in failures or ():
         who = f"subject {str(failure['subject']).removeprefix('subject ')}"
         yield Finding(
-            f"The equations of {who} failed {_count(int(failure['count']), 'time')}, and what failed counts "
-            f"as impossible. {failure['reason']}",
-            False,
+            f"The equations of {who} failed {_count(int(failure['count']), 'time')} (warm-up included), and "
+            f"what failed counts as impossible. {failure['reason']}",
+            _few_divergences(fit),
         )
+
+
+def _few_divergences(fit: xr.DataTree) -> bool:
+    """Whether even if every divergence were a failed solve there would be too few to matter."""
+    diverging = fit.sample_stats.diverging if "sample_stats" in fit.children else np.zeros(0)
+    return int(diverging.sum()) < TOLERATED_DIVERGENCES * max(diverging.size, 1)
 
 
 def _named(place: tuple[str, str]) -> str:

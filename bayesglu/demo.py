@@ -30,13 +30,19 @@ def run(out: Path, seed: int = 1, progress: bool = True) -> bool:
     """Run the demonstration into the folder `out`; returns whether both fits are clean."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    say("[bold]One real person[/bold]: glucose by vein, the minimal model driven by measured insulin (bergman1986).")
+    say(
+        "[bold]One real person[/bold]: glucose by vein, "
+        "the minimal model driven by measured insulin (bergman1986)."
+    )
     person = fit("minimal", "bergman1986", draws=2000, tune=1000, random_seed=seed, progressbar=progress)
     clean = _verdict(person)
     answers().print(_beside_published(person))
 
-    say("\n[bold]Twelve simulated people[/bold]: oral tests, glucose and three hormones, one hierarchical fit.")
-    people = fit("feedback", "synthetic_ogtt", draws=600, tune=500, random_seed=seed, progressbar=progress)
+    say(
+        "\n[bold]Twelve simulated people[/bold]: oral tests, glucose and three hormones, "
+        "one hierarchical fit."
+    )
+    people = fit("feedback", "synthetic_ogtt", draws=1000, tune=600, random_seed=seed, progressbar=progress)
     clean &= _verdict(people)
     truth = load_study("synthetic_ogtt").truth
     answers().print(_against_truth(people, truth))
@@ -74,7 +80,12 @@ def _beside_published(person: xr.DataTree) -> Table:
         indices.insulin_sensitivity,
     )
     table = Table(title="Parameters of the minimal model", title_justify="left")
-    for heading, side in (("parameter", "left"), ("unit", "left"), ("median", "right"), ("95 % interval", "left")):
+    for heading, side in (
+        ("parameter", "left"),
+        ("unit", "left"),
+        ("median", "right"),
+        ("95 % interval", "left"),
+    ):
         table.add_column(heading, justify=side)
     table.add_column("published", justify="right")
     table.add_column("inside")

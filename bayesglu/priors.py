@@ -137,8 +137,9 @@ class Analyte:
     `error` is the standard deviation of the log residuals. `lower` and `upper` are detection limits and
     `floor` names a parameter that the assay adds to the true value. Samples after time zero and before
     `samples_from` (min) are not compared with the model. A `forcing` analyte drives the model by its measured
-    values; only its samples at or before time zero, and from `basal_from` (min) on when it has come to rest again,
-    are compared, with its basal concentration.
+    values; only its samples at or before time zero, and from `basal_from` (min) on when it has come to rest
+    again, are compared, with its basal concentration. Log residuals are Normal, or Student's with `tails`
+    degrees of freedom where single samples may be far off; 0 is Normal.
     """
 
     name: str
@@ -151,6 +152,7 @@ class Analyte:
     samples_from: float = 0.0
     forcing: bool = False
     basal_from: float | None = None
+    tails: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,8 @@ class Schedule:
         return self._add_releases(totals, np.exp(-self.release_rate * self._release_minutes()))
 
     def repeat(self, times: int) -> Schedule:
-        """The same people `times` over, one group behind the other: many parameters under the same protocols."""
+        """The same people `times` over, one group behind the other: many parameters under the same
+        protocols."""
 
         def tiled(array):
             return np.tile(array, (times, *[1] * (array.ndim - 1)))

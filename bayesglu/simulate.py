@@ -37,7 +37,8 @@ def simulate(
     """What happens over time to people with the given parameters under a protocol.
 
     model : a `ModelSpec`, or the name or path of a model file.
-    parameters : values that differ from the model's medians, in the model's units: numbers or DataArrays with any
+    parameters : values that differ from the model's medians, in the model's units: numbers or DataArrays with
+    any
         dimensions (``subject``, ``draw``, ...), which the result then has too, before ``time``.
     times : minutes, increasing; by default every five minutes until the protocol ends (two hours at least).
     outputs : names of states and fluxes; by default all of them.
@@ -46,11 +47,11 @@ def simulate(
     forcing : ``(times, values)`` of measured insulin (min, pmol/L), for a model whose insulin is forced.
 
     Returns a Dataset with one variable an output, unit in its attributes. The attributes ``delivered``,
-    ``prescribed_later`` and ``in_depots`` report the amount of each substance, per kg body weight. In a model whose
-    glycogen is held, ``glycogen`` and ``liver_glycogen`` are constant.
+    ``prescribed_later`` and ``in_depots`` report the amount of each substance, per kg body weight. In a model
+    whose glycogen is held, ``glycogen`` and ``liver_glycogen`` are constant.
 
-    Raises SolverError, which names everyone whose equations could not be solved; ValueError for names that the model
-    does not have, and for a protocol that gives what the model has no place for.
+    Raises SolverError, which names everyone whose equations could not be solved; ValueError for names that
+    the model does not have, and for a protocol that gives what the model has no place for.
 
     >>> from bayesglu import ogtt, simulate
     >>> glucose = simulate("oral", ogtt(75), outputs=["glucose"]).glucose
@@ -69,13 +70,13 @@ def simulate(
     forced = spec.structure["insulin"] == "forced"
     if forced and forcing is None:
         raise ValueError(
-            f"Insulin is forced in the model '{spec.name}': give forcing=(times, values) of measured insulin, "
-            "or choose a model with insulin of its own, such as 'ivgtt' or 'oral'."
+            f"Insulin is forced in the model '{spec.name}': give forcing=(times, values) of measured "
+            "insulin, or choose a model with insulin of its own, such as 'ivgtt' or 'oral'."
         )
     if forcing is not None and not forced:
         raise ValueError(
-            f"The model '{spec.name}' has insulin of its own and no use for forcing: leave it out, or choose a "
-            "model whose insulin is forced, such as 'minimal'."
+            f"The model '{spec.name}' has insulin of its own and no use for forcing: leave it out, or choose "
+            "a model whose insulin is forced, such as 'minimal'."
         )
     people = _people(spec, parameters or {}, body_weight)
     schedule = _schedule(protocol, times, people.weights, forcing)
@@ -87,7 +88,11 @@ def simulate(
     values = values[..., np.searchsorted(sampled, times), :]
     dataset = xr.Dataset(
         {
-            name: ((*people.dims, "time"), values[..., i], {"units": loop.unit(name), "long_name": _told(name)})
+            name: (
+                (*people.dims, "time"),
+                values[..., i],
+                {"units": loop.unit(name), "long_name": _told(name)},
+            )
             for i, name in enumerate(wanted)
         },
         coords={**people.coords, "time": ("time", times, {"units": "min"})},
@@ -136,7 +141,8 @@ def check_names(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class _People:
-    """Parameters (person, parameter) of everyone, the dimensions that people stand for, and body weights in kg.
+    """Parameters (person, parameter) of everyone, the dimensions that people stand for, and body weights in
+    kg.
 
     People vary fastest along the last dimensions; `weights` holds those of one group, which repeats.
     """

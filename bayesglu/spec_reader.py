@@ -35,7 +35,18 @@ TOP = (
     "correlations",
 )
 PARAMETER = ("symbol", "unit", "scale", "level", "typical", "between", "effects", "source", "kind", "note")
-ANALYTE = ("output", "unit", "error", "lower", "upper", "floor", "samples_from", "forcing", "basal_from")
+ANALYTE = (
+    "output",
+    "unit",
+    "error",
+    "lower",
+    "upper",
+    "floor",
+    "samples_from",
+    "forcing",
+    "basal_from",
+    "tails",
+)
 
 
 def read(table: Mapping, own: Mapping, problems: Problems, papers: Collection[str] | None) -> dict[str, Any]:
@@ -257,10 +268,17 @@ class _Reader:
                 "forcing = true is only for output 'insulin' in a structure with insulin = \"forced\"."
             )
         samples_from = entry.number("samples_from", 0.0, above=0.0, closed=True)
+        tails = entry.number("tails", 0.0, above=0.0, closed=True)
+        if tails is not None and 0 < tails <= 2:
+            entry.fault(
+                f"tails is {tails:g}; it is above 2 (degrees of freedom of Student's t) or 0 (Normal)."
+            )
         basal_from = entry.number("basal_from", None, above=0.0)
         if basal_from is not None and not forcing:
             basal_from = None  # inherited from a parent whose analyte drove the model
-        return priors.Analyte(name, output, unit, prior, lower, upper, floor, samples_from, forcing, basal_from)
+        return priors.Analyte(
+            name, output, unit, prior, lower, upper, floor, samples_from, forcing, basal_from, tails
+        )
 
     def soft(self, name: str, entry: Section) -> priors.Soft:
         if entry.sound:

@@ -1,4 +1,5 @@
-"""What would happen: the same draws of the posterior with and without a change. Works from a saved fit, without PyMC."""
+"""What would happen: the same draws of the posterior with and without a change. Works from a saved fit,
+without PyMC."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayesglu.physiology.loop import assemble
+from bayesglu.priors import Parameter
 from bayesglu.problems import hint
 from bayesglu.protocols import Protocol, parse_protocol
 from bayesglu.simulate import check_names, simulate
@@ -69,21 +71,27 @@ def what_if(
     random_seed: int | np.random.Generator | None = 0,
     hold: Iterable[str] = (),
 ) -> xr.Dataset:
-    """Trajectories with and without a change, for the same people and the same draws, so that differences are paired.
+    """Trajectories with and without a change, for the same people and the same draws, so that differences are
+    paired.
 
     protocol : what is done to everyone; by default what was done in the study, when it was the same for all.
     change : parameter -> `scale`, `shift` or `set_to`. Without it only the scenario "as is" is simulated.
-    subjects : ``"same"`` for the people of the study, ``"new"`` for `new` people drawn from the population (one with
-        each draw of the population's parameters, so that its uncertainty is in them), or labels of some people.
+    subjects : ``"same"`` for the people of the study, ``"new"`` for `new` people drawn from the population
+    (one with
+        each draw of the population's parameters, so that its uncertainty is in them), or labels of some
+        people.
     times : minutes. outputs : names of states and fluxes. draws : how many draws to use, evenly spaced.
     body_weight : kg, of everyone; by default that of the study's people, and their mean for new people.
     hold : states that stay where they start, such as ``"glycogen"``.
 
-    Returns a Dataset with dims ``(chain, draw, subject, scenario, time)``; scenarios "as is" and "changed". The bands of
-    concentrations are of the body's own values: they do not include the assay's error.
+    Returns a Dataset with dims ``(chain, draw, subject, scenario, time)``; scenarios "as is" and "changed".
+    The bands of concentrations are of the body's own values: they do not include the assay's error.
 
-    Raises ValueError for unknown people, parameters or outputs, and SolverError, which names the person and the draw.
+    Raises ValueError for unknown people, parameters or outputs, and SolverError, which names the person and
+    the draw.
     """
+    if draws < 1 or new < 1:
+        raise ValueError(f"draws is {draws} and new is {new}; both must be 1 or more.")
     spec = read_model(fit.attrs["model_text"], where="the model in the fit")
     protocol = _protocol(fit, protocol)
     chosen = _thin(fit.posterior.to_dataset(), draws)
@@ -91,8 +99,8 @@ def what_if(
     if isinstance(subjects, str) and subjects == "new":
         parameters, weight = _new_people(spec, chosen, new, rng), _mean_weight(fit)
     else:
-        labels = _labels(fit, subjects)
-        parameters, weight = _fitted_people(spec, chosen, labels), fit.constant_data.body_weight.sel(subject=labels)
+        known = fit.constant_data.to_dataset().sel(subject=_labels(fit, subjects))
+        parameters, weight = _fitted_people(spec, chosen, known), known.body_weight
     weight = float(body_weight) if body_weight is not None else weight
     scenarios = {AS_IS: parameters}
     if change:
@@ -106,7 +114,7 @@ def what_if(
     result = result.transpose("chain", "draw", "subject", "scenario", "time", missing_dims="ignore")
     told = {name: c.words for name, c in (change or {}).items()}
     result.attrs |= {"change": ", ".join(f"{n} {w}" for n, w in told.items()) or "none"}
-    result.attrs["subjects"] = subjects if isinstance(subjects, str) else ", ".join(subjects)
+    result.attrs["subjects"] = subjects if isinstance(subjects, str) else ", ".join(map(str, subjects))
     return result
 
 
@@ -120,7 +128,8 @@ def _protocol(fit: xr.DataTree, protocol: Protocol | str | None) -> Protocol:
     texts = set(json.loads(fit.attrs["protocols"]).values())
     if len(texts) != 1:
         raise ValueError(
-            f"People of the study had {len(texts)} different protocols, so name one: what_if(fit, protocol=ogtt(75), ...)."
+            f"People of the study had {len(texts)} different protocols, so name one: "
+            "what_if(fit, protocol=ogtt(75), ...)."
         )
     return parse_protocol(texts.pop())
 
@@ -139,19 +148,48 @@ def _labels(fit: xr.DataTree, subjects: str | Sequence[str]) -> list[str]:
             return known
         subjects = [subjects]
     wrong = [f"There is no subject '{s}'.{hint(str(s), known)}" for s in subjects if str(s) not in known]
+    wrong += [] if len(subjects) else ["No subject was chosen."]
     if wrong:
         raise ValueError("\n".join([*wrong, f"  Known: same, new, {', '.join(known)}."]))
     return [str(s) for s in subjects]
 
 
-def _fitted_people(spec: ModelSpec, posterior: xr.Dataset, labels: list[str]) -> dict[str, xr.DataArray]:
-    names = assemble(spec.structure).parameters
-    chosen = posterior.sel(subject=labels)
-    if "test" in chosen.dims:  # what varies from test to test is taken as in each person's first test
-        first = [next(i for i, t in enumerate(chosen.test.values) if t.split("/")[0] == s) for s in labels]
-        chosen = chosen.isel(test=first).rename(test="subject").assign_coords(subject=labels)
-    everyone = xr.DataArray(np.ones(len(labels)), dims="subject", coords={"subject": labels})
-    return {n: chosen[n] * everyone for n in names if n in chosen}
+def _fitted_people(spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Parameters of people of the study; `known` is what the fit knows of each."""
+    found = {n: posterior[n] for n in assemble(spec.structure).parameters if n in posterior}
+    people = known.subject
+    for name, values in found.items():
+        if "subject" in values.dims:
+            found[name] = values.sel(subject=people)
+        elif "test" in values.dims:  # what varies from test to test is taken as in each person's first test
+            tested = [test.rpartition("/")[0] for test in posterior.test.values]
+            first = xr.DataArray([tested.index(s) for s in people.values], coords={"subject": people})
+            found[name] = values.isel(test=first).drop_vars("test")
+        else:
+            found[name] = _with_covariates(spec.parameters[name], values, posterior, known)
+    return found
+
+
+def _with_covariates(
+    parameter: Parameter, shared: xr.DataArray, posterior: xr.Dataset, known: xr.Dataset
+) -> xr.DataArray:
+    """A parameter that people share, but for what their covariates make of it."""
+    factor = xr.DataArray(np.ones(known.sizes["subject"]), coords={"subject": known.subject})
+    for key, effect in parameter.effects.items():
+        each, label = f"{parameter.name}_effect_{key.replace(':', '_')}", f"covariate_{effect.covariate}"
+        if each not in posterior:
+            continue
+        if label not in known:
+            raise ValueError(
+                f"{parameter.name} depends on {effect.covariate}, which the fit was saved without; "
+                "choose subjects='new'."
+            )
+        score = known[label].copy(data=[effect.score(v) for v in known[label].values])
+        factor = factor * posterior[each] ** score
+    if parameter.scale == "logit":
+        odds = shared / (1 - shared) * factor
+        return odds / (1 + odds)
+    return shared * factor
 
 
 def _new_people(spec: ModelSpec, posterior: xr.Dataset, new: int, rng) -> dict[str, xr.DataArray]:
@@ -163,7 +201,9 @@ def _new_people(spec: ModelSpec, posterior: xr.Dataset, new: int, rng) -> dict[s
         if f"{n}_typical" in posterior:
             typical, between = posterior[f"{n}_typical"], posterior[f"{n}_between"]
             z = xr.DataArray(
-                rng.normal(size=(*typical.shape, new)), dims=(*typical.dims, "subject"), coords={"subject": labels}
+                rng.normal(size=(*typical.shape, new)),
+                dims=(*typical.dims, "subject"),
+                coords={"subject": labels},
             )
             if spec.parameters[n].scale == "logit":
                 odds = typical / (1 - typical) * np.exp(between * z)
@@ -182,7 +222,11 @@ def _mean_weight(fit: xr.DataTree):
 
 def _changed(spec: ModelSpec, parameters: Mapping, change: Mapping[str, Change]) -> dict:
     check_names("parameter", change, assemble(spec.structure).parameters)
-    wrong = [f"{n}: {c!r} is not a change; use scale(1.3), shift(5) or set_to(0)." for n, c in change.items() if not isinstance(c, Change)]
+    wrong = [
+        f"{n}: {c!r} is not a change; use scale(1.3), shift(5) or set_to(0)."
+        for n, c in change.items()
+        if not isinstance(c, Change)
+    ]
     if wrong:
         raise ValueError("\n".join(wrong))
     changed = dict(parameters)

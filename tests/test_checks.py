@@ -122,9 +122,16 @@ def test_a_posterior_in_which_nothing_varies_cannot_be_judged(clean):
 
 def test_failed_solves_are_named_by_person_and_reason():
     failed = [{"subject": "7", "reason": "The budget of steps ran out.", "count": 13}]
-    (problem,) = told(fake_fit("minimal", subjects=1, failed=failed)).problems
+    _, problem = told(fake_fit("minimal", subjects=1, failed=failed, diverging=13)).problems
     assert problem.startswith("The equations of subject 7 failed 13 times")
     assert problem.endswith("The budget of steps ran out.")
+
+
+def test_solves_that_failed_only_while_warming_up_are_told_and_are_no_problem():
+    failed = [{"subject": "7", "reason": "The budget of steps ran out.", "count": 13}]
+    verdict = told(fake_fit("minimal", subjects=1, failed=failed))
+    assert verdict.clean
+    assert "13 solves failed while the sampler was warming up, and none after that." in verdict.sentences
 
 
 def test_draws_that_are_no_numbers_are_a_problem(clean):

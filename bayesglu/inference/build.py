@@ -28,12 +28,15 @@ def build(model: ModelSpec | str, study: Study | str, **settings) -> pm.Model:
     ``observation`` (obs)
         The samples that are not censored, log-normal about the prediction.
 
-    ``theta`` (test, estimated) holds everyone's parameters on their natural scale. `settings` go to the solver.
+    ``theta`` (test, estimated) holds everyone's parameters on their natural scale. `settings` go to the
+    solver.
 
-    Works with ``pm.sample``, ``pm.do``, ``pm.observe`` and posterior prediction. Raises SpecError or StudyError when
-    model and study do not fit together.
+    Works with ``pm.sample``, ``pm.do``, ``pm.observe`` and posterior prediction. Raises SpecError or
+    StudyError when model and study do not fit together.
     """
-    return model_of(design(load_model(model), load_study(study) if isinstance(study, str) else study, **settings))
+    return model_of(
+        design(load_model(model), load_study(study) if isinstance(study, str) else study, **settings)
+    )
 
 
 def model_of(d: Design) -> pm.Model:
@@ -45,7 +48,7 @@ def model_of(d: Design) -> pm.Model:
         "subject": list(d.study.subjects),
         "test": ["/".join(t) for t in d.study.tests],
         "slot": [f"{d.varying[v]}[{i}]" for i, v in enumerate(d.block_varying)],
-        "obs": d.obs[d.rows.censoring[: d.n_obs] == 0],
+        "obs": d.obs[(d.rows.censoring[: d.n_obs] == 0) & (d.rows.tails[: d.n_obs] == 0)],
     }
     if d.effects:
         coords["effect"] = [f"{d.estimated[k]}:{key}" for k, key in d.effects]
@@ -98,9 +101,14 @@ def _likelihood(d: Design, theta, error):
         value = value + rows.by_parameter * theta[rows.test, rows.parameter]
     log_value = pt.log(pt.maximum(value, TINY))
     sd = pt.where(rows.analyte >= 0, error[np.maximum(rows.analyte, 0)], rows.known_error)
-    plain = np.flatnonzero((rows.censoring[: d.n_obs] == 0))
+    is_plain = rows.censoring[: d.n_obs] == 0
+    heavy = np.flatnonzero(is_plain & (rows.tails[: d.n_obs] > 0))
+    plain = np.flatnonzero(is_plain & (rows.tails[: d.n_obs] == 0))
     observed = np.exp(rows.log_value[plain])
     pm.LogNormal("observation", log_value[plain], sd[plain], observed=observed, dims="obs")
+    if len(heavy):
+        residual = pm.StudentT.dist(nu=rows.tails[heavy], mu=log_value[heavy], sigma=sd[heavy])
+        pm.Potential("heavy_tailed_observation", pm.logp(residual, rows.log_value[heavy]).sum())
     for name, side, sign in (("below_detection", -1, 1.0), ("above_detection", 1, -1.0)):
         limits = np.flatnonzero(rows.censoring == side)
         if len(limits):

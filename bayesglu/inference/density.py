@@ -1,24 +1,26 @@
-"""The log density of a design and its gradient in one compiled function, in coordinates in which NUTS runs freely.
+"""The log density of a design and its gradient, compiled, in coordinates in which NUTS runs freely.
 
-A Gaussian likelihood with information H and linear term c would make a person's block of deviations with prior precision P and
-prior mean m exactly Normal, with precision ``Q = H + P = L L'`` and mean ``Q^-1 (c + P m)``. So the blocks are written as
+A Gaussian likelihood with information H and linear term c would make a person's block of deviations with
+prior precision P and prior mean m exactly Normal, with precision ``Q = H + P = L L'`` and mean
+``Q^-1 (c + P m)``. So the blocks are written as
 
     block = Q^-1 (c + P m) + L'^-1 z
 
-with H and c from the linear model at the modes (`modes.Expansion`), the population's typical values as an affine map of standard
-Normals, and the logarithms of the spreads in units of their own uncertainty. The change of variables is exact whatever the
-likelihood is: the target is that of `build`, which a test compares with this one. With H = 0 these are non-centred coordinates.
+with H and c from the linear model at the modes (`modes.Expansion`), the population's typical values as an
+affine map of standard Normals, and the logarithms of the spreads in units of their own uncertainty. The
+change of variables is exact whatever the likelihood is: the target is that of `build`, which a test compares with
+this one. With H = 0 these are non-centred coordinates.
 
-Compiled once by numba for every model and study: it holds no physics, so nothing is compiled when a model or a study changes.
+Compiled once by numba for every model and study: it holds no physics, so nothing is compiled when a model or
+a study changes.
 """
 
 from collections import namedtuple
 from dataclasses import dataclass
 from functools import cached_property
-
-import numpy as np
 from math import erfc as math_erfc
 
+import numpy as np
 from numba import njit
 
 from bayesglu.inference.design import TINY, Design
@@ -27,8 +29,8 @@ from bayesglu.solver.integrate import FINE, solve, solve_adjoint
 
 Population = namedtuple(
     "Population",
-    "shared_mean shared_sd between_mean between_sd error_mean error_sd fixed columns is_logit varying block_parameter"
-    " block_varying block_scores scores effect_parameter subject_of_test place",
+    "shared_mean shared_sd between_mean between_sd error_mean error_sd fixed columns is_logit varying"
+    " block_parameter block_varying block_scores scores effect_parameter subject_of_test place",
 )
 """Priors on their own scales, and who reads which number: see `design.Design`."""
 
@@ -91,9 +93,10 @@ def _blocks(information, precision, r, z):
 def _blocks_adjoint(information, precision, r, block, bar_block):
     """Cotangents of precision (slot), r and z (subject, slot); that of the log volume is 1.
 
-    With ``w = L^-1 r + z`` and ``block = L'^-1 w``: ``bar_w = L^-1 bar_block``, which is that of z. The factor receives
-    ``-block bar_w'`` from the last solve, ``-(L'^-1 bar_w)(L^-1 r)'`` from the first, ``-1 / diag(L)`` from the volume.
-    From the factor to its matrix: Murray (2016), arXiv:1602.07527, of which only the diagonal is needed.
+    With ``w = L^-1 r + z`` and ``block = L'^-1 w``: ``bar_w = L^-1 bar_block``, which is that of z. The
+    factor receives ``-block bar_w'`` from the last solve, ``-(L'^-1 bar_w)(L^-1 r)'`` from the first, and
+    ``-1 / diag(L)`` from the volume. From the factor to its matrix: Murray (2016), arXiv:1602.07527, of which
+    only the diagonal is needed.
     """
     people, n = r.shape
     bar_precision, bar_r, bar_z = np.zeros(n), np.empty((people, n)), np.empty((people, n))
@@ -153,7 +156,8 @@ def _log_cdf(x):
 
 @njit(**options)
 def unpack(x, population, coordinates):
-    """The population and the blocks at coordinates x: shared values, between, error, block, log volume, and r."""
+    """The population and the blocks at coordinates x: shared values, between, error, block, log volume,
+    and r."""
     p, c = population, coordinates
     n_shared, n_between, n_error = len(p.shared_mean), len(p.between_mean), len(p.error_mean)
     people, n = c.pull.shape
@@ -187,7 +191,8 @@ def unpack(x, population, coordinates):
 
 @njit(**options)
 def parameters_at(shared, block, population):
-    """Parameters on their natural scale (test, parameter), and the derivative of the estimated ones (test, K)."""
+    """Parameters on their natural scale (test, parameter), and the derivative of the estimated ones (test,
+    K)."""
     p = population
     n_k, n_e = len(p.columns), len(p.effect_parameter)
     tests = len(p.subject_of_test)
@@ -214,8 +219,11 @@ def parameters_at(shared, block, population):
 
 
 @njit(**options)
-def log_density(x, population, coordinates, rows, kernels, plan, tolerance, max_steps, n_outputs, n_physiology):
-    """Log density at the coordinates x, up to a constant, and its gradient; minus infinity where a solve failed."""
+def log_density(
+    x, population, coordinates, rows, kernels, plan, tolerance, max_steps, n_outputs, n_physiology
+):
+    """Log density at the coordinates x, up to a constant, and its gradient; minus infinity where a solve
+    failed."""
     p, c = population, coordinates
     shared, between, error, block, centre, precision, r, log_volume = unpack(x, p, c)
     n_shared, n_between, n_error = len(shared), len(between), len(error)
@@ -242,10 +250,16 @@ def log_density(x, population, coordinates, rows, kernels, plan, tolerance, max_
         slope_of_log = 1.0 / value if value > TINY else 0.0
         distance = (rows.log_value[i] - np.log(max(value, TINY))) / sd
         if rows.censoring[i] == 0:
-            total -= 0.5 * distance * distance + np.log(sd)
-            bar_value = distance / sd * slope_of_log
+            tails, weight = rows.tails[i], 1.0
+            if tails > 0.0:
+                total -= 0.5 * (tails + 1.0) * np.log1p(distance * distance / tails)
+                weight = (tails + 1.0) / (tails + distance * distance)
+            else:
+                total -= 0.5 * distance * distance
+            total -= np.log(sd)
+            bar_value = weight * distance / sd * slope_of_log
             if a >= 0:
-                bar_error[a] += (distance * distance - 1.0) / sd
+                bar_error[a] += (weight * distance * distance - 1.0) / sd
         else:
             sign = -1.0 * rows.censoring[i]
             log_p, hazard = _log_cdf(sign * distance)
@@ -421,13 +435,16 @@ class Density:
         return log_density(x, *self.arguments)
 
     def unpack(self, draws: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Typical values (draw, K), effects (draw, E), between (draw, V), error (draw, analyte), blocks (draw, S, D)."""
-        shared, between, error, block = unpack_draws(np.ascontiguousarray(draws), self.population, self.coordinates)
+        """Typical values (draw, K), effects (draw, E), between (draw, V), error (draw, analyte), blocks
+        (draw, S, D)."""
+        shared, between, error, block = unpack_draws(
+            np.ascontiguousarray(draws), self.population, self.coordinates
+        )
         n_k = len(self.design.estimated)
         return shared[:, :n_k], shared[:, n_k:], between, error, block
 
 
 _Rows = namedtuple(
     "_Rows",
-    "sample output by_output test parameter by_parameter log_value analyte known_error censoring",
+    "sample output by_output test parameter by_parameter log_value analyte known_error censoring tails",
 )

@@ -1,8 +1,9 @@
 """A model and a study put together: which number of the model speaks about which sample.
 
-Everything that the log density needs and that does not change while sampling is worked out here, once, as arrays. S subjects
-take T tests in all. Each subject has a block of D deviations: those of its subject-level parameters, then those of its
-occasion-level parameters for each test in turn. K parameters are estimated; E covariate effects act on them.
+Everything that the log density needs and that does not change while sampling is worked out here, once, as
+arrays. S subjects take T tests in all. Each subject has a block of D deviations: those of its subject-level
+parameters, then those of its occasion-level parameters for each test in turn. K parameters are estimated; E
+covariate effects act on them.
 """
 
 from collections.abc import Mapping
@@ -24,9 +25,10 @@ TINY = 1e-12
 class Rows:
     """What is compared with the model: samples first, then soft observations of the basal state.
 
-    The prediction of a row is ``by_output * outputs[sample, output] + by_parameter * theta[test, parameter]``: a
-    concentration, perhaps with an assay's floor, or a basal concentration itself. `analyte` is -1 where the error is
-    known (`known_error`), as for soft observations. `censoring` is -1 (below the value), 0, or 1 (above it).
+    The prediction of a row is ``by_output * outputs[sample, output] + by_parameter * theta[test,
+    parameter]``: a concentration, perhaps with an assay's floor, or a basal concentration itself. `analyte`
+    is -1 where the error is known (`known_error`), as for soft observations. `tails` are the degrees of
+    freedom of Student's t, 0 for Normal residuals. `censoring` is -1 (below the value), 0, or 1 (above it).
     """
 
     sample: np.ndarray
@@ -39,9 +41,11 @@ class Rows:
     analyte: np.ndarray
     known_error: np.ndarray
     censoring: np.ndarray
+    tails: np.ndarray
 
     def predict(self, outputs: np.ndarray, theta: np.ndarray) -> np.ndarray:
-        """Predictions ``(..., row)`` from outputs ``(..., sample, output)`` and theta ``(..., test, parameter)``."""
+        """Predictions ``(..., row)`` from outputs ``(..., sample, output)`` and theta ``(..., test,
+        parameter)``."""
         return (
             self.by_output * outputs[..., self.sample, self.output]
             + self.by_parameter * theta[..., self.test, self.parameter]
@@ -81,7 +85,10 @@ class Design:
     @property
     def varying(self) -> tuple[str, ...]:
         """Names of the parameters that differ between people or tests: those at subject level first."""
-        return (*self.spec.at("subject"), *self.spec.at("occasion"))
+        return (
+            *_varying(self.spec, "subject", self.estimated),
+            *_varying(self.spec, "occasion", self.estimated),
+        )
 
     @cached_property
     def varying_index(self) -> np.ndarray:
@@ -129,7 +136,8 @@ class Design:
 
     @cached_property
     def block_scores(self) -> np.ndarray:
-        """Scores of the effects in the slots of the blocks (S, D, E): zero where an effect acts on another parameter."""
+        """Scores of the effects in the slots of the blocks (S, D, E): zero where an effect acts on another
+        parameter."""
         acts = np.array([[k == kb for k, _ in self.effects] for kb in self.block_parameter]).reshape(
             len(self.block_parameter), len(self.effects)
         )
@@ -165,8 +173,8 @@ class Design:
 def design(spec: ModelSpec, study: Study, **settings) -> Design:
     """Put a model and a study together.
 
-    `settings` go to the solver (relative, absolute, max_steps). Raises SpecError or StudyError when they do not fit
-    together, with every reason.
+    `settings` go to the solver (relative, absolute, max_steps). Raises SpecError or StudyError when they do
+    not fit together, with every reason.
     """
     _check(spec, study)
     tests = study.tests
@@ -174,11 +182,15 @@ def design(spec: ModelSpec, study: Study, **settings) -> Design:
     subject_of_test = np.array([subjects[s] for s, _ in tests])
     used = study.used
     forcing_analytes = {a for a, analyte in spec.analytes.items() if analyte.forcing}
-    keep = np.array([_is_compared(spec, a, t) for a, t in zip(used.analyte.values, used.time.values, strict=True)])
+    keep = np.array(
+        [_is_compared(spec, a, t) for a, t in zip(used.analyte.values, used.time.values, strict=True)]
+    )
     used = used.isel(obs=keep)
 
     schedule = _schedule(study, tests, forcing_analytes)
-    shown = [spec.analytes[a].output for a in spec.analytes if a in study.analytes and a not in forcing_analytes]
+    shown = [
+        spec.analytes[a].output for a in spec.analytes if a in study.analytes and a not in forcing_analytes
+    ]
     outputs = tuple(dict.fromkeys([*shown, *(s.output for s in spec.soft.values())]))
     solving = solver(spec.structure, schedule, outputs, **settings)
     parameters = (
@@ -201,14 +213,16 @@ def design(spec: ModelSpec, study: Study, **settings) -> Design:
     scores = np.array(
         [
             [
-                spec.parameters[estimated[k]].effects[key].score(_covariate(study, spec, estimated[k], key, s))
+                spec.parameters[estimated[k]]
+                .effects[key]
+                .score(_covariate(study, spec, estimated[k], key, s))
                 for k, key in effects
             ]
             for s, _ in tests
         ]
     ).reshape(len(tests), len(effects))
     fixed = np.array([spec.parameters[n].typical.median for n in parameters])
-    columns = np.array([parameters.index(n) for n in estimated])
+    columns = np.array([parameters.index(n) for n in estimated], int)
     return Design(
         spec,
         study,
@@ -232,20 +246,21 @@ def design(spec: ModelSpec, study: Study, **settings) -> Design:
 def _check(spec: ModelSpec, study: Study) -> None:
     if spec.correlations:
         raise SpecError(
-            f"{spec.name}: [correlations] of {', '.join(spec.correlations)} are read but not yet used by the sampler; "
-            "take the section out to fit the model with independent deviations."
+            f"{spec.name}: [correlations] of {', '.join(spec.correlations)} are read but not yet used by the "
+            "sampler; take the section out to fit the model with independent deviations."
         )
     unknown = [a for a in study.analytes if a not in spec.analytes]
     if unknown:
         raise StudyError(
-            f"The study '{study.name}' measured {', '.join(unknown)}, which the model '{spec.name}' does not describe. "
-            f"It describes {', '.join(spec.analytes)}. Use study.select(analytes=[...]) to leave samples out, "
-            "or another model (bayesglu models)."
+            f"The study '{study.name}' measured {', '.join(unknown)}, which the model '{spec.name}' does not "
+            f"describe. It describes {', '.join(spec.analytes)}. Use study.select(analytes=[...]) to leave "
+            "samples out, or another model (bayesglu models)."
         )
     forced = [a for a, analyte in spec.analytes.items() if analyte.forcing and a not in study.analytes]
     if forced:
         raise StudyError(
-            f"The model '{spec.name}' is driven by measured {', '.join(forced)}, which the study '{study.name}' lacks."
+            f"The model '{spec.name}' is driven by measured {', '.join(forced)}, "
+            f"which the study '{study.name}' lacks."
         )
 
 
@@ -262,7 +277,9 @@ def _schedule(study: Study, tests, forcing_analytes) -> Schedule:
     for subject, occasion in tests:
         mine = obs.isel(obs=(obs.subject.values == subject) & (obs.occasion.values == occasion))
         times.append(np.unique(mine.time.values))
-        driven = mine.isel(obs=np.isin(mine.analyte.values, list(forcing_analytes)) & np.isfinite(mine.value.values))
+        driven = mine.isel(
+            obs=np.isin(mine.analyte.values, list(forcing_analytes)) & np.isfinite(mine.value.values)
+        )
         order = np.argsort(driven.time.values, kind="stable")
         forcing.append((driven.time.values[order], driven.value.values[order]) if forcing_analytes else None)
     return build_schedule(
@@ -305,7 +322,9 @@ def _rows(spec, study, used, solving, schedule, tests, parameters, outputs, anal
     repeat = np.repeat
     return Rows(
         sample=with_soft(sample, first[soft_tests], int),
-        output=with_soft([p[0] for p in picked], repeat([outputs.index(s.output) for s in soft], len(tests)), int),
+        output=with_soft(
+            [p[0] for p in picked], repeat([outputs.index(s.output) for s in soft], len(tests)), int
+        ),
         by_output=with_soft([p[1] for p in picked], np.ones(n_soft)),
         test=with_soft(test, soft_tests, int),
         parameter=with_soft([p[2] for p in picked], np.zeros(n_soft), int),
@@ -318,12 +337,14 @@ def _rows(spec, study, used, solving, schedule, tests, parameters, outputs, anal
         censoring=with_soft(
             [{"left": -1, "none": 0, "right": 1}[c] for c in used.censoring.values], np.zeros(n_soft), int
         ),
+        tails=with_soft([spec.analytes[a].tails for a in names], np.zeros(n_soft)),
     )
 
 
 def _blocks(spec, estimated, subject_of_test, n_subjects):
-    """Which slot of its subject's block each test reads for each varying parameter, and what each slot is about."""
-    subject_level, occasion_level = spec.at("subject"), spec.at("occasion")
+    """Which slot of its subject's block each test reads for each varying parameter, and what each slot is
+    about."""
+    subject_level, occasion_level = (_varying(spec, level, estimated) for level in ("subject", "occasion"))
     turn = np.array([np.sum(subject_of_test[:t] == s) for t, s in enumerate(subject_of_test)])
     n_turns = turn.max() + 1 if occasion_level else 0
     n_s, n_o = len(subject_level), len(occasion_level)
@@ -337,6 +358,11 @@ def _blocks(spec, estimated, subject_of_test, n_subjects):
     for t, s in enumerate(subject_of_test):
         block_test[s, place[t]] = np.where(np.arange(n_s + n_o) < n_s, first[s], t)
     return place, block_parameter, block_test
+
+
+def _varying(spec: ModelSpec, level, estimated) -> tuple[str, ...]:
+    """Parameters of a level, but for the floors of assays that the study does not have."""
+    return tuple(n for n in spec.at(level) if n in estimated)
 
 
 def _acts(effect, study: Study) -> bool:

@@ -47,19 +47,22 @@ def fit(
 ) -> xr.DataTree:
     """The posterior of a model given a study, as a DataTree that ArviZ understands.
 
-    method : ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"map"`` gives posterior modes
+    method : ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"map"`` gives posterior
+    modes
         with Laplace intervals in seconds: a first look, whose draws are those of a Gaussian about the modes.
     coordinates : ``"whitened"`` (see `density`) or ``"non-centred"``; the posterior is the same.
-    nuts : more settings for nutpie, such as ``{"maxdepth": 8}``. solver_settings : relative, absolute, max_steps.
+    nuts : more settings for nutpie, such as ``{"maxdepth": 8}``. solver_settings : relative, absolute,
+    max_steps.
 
-    Groups: ``posterior`` and ``prior`` with individual parameters (chain, draw, subject), typical values, between-subject
-    SDs, covariate factors and assay errors, all on their natural scale with their unit in the attributes;
-    ``sample_stats``; ``observed_data`` and ``constant_data``; over (chain, draw, obs) ``predictions`` (without assay
-    error), ``posterior_predictive`` (with it) and ``log_likelihood``. The attributes hold the model's text, hashes,
-    seed and versions.
+    Groups: ``posterior`` and ``prior`` with individual parameters (chain, draw, subject), typical values,
+    between-subject SDs, covariate factors and assay errors, all on their natural scale with their unit in the
+    attributes;
+    ``sample_stats``; ``observed_data`` and ``constant_data``; over (chain, draw, obs) ``predictions``
+    (without assay error), ``posterior_predictive`` (with it) and ``log_likelihood``. The attributes hold the
+    model's text, hashes, seed and versions.
 
-    Raises SpecError or StudyError when model and study do not fit together, SolverError when the equations cannot be
-    solved where the sampler is to start. `bayesglu.check` judges the result.
+    Raises SpecError or StudyError when model and study do not fit together, SolverError when the equations
+    cannot be solved where the sampler is to start. `bayesglu.check` judges the result.
 
     >>> import bayesglu
     >>> quick = bayesglu.fit("minimal", "bergman1986", method="map", random_seed=1, progressbar=False)
@@ -72,8 +75,7 @@ def fit(
         raise ValueError(f"There are no coordinates '{coordinates}'. Known: whitened, non-centred.")
     began = time.perf_counter()
     d = _design(model, study, **solver_settings)
-    rng = np.random.default_rng(random_seed)
-    seed = int(rng.integers(2**31))
+    seed = _seed(random_seed)
     density = Density(d, expand(d) if coordinates == "whitened" or method == "map" else None)
     failures = Failures(d)
     groups: dict[str, xr.Dataset] = {}
@@ -85,7 +87,7 @@ def fit(
         positions, groups["sample_stats"] = _sample(
             density, draws, tune, chains, cores, seed, target_accept, dict(nuts or {}), progressbar, failures
         )
-    tree = _tree(d, density, positions, np.random.default_rng(seed + 1), groups)
+    tree = _tree(d, density, positions, np.random.default_rng(seed + 1), groups, failures)
     tree.attrs = provenance(d, method, seed, settings)
     tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
     return tree
@@ -94,38 +96,51 @@ def fit(
 def prior_predictive(
     model: ModelSpec | str, study: Study | str, draws: int = 500, random_seed=None, **solver_settings
 ) -> xr.DataTree:
-    """What the model expects of a study before it has seen the data: groups ``prior`` and ``prior_predictive``.
+    """What the model expects of a study before it has seen the data: groups ``prior`` and
+    ``prior_predictive``.
 
-    Dims as in `fit`, with one chain. Draws whose equations could not be solved are not-a-number, and counted in the
-    attribute ``failed_solves``.
+    Dims as in `fit`, with one chain. Draws whose equations could not be solved are not-a-number, and counted
+    in the attribute ``failed_solves``.
     """
     d = _design(model, study, **solver_settings)
-    rng = np.random.default_rng(random_seed)
+    seed, failures = _seed(random_seed), Failures(d)
+    rng = np.random.default_rng(seed)
     prior, theta = prior_of(d, draws, rng)
-    predicted, failed = predict(d, theta)
+    predicted, outcome = predict(d, theta)
+    failures.count(outcome)
     made = samples_groups(d, prior, predicted, rng)
-    groups = {"prior": prior, "prior_predictive": made["posterior_predictive"], "predictions": made["predictions"]}
+    groups = {
+        "prior": prior,
+        "prior_predictive": made["posterior_predictive"],
+        "predictions": made["predictions"],
+    }
     tree = xr.DataTree.from_dict({**groups, **data_groups(d)})
-    tree.attrs = provenance(d, "prior", -1, {"draws": draws}) | {"failed_solves": failed}
+    tree.attrs = provenance(d, "prior", seed, {"draws": draws, "solver": solver_settings})
+    tree.attrs |= {"failed_solves": json.dumps(failures.told())}
     return tree
 
 
 def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path:
-    """Write a fit to ``.nc`` (netCDF) or ``.zarr``; `without_data` leaves out every sample and covariate of the people."""
+    """Write a fit to ``.nc`` (netCDF) or ``.zarr``; `without_data` leaves out every sample and covariate
+    of the people."""
     path = Path(path)
     kept = fit
     if without_data:
         private = ("observed_data", "posterior_predictive", "predictions", "log_likelihood")
         kept = xr.DataTree.from_dict({n: c.to_dataset() for n, c in fit.children.items() if n not in private})
         people = fit.constant_data.to_dataset()[["body_weight", "subject_label"]]
-        kept["constant_data"] = xr.DataTree(people.assign(body_weight=people.body_weight * 0 + people.body_weight.mean()))
+        kept["constant_data"] = xr.DataTree(
+            people.assign(body_weight=people.body_weight * 0 + people.body_weight.mean())
+        )
         kept.attrs = dict(fit.attrs)
     if path.suffix == ".nc":
         kept.to_netcdf(path, engine="h5netcdf")
     elif path.suffix == ".zarr":
         kept.to_zarr(path, mode="w", consolidated=False)
     else:
-        raise ValueError(f"{path}: write a fit to a name that ends in .nc (netCDF) or .zarr, not '{path.suffix}'.")
+        raise ValueError(
+            f"{path}: write a fit to a name that ends in .nc (netCDF) or .zarr, not '{path.suffix}'."
+        )
     return path
 
 
@@ -133,7 +148,9 @@ def load(path: str | Path) -> xr.DataTree:
     """A fit from its file, wholly in memory."""
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"{path}: there is no such file. A fit is written by `bayesglu fit --out {path.name}`.")
+        raise FileNotFoundError(
+            f"{path}: there is no such file. A fit is written by `bayesglu fit --out {path.name}`."
+        )
     if path.suffix == ".zarr":
         tree = xr.open_datatree(path, engine="zarr", consolidated=False).load()
     else:
@@ -144,7 +161,16 @@ def load(path: str | Path) -> xr.DataTree:
 
 
 def _design(model, study, **solver_settings) -> Design:
-    return design(load_model(model), load_study(study) if isinstance(study, (str, Path)) else study, **solver_settings)
+    return design(
+        load_model(model), load_study(study) if isinstance(study, (str, Path)) else study, **solver_settings
+    )
+
+
+def _seed(given: int | np.random.Generator | None) -> int:
+    """The seed to keep with a result: asked for again, it gives the same result again."""
+    if isinstance(given, (int, np.integer)):
+        return int(given)
+    return int(np.random.default_rng(given).integers(2**31))
 
 
 @dataclass
@@ -158,9 +184,12 @@ class Failures:
         typical, effect, _, _, block = density.unpack(x[None])
         theta = self.design.theta(typical[0], effect[0], block[0])
         if np.isfinite(theta).all():
-            _, outcome = self.design.solve(theta)
-            for t in np.flatnonzero(outcome != FINE):
-                self.counts[self.design.study.tests[t][0], OUTCOMES[int(outcome[t])]] += 1
+            self.count(self.design.solve(theta)[1])
+
+    def count(self, outcome: np.ndarray) -> None:
+        """Add the failures among outcome codes ``(..., test)``."""
+        for place in zip(*np.nonzero(outcome != FINE), strict=True):
+            self.counts[self.design.study.tests[place[-1]][0], OUTCOMES[int(outcome[place])]] += 1
 
     def told(self) -> list[dict]:
         return [{"subject": s, "reason": r, "count": n} for (s, r), n in self.counts.most_common()]
@@ -175,8 +204,8 @@ def _sample(density, draws, tune, chains, cores, seed, target_accept, nuts, prog
     if not np.isfinite(density(start)[0]):
         failures.record(density, start)
         raise SolverError(
-            "The sampler cannot start: the log density is not finite at the posterior modes.\n"
-            + "\n".join(f"{f['subject']}: {f['reason']}" for f in failures.told())
+            "The sampler cannot start: the log density is not finite where it is to begin.\n"
+            + "\n".join(f"subject {f['subject']}: {f['reason']}" for f in failures.told())
         )
 
     def chain_density():
@@ -220,9 +249,10 @@ def _sample(density, draws, tune, chains, cores, seed, target_accept, nuts, prog
     return trace.posterior.position.values, trace.sample_stats.to_dataset()
 
 
-def _tree(d: Design, density: Density, positions, rng, groups) -> xr.DataTree:
+def _tree(d: Design, density: Density, positions, rng, groups, failures: Failures) -> xr.DataTree:
     posterior, theta = posterior_of(density, positions)
-    predicted, _ = predict(d, theta)
+    predicted, outcome = predict(d, theta)
+    failures.count(outcome)
     prior, _ = prior_of(d, PRIOR_DRAWS, rng)
     made = {"posterior": posterior, **groups, "prior": prior, **samples_groups(d, posterior, predicted, rng)}
     return xr.DataTree.from_dict({**made, **data_groups(d)})

@@ -1,10 +1,11 @@
 """Posterior modes in seconds: Gauss-Newton for people, generalised least squares for the population.
 
-The model is linearised at each person's present mode (first-order conditional estimation; Lindstrom and Bates 1990,
-Biometrics 46:673). Given the linear model, everyone's deviations and the population's typical values are Normal, so each round
-is exact linear algebra; between-subject SDs and assay errors follow by expectation-maximisation with their priors. What remains
-at the end, a Gaussian for each person and one for the population, is the first look (`method="map"`), the starting point of the
-sampler, and the coordinates in which it runs.
+The model is linearised at each person's present mode (first-order conditional estimation; Lindstrom and Bates
+1990, Biometrics 46:673). Given the linear model, everyone's deviations and the population's typical values
+are Normal, so each round is exact linear algebra; between-subject SDs and assay errors follow by
+expectation-maximisation with their priors. What remains at the end, a Gaussian for each person and one for
+the population, is the first look (`method="map"`), the starting point of the sampler, and the coordinates in
+which it runs.
 """
 
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ STEP = 1e-3  # of the central differences, on the scale of log parameters
 class Expansion:
     """The linearised model at the modes.
 
-    ``shared`` stacks the typical values (K) and the covariate effects (E), with posterior mean and Cholesky factor of
-    the covariance given `between` and `error`. Given shared values s, the data tell of a block that its precision is
+    ``shared`` stacks the typical values (K) and the covariate effects (E), with posterior mean and Cholesky
+    factor of the covariance given `between` and `error`. Given shared values s, the data tell of a block that
+    its precision is
     ``information`` (S, D, D) and its linear term ``pull - cross @ s`` (S, D).
     """
 
@@ -42,11 +44,10 @@ class Expansion:
 def expand(design: Design, max_rounds: int = 60, tolerance: float = 1e-3) -> Expansion:
     """Find the modes. Raises SolverError when the typical person's equations cannot be solved."""
     state = _Rounds(design)
-    for round_ in range(1, max_rounds + 1):
-        change = state.advance()
-        if change < tolerance:
-            break
-    return state.result(round_, change < tolerance)
+    rounds, change = 0, np.inf
+    while change >= tolerance and rounds < max_rounds:
+        change, rounds = state.advance(), rounds + 1
+    return state.result(rounds, change < tolerance)
 
 
 class _Rounds:
@@ -89,6 +90,13 @@ class _Rounds:
         a = self.d.rows.analyte
         return np.where(a >= 0, error[np.maximum(a, 0)], self.d.rows.known_error)
 
+    def robustness(self, residual):
+        """Weights of the rows: 1 for Normal residuals, less for the outliers of Student's t."""
+        tails = self.d.rows.tails
+        with np.errstate(invalid="ignore", divide="ignore"):
+            weight = (tails + 1) / (tails + (residual / self.row_error(self.error)) ** 2)
+        return np.where(tails > 0, weight, 1.0)
+
     def cost(self, residual, block, typical, effect):
         """Twice the negative log density of each subject, but for constants."""
         misfit = np.bincount(
@@ -98,7 +106,8 @@ class _Rounds:
         return misfit + (away**2).sum(-1)
 
     def jacobian(self):
-        """Derivatives of the log predictions: (row, D) in the row's own block, (row, K + E) in the shared values."""
+        """Derivatives of the log predictions: (row, D) in the row's own block, (row, K + E) in the shared
+        values."""
         n_rows, n_slots = len(self.fitted), self.block.shape[1]
         own = np.zeros((n_rows, n_slots))
         shared = np.zeros((n_rows, self.n_k + self.n_e))
@@ -113,7 +122,9 @@ class _Rounds:
             return np.where(np.isfinite(slope), slope, 0.0)
 
         for slot in range(n_slots):
-            own[:, slot] = difference(lambda t, e, b, h, slot=slot: b.__setitem__((slice(None), slot), b[:, slot] + h))
+            own[:, slot] = difference(
+                lambda t, e, b, h, slot=slot: b.__setitem__((slice(None), slot), b[:, slot] + h)
+            )
         for j in self.direct:
             if j < self.n_k:
                 shared[:, j] = difference(lambda t, e, b, h, j=j: t.__setitem__(j, t[j] + h))
@@ -122,13 +133,14 @@ class _Rounds:
         return own, shared
 
     def linearise(self):
-        """Per subject: information (S, D, D), pull (S, D), cross (S, D, K + E); and the same for the shared values."""
+        """Per subject: information (S, D, D), pull (S, D), cross (S, D, K + E); and the same for the
+        shared values."""
         own, direct = self.jacobian()
         weight = 1 / self.row_error(self.error) ** 2
         shared = np.concatenate([self.typical, self.effect])
         residual = self.residual(self.fitted)
         contradicted = (self.d.rows.censoring == 0) | (residual != 0)
-        weight = weight * contradicted
+        weight = weight * contradicted * self.robustness(residual)
         target = residual + (own * self.block[self.subject_of_row]).sum(-1) + direct @ shared
         n_s, n_d = self.block.shape
         information = np.zeros((n_s, n_d, n_d))
@@ -167,7 +179,9 @@ class _Rounds:
         if self.last_way is not None:  # two rounds that undo each other overshoot: go slower
             self.pace = max(self.pace / 2, 0.1) if way @ self.last_way < 0 else min(self.pace * 1.3, 1.0)
         self.last_way = way
-        self._move(old_shared + self.pace * (shared - old_shared), self.block + self.pace * (block - self.block))
+        self._move(
+            old_shared + self.pace * (shared - old_shared), self.block + self.pace * (block - self.block)
+        )
         self.linear = information, pull, cross, covariance
         change = max(change, self._update_spreads(own, direct, q_inverse, lean, covariance))
         return change
@@ -214,7 +228,7 @@ class _Rounds:
         doubt = doubt + np.einsum("ri,ij,rj->r", joint, covariance, joint)
         a = d.rows.analyte[is_sample]
         n_a = len(d.analytes)
-        squares = np.bincount(a, (residual**2 + doubt)[is_sample], minlength=n_a)
+        squares = np.bincount(a, (self.robustness(residual) * residual**2 + doubt)[is_sample], minlength=n_a)
         error = _mode_of_sd(squares, np.bincount(a, minlength=n_a), *d.error_prior)
         change = max(
             np.abs(np.log(between / self.between)).max(initial=0.0) * np.sqrt(2 * len(away)) / 10,
@@ -241,7 +255,8 @@ class _Rounds:
 
 
 def _mode_of_sd(squares, counted, mean_log, sd_log):
-    """Mode of an SD's logarithm given a sum of squares, under a log-normal prior: Newton on a concave function."""
+    """Mode of an SD's logarithm given a sum of squares, under a log-normal prior: Newton on a concave
+    function."""
     x = mean_log.copy()
     for _ in range(30):
         pressure = squares * np.exp(-2 * x)

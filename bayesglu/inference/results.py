@@ -8,14 +8,14 @@ import xarray as xr
 
 from bayesglu.inference.density import Density
 from bayesglu.inference.design import TINY, Design
-from bayesglu.solver.integrate import FINE
 from bayesglu.units import canonical_unit
 
 PACKAGES = ("bayesglu", "numpy", "scipy", "numba", "llvmlite", "nutpie", "pymc", "arviz", "xarray")
 
 
 def posterior_of(density: Density, positions: np.ndarray) -> tuple[xr.Dataset, np.ndarray]:
-    """Parameters on their natural scale from positions ``(chain, draw, x)``; and theta (chain, draw, test, parameter)."""
+    """Parameters on their natural scale from positions ``(chain, draw, x)``; and theta (chain, draw, test,
+    parameter)."""
     d = density.design
     chains, draws, _ = positions.shape
     typical, effect, between, error, block = density.unpack(positions.reshape(chains * draws, -1))
@@ -63,7 +63,15 @@ def parameters_dataset(d: Design, shape, typical, effect, between, error, block)
         put(f"{name}_typical", natural[:, k], (), p, "typical", p.unit, f"typical {told}")
         v = d.varying.index(name)
         scale = "log odds" if p.scale == "logit" else "logarithm"
-        put(f"{name}_between", between[:, v], (), p, "between", "1", f"between-subject SD of the {scale} of {told}")
+        put(
+            f"{name}_between",
+            between[:, v],
+            (),
+            p,
+            "between",
+            "1",
+            f"between-subject SD of the {scale} of {told}",
+        )
     for e, (k, key) in enumerate(d.effects):
         name = d.estimated[k]
         told = f"factor of {name.replace('_', ' ')} for {key}"
@@ -77,15 +85,16 @@ def parameters_dataset(d: Design, shape, typical, effect, between, error, block)
     return xr.Dataset(found, coords=coords), theta.reshape(*shape, *theta.shape[1:])
 
 
-def predict(d: Design, theta: np.ndarray) -> tuple[np.ndarray, int]:
-    """Predictions ``(chain, draw, row)`` for theta ``(chain, draw, test, parameter)``; and how many solves failed."""
-    chains, draws = theta.shape[:2]
-    predicted, failed = np.empty((chains, draws, len(d.rows.sample))), 0
-    for c in range(chains):
-        for i in range(draws):
-            predicted[c, i], outcome = d.solve(theta[c, i])
-            failed += int((outcome != FINE).sum())
-    return predicted, failed
+def predict(d: Design, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions ``(chain, draw, row)`` and outcome codes ``(chain, draw, test)``.
+
+    theta : ``(chain, draw, test, parameter)``. Predictions are not-a-number where a solve failed.
+    """
+    predicted = np.empty((*theta.shape[:2], len(d.rows.sample)))
+    outcome = np.empty(theta.shape[:3], int)
+    for place in np.ndindex(theta.shape[:2]):
+        predicted[place], outcome[place] = d.solve(theta[place])
+    return predicted, outcome
 
 
 def samples_groups(d: Design, posterior: xr.Dataset, predicted: np.ndarray, rng: np.random.Generator) -> dict:
@@ -95,7 +104,11 @@ def samples_groups(d: Design, posterior: xr.Dataset, predicted: np.ndarray, rng:
     errors = np.stack([posterior[f"error_{a}"].values for a in d.analytes], axis=-1)
     sd = errors[..., rows.analyte[:n]]
     log_predicted = np.log(np.maximum(predicted[..., :n], TINY))
-    noisy = np.exp(log_predicted + sd * rng.normal(size=log_predicted.shape))
+    noise = rng.normal(size=log_predicted.shape)
+    heavy = np.flatnonzero(rows.tails[:n] > 0)
+    if len(heavy):
+        noise[..., heavy] = rng.standard_t(rows.tails[heavy], size=noise[..., heavy].shape)
+    noisy = np.exp(log_predicted + sd * noise)
     coords = {"chain": posterior.chain, "draw": posterior.draw, "obs": d.obs}
 
     def group(values, told):
@@ -111,10 +124,15 @@ def samples_groups(d: Design, posterior: xr.Dataset, predicted: np.ndarray, rng:
 def log_likelihood(d: Design, log_predicted: np.ndarray, sd: np.ndarray) -> np.ndarray:
     """Log density of each sample's value (log probability of being beyond the limit where censored)."""
     from scipy.special import log_ndtr
+    from scipy.stats import t
 
     log_value, censoring = d.rows.log_value[: d.n_obs], d.rows.censoring[: d.n_obs]
     distance = (log_value - log_predicted) / sd
     density = -0.5 * distance**2 - np.log(sd) - 0.5 * np.log(2 * np.pi) - log_value
+    heavy = d.rows.tails[: d.n_obs]
+    if heavy.any():
+        student = t.logpdf(distance, np.where(heavy > 0, heavy, 1.0)) - np.log(sd) - log_value
+        density = np.where(heavy > 0, student, density)
     return np.where(censoring == 0, density, log_ndtr(np.where(censoring > 0, -distance, distance)))
 
 
@@ -124,7 +142,10 @@ def data_groups(d: Design) -> dict:
     subjects = list(d.study.subjects)
     constant = xr.Dataset(
         {
-            **{n: ("obs", used[n].values.astype(object)) for n in ("subject", "occasion", "analyte", "censoring")},
+            **{
+                n: ("obs", used[n].values.astype(object))
+                for n in ("subject", "occasion", "analyte", "censoring")
+            },
             "time": ("obs", used.time.values, {"units": "min"}),
             "unit": ("obs", np.array([canonical_unit(a) for a in used.analyte.values], object)),
         },
@@ -161,5 +182,3 @@ def provenance(d: Design, method: str, random_seed: int, settings: dict) -> dict
         "versions": json.dumps({name: version(name) for name in PACKAGES}),
         "physics_hash": d.solver.compiled.key,
     }
-
-

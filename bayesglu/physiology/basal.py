@@ -1,6 +1,8 @@
-"""The fasting basal state in closed form: chosen by a few parameters, everything else follows without root finding.
+"""The fasting basal state in closed form: chosen by a few parameters, everything else follows without root
+finding.
 
-All results are positive for any positive parameters (fractions below one), so no sampler can leave the domain.
+All results are positive for any positive parameters (fractions below one), so no sampler can leave the
+domain.
 """
 
 from bayesglu.physiology.liver import hepatic_glucose_uptake as hepatic_uptake_at
@@ -48,7 +50,9 @@ def basal_c_peptide(
     return basal_insulin_secretion / (c_peptide_volume * c_peptide_loss)
 
 
-def basal_c_peptide_slow(basal_c_peptide: Insulin, c_peptide_exchange: Rate, c_peptide_return: Rate) -> Insulin:
+def basal_c_peptide_slow(
+    basal_c_peptide: Insulin, c_peptide_exchange: Rate, c_peptide_return: Rate
+) -> Insulin:
     """C-peptide in the slowly exchanging fluid in the basal state."""
     return basal_c_peptide * c_peptide_exchange / c_peptide_return
 
@@ -99,15 +103,14 @@ def basal_glucose_production(
     basal_hepatic_uptake: GlucoseRate,
     basal_urine: GlucoseRate,
 ) -> GlucoseRate:
-    """The liver's output that balances all uptake in the basal state (measured by tracers: about 2 mg/kg/min)."""
+    """The liver's output that balances all uptake in the basal state (measured by tracers: about 2
+    mg/kg/min)."""
     insulin_independent = brain_uptake + mass_action_uptake * basal_glucose
     insulin_dependent = insulin_sensitivity * glucose_volume * basal_insulin * basal_glucose
     return insulin_independent + insulin_dependent + basal_hepatic_uptake + basal_urine
 
 
-def basal_glycogenolysis(
-    basal_glucose_production: GlucoseRate, gluconeogenic_share: Fraction
-) -> GlucoseRate:
+def basal_glycogenolysis(basal_glucose_production: GlucoseRate, gluconeogenic_share: Fraction) -> GlucoseRate:
     """Breakdown of glycogen in the basal state."""
     return (1 - gluconeogenic_share) * basal_glucose_production
 

@@ -10,8 +10,9 @@ def gastric_emptying(
 
     .. math:: \frac{k_e q_1}{1 + q_1 / q_s}
 
-    Emptying saturates near ``emptying_rate * emptying_saturation`` (1-4 kcal/min, Marathe 2014, Diabetes 63:2668), so a
-    large meal takes longer. ``emptying_input`` is the protocol's: 1 for a drink, less for a mixed meal.
+    Emptying saturates near ``emptying_rate * emptying_saturation`` (1-4 kcal/min, Marathe 2014, Diabetes
+    63:2668), so a large meal takes longer. ``emptying_input`` is the protocol's: 1 for a drink, less for a
+    mixed meal.
     """
     return emptying_rate * emptying_input * stomach / (1 + stomach / emptying_saturation)
 

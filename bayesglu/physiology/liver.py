@@ -23,7 +23,8 @@ from bayesglu.physiology.smooth import hill, saturating_drive
 def sinusoidal_insulin(
     insulin: Insulin, insulin_secretion: InsulinRate, hepatic_plasma_flow: PlasmaFlow
 ) -> Insulin:
-    """Insulin in the blood that reaches the liver cells: the circulating, plus what the pancreas has just secreted."""
+    """Insulin in the blood that reaches the liver cells: the circulating, plus what the pancreas has just
+    secreted."""
     return insulin + insulin_secretion / hepatic_plasma_flow
 
 
@@ -52,7 +53,8 @@ def hepatic_insulin_slope(
 
 
 def glucagon_drive(glucagon: Glucagon, basal_glucagon: Glucagon, glucagon_independence: Ratio) -> Ratio:
-    """Factor by which glucagon drives glucose production; part of it needs no glucagon (Breckenridge 2007)."""
+    """Factor by which glucagon drives glucose production; part of it needs no glucagon (Breckenridge
+    2007)."""
     return (glucagon_independence + glucagon / basal_glucagon) / (glucagon_independence + 1)
 
 
@@ -82,12 +84,15 @@ def glycogenolysis(
 ) -> GlucoseRate:
     r"""Glucose released by the breakdown of glycogen.
 
-    .. math:: P = P_b\, R(\psi\zeta\xi)\, \frac{\sigma(L)}{\sigma(L_b)}, \qquad \sigma(L) = \frac{L^2}{K_L^2 + L^2}
+    .. math:: P = P_b\, R(\psi\zeta\xi)\, \frac{\sigma(L)}{\sigma(L_b)}, \qquad \sigma(L) = \frac{L^2}{K_L^2 +
+    L^2}
 
     Falls as glycogen runs out (the time course of Rothman 1991, Science 254:573).
     """
     drive = saturating_drive(glucagon_drive * insulin_brake * glucose_brake, production_ceiling)
-    substrate = hill(glycogen, glycogen_half_saturation, 2) / hill(initial_glycogen, glycogen_half_saturation, 2)
+    substrate = hill(glycogen, glycogen_half_saturation, 2) / hill(
+        initial_glycogen, glycogen_half_saturation, 2
+    )
     return basal_glycogenolysis * drive * substrate
 
 
@@ -102,8 +107,8 @@ def gluconeogenesis(
 
     .. math:: N = N_0\,(1 - e + e\,R(\psi\zeta))
 
-    Only the share ``gluconeogenic_hormone_share`` follows insulin and glucagon; the rest is driven by substrate
-    (Boden 2001, Diabetes 50:810; Edgerton 2001, Diabetes 50:1872).
+    Only the share ``gluconeogenic_hormone_share`` follows insulin and glucagon; the rest is driven by
+    substrate (Boden 2001, Diabetes 50:810; Edgerton 2001, Diabetes 50:1872).
     """
     drive = saturating_drive(glucagon_drive * insulin_brake, production_ceiling)
     return basal_gluconeogenesis * (1 - gluconeogenic_hormone_share + gluconeogenic_hormone_share * drive)
@@ -120,7 +125,9 @@ def storage_signal(
     return hill(hepatic_insulin, hepatic_storage_insulin, 3) * room
 
 
-def portal_glucose(glucose: Glucose, glucose_appearance: GlucoseRate, portal_flow: GlucoseClearance) -> Glucose:
+def portal_glucose(
+    glucose: Glucose, glucose_appearance: GlucoseRate, portal_flow: GlucoseClearance
+) -> Glucose:
     """Glucose in the blood that reaches the liver from the gut."""
     return glucose + glucose_appearance / portal_flow
 
@@ -131,7 +138,8 @@ def hepatic_glucose_uptake(
     hepatic_uptake_maximum: GlucoseRate,
     hepatic_uptake_glucose: Glucose,
 ) -> GlucoseRate:
-    """Glucose taken up by the liver and stored as glycogen (the direct pathway; Taylor 1996, J Clin Invest 97:126)."""
+    """Glucose taken up by the liver and stored as glycogen (the direct pathway; Taylor 1996, J Clin Invest
+    97:126)."""
     return hepatic_uptake_maximum * hill(portal_glucose, hepatic_uptake_glucose, 4) * storage_signal
 
 

@@ -1,8 +1,9 @@
-"""The loop: which organs take part, how their fluxes become the change of each state, and where a person starts.
+"""The loop: which organs take part, how their fluxes become the change of each state, and where a person
+starts.
 
-A quantity is a name and the function that computes it; the function's arguments are the names of what it needs. A model file
-chooses one part for each slot. Whatever name no part computes is a parameter or an input, so a new variant of a flux is one
-function in its organ's file and one line here.
+A quantity is a name and the function that computes it; the function's arguments are the names of what it
+needs. A model file chooses one part for each slot. Whatever name no part computes is a parameter or an input,
+so a new variant of a flux is one function in its organ's file and one line here.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,8 +23,8 @@ Quantities = Mapping[str, Callable]
 class State:
     """One state: the quantity that is its change per minute, the quantity that it starts from, and its unit.
 
-    `scale` is its usual size, against which the solver measures small errors. A bolus on `channel` raises the state by
-    the amount divided by the quantity `volume`.
+    `scale` is its usual size, against which the solver measures small errors. A bolus on `channel` raises the
+    state by the amount divided by the quantity `volume`.
     """
 
     rate: str
@@ -94,7 +95,9 @@ SLOTS: Mapping[str, Mapping[str, Part]] = {
                 "gut": State("gut_rate", None, "mg/kg", 100.0),
             },
         ),
-        "none": Part({"glucose_appearance": _no_flux, "unabsorbed_glucose": _no_flux, "incretin_effect": _no_effect}),
+        "none": Part(
+            {"glucose_appearance": _no_flux, "unabsorbed_glucose": _no_flux, "incretin_effect": _no_effect}
+        ),
     },
     "beta_cell": {
         "proportional_plus_rate": Part(
@@ -119,7 +122,12 @@ SLOTS: Mapping[str, Mapping[str, Part]] = {
             },
             {
                 "insulin": State(
-                    "insulin_slope", "basal_insulin", "pmol/L", 100.0, channel="insulin", volume="insulin_volume"
+                    "insulin_slope",
+                    "basal_insulin",
+                    "pmol/L",
+                    100.0,
+                    channel="insulin",
+                    volume="insulin_volume",
                 )
             },
         ),
@@ -151,7 +159,12 @@ SLOTS: Mapping[str, Mapping[str, Part]] = {
             },
             {
                 "glucagon": State(
-                    "glucagon_rate", "basal_glucagon", "pg/mL", 100.0, channel="glucagon", volume="glucagon_volume"
+                    "glucagon_rate",
+                    "basal_glucagon",
+                    "pg/mL",
+                    100.0,
+                    channel="glucagon",
+                    volume="glucagon_volume",
                 )
             },
         ),
@@ -292,13 +305,17 @@ class Loop:
         return pool
 
     def basal(self, parameters: Mapping) -> dict:
-        """Everything that the parameters alone decide: the basal state and what follows from it in closed form."""
+        """Everything that the parameters alone decide: the basal state and what follows from it in closed
+        form."""
         return self.evaluate(parameters, self.constant_quantities)
 
     def initial(self, parameters: Mapping) -> dict:
         """Each state in the fasting basal state."""
         pool = self.basal(parameters)
-        return {name: pool[s.initial] if s.initial else 0.0 * pool["basal_glucose"] for name, s in self.states.items()}
+        return {
+            name: pool[s.initial] if s.initial else 0.0 * pool["basal_glucose"]
+            for name, s in self.states.items()
+        }
 
     def fluxes_at(self, state: Mapping, parameters: Mapping, inputs: Mapping | None = None) -> dict:
         """Every quantity by name, for a person in `state` while `inputs` act on the channels of `INPUTS`."""
@@ -339,13 +356,17 @@ def _assemble(chosen: tuple[tuple[str, str], ...]) -> Loop:
 
     computable = {name: [a for a in _needs(f) if a in quantities] for name, f in quantities.items()}
     order = list(TopologicalSorter(computable).static_order())
-    needed = {a for n in order for a in _needs(quantities[n])} | {s.volume for s in states.values() if s.volume}
+    needed = {a for n in order for a in _needs(quantities[n])} | {
+        s.volume for s in states.values() if s.volume
+    }
     needed |= {s.initial for s in states.values() if s.initial}
     inputs = {f"{channel}_input" for channel in INPUTS}
     parameters = needed - set(order) - set(states) - inputs
     missing = sorted(parameters - set(PARAMETERS))
     if missing:
-        raise LoopError(f"These choices do not make a loop: nothing computes {', '.join(missing)}. Chosen: {choice}.")
+        raise LoopError(
+            f"These choices do not make a loop: nothing computes {', '.join(missing)}. Chosen: {choice}."
+        )
     return Loop(
         MappingProxyType(choice),
         MappingProxyType(states),
@@ -379,7 +400,8 @@ def required(structure: Mapping[str, str]) -> frozenset[str]:
 
 
 def carbon(state: Mapping) -> float:
-    """Carbohydrate in the body plus all that has left it, less all that has entered: constant but for what is drunk.
+    """Carbohydrate in the body plus all that has left it, less all that has entered: constant but for what is
+    drunk.
 
     Needs the states of the ledger; linear in them, so that every Runge-Kutta method keeps it to rounding.
     """

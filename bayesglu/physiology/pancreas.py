@@ -1,4 +1,5 @@
-"""The pancreas: beta cells answer glucose with insulin and C-peptide, alpha cells answer its fall with glucagon."""
+"""The pancreas: beta cells answer glucose with insulin and C-peptide, alpha cells answer its fall with
+glucagon."""
 
 from bayesglu.physiology.quantities import (
     BetaCellSensitivity,
@@ -41,8 +42,8 @@ def insulin_secretion(
 
     .. math:: S = \beta\,\Phi\,\mathrm{sp}(G^* - h;\, w_B)\; p_{\mathrm{incretin}}\; p_{\mathrm{glucagon}}
 
-    Linear in glucose above the threshold (the static response of Breda and of Mari), fading smoothly to nothing below.
-    Nothing else in the body makes insulin: without beta cells there is none.
+    Linear in glucose above the threshold (the static response of Breda and of Mari), fading smoothly to
+    nothing below. Nothing else in the body makes insulin: without beta cells there is none.
     """
     drive = softplus(sensed_glucose - secretion_threshold, secretion_width)
     return beta_cell_mass * beta_cell_sensitivity * drive * incretin_effect * glucagon_effect

@@ -29,7 +29,12 @@ def saturating_brain_uptake(
     glucose: Glucose, basal_glucose: Glucose, brain_uptake: GlucoseRate, brain_half_saturation: Glucose
 ) -> GlucoseRate:
     """Uptake by brain and red cells: nearly constant, less when glucose is low."""
-    return brain_uptake * glucose / (brain_half_saturation + glucose) * (1 + brain_half_saturation / basal_glucose)
+    return (
+        brain_uptake
+        * glucose
+        / (brain_half_saturation + glucose)
+        * (1 + brain_half_saturation / basal_glucose)
+    )
 
 
 def constant_brain_uptake(brain_uptake: GlucoseRate) -> GlucoseRate:
@@ -98,7 +103,8 @@ def clamp_infusion(
 ) -> GlucoseRate:
     """Glucose that the investigator of a clamp infuses to bring glucose to its target and keep it there.
 
-    Never negative: a clamp below the present glucose waits until it has fallen (DeFronzo 1979, Am J Physiol 237:E214).
+    Never negative: a clamp below the present glucose waits until it has fallen (DeFronzo 1979, Am J Physiol
+    237:E214).
     """
     shortfall = glucose_volume * (clamp_target_input - glucose) / clamp_response_time - unclamped_glucose_rate
     return clamp_input * softplus(shortfall, clamp_width)
@@ -124,7 +130,9 @@ def insulin_slope(
     return (passed - cleared + insulin_input) / insulin_volume
 
 
-def remote_insulin_slope(insulin: Insulin, remote_insulin: Insulin, insulin_action_rate: Rate) -> InsulinSlope:
+def remote_insulin_slope(
+    insulin: Insulin, remote_insulin: Insulin, insulin_action_rate: Rate
+) -> InsulinSlope:
     """Change of the insulin that acts at muscle and fat, which follows plasma insulin with a delay."""
     return insulin_action_rate * (insulin - remote_insulin)
 

@@ -1,7 +1,7 @@
 """The kinds of quantity that the physiology speaks of, each with its unit.
 
-The unit is part of a function's signature. It costs nothing at run time; a model file's units are checked against it, and a
-test rescales every base unit and asks that each flux scale as its unit says.
+The unit is part of a function's signature. It costs nothing at run time; a model file's units are checked
+against it, and a test rescales every base unit and asks that each flux scale as its unit says.
 """
 
 from typing import Annotated, get_args, get_type_hints

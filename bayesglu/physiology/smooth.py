@@ -7,7 +7,8 @@ from bayesglu.physiology.quantities import Ratio
 
 
 def _library(x):
-    """Whoever made `x` knows its exponential: NumPy for its arrays, SymPy for its symbols, math for plain numbers."""
+    """Whoever made `x` knows its exponential: NumPy for its arrays, SymPy for its symbols, math for plain
+    numbers."""
     home = sys.modules[type(x).__module__.partition(".")[0]]
     return home if hasattr(home, "exp") else math
 

@@ -1,8 +1,9 @@
 """Adaptive integration with events, and the adjoint of its discrete steps.
 
-People travel in lanes. Each lane has its own step size, events and samples; lanes share only the vector instructions. The
-forward pass keeps the states at the stages of every accepted step, so the backward pass needs no second integration and its
-gradient is exact for the computed value, with the step sizes taken as given.
+People travel in lanes. Each lane has its own step size, events and samples; lanes share only the vector
+instructions. The forward pass keeps the states at the stages of every accepted step, so the backward pass
+needs no second integration and its gradient is exact for the computed value, with the step sizes taken as
+given.
 """
 
 from collections import namedtuple
@@ -23,17 +24,20 @@ from bayesglu.solver.tableau import LARGEST_GROWTH, TIMES
 
 Plan = namedtuple(
     "Plan",
-    "order offset time sample jump rate slope release_offset release_time release_channel release_amount release_rate"
-    " doses sample_person",
+    "order offset time sample jump rate slope release_offset release_time release_channel release_amount"
+    " release_rate doses sample_person",
 )
-"""Who gets what when, as arrays: a `Schedule` with its columns in the order of a system's channels and boluses.
+"""Who gets what when, as arrays: a `Schedule` with its columns in the order of a system's channels and
+boluses.
 
-`order` says which people share lanes; `slope` (M, inputs) is the change per minute of an input between two stops.
+`order` says which people share lanes; `slope` (M, inputs) is the change per minute of an input between two
+stops.
 """
 
 Tape = namedtuple("Tape", "first stages inputs h stop coefficients states sample_inputs")
-"""What the backward pass needs: per pack the `first` of its iterations, per iteration the stage states, inputs, sizes (0
-where a lane did not move) and the stop that a lane reached or -1; the coefficients; states and inputs at the samples."""
+"""What the backward pass needs: per pack the `first` of its iterations, per iteration the stage states,
+inputs, sizes (0 where a lane did not move) and the stop that a lane reached or -1; the coefficients; states
+and inputs at the samples."""
 
 FINE, TOO_MANY_STEPS, NOT_FINITE, STEP_TOO_SMALL = 0, 1, 2, 3
 
@@ -41,7 +45,8 @@ OUTCOMES = {
     FINE: "The equations were solved.",
     TOO_MANY_STEPS: "The budget of steps ran out: the parameters make the body change too fast. "
     "If they are plausible, raise max_steps.",
-    NOT_FINITE: "A value stopped being a finite number: the parameters are outside what the equations can describe.",
+    NOT_FINITE: "A value stopped being a finite number: "
+    "the parameters are outside what the equations can describe.",
     STEP_TOO_SMALL: "The step size fell to nothing: an event or a parameter makes the equations too abrupt.",
 }
 
@@ -99,9 +104,9 @@ def _grow(array, rows):
 def integrate(kernels, theta, plan, tolerance, max_steps, keep):
     """Solve for all people.
 
-    theta : (person, parameter). tolerance : (relative, absolute); the absolute one is in units of each state's usual
-    size. max_steps : budget of tried steps of one person. keep : whether to keep what the backward pass needs.
-    Returns the `Tape` and an outcome code per person.
+    theta : (person, parameter). tolerance : (relative, absolute); the absolute one is in units of each
+    state's usual size. max_steps : budget of tried steps of one person. keep : whether to keep what the
+    backward pass needs. Returns the `Tape` and an outcome code per person.
     """
     width, n, n_inputs, n_coefficients = _sizes(kernels)
     people = theta.shape[0]
@@ -161,7 +166,11 @@ def integrate(kernels, theta, plan, tolerance, max_steps, keep):
         while remaining > 0:
             if row >= stages.shape[0]:
                 larger = 2 * stages.shape[0]
-                stages, sizes_kept, reached = _grow(stages, larger), _grow(sizes_kept, larger), _grow(reached, larger)
+                stages, sizes_kept, reached = (
+                    _grow(stages, larger),
+                    _grow(sizes_kept, larger),
+                    _grow(reached, larger),
+                )
                 if n_inputs:
                     inputs = _grow(inputs, larger)
             for lane in range(width):
@@ -257,7 +266,8 @@ def integrate(kernels, theta, plan, tolerance, max_steps, keep):
 
 @njit(**options)
 def integrate_adjoint(kernels, theta, plan, tape, outcome, bar_states, bar_coefficients):
-    """Cotangents of theta (person, parameter) from those of the states at the samples and of the coefficients.
+    """Cotangents of theta (person, parameter) from those of the states at the samples and of the
+    coefficients.
 
     People whose solve failed get not-a-number. `bar_coefficients` (pack, coefficient, lane) is used up.
     """
@@ -359,7 +369,8 @@ def observe_samples_adjoint(kernels, plan, tape, people, bar_out):
 
 @njit(**options)
 def _gather(plan, tape, place, begin, width, y, u, c):
-    """States, inputs and coefficients of `width` samples from `begin` on; the last lanes repeat the last sample."""
+    """States, inputs and coefficients of `width` samples from `begin` on; the last lanes repeat the last
+    sample."""
     samples = plan.sample_person.shape[0]
     for lane in range(width):
         sample = min(begin + lane, samples - 1)

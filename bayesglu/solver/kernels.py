@@ -1,8 +1,8 @@
 """Compiled kernels, one set for each system, called from numba through their addresses.
 
-The integrator is compiled once by numba and holds no physics; the physics is machine code that LLVM makes from a system's
-programs. It is kept on disk under the hash of everything that decides it (the programs, the source of the code that compiles
-them, the processor), so what is found there is never out of date.
+The integrator is compiled once by numba and holds no physics; the physics is machine code that LLVM makes
+from a system's programs. It is kept on disk under the hash of everything that decides it (the programs, the
+source of the code that compiles them, the processor), so what is found there is never out of date.
 """
 
 import os

@@ -1,4 +1,5 @@
-"""The solver as a PyTensor operation, for use in a PyMC model: numba value and exact pullback, no object mode."""
+"""The solver as a PyTensor operation, for use in a PyMC model: numba value and exact pullback, no object
+mode."""
 
 import numpy as np
 import pytensor.tensor as pt
@@ -29,7 +30,8 @@ class _SolverOp(Op):
 
 
 class Solve(_SolverOp):
-    """Outputs ``(sample, output)`` for parameters ``(person, parameter)``; then outcome codes, and what pullback needs."""
+    """Outputs ``(sample, output)`` for parameters ``(person, parameter)``; then outcome codes, and what
+    pullback needs."""
 
     def make_node(self, theta, *plan):
         inputs = [pt.as_tensor(theta), *(pt.as_tensor(a) for a in plan)]
@@ -88,7 +90,9 @@ TAPE = types.NamedTuple([_array(*kind) for kind in TAPE_KINDS], Tape)
 KERNELS = types.NamedTuple([_array(INT, 1), *[INT] * (len(Kernels._fields) - 1)], Kernels)
 RESULT = types.Tuple([_array(t, n, readonly=False) for t, n in ((FLOAT, 2), (INT, 1), *TAPE_KINDS)])
 VALUE = RESULT(KERNELS, _array(FLOAT, 2), PLAN, _array(FLOAT, 1), INT, INT)
-PULL = _array(FLOAT, 2, readonly=False)(KERNELS, _array(FLOAT, 2), PLAN, TAPE, _array(INT, 1), _array(FLOAT, 2))
+PULL = _array(FLOAT, 2, readonly=False)(
+    KERNELS, _array(FLOAT, 2), PLAN, TAPE, _array(INT, 1), _array(FLOAT, 2)
+)
 once = {"nogil": True, "error_model": "numpy", "cache": True, "no_cfunc_wrapper": False}
 
 

@@ -1,7 +1,9 @@
-"""Straight-line programs: what remains of an expression once it is only additions, products and a few functions.
+"""Straight-line programs: what remains of an expression once it is only additions, products and a few
+functions.
 
-A program is a list of instructions in which equal work appears once. It is the common language of SymPy, which writes it, and
-of the compiler, which turns it into vector code. As text it is what a compiled solver is named after.
+A program is a list of instructions in which equal work appears once. It is the common language of SymPy,
+which writes it, and of the compiler, which turns it into vector code. As text it is what a compiled solver is
+named after.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,15 +11,28 @@ from dataclasses import dataclass, field
 
 import sympy
 
-OPERATIONS = ("input", "constant", "add", "sub", "mul", "reciprocal", "sqrt", "exp", "log", "abs", "sign", "neg")
+OPERATIONS = (
+    "input",
+    "constant",
+    "add",
+    "sub",
+    "mul",
+    "reciprocal",
+    "sqrt",
+    "exp",
+    "log",
+    "abs",
+    "sign",
+    "neg",
+)
 
 
 @dataclass
 class Program:
     """Instructions ``(operation, *arguments)``; an argument is the index of an earlier instruction.
 
-    Inputs are ``("input", group, position)``, constants ``("constant", value)``. `outputs` lists, for each group of
-    results, the indices of its values.
+    Inputs are ``("input", group, position)``, constants ``("constant", value)``. `outputs` lists, for each
+    group of results, the indices of its values.
     """
 
     inputs: Mapping[str, Sequence[sympy.Symbol]]
@@ -70,7 +85,12 @@ class Program:
             return self._chain("mul", e.args)
         if e.is_Pow:
             return self._power(*e.args)
-        for name, function in (("exp", sympy.exp), ("log", sympy.log), ("abs", sympy.Abs), ("sign", sympy.sign)):
+        for name, function in (
+            ("exp", sympy.exp),
+            ("log", sympy.log),
+            ("abs", sympy.Abs),
+            ("sign", sympy.sign),
+        ):
             if isinstance(e, function):
                 return self._emit(name, self.lower(e.args[0]))
         raise NotImplementedError(f"no instruction for {e.func.__name__} in {e}")
@@ -86,7 +106,9 @@ class Program:
         if exponent == sympy.Rational(1, 2):
             return self._emit("sqrt", self.lower(base))
         if not exponent.is_Integer:
-            raise NotImplementedError(f"only integer powers and square roots are compiled, not {base}**{exponent}")
+            raise NotImplementedError(
+                f"only integer powers and square roots are compiled, not {base}**{exponent}"
+            )
         n = int(exponent)
         if n < 0:
             inverse = self._emit("reciprocal", self.lower(base))

@@ -53,8 +53,8 @@ def plan_of(schedule: Schedule, system: System) -> Plan:
 class Solver:
     """One system and one schedule, ready to be solved for parameters ``(person, parameter)``.
 
-    relative, absolute : tolerances; the absolute one is in units of each state's usual size. max_steps : budget of
-    tried steps of one person. lanes : people that share a vector instruction.
+    relative, absolute : tolerances; the absolute one is in units of each state's usual size. max_steps :
+    budget of tried steps of one person. lanes : people that share a vector instruction.
     """
 
     system: System
@@ -73,7 +73,13 @@ class Solver:
         """Outputs ``(sample, output)``, not-a-number where a solve failed, and an outcome code per person."""
         theta = np.ascontiguousarray(theta, float)
         out, outcome, _ = solve(
-            self.compiled.kernels, theta, self.plan, self.tolerance, self.max_steps, len(self.system.outputs), False
+            self.compiled.kernels,
+            theta,
+            self.plan,
+            self.tolerance,
+            self.max_steps,
+            len(self.system.outputs),
+            False,
         )
         return out, outcome
 
@@ -81,7 +87,13 @@ class Solver:
         """Outputs ``(sample, output)`` and a function from their cotangents to those of theta."""
         theta = np.ascontiguousarray(theta, float)
         out, outcome, tape = solve(
-            self.compiled.kernels, theta, self.plan, self.tolerance, self.max_steps, len(self.system.outputs), True
+            self.compiled.kernels,
+            theta,
+            self.plan,
+            self.tolerance,
+            self.max_steps,
+            len(self.system.outputs),
+            True,
         )
 
         def pull(bar_out: np.ndarray) -> np.ndarray:
@@ -98,7 +110,8 @@ def solver(
     hold: Iterable[str] = (),
     **settings,
 ) -> Solver:
-    """A `Solver` of the model `structure` for a `schedule`; only the inputs that the schedule uses are compiled."""
+    """A `Solver` of the model `structure` for a `schedule`; only the inputs that the schedule uses are
+    compiled."""
     if "clamp" in schedule.channels:
         structure = {**structure, "glucose_clamp": "infusion"}
     return Solver(system(structure, outputs, *channels_of(schedule), hold), schedule, **settings)

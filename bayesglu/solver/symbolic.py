@@ -1,8 +1,9 @@
-"""From the physiology to programs: the loop runs once on SymPy symbols, and SymPy takes its exact derivatives.
+"""From the physiology to programs: the loop runs once on SymPy symbols, and SymPy takes its exact
+derivatives.
 
-Work that depends on the parameters alone (the basal state, a threshold, one over a volume) is done once a person and not at
-each step: it is hoisted into coefficients. The derivative of a program is its statements in reverse, each with the partial
-derivatives that SymPy gives for it.
+Work that depends on the parameters alone (the basal state, a threshold, one over a volume) is done once a
+person and not at each step: it is hoisted into coefficients. The derivative of a program is its statements in
+reverse, each with the partial derivatives that SymPy gives for it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,10 +23,11 @@ Statement = tuple[sympy.Symbol, sympy.Expr]
 class System:
     """A loop ready to be compiled.
 
-    The programs and their inputs: ``setup`` (parameters -> coefficients, initial state), ``rhs`` (state, input,
-    coefficients -> change), ``observe`` (state, input, coefficients -> outputs), and for each its vector-Jacobian product
-    ``*_adjoint``. `channels` are the inputs with a rate; `doses` lists the states that a bolus on one of the `boluses`
-    raises: (bolus, state, coefficient that multiplies the amount or -1).
+    The programs and their inputs: ``setup`` (parameters -> coefficients, initial state), ``rhs`` (state,
+    input, coefficients -> change), ``observe`` (state, input, coefficients -> outputs), and for each its
+    vector-Jacobian product
+    ``*_adjoint``. `channels` are the inputs with a rate; `doses` lists the states that a bolus on one of the
+    `boluses` raises: (bolus, state, coefficient that multiplies the amount or -1).
     """
 
     loop: Loop
@@ -41,7 +43,15 @@ class System:
 
     def text(self) -> str:
         """All that decides the numbers, as text."""
-        head = (self.parameters, self.states, self.scales, self.channels, self.boluses, self.outputs, self.doses)
+        head = (
+            self.parameters,
+            self.states,
+            self.scales,
+            self.channels,
+            self.boluses,
+            self.outputs,
+            self.doses,
+        )
         return "\n".join([repr(head), *(f"# {name}\n{p.text()}" for name, p in self.programs.items())])
 
 
@@ -54,8 +64,8 @@ def system(
 ) -> System:
     """The system for a `structure`, giving `outputs` by name.
 
-    `channels` are the inputs to which a protocol gives rates, and `boluses` those on which it gives amounts at once;
-    the others are left out of the equations. States named in `hold` stay where they start.
+    `channels` are the inputs to which a protocol gives rates, and `boluses` those on which it gives amounts
+    at once; the others are left out of the equations. States named in `hold` stay where they start.
     """
     rated = tuple(c for c in INPUTS if c in set(channels))
     given = tuple(c for c in INPUTS if c in set(boluses))
@@ -64,12 +74,18 @@ def system(
 
 @cache
 def _system(
-    loop: Loop, outputs: tuple[str, ...], channels: tuple[str, ...], boluses: tuple[str, ...], hold: frozenset[str]
+    loop: Loop,
+    outputs: tuple[str, ...],
+    channels: tuple[str, ...],
+    boluses: tuple[str, ...],
+    hold: frozenset[str],
 ) -> System:
     parameter = {n: sympy.Symbol(n, positive=True) for n in loop.parameters}
     state = {n: sympy.Symbol(n, real=True) for n in loop.states}
     channel = {f"{n}_input": sympy.Symbol(f"{n}_input", real=True) for n in channels}
-    unused = {f"{n}_input": sympy.Float(v) if v else sympy.S.Zero for n, v in INPUTS.items() if n not in channels}
+    unused = {
+        f"{n}_input": sympy.Float(v) if v else sympy.S.Zero for n, v in INPUTS.items() if n not in channels
+    }
 
     statements = _statements(loop, {**parameter, **state, **channel, **unused})
     named = {**parameter, **state, **{s.name: s for s, _ in statements}}
@@ -117,7 +133,8 @@ def _system(
 
 
 def _statements(loop: Loop, pool: dict) -> list[Statement]:
-    """Each quantity as a statement on symbols, in order; a quantity that is a number or a name is replaced by it."""
+    """Each quantity as a statement on symbols, in order; a quantity that is a number or a name is replaced
+    by it."""
     pool, found = dict(pool), []
     for name, function in loop.quantities.items():
         value = sympy.sympify(function(**{a: pool[a] for a in signature(function).parameters if a in pool}))
@@ -185,8 +202,11 @@ def _forward(inputs: Mapping, statements: list[Statement], results: Mapping[str,
     return program
 
 
-def _adjoint(inputs: Mapping, statements: list[Statement], results: Mapping[str, list], wrt: list[str]) -> Program:
-    """The vector-Jacobian product: given the cotangents ``bar_*`` of the results, those of the inputs in `wrt`."""
+def _adjoint(
+    inputs: Mapping, statements: list[Statement], results: Mapping[str, list], wrt: list[str]
+) -> Program:
+    """The vector-Jacobian product: given the cotangents ``bar_*`` of the results, those of the inputs in
+    `wrt`."""
     bars = {
         f"bar_{group}": tuple(sympy.Symbol(f"bar_{group}_{i}", real=True) for i in range(len(expressions)))
         for group, expressions in results.items()

@@ -1,4 +1,5 @@
-"""The coefficients of Dormand and Prince's method of order 5 with an estimate of order 4 (1980, J Comput Appl Math 6:19)."""
+"""The coefficients of Dormand and Prince's method of order 5 with an estimate of order 4 (1980, J Comput
+Appl Math 6:19)."""
 
 TIMES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
 

@@ -1,7 +1,8 @@
 """Programs and Runge-Kutta stages as LLVM vector code: one instruction works on a lane of people at once.
 
-LLVM splits vectors that are wider than the processor's, so the same code runs everywhere; with one lane it is ordinary scalar
-code. No instruction may assume that numbers are finite: a solve that fails must be seen to fail.
+LLVM splits vectors that are wider than the processor's, so the same code runs everywhere; with one lane it is
+ordinary scalar code. No instruction may assume that numbers are finite: a solve that fails must be seen to
+fail.
 """
 
 from collections.abc import Sequence
@@ -12,13 +13,17 @@ from bayesglu.solver.program import Program
 from bayesglu.solver.tableau import ERROR, LARGEST_GROWTH, STAGES
 
 DOUBLE, INT = ir.DoubleType(), ir.IntType(64)
-FUSED = ("contract", "nsz")  # multiply and add may fuse; nothing is reordered, so that any number of lanes agrees
+FUSED = (
+    "contract",
+    "nsz",
+)  # multiply and add may fuse; nothing is reordered, so that any number of lanes agrees
 
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 EXP_TAYLOR = [1.0]
 for n in range(1, 14):
     EXP_TAYLOR.append(EXP_TAYLOR[-1] / n)
-# log((1 + s) / (1 - s)) = 2 s + s (L1 s^2 + L2 s^4 + ...): minimax coefficients on |s| < 0.1716 (Sun, fdlibm e_log.c, 1993)
+# log((1 + s) / (1 - s)) = 2 s + s (L1 s^2 + L2 s^4 + ...): minimax coefficients on |s| < 0.1716 (Sun, fdlibm
+# e_log.c, 1993)
 LOG_MINIMAX = (
     6.666666666666735130e-01,
     3.999999999940941908e-01,
@@ -90,7 +95,8 @@ class Lanes:
         return total
 
     def exp(self, x):
-        """Exponential: ``2**k`` times a Taylor polynomial on ``|r| < log(2) / 2``; infinite above 709, 0 below -708."""
+        """Exponential: ``2**k`` times a Taylor polynomial on ``|r| < log(2) / 2``; infinite above 709, 0
+        below -708."""
         b = self.b
         inside = b.select(b.fcmp_ordered("<", x, self.constant(-708.0)), self.constant(-708.0), x)
         inside = b.select(b.fcmp_ordered(">", inside, self.constant(709.0)), self.constant(709.0), inside)
@@ -164,7 +170,8 @@ def _declared(module: ir.Module, name: str, result, arguments) -> ir.Function:
 
 
 def function(module: ir.Module, name: str, width: int, n_arguments: int, body) -> ir.Function:
-    """The function `name` on pointers to doubles, in `module`; `body(lanes, *pointers)` writes it the first time."""
+    """The function `name` on pointers to doubles, in `module`; `body(lanes, *pointers)` writes it the
+    first time."""
     pointer = DOUBLE.as_pointer()
     made = _declared(module, name, ir.VoidType(), [pointer] * n_arguments)
     if made.is_declaration:
@@ -175,7 +182,8 @@ def function(module: ir.Module, name: str, width: int, n_arguments: int, body) -
 
 
 def program_body(program: Program, accumulate: frozenset[str] = frozenset()):
-    """Body of a function that takes the program's inputs, then its outputs; some outputs are added to what is there."""
+    """Body of a function that takes the program's inputs, then its outputs; some outputs are added to what
+    is there."""
 
     def body(lanes: Lanes, *pointers):
         n = len(program.inputs)
@@ -192,9 +200,9 @@ def program_body(program: Program, accumulate: frozenset[str] = frozenset()):
 def step_body(rhs: ir.Function, scales: Sequence[float], n_inputs: int):
     """One step of Dormand and Prince for every lane, each with its own size.
 
-    Arguments: y, its slope, inputs at the seven stage times, coefficients, step, tolerances (relative, absolute);
-    results: the six stage states, the new y and its slope, the error (mean square, 1 is allowed) and the factor by which
-    the next step may grow.
+    Arguments: y, its slope, inputs at the seven stage times, coefficients, step, tolerances (relative,
+    absolute); results: the six stage states, the new y and its slope, the error (mean square, 1 is allowed)
+    and the factor by which the next step may grow.
     """
     n = len(scales)
 
@@ -223,7 +231,9 @@ def step_body(rhs: ir.Function, scales: Sequence[float], n_inputs: int):
             total = lanes.add(total, lanes.mul(e, e))
         mean = lanes.mul(total, lanes.constant(1.0 / n))
         lanes.store(mean, error, 0)
-        shrink = lanes.exp(lanes.mul(lanes.constant(-0.1), lanes.log(lanes.maximum(mean, lanes.constant(1e-20)))))
+        shrink = lanes.exp(
+            lanes.mul(lanes.constant(-0.1), lanes.log(lanes.maximum(mean, lanes.constant(1e-20))))
+        )
         bounded = lanes.minimum(lanes.mul(lanes.constant(0.9), shrink), lanes.constant(LARGEST_GROWTH))
         lanes.store(lanes.maximum(bounded, lanes.constant(0.2)), factor, 0)
 
@@ -231,10 +241,11 @@ def step_body(rhs: ir.Function, scales: Sequence[float], n_inputs: int):
 
 
 def step_adjoint_body(rhs_adjoint: ir.Function, n: int, n_inputs: int):
-    """The transpose of a step: pulls the cotangents of the new state back to the old one and to the coefficients.
+    """The transpose of a step: pulls the cotangents of the new state back to the old one and to the
+    coefficients.
 
-    Arguments: stages, inputs at the stage times, coefficients, step, cotangents of the state (in and out), cotangents
-    of the coefficients (added to).
+    Arguments: stages, inputs at the stage times, coefficients, step, cotangents of the state (in and out),
+    cotangents of the coefficients (added to).
     """
 
     def body(lanes: Lanes, stages, u, c, h, bar_y, bar_c):
@@ -248,7 +259,9 @@ def step_adjoint_body(rhs_adjoint: ir.Function, n: int, n_inputs: int):
             for i in range(n):
                 lanes.store(lanes.mul(weight, total[i]), bar_k[s], i)
         for s in range(5, -1, -1):
-            b.call(rhs_adjoint, [lanes.at(stages, s * n), lanes.at(u, s * n_inputs), c, bar_k[s], pulled, bar_c])
+            b.call(
+                rhs_adjoint, [lanes.at(stages, s * n), lanes.at(u, s * n_inputs), c, bar_k[s], pulled, bar_c]
+            )
             for i in range(n):
                 total[i] = lanes.add(total[i], lanes.load(pulled, i))
             for q in range(s):
@@ -264,7 +277,9 @@ def step_adjoint_body(rhs_adjoint: ir.Function, n: int, n_inputs: int):
 
 
 def _weighted(lanes: Lanes, weights: Sequence[float], slopes: Sequence, i: int):
-    terms = [lanes.mul(lanes.constant(w), lanes.load(k, i)) for w, k in zip(weights, slopes, strict=False) if w]
+    terms = [
+        lanes.mul(lanes.constant(w), lanes.load(k, i)) for w, k in zip(weights, slopes, strict=False) if w
+    ]
     total = terms[0]
     for term in terms[1:]:
         total = lanes.add(total, term)

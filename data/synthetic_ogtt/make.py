@@ -1,7 +1,7 @@
 """Draw the twelve people of `synthetic_ogtt` again: python data/synthetic_ogtt/make.py
 
-Everyone is drawn from the model `feedback`: typical values at the medians of their priors, between-subject standard deviations
-at theirs, lognormal assay errors. The seed makes it the same twelve every time.
+Everyone is drawn from the model `feedback`: typical values at the medians of their priors, between-subject
+standard deviations at theirs, lognormal assay errors. The seed makes it the same twelve every time.
 """
 
 from pathlib import Path
@@ -58,7 +58,7 @@ def main() -> None:
             "title": "Oral glucose tolerance tests of twelve simulated people",
             "source": "Drawn from the model feedback by make.py in this folder",
             "licence": "Apache-2.0",
-            "note": f"Seed {SEED}. True parameters of each person in truth.csv; the others are at the model's medians.",
+            "note": f"Seed {SEED}. True parameters in truth.csv; the others are at the model's medians.",
         },
     )
     study.to_folder(Path(__file__).parent)

@@ -1,0 +1,141 @@
+"""Small studies of simulated people, whose parameters are known, and the models that they are for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from bayesglu.inference.design import Design, design
+from bayesglu.spec import ModelSpec, load_model
+from bayesglu.study import Study, load_study
+from bayesglu.units import canonical_unit
+
+USUAL = {"glucose": 100.0, "insulin": 60.0, "c_peptide": 500.0, "glucagon": 100.0}
+ORAL_TIMES = (0, 20, 45, 90, 150)
+INTRAVENOUS_TIMES = (0, 8, 12, 20, 30, 50, 80, 120, 160, 200)
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A study, and the truth behind it: shapes as in `Design`."""
+
+    design: Design
+    typical: np.ndarray
+    effect: np.ndarray
+    block: np.ndarray
+    theta: np.ndarray
+
+    @property
+    def study(self) -> Study:
+        return self.design.study
+
+
+def simulated(
+    model: ModelSpec | str,
+    people: int = 3,
+    times=ORAL_TIMES,
+    noise: float = 0.05,
+    seed: int = 1,
+    tests: Mapping[str, int] | None = None,
+    covariates: Mapping[str, list] | None = None,
+    limits: Mapping[str, tuple[float, float]] | None = None,
+    **settings,
+) -> Simulated:
+    """People whose typical values are at the medians of the priors, and who differ as the priors expect.
+
+    noise : SD of the log residuals. tests : how many tests each person took, where not one. limits : detection
+    limits of an analyte, beyond which a sample is only known to be. settings : of the solver.
+    """
+    spec, rng = load_model(model), np.random.default_rng(seed)
+    forced = any(analyte.forcing for analyte in spec.analytes.values())
+    labels = [chr(ord("A") + i) for i in range(people)]
+    table = pd.DataFrame(
+        [
+            (person, str(test + 1), time, analyte, _usual(spec, analyte, time), canonical_unit(analyte))
+            for person in labels
+            for test in range((tests or {}).get(person, 1))
+            for analyte in spec.analytes
+            for time in times
+        ],
+        columns=["subject", "occasion", "time", "analyte", "value", "unit"],
+    )
+    known = {
+        "protocol": "ivgtt(0.3)" if forced else "ogtt(75)",
+        "body_weight": 70.0,
+        "name": f"{people} simulated people",
+        "subjects": pd.DataFrame({"subject": labels, **(covariates or {})}) if covariates else None,
+    }
+    d = design(spec, Study.from_table(table, **known), **settings)
+    typical, effect = d.location.copy(), d.effect_prior[0].copy()
+    spread = np.exp(d.between_prior[0])[d.block_varying]
+    block = d.centre(typical, effect) + spread * rng.normal(size=(people, len(spread)))
+    theta = d.theta(typical, effect, block)
+    predicted, _ = d.solve(theta)
+    measured = predicted[: d.n_obs] * np.exp(noise * rng.normal(size=d.n_obs))
+    table.loc[d.obs, "value"] = measured
+    table["censoring"] = "none"
+    for analyte, (lower, upper) in (limits or {}).items():
+        own = table["analyte"] == analyte
+        table.loc[own & (table["value"] < lower), ["value", "censoring"]] = [lower, "left"]
+        table.loc[own & (table["value"] > upper), ["value", "censoring"]] = [upper, "right"]
+    return Simulated(design(spec, Study.from_table(table, **known), **settings), typical, effect, block, theta)
+
+
+def _usual(spec: ModelSpec, analyte: str, time: float) -> float:
+    """A likely value, to be replaced; insulin that drives the model stays as it is here."""
+    if not spec.analytes[analyte].forcing:
+        return USUAL[analyte]
+    return 60.0 + 600.0 * np.exp(-time / 15) * (time > 0)
+
+
+def varied(model: str, level: str, *names: str) -> ModelSpec:
+    """A shipped model with some of its parameters at another level."""
+    return load_model(model).change(parameters={name: {"level": level} for name in names})
+
+
+def _measured_subject(**settings) -> Design:
+    return design(load_model("minimal"), load_study("bergman1986"), **settings)
+
+
+def _whole_loop(**settings) -> Design:
+    return simulated("feedback", **settings).design
+
+
+def _covariates(**settings) -> Design:
+    spec = load_model("minimal").change(parameters={"mass_action_uptake": {"level": "population"}})
+    effect = {"form": "exponential", "reference": 23, "per": 5, "median": 0.9, "gsd": 1.2}
+    spec = spec.change(parameters={"mass_action_uptake": {"effects": {"bmi": effect}}})
+    covariates = {"bmi": [21.0, 24.0, 29.0, 33.0], "group": ["NGT", "NGT", "IGT", "T2D"]}
+    return simulated(spec, 4, INTRAVENOUS_TIMES, covariates=covariates, **settings).design
+
+
+def _several_tests(**settings) -> Design:
+    spec = varied("minimal", "occasion", "insulin_action_rate", "insulin_sensitivity")
+    return simulated(spec, 3, INTRAVENOUS_TIMES, tests={"A": 2, "C": 2}, **settings).design
+
+
+def _detection_limits(**settings) -> Design:
+    return simulated("minimal", 2, INTRAVENOUS_TIMES, limits={"glucose": (95.0, 210.0)}, **settings).design
+
+
+def _everything_shared(**settings) -> Design:
+    spec = varied("minimal", "population", *load_model("minimal").varying)
+    return simulated(spec, 2, INTRAVENOUS_TIMES, **settings).design
+
+
+def _outliers(**settings) -> Design:
+    spec = load_model("minimal").change(analytes={"glucose": {"tails": 4.0}})
+    return simulated(spec, 2, INTRAVENOUS_TIMES, noise=0.2, **settings).design
+
+
+CASES: Mapping[str, Callable[..., Design]] = {
+    "a real subject and measured insulin": cache(_measured_subject),
+    "the whole loop, an assay's floor and a soft observation": cache(_whole_loop),
+    "covariates": cache(_covariates),
+    "one or two tests a person": cache(_several_tests),
+    "samples beyond detection limits": cache(_detection_limits),
+    "nothing differs between people": cache(_everything_shared),
+    "outliers": cache(_outliers),
+}
