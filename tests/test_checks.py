@@ -129,7 +129,7 @@ def test_failed_solves_are_named_by_person_and_reason():
 
 def test_solves_that_failed_only_while_warming_up_are_told_and_are_no_problem():
     failed = [{"subject": "7", "reason": "The budget of steps ran out.", "count": 13}]
-    verdict = told(fake_fit("minimal", subjects=1, failed=failed))
+    verdict = check(fake_fit("minimal", subjects=1, failed=failed))
     assert verdict.clean
     assert "13 solves failed while the sampler was warming up, and none after that." in verdict.sentences
 

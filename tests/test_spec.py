@@ -81,7 +81,7 @@ def test_the_flip_flop_of_emptying_and_absorption_is_kept_in_check():
     for name in ("oral", "oral_cpeptide"):
         spec = load_model(name)
         assert "emptying_rate" in spec.varying and "absorption_rate" not in spec.varying
-    # With more analytes both may vary: emptying saturates, absorption does not, and its typical value is known.
+    # With more analytes both may vary: only emptying saturates, and absorption's typical value is known.
     absorption, emptying = (
         load_model("feedback").parameters[n] for n in ("absorption_rate", "emptying_rate")
     )
