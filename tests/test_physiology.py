@@ -20,7 +20,7 @@ from bayesglu.physiology.loop import ALWAYS, INPUTS, PARAMETERS, SLOTS, LoopErro
 from bayesglu.physiology.quantities import units
 from bayesglu.spec import load_model
 
-unhurried = settings(deadline=None, max_examples=15)
+unhurried = settings(deadline=None, max_examples=8)
 
 MODELS = list_models()
 PARTS = [ALWAYS, *(part for choices in SLOTS.values() for part in choices.values())]

@@ -17,19 +17,21 @@ def build(model: ModelSpec | str, study: Study | str, **settings) -> pm.Model:
 
     ``typical`` (parameter)
         Typical value of each estimated parameter.
-    ``between`` (varying)
-        Between-subject standard deviation of each parameter that varies.
-    ``effect`` (effect)
+    ``log_between`` (varying)
+        Logarithm of the between-subject standard deviation, ``between``, of each parameter that varies.
+    ``log_effect`` (effect)
         Logarithm of each covariate's factor, if the study has the covariates.
-    ``error`` (analyte)
-        Standard deviation of the log residuals.
+    ``log_error`` (analyte)
+        Logarithm of the standard deviation, ``error``, of the log residuals.
     ``deviation`` (subject, slot)
         Standard Normal deviations.
     ``observation`` (obs)
         The samples that are not censored, log-normal about the prediction.
+    ``heavy_tailed_observation`` (heavy_tailed_obs)
+        Those of analytes whose log residuals are Student's.
 
-    ``theta`` (test, estimated) holds everyone's parameters on their natural scale. `settings` go to the
-    solver.
+    ``theta`` (test, parameter) holds everyone's parameters on their natural scale. Samples beyond detection
+    limits and soft observations are potentials. `settings` go to the solver.
 
     Works with ``pm.sample``, ``pm.do``, ``pm.observe`` and posterior prediction. Raises SpecError or
     StudyError when model and study do not fit together.
@@ -48,7 +50,8 @@ def model_of(d: Design) -> pm.Model:
         "subject": list(d.study.subjects),
         "test": ["/".join(t) for t in d.study.tests],
         "slot": [f"{d.varying[v]}[{i}]" for i, v in enumerate(d.block_varying)],
-        "obs": d.obs[(d.rows.censoring[: d.n_obs] == 0) & (d.rows.tails[: d.n_obs] == 0)],
+        "obs": d.obs[_uncensored(d)[0]],
+        "heavy_tailed_obs": d.obs[_uncensored(d)[1]],
     }
     if d.effects:
         coords["effect"] = [f"{d.estimated[k]}:{key}" for k, key in d.effects]
@@ -59,13 +62,19 @@ def model_of(d: Design) -> pm.Model:
         error = pm.Deterministic("error", pt.exp(log_error), dims="analyte")
         spread = between[d.block_varying]
         typical = pm.Normal("typical", d.location, d.spread, dims="parameter")
-        effect = pm.Normal("effect", *d.effect_prior, dims="effect") if d.effects else pt.zeros(0)
+        effect = pm.Normal("log_effect", *d.effect_prior, dims="effect") if d.effects else pt.zeros(0)
         deviation = pm.Normal("deviation", dims=("subject", "slot"))
         block = _centre(d, typical, effect) + spread * deviation
         natural, theta = _theta(d, typical, effect, block)
         pm.Deterministic("theta", natural, dims=("test", "parameter"))
         _likelihood(d, theta, error)
     return model
+
+
+def _uncensored(d: Design) -> tuple[np.ndarray, np.ndarray]:
+    """Samples of which the value is known: those with Normal log residuals, and those with Student's."""
+    known, tails = d.rows.censoring[: d.n_obs] == 0, d.rows.tails[: d.n_obs]
+    return np.flatnonzero(known & (tails == 0)), np.flatnonzero(known & (tails > 0))
 
 
 def _centre(d: Design, typical, effect):
@@ -93,6 +102,10 @@ def _theta(d: Design, typical, effect, block):
     return natural, theta
 
 
+def _log_student(tails, log_value, sd, size):
+    return pt.exp(pm.StudentT.dist(nu=tails, mu=log_value, sigma=sd, size=size))
+
+
 def _likelihood(d: Design, theta, error):
     rows = d.rows
     outputs = solve_op(d.solver, theta[:, : len(d.solver.system.parameters)])
@@ -101,14 +114,19 @@ def _likelihood(d: Design, theta, error):
         value = value + rows.by_parameter * theta[rows.test, rows.parameter]
     log_value = pt.log(pt.maximum(value, TINY))
     sd = pt.where(rows.analyte >= 0, error[np.maximum(rows.analyte, 0)], rows.known_error)
-    is_plain = rows.censoring[: d.n_obs] == 0
-    heavy = np.flatnonzero(is_plain & (rows.tails[: d.n_obs] > 0))
-    plain = np.flatnonzero(is_plain & (rows.tails[: d.n_obs] == 0))
+    plain, heavy = _uncensored(d)
     observed = np.exp(rows.log_value[plain])
     pm.LogNormal("observation", log_value[plain], sd[plain], observed=observed, dims="obs")
     if len(heavy):
-        residual = pm.StudentT.dist(nu=rows.tails[heavy], mu=log_value[heavy], sigma=sd[heavy])
-        pm.Potential("heavy_tailed_observation", pm.logp(residual, rows.log_value[heavy]).sum())
+        pm.CustomDist(
+            "heavy_tailed_observation",
+            rows.tails[heavy],
+            log_value[heavy],
+            sd[heavy],
+            dist=_log_student,
+            observed=np.exp(rows.log_value[heavy]),
+            dims="heavy_tailed_obs",
+        )
     for name, side, sign in (("below_detection", -1, 1.0), ("above_detection", 1, -1.0)):
         limits = np.flatnonzero(rows.censoring == side)
         if len(limits):

@@ -8,8 +8,8 @@ prior precision P and prior mean m exactly Normal, with precision ``Q = H + P = 
 
 with H and c from the linear model at the modes (`modes.Expansion`), the population's typical values as an
 affine map of standard Normals, and the logarithms of the spreads in units of their own uncertainty. The
-change of variables is exact whatever the likelihood is: the target is that of `build`, which a test compares with
-this one. With H = 0 these are non-centred coordinates.
+change of variables is exact whatever the likelihood is: the target is that of `build`, which a test compares
+with this one. With H = 0 these are non-centred coordinates.
 
 Compiled once by numba for every model and study: it holds no physics, so nothing is compiled when a model or
 a study changes.
