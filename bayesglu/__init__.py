@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu import plots
     from bayesglu.catalog import citation, list_models, list_studies
     from bayesglu.checks import FitWarning, check
+    from bayesglu.identify import identify
     from bayesglu.inference.build import build
     from bayesglu.inference.fit import fit, load, prior_predictive, save
     from bayesglu.protocols import Protocol, clamp, fast, infusion, injection, ivgtt, meal, ogtt
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
 _HOMES = {
     "catalog": ("citation", "list_models", "list_studies"),
     "checks": ("FitWarning", "check"),
+    "identify": ("identify",),
     "inference.build": ("build",),
     "inference.fit": ("fit", "load", "prior_predictive", "save"),
     "protocols": ("Protocol", "clamp", "fast", "infusion", "injection", "ivgtt", "meal", "ogtt"),
@@ -56,6 +58,7 @@ __all__ = [
     "clamp",
     "fast",
     "fit",
+    "identify",
     "infusion",
     "injection",
     "ivgtt",

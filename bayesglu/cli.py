@@ -28,6 +28,9 @@ from bayesglu.words import (
     Until,
     option,
     parse_change,
+    parse_names,
+    parse_noise,
+    parse_numbers,
     parse_people,
     times,
 )
@@ -155,6 +158,84 @@ def simulate(
         _write_csv(csv, tidy(result))
     if plot:
         _draw(plot, bayesglu.plots.trajectories(result))
+
+
+@app.command(
+    rich_help_panel=LOOK,
+    epilog=examples(
+        'bayesglu identify --model feedback --protocol "ogtt(75)" --analytes glucose,insulin,c_peptide',
+        'bayesglu identify -m ivgtt -p "ivgtt(0.3)" --noise glucose=0.02,insulin=0.1 --plot taught.png',
+    ),
+)
+def identify(
+    model: Model,
+    protocol: ProtocolText,
+    analytes: Annotated[
+        str | None, option("What is measured, with commas; else all that the model has.", metavar="NAMES")
+    ] = None,
+    times: Annotated[str | None, option("When, with commas; else as is usual.", metavar="MINUTES")] = None,
+    noise: Annotated[
+        str | None,
+        option(
+            "SD of log residuals, as [cyan]0.05[/cyan] or [cyan]glucose=0.03,insulin=0.1[/cyan]; else the "
+            "model's.",
+            metavar="SD",
+        ),
+    ] = None,
+    subjects: Annotated[int, option("People from whom the population is learnt.", metavar="N", min=1)] = 20,
+    parameters: Annotated[
+        str,
+        option(
+            "What is unknown: [cyan]free[/cyan] for what the model estimates, [cyan]all[/cyan], or fixed "
+            "parameters besides, with commas.",
+            metavar="free|all|NAMES",
+        ),
+    ] = "free",
+    prior_cv: Annotated[float, option("How well a fixed parameter is known.", metavar="CV")] = 0.3,
+    draws: Annotated[int, option("Draws from the prior.", metavar="N", min=1)] = 24,
+    body_weight: Annotated[float, option("Body weight.", metavar="KG", min=0.1)] = 70,
+    seed: Annotated[int, option("Same seed, same draws.", "--seed", "-s", metavar="N")] = 0,
+    plot: Plot = None,
+    csv: Csv = None,
+) -> None:
+    """Foretell what a protocol can teach of each parameter, before anyone is measured."""
+    from bayesglu.identify import untouched
+    from bayesglu.protocols import parse_protocol
+    from bayesglu.tables import pairs, shares
+
+    writable(plot, FIGURES), writable(csv)
+    asked = parameters if parameters in ("free", "all") else parse_names(parameters)
+    with working("Solving the equations for people drawn from the prior"):
+        result = bayesglu.identify(
+            model,
+            parse_protocol(protocol),
+            parse_numbers(times),
+            parse_names(analytes),
+            parse_noise(noise),
+            subjects=subjects,
+            draws=draws,
+            body_weight=body_weight,
+            random_seed=seed,
+            parameters=asked,
+            prior_cv=prior_cv,
+        )
+    show_table(shares(result), f"{result.attrs['model']}, {result.attrs['protocol']}")
+    told = (
+        "Expected share of the prior SD that is removed, for one person alone and for the typical values by"
+    )
+    say(f"\nSamples: {result.attrs['samples']}.")
+    if nothing := untouched(result):
+        say(f"Nothing is learnt of {', '.join(nothing)}.")
+    say(f"{told} {subjects} people.", "dim")
+    if result.sizes["pair"]:
+        say()
+        show_table(pairs(result), "Cannot be told apart: posterior correlations beyond 0.9")
+    else:
+        say("No two parameters have a posterior correlation beyond 0.9.")
+    if csv:
+        _write_csv(csv, result.drop_dims(["other", "pair"]).to_dataframe().reset_index())
+    if plot:
+        _draw(plot, bayesglu.plots.identified(result))
 
 
 @app.command(rich_help_panel=LEARN, epilog=examples("bayesglu demo", "bayesglu demo --out results --seed 2"))

@@ -30,24 +30,20 @@ def run(out: Path, seed: int = 1, progress: bool = True) -> bool:
     """Run the demonstration into the folder `out`; returns whether both fits are clean."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    say(
-        "[bold]One real person[/bold]: glucose by vein, "
-        "the minimal model driven by measured insulin (bergman1986)."
-    )
-    person = fit("minimal", "bergman1986", draws=2000, tune=1000, random_seed=seed, progressbar=progress)
+    say("One real person", style="bold")
+    say("Glucose by vein; the minimal model driven by measured insulin (bergman1986).")
+    person = fit("minimal", "bergman1986", draws=4000, tune=1000, random_seed=seed, progressbar=progress)
     clean = _verdict(person)
     answers().print(_beside_published(person))
 
-    say(
-        "\n[bold]Twelve simulated people[/bold]: oral tests, glucose and three hormones, "
-        "one hierarchical fit."
-    )
+    say("\nTwelve simulated people", style="bold")
+    say("Oral tests with glucose and three hormones, in one hierarchical fit (synthetic_ogtt).")
     people = fit("feedback", "synthetic_ogtt", draws=1000, tune=600, random_seed=seed, progressbar=progress)
     clean &= _verdict(people)
     truth = load_study("synthetic_ogtt").truth
     answers().print(_against_truth(people, truth))
 
-    say("\n[bold]What if[/bold] the same people had 30 % more insulin sensitivity?")
+    say("\nWhat if the same people had 30 % more insulin sensitivity?", style="bold")
     with working("Simulating"):
         question = what_if(people, protocol=ogtt(75), change={"insulin_sensitivity": scale(1.3)}, draws=400)
     _answer(question)

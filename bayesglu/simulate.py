@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from bayesglu.physiology.loop import assemble
+from bayesglu.physiology.loop import Loop, assemble
 from bayesglu.problems import hint
 from bayesglu.protocols import Protocol
 from bayesglu.schedule import AMOUNT_CHANNELS, Forcing, Schedule, build_schedule
@@ -14,6 +14,7 @@ from bayesglu.solver.solver import Solver, require_solved, solver
 from bayesglu.spec import ModelSpec, load_model
 
 AMOUNT_UNITS = {"stomach": "mg/kg", "glucose": "mg/kg", "insulin": "pmol/kg", "glucagon": "pg/kg"}
+MEASURED_AS = {"glucose": "glucose_mass", "liver_glycogen": "glycogen"}  # in proportion to a state
 # Insulin always has its place: a model that does not compute it is driven by what was measured.
 NOT_TAKEN = {
     "stomach": "it has no gut to take oral glucose. Choose one that has, such as 'oral'.",
@@ -29,6 +30,7 @@ def simulate(
     outputs: Iterable[str] | None = None,
     body_weight: float | xr.DataArray | None = 70.0,
     hold: Iterable[str] = (),
+    start: Mapping[str, float | xr.DataArray] | None = None,
     forcing: Forcing | None = None,
     relative: float = 1e-6,
     absolute: float = 1e-6,
@@ -44,6 +46,10 @@ def simulate(
     outputs : names of states and fluxes; by default all of them.
     body_weight : kg, a number or a DataArray; needed by protocols with amounts a person.
     hold : states that stay where they start, such as ``"glycogen"``.
+    start : initial values of states that do not start from the basal state: numbers or DataArrays, like
+    parameters.
+        ``glucose`` and ``liver_glycogen`` stand for ``glucose_mass`` and ``glycogen``. With `hold`, a clamp:
+        ``start={"insulin": 300, "glucose": 55}, hold=["insulin", "glucose_mass"]``.
     forcing : ``(times, values)`` of measured insulin (min, pmol/L), for a model whose insulin is forced.
 
     Returns a Dataset with one variable an output, unit in its attributes. The attributes ``delivered``,
@@ -78,9 +84,10 @@ def simulate(
             f"The model '{spec.name}' has insulin of its own and no use for forcing: leave it out, or choose "
             "a model whose insulin is forced, such as 'minimal'."
         )
-    people = _people(spec, parameters or {}, body_weight)
+    people = _people(spec, parameters or {}, start or {}, body_weight)
     schedule = _schedule(protocol, times, people.weights, forcing)
-    solving = _solver(spec, schedule, wanted, hold, relative, absolute, max_steps)
+    begun = {MEASURED_AS.get(name, name) for name in start or ()}
+    solving = _solver(spec, schedule, wanted, hold, begun, relative, absolute, max_steps)
     values = _solve_in_parts(solving, people)
 
     loop = solving.system.loop
@@ -162,21 +169,41 @@ class _People:
         return ", ".join(named) or "the typical person"
 
 
-def _people(spec: ModelSpec, parameters: Mapping, body_weight) -> _People:
-    names = assemble(spec.structure).parameters
+def _people(spec: ModelSpec, parameters: Mapping, start: Mapping, body_weight) -> _People:
+    loop = assemble(spec.structure)
+    names = loop.parameters
     check_names("parameter", parameters, names)
+    measured = {name for name in MEASURED_AS if MEASURED_AS[name] in loop.states}
+    check_names("state", start, {*loop.states, *measured})
 
     weight = _array("body_weight", np.nan if body_weight is None else body_weight)
     # Dimensions of the weights come last, so that one group of people with their weights repeats.
-    together = xr.broadcast(*(_array(n, v) for n, v in parameters.items()), weight)
+    given = {**parameters, **{f"{n} at the start": v for n, v in start.items()}}
+    together = xr.broadcast(*(_array(n, v) for n, v in given.items()), weight)
     dims = (*(d for d in together[0].dims if d not in weight.dims), *weight.dims)
     together = [v.transpose(*dims) for v in together]
     shape = together[0].shape
-    values = {n: v.values.reshape(-1) for n, v in zip(parameters, together, strict=False)}
+    values = {n: v.values.reshape(-1) for n, v in zip(given, together, strict=False)}
     theta = np.empty((int(np.prod(shape, dtype=int)), len(names)))
     for i, n in enumerate(names):
         theta[:, i] = values.get(n, spec.parameters[n].typical.median)
+    begun = {n: values[f"{n} at the start"] for n in start}
+    theta = np.column_stack([theta, *_initial(loop, dict(zip(names, theta.T, strict=True)), begun)])
     return _People(theta, dims, shape, dict(together[0].coords), weight.values.reshape(-1))
+
+
+def _initial(loop: Loop, parameters: Mapping, start: Mapping) -> list[np.ndarray]:
+    """Initial values ``(person,)`` of the states that `start` names or measures, in the loop's order."""
+    begun = {}
+    for name, value in start.items():
+        state = MEASURED_AS.get(name, name)
+        if state in begun or not (np.isfinite(value) & (value >= 0)).all():
+            why = f"{state} is given twice" if state in begun else "it must be a number of at least 0"
+            raise ValueError(f"start: {name} is {value[0]:g}; {why}.")
+        if name != state:
+            value = value / loop.evaluate({**parameters, state: 1.0}, frozenset([name]))[name]
+        begun[state] = value
+    return [begun[state] for state in loop.states if state in begun]
 
 
 def _array(name: str, value) -> xr.DataArray:
@@ -201,10 +228,9 @@ def _schedule(protocol: Protocol, times: np.ndarray, weights: np.ndarray, forcin
     )
 
 
-def _solver(spec, schedule, outputs, hold, relative, absolute, max_steps) -> Solver:
-    return solver(
-        spec.structure, schedule, outputs, hold, relative=relative, absolute=absolute, max_steps=max_steps
-    )
+def _solver(spec, schedule, outputs, hold, start, relative, absolute, max_steps) -> Solver:
+    settings = {"relative": relative, "absolute": absolute, "max_steps": max_steps}
+    return solver(spec.structure, schedule, outputs, hold, start, **settings)
 
 
 def _solve_in_parts(solving: Solver, people: _People, at_once: int = 4096) -> np.ndarray:

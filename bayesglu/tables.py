@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesglu.identify import grade, untouched
+
 SHOWN_TIMES = 7
 
 
@@ -76,6 +78,28 @@ def summary(table: xr.Dataset) -> pd.DataFrame:
             cells |= {"SD between people": row["between_median"], "its interval": _interval(row, "between_")}
         rows.append(cells | {"before the data": _interval(row, "prior_"), "learnt": row["shrinkage"]})
     return pd.DataFrame(rows)
+
+
+def shares(identified: xr.Dataset) -> pd.DataFrame:
+    """One row a parameter of `identify` of which anything is learnt, the best learnt first."""
+    rows = []
+    identified = identified.sel(parameter=~identified["parameter"].isin(untouched(identified)))
+    for name in identified["parameter"].sortby(-identified["person"]).values:
+        row = identified.sel(parameter=name)
+        one, all_ = float(row["person"]), float(row["population"])
+        learnt = grade(one) if grade(one) == grade(all_) else f"{grade(one)}; typical value {grade(all_)}"
+        about = name, row["symbol"].item(), row["level"].item()
+        rows.append((*about, round(100 * one), round(100 * all_), learnt))
+    columns = ["parameter", "symbol", "level", "one person (%)", "typical value (%)", "learnt"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def pairs(identified: xr.Dataset) -> pd.DataFrame:
+    """One row a pair of parameters that cannot be told apart, with posterior correlations."""
+    table = identified[["pair_person", "pair_population"]].to_dataframe()
+    words = {"first": "parameter", "second": "and", "pair_person": "one person"}
+    words["pair_population"] = "typical value"
+    return table[list(words)].rename(columns=words).round(2)
 
 
 def _interval(row: Mapping, of: str = "") -> str:

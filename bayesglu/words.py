@@ -89,6 +89,42 @@ def parse_people(text: str) -> dict[str, Any]:
     return {"subjects": [label.strip() for label in text.split(",")]}
 
 
+def parse_numbers(text: str | None) -> list[float] | None:
+    """Numbers between commas; None where there is no text.
+
+    >>> parse_numbers("0, 30,60")
+    [0.0, 30.0, 60.0]
+    """
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{text!r} are not numbers between commas, such as 0,30,60,120.") from None
+
+
+def parse_noise(text: str | None) -> dict[str, float] | float | None:
+    """One number for all analytes, or one for some of them; None where there is no text.
+
+    >>> parse_noise("0.05"), parse_noise("glucose=0.03, insulin=0.1")
+    (0.05, {'glucose': 0.03, 'insulin': 0.1})
+    """
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",")]
+    try:
+        if len(pairs) == 1 and not pairs[0][1]:
+            return float(text)
+        return {name.strip(): float(value) for name, _, value in pairs}
+    except ValueError:
+        raise ValueError(f"{text!r} is no noise. Write 0.05, or glucose=0.03,insulin=0.1.") from None
+
+
+def parse_names(text: str | None) -> list[str] | None:
+    """Names between commas; None where there is no text."""
+    return None if text is None else [name.strip() for name in text.split(",")]
+
+
 def times(protocol: "Protocol | None", until: float | None, every: float | None) -> "np.ndarray | None":
     """Minutes to show; None where nothing was asked for, so that they follow the protocol."""
     if until is None and every is None:

@@ -45,8 +45,8 @@ def simulated(
 ) -> Simulated:
     """People whose typical values are at the medians of the priors, and who differ as the priors expect.
 
-    noise : SD of the log residuals. tests : how many tests each person took, where not one. limits : detection
-    limits of an analyte, beyond which a sample is only known to be. settings : of the solver.
+    noise : SD of the log residuals. tests : how many tests each person took, where not one. limits :
+    detection limits of an analyte; of a sample beyond it no more is known. settings : of the solver.
     """
     spec, rng = load_model(model), np.random.default_rng(seed)
     forced = any(analyte.forcing for analyte in spec.analytes.values())
@@ -72,15 +72,17 @@ def simulated(
     spread = np.exp(d.between_prior[0])[d.block_varying]
     block = d.centre(typical, effect) + spread * rng.normal(size=(people, len(spread)))
     theta = d.theta(typical, effect, block)
-    predicted, _ = d.solve(theta)
-    measured = predicted[: d.n_obs] * np.exp(noise * rng.normal(size=d.n_obs))
-    table.loc[d.obs, "value"] = measured
+    error = np.exp(noise * rng.normal(size=d.n_obs))
+    for _ in range(1 + forced):  # insulin at rest is the person's own: glucose has to follow that
+        table.loc[d.obs, "value"] = d.solve(theta)[0][: d.n_obs] * error
+        d = design(spec, Study.from_table(table, **known), **settings)
     table["censoring"] = "none"
     for analyte, (lower, upper) in (limits or {}).items():
         own = table["analyte"] == analyte
         table.loc[own & (table["value"] < lower), ["value", "censoring"]] = [lower, "left"]
         table.loc[own & (table["value"] > upper), ["value", "censoring"]] = [upper, "right"]
-    return Simulated(design(spec, Study.from_table(table, **known), **settings), typical, effect, block, theta)
+    study = Study.from_table(table, **known)
+    return Simulated(design(spec, study, **settings), typical, effect, block, theta)
 
 
 def _usual(spec: ModelSpec, analyte: str, time: float) -> float:

@@ -47,7 +47,7 @@ print(sha256(parts.text().encode()).hexdigest())
 def start(code: str, *arguments: str, **environment: str) -> subprocess.Popen:
     """Another Python that runs `code` on this installation."""
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", code, *arguments],
+        [sys.executable, "-c", code, *arguments],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         text=True,
@@ -60,24 +60,14 @@ def answer(process: subprocess.Popen) -> str:
     return told.strip()
 
 
-def test_an_edited_flux_gives_new_numbers_and_the_old_flux_its_old_ones(tmp_path):
-    def solve(before, after):
-        return np.array(json.loads(answer(start(SOLVE, before, after, BAYESGLU_CACHE_DIR=str(tmp_path)))))
-
-    def kept():
-        return len(list((tmp_path / "kernels").iterdir()))
-
-    law = "return absorption_rate * gut"
-    first, n_first = solve(law, law), kept()
-    edited, n_edited = solve(law, "return 2 * absorption_rate * gut"), kept()
-    again, n_again = solve(law, law), kept()
-
-    rate = 2 * load_model("oral").parameters["absorption_rate"].typical.median
-    expected = simulate("oral", ogtt(75), {"absorption_rate": rate}, TIMES, ["glucose", "insulin"])
-    np.testing.assert_allclose(edited, expected.to_dataarray().values.T, rtol=1e-9)
-    assert np.abs(edited - first).max() > 5, "mg/dL or pmol/L"
-    np.testing.assert_array_equal(again, first)
-    assert (n_first, n_edited, n_again) == (1, 2, 2), "physics that was seen before is not compiled again"
+def test_an_edited_flux_gives_new_numbers_though_all_caches_are_full_of_the_old(tmp_path):
+    law, twice_as_fast = "return absorption_rate * gut", "return 2 * absorption_rate * gut"
+    rate = load_model("oral").medians["absorption_rate"]
+    for edited, same_as in ((law, rate), (twice_as_fast, 2 * rate)):
+        found = json.loads(answer(start(SOLVE, law, edited, BAYESGLU_CACHE_DIR=str(tmp_path))))
+        expected = simulate("oral", ogtt(75), {"absorption_rate": same_as}, TIMES, ["glucose", "insulin"])
+        np.testing.assert_allclose(found, expected.to_dataarray().values.T, rtol=1e-9)
+    assert len(list((tmp_path / "kernels").iterdir())) == 2
 
 
 def test_a_system_is_written_the_same_in_every_process():

@@ -115,8 +115,9 @@ def _likelihood(d: Design, theta, error):
     log_value = pt.log(pt.maximum(value, TINY))
     sd = pt.where(rows.analyte >= 0, error[np.maximum(rows.analyte, 0)], rows.known_error)
     plain, heavy = _uncensored(d)
-    observed = np.exp(rows.log_value[plain])
-    pm.LogNormal("observation", log_value[plain], sd[plain], observed=observed, dims="obs")
+    if len(plain):
+        observed = np.exp(rows.log_value[plain])
+        pm.LogNormal("observation", log_value[plain], sd[plain], observed=observed, dims="obs")
     if len(heavy):
         pm.CustomDist(
             "heavy_tailed_observation",

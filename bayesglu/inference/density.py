@@ -21,10 +21,10 @@ from functools import cached_property
 from math import erfc as math_erfc
 
 import numpy as np
-from numba import njit
 
 from bayesglu.inference.design import TINY, Design
 from bayesglu.inference.modes import Expansion
+from bayesglu.solver.compiled import compiled
 from bayesglu.solver.integrate import FINE, solve, solve_adjoint
 
 Population = namedtuple(
@@ -39,10 +39,8 @@ Coordinates = namedtuple(
 )
 """The origin of the coordinates, and their scales: see `modes.Expansion`."""
 
-options = {"nogil": True, "cache": True, "error_model": "numpy"}
 
-
-@njit(**options)
+@compiled()
 def _factor(information, precision, lower):
     """Cholesky factor of ``information + diag(precision)``, into `lower`."""
     n = len(precision)
@@ -56,7 +54,7 @@ def _factor(information, precision, lower):
             lower[i, j] = np.sqrt(total) if i == j else total / lower[j, j]
 
 
-@njit(**options)
+@compiled()
 def _forward_solve(lower, x):
     for i in range(len(x)):
         for k in range(i):
@@ -64,7 +62,7 @@ def _forward_solve(lower, x):
         x[i] /= lower[i, i]
 
 
-@njit(**options)
+@compiled()
 def _backward_solve(lower, x):
     for i in range(len(x) - 1, -1, -1):
         for k in range(i + 1, len(x)):
@@ -72,7 +70,7 @@ def _backward_solve(lower, x):
         x[i] /= lower[i, i]
 
 
-@njit(**options)
+@compiled()
 def _blocks(information, precision, r, z):
     """Blocks (subject, slot) and the log volume of their change of variables."""
     people, n = z.shape
@@ -89,7 +87,7 @@ def _blocks(information, precision, r, z):
     return block, log_volume
 
 
-@njit(**options)
+@compiled()
 def _blocks_adjoint(information, precision, r, block, bar_block):
     """Cotangents of precision (slot), r and z (subject, slot); that of the log volume is 1.
 
@@ -141,7 +139,7 @@ def _blocks_adjoint(information, precision, r, block, bar_block):
     return bar_precision, bar_r, bar_z
 
 
-@njit(**options)
+@compiled()
 def _log_cdf(x):
     """Log of the standard Normal distribution function, and its derivative, also far in the lower tail."""
     if x > -30.0:
@@ -154,7 +152,7 @@ def _log_cdf(x):
     return -0.5 * x * x - np.log(-x) - 0.9189385332046727 + np.log(series), -x / series
 
 
-@njit(**options)
+@compiled()
 def unpack(x, population, coordinates):
     """The population and the blocks at coordinates x: shared values, between, error, block, log volume,
     and r."""
@@ -189,7 +187,7 @@ def unpack(x, population, coordinates):
     return shared, between, error, block, centre, precision, r, log_volume
 
 
-@njit(**options)
+@compiled()
 def parameters_at(shared, block, population):
     """Parameters on their natural scale (test, parameter), and the derivative of the estimated ones (test,
     K)."""
@@ -218,7 +216,7 @@ def parameters_at(shared, block, population):
     return theta, slope
 
 
-@njit(**options)
+@compiled()
 def log_density(
     x, population, coordinates, rows, kernels, plan, tolerance, max_steps, n_outputs, n_physiology
 ):
@@ -342,7 +340,7 @@ def log_density(
     return total, gradient
 
 
-@njit(**options)
+@compiled()
 def unpack_draws(draws, population, coordinates):
     """For draws (draw, x): shared values, between, error and blocks of each."""
     p, c = population, coordinates

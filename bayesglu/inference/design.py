@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from bayesglu.schedule import Schedule, build_schedule
+from bayesglu.simulate import check_protocol
 from bayesglu.solver.solver import Solver, solver
 from bayesglu.spec import ModelSpec, SpecError
 from bayesglu.study import Study, StudyError
@@ -177,6 +178,8 @@ def design(spec: ModelSpec, study: Study, **settings) -> Design:
     not fit together, with every reason.
     """
     _check(spec, study)
+    for protocol in set(study.protocols.values()):
+        check_protocol(spec, protocol)
     tests = study.tests
     subjects = {s: i for i, s in enumerate(study.subjects)}
     subject_of_test = np.array([subjects[s] for s, _ in tests])

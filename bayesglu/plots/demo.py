@@ -13,21 +13,25 @@ from bayesglu.plots.style import (
     BLUE,
     GREY,
     PALE,
-    SCENARIOS,
     VERMILLION,
     colour_of_person,
     log_axis,
     name_panel,
     picture,
-    scaled,
     styled,
     time_axis,
 )
 from bayesglu.study import Study, load_study
 from bayesglu.summaries import minimal_model_indices, subjects
+from bayesglu.units import convert
 
 PUBLISHED = {"insulin_sensitivity": 5.07e-4, "glucose_effectiveness": 0.0308}
 """The person of `bergman1986`, /min per uU/mL and /min (Pacini and Bergman 1986)."""
+
+SENSITIVITY = r"$S_\mathrm{I}$ ($10^{-4}$ /min per µU/mL)"
+ENDS = ("lower", "median", "upper")
+NOTE = 8.5
+"""Size of the type above a panel, under the heading of its quarter."""
 
 
 @styled
@@ -55,7 +59,7 @@ def demo_figure(
         f"What if: {change_told(what_if)}",
     )
     for quarter, heading in zip(quarters, headings, strict=True):
-        quarter.suptitle(heading, x=0.02, ha="left", fontsize=10, color="#222222")
+        quarter.suptitle(heading, x=0.02, ha="left", fontsize=10, fontweight="bold", color="#222222")
     _intravenous_test(quarters[0], bergman, study)
     _effects_of_glucose(quarters[1], bergman)
     _against_truth(quarters[2], synthetic, truth)
@@ -85,7 +89,7 @@ def _intravenous_test(place: SubFigure, fit: xr.DataTree, study: Study) -> None:
 def _effects_of_glucose(place: SubFigure, fit: xr.DataTree) -> None:
     """Densities of S_I and S_G, in the units of the paper."""
     sides = place.subplots(1, 2)
-    labels = (r"$S_\mathrm{I}$ ($10^{-4}$ /min per µU/mL)", r"$S_\mathrm{G}$ ($10^{-2}$ /min)")
+    labels = (SENSITIVITY, r"$S_\mathrm{G}$ ($10^{-2}$ /min)")
     names = ("insulin sensitivity", "glucose effectiveness")
     found, before = (minimal_model_indices(fit, group) for group in ("posterior", "prior"))
     for axis, name, key, label, size in zip(sides, names, PUBLISHED, labels, (1e-4, 1e-2), strict=True):
@@ -97,7 +101,7 @@ def _effects_of_glucose(place: SubFigure, fit: xr.DataTree) -> None:
         axis.plot(grid, density(draws, grid), color=BLUE)
         axis.axvline(PUBLISHED[key] / size, color=VERMILLION, linestyle="--", linewidth=1.2)
         low, middle, high = np.quantile(draws, [0.025, 0.5, 0.975])
-        axis.set_title(f"{name}: {middle:.2g}\n95 % interval {low:.2g} to {high:.2g}", fontsize=8.5)
+        axis.set_title(f"{name}: {middle:.2g}\n95 % interval {low:.2g} to {high:.2g}", fontsize=NOTE)
         axis.set_xlabel(label)
         axis.set_yticks([])
         axis.set_ylim(bottom=0)
@@ -118,9 +122,8 @@ def _against_truth(place: SubFigure, fit: xr.DataTree, truth: xr.Dataset) -> Non
     axis: Axes = place.subplots()
     table = subjects(fit).sel(parameter="insulin_sensitivity")
     real = truth["insulin_sensitivity"].sel(subject=table["subject"].values).values
-    size, unit = scaled(real, str(table["unit"].values))
-    low, middle, high = (table[name].values / size for name in ("lower", "median", "upper"))
-    real = real / size
+    size = 1e-4 / convert(1.0, "uU/mL", "insulin")  # in the unit of the densities beside
+    real, low, middle, high = (v / size for v in (real, *(table[n].values for n in ENDS)))
     ends = np.array([min(low.min(), real.min()) * 0.85, max(high.max(), real.max()) * 1.15])
     axis.plot(ends, ends, color=GREY, linewidth=0.8)
     colours = [colour_of_person(label) for label in table["subject"].values]
@@ -130,9 +133,9 @@ def _against_truth(place: SubFigure, fit: xr.DataTree, truth: xr.Dataset) -> Non
     log_axis(axis.yaxis, *ends)
     inside = int(((low <= real) & (real <= high)).sum())
     probability = 100 * float(table["probability"])
-    axis.set_title(f"{inside} of {len(real)} inside their {probability:g} % interval", fontsize=8.5)
-    axis.set_xlabel(f"true insulin sensitivity ({unit})")
-    axis.set_ylabel(f"posterior ({unit})")
+    axis.set_title(f"{inside} of {len(real)} inside their {probability:g} % interval", fontsize=NOTE)
+    axis.set_xlabel(f"true {SENSITIVITY}")
+    axis.set_ylabel(f"posterior {SENSITIVITY}")
 
 
 def _question(place: SubFigure, what_if: xr.Dataset) -> None:
@@ -142,16 +145,15 @@ def _question(place: SubFigure, what_if: xr.Dataset) -> None:
     time = values["time"].values
     per = time_axis(sides, time[0], time[-1])
     draw_contrast(*sides, values, per)
-    unit = values.attrs.get("units", "")
-    people = values.sizes["subject"]
-    name_panel(sides[0], f"mean of {people} people", unit)
     first, second = values["scenario"].values[:2]
-    name_panel(sides[1], f"difference from {str(first)!r}", unit)
-    sides[0].legend(loc="upper right", handlelength=1.2)
     at = time[np.abs(time - 120).argmin()]
     paired = (values.sel(scenario=second) - values.sel(scenario=first)).sel(time=at).mean("subject")
     low, middle, high = np.quantile(paired.values, [0.05, 0.5, 0.95])
-    told = f"at {at / 60:g} h: {middle:.1f}\n({low:.1f} to {high:.1f})".replace("-", "−")
-    sides[1].annotate(
-        told, (at / per, middle), (0.97, 0.04), textcoords="axes fraction", ha="right", color=SCENARIOS[1]
-    )
+    told = f"difference at {at:g} min: {middle:.1f}\n90 % interval {low:.1f} to {high:.1f}".replace("-", "−")
+    sides[0].set_title(f"glucose\nmean of {values.sizes['subject']} people", fontsize=NOTE)
+    sides[1].set_title(told, fontsize=NOTE)
+    unit = values.attrs.get("units", "")
+    sides[0].set_ylabel(unit)
+    sides[1].set_ylabel(f"{unit} (thin lines: each person)")
+    sides[1].axvline(at / per, color=GREY, linestyle=":", linewidth=1)
+    sides[0].legend(loc="upper right", handlelength=1.2)

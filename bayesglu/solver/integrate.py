@@ -9,8 +9,8 @@ given.
 from collections import namedtuple
 
 import numpy as np
-from numba import njit
 
+from bayesglu.solver.compiled import compiled
 from bayesglu.solver.kernels import (
     observe,
     observe_adjoint,
@@ -54,15 +54,13 @@ SMALLEST_STEP = 1e-9
 FIRST_STEP = 1.0
 TIME_OF_STAGE = np.array(TIMES)
 
-options = {"nogil": True, "error_model": "numpy", "cache": True}
 
-
-@njit(**options)
+@compiled()
 def _sizes(kernels):
     return kernels.width, kernels.states, kernels.inputs, kernels.coefficients
 
 
-@njit(**options)
+@compiled()
 def _fill_inputs(plan, person, stop, t, h, n_stages, into, lane):
     """Inputs at the stage times of a step of size h from t, in the interval that begins at `stop`."""
     for s in range(n_stages):
@@ -76,7 +74,7 @@ def _fill_inputs(plan, person, stop, t, h, n_stages, into, lane):
                 into[s, plan.release_channel[r], lane] += given
 
 
-@njit(**options)
+@compiled()
 def _give(plan, stop, y, c, lane):
     """The boluses of a stop."""
     for d in range(plan.doses.shape[0]):
@@ -86,21 +84,21 @@ def _give(plan, stop, y, c, lane):
             y[plan.doses[d, 1], lane] += amount * (c[volume, lane] if volume >= 0 else 1.0)
 
 
-@njit(**options)
+@compiled()
 def _give_adjoint(plan, stop, bar_y, bar_c, lane):
     for d in range(plan.doses.shape[0]):
         if plan.doses[d, 2] >= 0:
             bar_c[plan.doses[d, 2], lane] += plan.jump[stop, plan.doses[d, 0]] * bar_y[plan.doses[d, 1], lane]
 
 
-@njit(**options)
+@compiled()
 def _grow(array, rows):
     larger = np.empty((rows, *array.shape[1:]), array.dtype)
     larger[: array.shape[0]] = array
     return larger
 
 
-@njit(**options)
+@compiled()
 def integrate(kernels, theta, plan, tolerance, max_steps, keep):
     """Solve for all people.
 
@@ -208,11 +206,13 @@ def integrate(kernels, theta, plan, tolerance, max_steps, keep):
                     h[lane] = taken[lane] * (factor[lane] if finite else 0.2)
                     if h[lane] < SMALLEST_STEP:
                         outcome[person[lane]] = STEP_TOO_SMALL if finite else NOT_FINITE
-                    elif tried[lane] >= max_steps:
-                        outcome[person[lane]] = TOO_MANY_STEPS
-                    if outcome[person[lane]] != FINE:
-                        active[lane] = False
-                        remaining -= 1
+                if outcome[person[lane]] == FINE and tried[lane] > max_steps:
+                    outcome[person[lane]] = TOO_MANY_STEPS
+                if outcome[person[lane]] != FINE:
+                    active[lane] = False
+                    remaining -= 1
+                    continue
+                if not moved[lane]:
                     continue
                 if not everyone:
                     for i in range(n):
@@ -264,7 +264,7 @@ def integrate(kernels, theta, plan, tolerance, max_steps, keep):
     return tape, outcome
 
 
-@njit(**options)
+@compiled()
 def integrate_adjoint(kernels, theta, plan, tape, outcome, bar_states, bar_coefficients):
     """Cotangents of theta (person, parameter) from those of the states at the samples and of the
     coefficients.
@@ -311,7 +311,7 @@ def integrate_adjoint(kernels, theta, plan, tape, outcome, bar_states, bar_coeff
     return bar_theta
 
 
-@njit(**options)
+@compiled()
 def _places(plan, people):
     """Where each person sits: its place in the order."""
     place = np.empty(people, np.int64)
@@ -320,7 +320,7 @@ def _places(plan, people):
     return place
 
 
-@njit(**options)
+@compiled()
 def observe_samples(kernels, plan, tape, people, n_outputs):
     """Outputs (sample, output): samples are the lanes here, whoever they belong to."""
     width, n, n_inputs, n_coefficients = _sizes(kernels)
@@ -338,7 +338,7 @@ def observe_samples(kernels, plan, tape, people, n_outputs):
     return out
 
 
-@njit(**options)
+@compiled()
 def observe_samples_adjoint(kernels, plan, tape, people, bar_out):
     """Cotangents of the states at the samples, and of the coefficients, from those of the outputs."""
     width, n, n_inputs, n_coefficients = _sizes(kernels)
@@ -367,7 +367,7 @@ def observe_samples_adjoint(kernels, plan, tape, people, bar_out):
     return bar_states, bar_coefficients
 
 
-@njit(**options)
+@compiled()
 def _gather(plan, tape, place, begin, width, y, u, c):
     """States, inputs and coefficients of `width` samples from `begin` on; the last lanes repeat the last
     sample."""
@@ -383,14 +383,19 @@ def _gather(plan, tape, place, begin, width, y, u, c):
             c[i, lane] = tape.coefficients[where // width, i, where % width]
 
 
-@njit(**options)
+@compiled()
 def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
     """Outputs (sample, output), an outcome code per person, and the tape."""
     tape, outcome = integrate(kernels, theta, plan, tolerance, max_steps, keep)
-    return observe_samples(kernels, plan, tape, theta.shape[0], n_outputs), outcome, tape
+    out = observe_samples(kernels, plan, tape, theta.shape[0], n_outputs)
+    for s in range(out.shape[0]):
+        if outcome[plan.sample_person[s]] != FINE:
+            for i in range(n_outputs):
+                out[s, i] = np.nan
+    return out, outcome, tape
 
 
-@njit(**options)
+@compiled()
 def solve_adjoint(kernels, theta, plan, tape, outcome, bar_out):
     """Cotangents of theta (person, parameter) from those of the outputs (sample, output)."""
     bar_states, bar_coefficients = observe_samples_adjoint(kernels, plan, tape, theta.shape[0], bar_out)

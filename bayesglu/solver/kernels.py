@@ -17,8 +17,8 @@ import numpy as np
 from llvmlite import binding, ir
 from numba.core import types
 from numba.extending import intrinsic
-from platformdirs import user_cache_path
 
+from bayesglu.solver.compiled import cache_folder
 from bayesglu.solver.symbolic import System
 from bayesglu.solver.vector import DOUBLE, function, program_body, step_adjoint_body, step_body
 
@@ -83,7 +83,7 @@ def _engine() -> binding.ExecutionEngine:
 
 def _object_code(compiled: Compiled) -> bytes:
     """Machine code of a system's kernels, from the disk if it is there."""
-    folder = Path(os.environ.get("BAYESGLU_CACHE_DIR") or user_cache_path("bayesglu")) / "kernels"
+    folder = cache_folder("kernels")
     path = folder / f"{compiled.key}.o"
     try:
         return path.read_bytes()

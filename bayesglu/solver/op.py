@@ -10,6 +10,7 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
 
+from bayesglu.solver.compiled import compiled
 from bayesglu.solver.integrate import Plan, Tape, solve, solve_adjoint
 from bayesglu.solver.kernels import Kernels
 from bayesglu.solver.solver import Solver
@@ -93,10 +94,9 @@ VALUE = RESULT(KERNELS, _array(FLOAT, 2), PLAN, _array(FLOAT, 1), INT, INT)
 PULL = _array(FLOAT, 2, readonly=False)(
     KERNELS, _array(FLOAT, 2), PLAN, TAPE, _array(INT, 1), _array(FLOAT, 2)
 )
-once = {"nogil": True, "error_model": "numpy", "cache": True, "no_cfunc_wrapper": False}
 
 
-@njit(VALUE, **once)
+@compiled(VALUE, no_cfunc_wrapper=False)
 def _value(kernels, theta, plan, tolerance, max_steps, n_outputs):
     out, outcome, tape = solve(kernels, theta, plan, tolerance, max_steps, n_outputs, True)
     return (
@@ -105,7 +105,7 @@ def _value(kernels, theta, plan, tolerance, max_steps, n_outputs):
     )  # fmt: skip
 
 
-@njit(PULL, **once)
+@compiled(PULL, no_cfunc_wrapper=False)
 def _pull(kernels, theta, plan, tape, outcome, bar_out):
     return solve_adjoint(kernels, theta, plan, tape, outcome, bar_out)
 

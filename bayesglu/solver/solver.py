@@ -69,9 +69,17 @@ class Solver:
         object.__setattr__(self, "plan", plan_of(self.schedule, self.system))
         object.__setattr__(self, "tolerance", np.array([self.relative, self.absolute]))
 
+    @staticmethod
+    def _checked(array: np.ndarray, shape: tuple[int, ...], called: str) -> np.ndarray:
+        """`array` as compiled code wants it; of the wrong shape it would be read beyond its end."""
+        array = np.ascontiguousarray(array, float)
+        if array.shape != shape:
+            raise ValueError(f"{called} has the shape {array.shape}, but should have {shape}.")
+        return array
+
     def outputs(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Outputs ``(sample, output)``, not-a-number where a solve failed, and an outcome code per person."""
-        theta = np.ascontiguousarray(theta, float)
+        theta = self._checked(theta, (self.schedule.people, len(self.system.parameters)), "theta")
         out, outcome, _ = solve(
             self.compiled.kernels,
             theta,
@@ -85,7 +93,7 @@ class Solver:
 
     def outputs_and_pull(self, theta: np.ndarray):
         """Outputs ``(sample, output)`` and a function from their cotangents to those of theta."""
-        theta = np.ascontiguousarray(theta, float)
+        theta = self._checked(theta, (self.schedule.people, len(self.system.parameters)), "theta")
         out, outcome, tape = solve(
             self.compiled.kernels,
             theta,
@@ -97,7 +105,7 @@ class Solver:
         )
 
         def pull(bar_out: np.ndarray) -> np.ndarray:
-            bar = np.ascontiguousarray(bar_out, float)
+            bar = self._checked(bar_out, out.shape, "the cotangent")
             return solve_adjoint(self.compiled.kernels, theta, self.plan, tape, outcome, bar)
 
         return out, pull
@@ -108,13 +116,14 @@ def solver(
     schedule: Schedule,
     outputs: Sequence[str],
     hold: Iterable[str] = (),
+    start: Iterable[str] = (),
     **settings,
 ) -> Solver:
     """A `Solver` of the model `structure` for a `schedule`; only the inputs that the schedule uses are
-    compiled."""
+    compiled. Initial values of the states in `start` are its last parameters."""
     if "clamp" in schedule.channels:
         structure = {**structure, "glucose_clamp": "infusion"}
-    return Solver(system(structure, outputs, *channels_of(schedule), hold), schedule, **settings)
+    return Solver(system(structure, outputs, *channels_of(schedule), hold, start), schedule, **settings)
 
 
 def channels_of(schedule: Schedule) -> tuple[tuple[str, ...], tuple[str, ...]]:

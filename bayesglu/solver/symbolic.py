@@ -61,15 +61,19 @@ def system(
     channels: Iterable[str] = (),
     boluses: Iterable[str] = (),
     hold: Iterable[str] = (),
+    start: Iterable[str] = (),
 ) -> System:
     """The system for a `structure`, giving `outputs` by name.
 
     `channels` are the inputs to which a protocol gives rates, and `boluses` those on which it gives amounts
-    at once; the others are left out of the equations. States named in `hold` stay where they start.
+    at once; the others are left out of the equations. States named in `hold` stay where they start. Those in
+    `start` do not start from the basal state: their initial values follow the parameters in the loop's order.
     """
+    loop = assemble(structure)
     rated = tuple(c for c in INPUTS if c in set(channels))
     given = tuple(c for c in INPUTS if c in set(boluses))
-    return _system(assemble(structure), tuple(outputs), rated, given, frozenset(hold))
+    begun = tuple(n for n in loop.states if n in set(start))
+    return _system(loop, tuple(outputs), rated, given, frozenset(hold), begun)
 
 
 @cache
@@ -79,9 +83,11 @@ def _system(
     channels: tuple[str, ...],
     boluses: tuple[str, ...],
     hold: frozenset[str],
+    start: tuple[str, ...],
 ) -> System:
     parameter = {n: sympy.Symbol(n, positive=True) for n in loop.parameters}
     state = {n: sympy.Symbol(n, real=True) for n in loop.states}
+    begun = {n: sympy.Symbol(f"{n}_at_start", real=True) for n in start}
     channel = {f"{n}_input": sympy.Symbol(f"{n}_input", real=True) for n in channels}
     unused = {
         f"{n}_input": sympy.Float(v) if v else sympy.S.Zero for n, v in INPUTS.items() if n not in channels
@@ -91,7 +97,8 @@ def _system(
     named = {**parameter, **state, **{s.name: s for s, _ in statements}}
 
     rates = [sympy.S.Zero if n in hold else named[s.rate] for n, s in loop.states.items()]
-    starts = [named[s.initial] if s.initial else sympy.S.Zero for s in loop.states.values()]
+    basal = {n: named[s.initial] if s.initial else sympy.S.Zero for n, s in loop.states.items()}
+    starts = list({**basal, **begun}.values())
     volumes = {n: 1 / named[s.volume] for n, s in loop.states.items() if s.volume and s.channel in boluses}
     views = [named[n] for n in outputs]
 
@@ -102,7 +109,8 @@ def _system(
     volume_of = {n: hoist(e) for n, e in volumes.items()}
     coefficients = hoist.found
 
-    theta, y, u = tuple(parameter.values()), tuple(state.values()), tuple(channel.values())
+    theta = (*parameter.values(), *begun.values())
+    y, u = tuple(state.values()), tuple(channel.values())
     c = tuple(coefficients)
     setup = constant + [(symbol, e) for symbol, e in coefficients.items()]
     programs = {
@@ -120,7 +128,7 @@ def _system(
     )
     return System(
         loop,
-        loop.parameters,
+        tuple(symbol.name for symbol in theta),
         tuple(loop.states),
         tuple(s.scale for s in loop.states.values()),
         channels,

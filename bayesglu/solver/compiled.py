@@ -1,0 +1,42 @@
+"""Compilation by numba, kept on disk under the hash of all the code that may be compiled into it.
+
+numba checks only the file that a function stands in, not the functions that it calls from other files: change
+one of those and the old code runs on. Here each state of the sources has a folder of its own.
+"""
+
+import os
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import numba
+from platformdirs import user_cache_path
+
+OPTIONS = {"nogil": True, "error_model": "numpy", "cache": True}
+
+
+def cache_folder(kind: str) -> Path:
+    """Folder for compiled things of one kind; BAYESGLU_CACHE_DIR in the environment says where they go."""
+    return Path(os.environ.get("BAYESGLU_CACHE_DIR") or user_cache_path("bayesglu")) / kind
+
+
+@cache
+def _sources() -> str:
+    """Hash of the sources of the solver and of the log density."""
+    package = Path(__file__).parents[1]
+    files = sorted([*package.glob("solver/*.py"), *package.glob("inference/*.py")])
+    return sha256(b"\n".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def compiled(signature=None, **options):
+    """Decorator: `numba.njit` with the options of this project, and a cache that is never out of date."""
+
+    def decorate(function):
+        before = numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = str(cache_folder("numba") / _sources())
+        try:
+            return numba.njit(*([] if signature is None else [signature]), **{**OPTIONS, **options})(function)
+        finally:
+            numba.config.CACHE_DIR = before
+
+    return decorate

@@ -1,0 +1,126 @@
+"""The compiled log density is the plain PyMC model's in other coordinates, and its gradient is exact."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from simulated import CASES
+
+from bayesglu.inference.build import model_of
+from bayesglu.inference.density import Density, _log_cdf, parameters_at, unpack
+from bayesglu.inference.design import Design
+from bayesglu.inference.modes import expand
+
+TIGHT = {"relative": 1e-10, "absolute": 1e-10}
+POINTS = 4
+
+
+@pytest.fixture(scope="module", params=CASES)
+def design(request) -> Design:
+    return CASES[request.param](**TIGHT)
+
+
+@pytest.fixture(scope="module")
+def plain_log_density(design):
+    """That of the PyMC model, from values of its own variables."""
+    return model_of(design).compile_logp(mode="FAST_COMPILE")
+
+
+@pytest.fixture(scope="module", params=["whitened", "non-centred"])
+def density(request, design) -> Density:
+    return Density(design, expand(design) if request.param == "whitened" else None)
+
+
+def points(density: Density, n: int = POINTS) -> np.ndarray:
+    return 0.5 * np.random.default_rng(1).normal(size=(n, density.size))
+
+
+def test_the_gradient_is_that_of_differences(density):
+    (x,) = points(density, 1)
+    value, gradient = density(x)
+    assert np.isfinite(value)
+    h = 1e-3
+    steps = h * np.eye(density.size)
+    near, far = ([density(x + k * s)[0] - density(x - k * s)[0] for s in steps] for k in (1, 2))
+    expected = (8 * np.array(near) - np.array(far)) / (12 * h)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_it_is_the_log_density_of_the_plain_model_but_for_volume_and_a_constant(density, plain_log_density):
+    design = density.design
+    offsets = []
+    for x in points(density):
+        unpacked = unpack(x, density.population, density.coordinates)
+        shared, between, error, block, centre, _, _, log_volume = unpacked
+        spread = between[design.block_varying]
+        n_k = len(design.estimated)
+        plain = {
+            "typical": shared[:n_k],
+            "log_between": np.log(between),
+            "log_error": np.log(error),
+            "deviation": (block - centre) / spread,
+        }
+        if design.effects:
+            plain["log_effect"] = shared[n_k:]
+        # A deviation is its block's in units of the spread: that is the second volume.
+        volume = log_volume - len(block) * np.log(spread).sum()
+        offsets.append(density(x)[0] - plain_log_density(plain) - volume)
+    np.testing.assert_allclose(offsets, offsets[0], atol=1e-7)
+
+
+def test_the_cases_hold_all_that_a_row_or_a_parameter_can_be():
+    designs = {name: case(**TIGHT) for name, case in CASES.items()}
+    rows = [d.rows for d in designs.values()]
+    assert {c for r in rows for c in r.censoring} == {-1, 0, 1}
+    assert any((r.analyte < 0).any() for r in rows), "a soft observation"
+    assert any(((r.by_output == 1) & (r.by_parameter == 1)).any() for r in rows), "an assay's floor"
+    assert any((r.by_output == 0).any() for r in rows), "a basal concentration itself"
+    assert any((r.tails > 0).any() for r in rows) and any((r.tails == 0).all() for r in rows)
+    assert any(d.effects for d in designs.values())
+    assert any(d.is_logit.any() for d in designs.values())
+    assert any(d.spec.at("occasion") for d in designs.values())
+    assert any(not d.varying for d in designs.values())
+
+
+def test_positions_unpack_to_the_same_people_in_compiled_code_and_in_numpy(density):
+    design = density.design
+    typical, effect, between, error, block = density.unpack(points(density))
+    assert typical.shape == (POINTS, len(design.estimated)) and effect.shape == (POINTS, len(design.effects))
+    assert between.shape == (POINTS, len(design.varying)) and error.shape == (POINTS, len(design.analytes))
+    assert block.shape == (POINTS, len(design.study.subjects), len(design.block_parameter))
+    theta = design.theta(typical, effect, block)
+    for i in range(POINTS):
+        compiled, slope = parameters_at(np.concatenate([typical[i], effect[i]]), block[i], density.population)
+        np.testing.assert_allclose(compiled, theta[i], rtol=1e-12)
+        assert (slope > 0).all()
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "beyond" not in name])
+def test_in_whitened_coordinates_the_posterior_is_about_a_standard_normal_at_the_origin(name):
+    """Exactly so for a linear model with known spreads; samples beyond limits are no part of a linear model."""
+    design = CASES[name](**TIGHT)
+    expansion = expand(design)
+    density = Density(design, expansion)
+    gradient = np.array([density(x)[1] for x in (np.zeros(density.size), *(0.1 * np.eye(density.size)))])
+    np.testing.assert_allclose(gradient[0, : len(expansion.shared)], 0.0, atol=0.5)
+    curvature = -(gradient[1:] - gradient[0]).diagonal() / 0.1
+    assert (curvature > 0).all()
+    assert np.median(curvature) == pytest.approx(1.0, abs=0.2)
+
+
+def test_where_someones_equations_cannot_be_solved_the_density_is_zero():
+    design = CASES["a real subject and measured insulin"](max_steps=5)
+    value, gradient = Density(design)(np.zeros(Density(design).size))
+    assert value == -np.inf and (gradient == 0).all()
+
+
+def test_the_density_is_zero_not_an_error_where_parameters_overflow():
+    density = Density(CASES["a real subject and measured insulin"]())
+    with np.errstate(all="ignore"):
+        assert density(np.full(density.size, 400.0))[0] == -np.inf
+
+
+@pytest.mark.parametrize("x", [-60.0, -31.0, -30.0, -29.0, -8.0, -1.0, 0.0, 2.0, 9.0])
+def test_the_normal_distributions_tail_is_scipys_however_far_out(x):
+    value, slope = _log_cdf(x)
+    assert value == pytest.approx(norm.logcdf(x), rel=1e-6, abs=1e-12)
+    assert slope == pytest.approx(np.exp(norm.logpdf(x) - norm.logcdf(x)), rel=1e-6)

@@ -1,0 +1,253 @@
+"""A design knows which number of the model speaks about which sample, and refuses what does not fit."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from simulated import CASES, ORAL_TIMES, simulated, varied
+
+from bayesglu.inference.design import design
+from bayesglu.protocols import ogtt
+from bayesglu.simulate import simulate
+from bayesglu.spec import SpecError, load_model, read_model
+from bayesglu.study import Study, StudyError, load_study
+
+WHOLE = "the whole loop, an assay's floor and a soft observation"
+SEVERAL = "one or two tests a person"
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return simulated("feedback")
+
+
+@pytest.fixture(scope="module")
+def several():
+    return CASES[SEVERAL]()
+
+
+def middle(d):
+    """Everyone at the centre of the priors: typical values, effects, blocks."""
+    return d.location, d.effect_prior[0], d.centre(d.location, d.effect_prior[0])
+
+
+def small_study(rows, **settings) -> Study:
+    table = pd.DataFrame(rows, columns=["subject", "time", "analyte", "value", "unit"])
+    return Study.from_table(table, **{"protocol": "ogtt(75)", "body_weight": 70.0, **settings})
+
+
+GLUCOSE = [("A", t, "glucose", 95.0, "mg/dL") for t in ORAL_TIMES]
+
+
+# --- predictions ---
+
+
+def test_predictions_are_what_simulate_gives_for_the_same_people_plus_the_assays_floor(whole):
+    d = whole.design
+    predicted, outcome = d.solve(whole.theta)
+    assert not outcome.any()
+    used = d.study.observations.sel(obs=d.obs)
+    for i, person in enumerate(d.study.subjects):
+        parameters = dict(zip(d.parameters, whole.theta[i], strict=True))
+        floor = parameters.pop("glucagon_floor")
+        shown = d.solver.system.outputs
+        expected = simulate(d.spec, ogtt(75), parameters, ORAL_TIMES, shown, body_weight=70.0)
+        for analyte in d.analytes:
+            mine = ((used.subject == person) & (used.analyte == analyte)).values
+            added = floor if analyte == "glucagon" else 0.0
+            np.testing.assert_allclose(predicted[: d.n_obs][mine], expected[analyte] + added, rtol=1e-6)
+
+
+def test_a_soft_observation_is_one_row_a_test_about_the_basal_state(whole):
+    d = whole.design
+    (soft,) = d.spec.soft.values()
+    rows = slice(d.n_obs, None)
+    assert len(d.rows.sample[rows]) == len(d.study.tests)
+    assert np.exp(d.rows.log_value[rows]) == pytest.approx(soft.median)
+    assert d.rows.known_error[rows] == pytest.approx(soft.sd)
+    predicted, _ = d.solve(whole.theta)
+    parameters = dict(zip(d.parameters, whole.theta[0], strict=True))
+    parameters.pop("glucagon_floor")
+    at_rest = simulate(d.spec, ogtt(75), parameters, ORAL_TIMES, d.solver.system.outputs)[soft.output]
+    assert predicted[d.n_obs] == pytest.approx(float(at_rest[0]))
+
+
+def test_insulin_that_drives_the_model_is_compared_only_at_rest_and_with_its_basal_value():
+    d = CASES["a real subject and measured insulin"]()
+    insulin, glucose = d.spec.analytes["insulin"], d.spec.analytes["glucose"]
+    used = d.study.observations.sel(obs=d.obs)
+    compared = {a: set(used.time.values[used.analyte.values == a]) for a in d.analytes}
+    times = set(d.study.used.time.values)
+    assert compared["insulin"] == {t for t in times if t <= 0 or t >= insulin.basal_from}
+    assert compared["glucose"] == {t for t in times if t <= 0 or t >= glucose.samples_from}
+    theta = d.theta(*middle(d))
+    predicted, _ = d.solve(theta)
+    basal = theta[0, d.parameters.index("basal_insulin")]
+    assert predicted[: d.n_obs][used.analyte.values == "insulin"] == pytest.approx(basal)
+
+
+def test_predictions_broadcast_over_draws_as_one_by_one(whole):
+    d = whole.design
+    outputs = np.random.default_rng(1).normal(size=(2, 3, len(d.solver.schedule.sample_time), 5))
+    theta = np.random.default_rng(2).normal(size=(2, 3, *whole.theta.shape))
+    together = d.rows.predict(outputs, theta)
+    for place in np.ndindex(2, 3):
+        np.testing.assert_array_equal(together[place], d.rows.predict(outputs[place], theta[place]))
+
+
+# --- who reads which number ---
+
+
+def test_a_persons_parameters_touch_their_own_samples_only(whole):
+    d = whole.design
+    typical, effect, block = middle(d)
+    before, _ = d.solve(d.theta(typical, effect, block))
+    changed = block.copy()
+    changed[1] += 0.1
+    after, _ = d.solve(d.theta(typical, effect, changed))
+    own = d.subject_of_test[d.rows.test] == 1
+    assert (after[~own] == before[~own]).all()
+    assert (after[own] != before[own]).all()
+
+
+def test_what_varies_from_test_to_test_touches_the_samples_of_one_test_only(several):
+    d = several
+    assert d.study.tests == (("A", "1"), ("A", "2"), ("B", "1"), ("C", "1"), ("C", "2"))
+    occasional = [slot for slot, v in enumerate(d.block_varying) if d.varying[v] == "insulin_sensitivity"]
+    assert len(occasional) == 2
+    typical, effect, block = middle(d)
+    before, _ = d.solve(d.theta(typical, effect, block))
+    for turn, slot in enumerate(occasional):
+        changed = block.copy()
+        changed[0, slot] += 0.5
+        after, _ = d.solve(d.theta(typical, effect, changed))
+        touched = {d.study.tests[t] for t in set(d.rows.test[after != before])}
+        assert touched == {("A", str(turn + 1))}
+
+
+def test_the_slots_of_a_test_that_nobody_took_are_read_by_nobody(several):
+    d = several
+    slots = d.place[d.subject_of_test == 1]
+    assert len(slots) == 1
+    unread = set(range(len(d.block_parameter))) - set(slots[0])
+    assert len(unread) == len(d.spec.at("occasion"))
+    typical, effect, block = middle(d)
+    changed = block.copy()
+    changed[1, list(unread)] += 1.0
+    np.testing.assert_array_equal(d.theta(typical, effect, block), d.theta(typical, effect, changed))
+
+
+def test_every_parameter_of_every_test_is_what_a_plain_loop_gives():
+    d = CASES["covariates"]()
+    rng = np.random.default_rng(3)
+    typical = d.location + 0.1 * rng.normal(size=len(d.location))
+    effect = 0.1 * rng.normal(size=len(d.effects))
+    deviation = 0.3 * rng.normal(size=(len(d.study.subjects), len(d.block_parameter)))
+    found = d.theta(typical, effect, d.centre(typical, effect) + deviation)
+    for s, person in enumerate(d.study.subjects):
+        for name, value in zip(d.parameters, found[s], strict=True):
+            p = d.spec.parameters[name]
+            if p.level == "fixed":
+                assert value == p.typical.median
+                continue
+            k = d.estimated.index(name)
+            number = typical[k]
+            for e, (parameter, key) in enumerate(d.effects):
+                if parameter == k:
+                    covariate = d.study.covariates[p.effects[key].covariate].sel(subject=person).item()
+                    number += p.effects[key].score(covariate) * effect[e]
+            if p.level == "subject":
+                number += deviation[s, list(d.block_parameter).index(k)]
+            assert value == pytest.approx(p.from_scale(number), rel=1e-12)
+
+
+def test_fractions_stay_between_zero_and_one_however_large_the_number(whole):
+    d = whole.design
+    assert d.is_logit.any()
+    numbers = np.full((3, len(d.estimated)), [[-800.0], [0.0], [30.0]])
+    fractions = d.natural(numbers)[:, d.is_logit]
+    assert (fractions >= 0).all() and (fractions <= 1).all()
+    assert fractions[1] == pytest.approx(0.5)
+
+
+def test_the_priors_are_those_of_the_model(whole):
+    d = whole.design
+    for k, name in enumerate(d.estimated):
+        p = d.spec.parameters[name]
+        assert d.location[k] == p.location and d.spread[k] == p.typical.sd
+    for v, name in enumerate(d.varying):
+        between = d.spec.parameters[name].between
+        assert d.between_prior[0][v] == pytest.approx(math.log(between.omega))
+        assert d.between_prior[1][v] == between.sd
+    for a, name in enumerate(d.analytes):
+        assert d.error_prior[0][a] == pytest.approx(math.log(d.spec.analytes[name].error.median))
+
+
+# --- what takes part ---
+
+
+def test_samples_that_are_missing_or_left_out_are_not_compared():
+    rows = [*GLUCOSE, ("A", 200, "glucose", np.nan, "mg/dL"), ("A", 210, "glucose", 80.0, "mg/dL")]
+    study = small_study(rows, datasheet={"use": {"glucose": {"until": 205}}})
+    assert list(design(load_model("feedback"), study).obs) == list(study.observations.obs.values[:5])
+
+
+def test_a_floor_is_estimated_only_when_its_assay_was_used():
+    study = small_study(GLUCOSE)
+    shared = design(load_model("feedback"), study)
+    assert "glucagon_floor" not in shared.estimated
+    own = load_model("feedback").change(
+        parameters={"glucagon_floor": {"level": "subject", "between": {"cv": 0.3, "gsd": 1.4}}}
+    )
+    d = design(own, study)
+    assert "glucagon_floor" not in d.varying and d.theta(*middle(d)).shape == (1, len(d.parameters))
+
+
+def test_a_model_without_anything_to_learn_but_the_error_is_a_design_too():
+    spec = varied("minimal", "fixed", *load_model("minimal").estimated)
+    d = design(spec, load_study("bergman1986"))
+    assert d.estimated == d.varying == ()
+    predicted, _ = d.solve(d.theta(*middle(d)))
+    assert np.isfinite(predicted).all()
+
+
+@pytest.mark.parametrize(
+    ("covariates", "acting"),
+    [
+        (None, set()),
+        ({"bmi": [22.0, 31.0]}, {"bmi"}),
+        ({"bmi": [22.0, np.nan]}, set()),
+        ({"group": ["NGT", "T2D"]}, {"group:T2D"}),
+        ({"group": ["NGT", "NGT"]}, set()),
+    ],
+)
+def test_an_effect_acts_when_the_study_knows_its_covariate_of_everyone(covariates, acting):
+    d = simulated("minimal", 2, (0, 10, 40, 130), covariates=covariates).design
+    assert {key for _, key in d.effects} == acting
+
+
+# --- what does not fit together ---
+
+
+def test_an_analyte_that_the_model_does_not_describe_is_refused_with_the_ways_out():
+    others = [("A", 0, "c_peptide", 500.0, "pmol/L"), ("A", 0, "glucagon", 90.0, "pg/mL")]
+    study = small_study([*GLUCOSE, *others])
+    with pytest.raises(StudyError) as error:
+        design(load_model("oral"), study)
+    message = str(error.value)
+    for word in ("c_peptide, glucagon", "'oral'", "glucose, insulin", "select(analytes=", "another model"):
+        assert word in message
+    assert design(load_model("oral"), study.select(analytes=["glucose"])).analytes == ("glucose",)
+
+
+def test_a_model_driven_by_insulin_needs_a_study_that_measured_it():
+    with pytest.raises(StudyError, match=r"'minimal' is driven by measured insulin.*'bergman1986' lacks"):
+        design(load_model("minimal"), load_study("bergman1986").select(analytes=["glucose"]))
+
+
+def test_correlations_are_refused_until_the_sampler_knows_them():
+    section = '[correlations]\nparameters = ["basal_glucose", "basal_insulin"]\neta = 2\n'
+    text = f"{load_model('minimal').text}\n{section}"
+    with pytest.raises(SpecError, match="basal_glucose, basal_insulin"):
+        design(read_model(text), load_study("bergman1986"))

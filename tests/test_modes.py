@@ -1,0 +1,178 @@
+"""Modes: found where a general optimiser finds them, near the truth when the data tell it, or said not to be."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.stats import lognorm, norm
+from simulated import CASES, INTRAVENOUS_TIMES, simulated, varied
+
+from bayesglu.inference.design import Design, design
+from bayesglu.inference.modes import Expansion, _mode_of_sd, expand
+from bayesglu.solver.solver import SolverError
+from bayesglu.spec import load_model
+
+TIGHT = {"relative": 1e-10, "absolute": 1e-10}
+MANY_TIMES = (*range(0, 60, 2), *range(60, 240, 5))
+NORMAL = load_model("minimal").change(
+    analytes={"glucose": {"error": {"median": 0.02, "gsd": 1.5}, "tails": 1e6}, "insulin": {"tails": 1e6}}
+)
+"""The minimal model with residuals that are as good as Normal."""
+
+
+@pytest.fixture(scope="module")
+def informed():
+    """Five people who were sampled often and precisely."""
+    return simulated(NORMAL, 5, MANY_TIMES, noise=0.003)
+
+
+@pytest.fixture(scope="module")
+def modes(informed) -> Expansion:
+    return expand(informed.design)
+
+
+def test_the_modes_are_near_the_truth_when_samples_are_many_and_precise(informed, modes):
+    assert modes.converged
+    names = [informed.design.varying[v] for v in informed.design.block_varying]
+    told = [i for i, name in enumerate(names) if name != "basal_insulin"]  # few samples are at rest
+    np.testing.assert_allclose(modes.block[:, told], informed.block[:, told], atol=0.1)
+    d = informed.design
+    residual = d.rows.log_value - np.log(d.solve(informed.theta)[0])
+    glucose = d.analytes.index("glucose")
+    assert modes.error[glucose] == pytest.approx(residual[d.rows.analyte == glucose].std(), rel=0.05)
+
+
+def test_the_distance_from_the_truth_is_as_large_as_the_expansion_says(informed, modes):
+    precision = modes.information + np.diag(modes.between[informed.design.block_varying] ** -2.0)
+    away = informed.block - modes.block
+    distances = np.einsum("sd,sde,se->s", away, precision, away)
+    assert 0.3 < distances.mean() / away.shape[1] < 3
+
+
+def test_spreads_between_people_come_from_people_and_prior_together():
+    """With many people the data decide; with one, the prior."""
+    spec = varied("minimal", "fixed", "insulin_action_rate", "mass_action_uptake", "glucose_volume")
+    for people, share in ((40, 0.75), (1, 0.0)):
+        known = simulated(spec, people, INTRAVENOUS_TIMES, noise=0.01)
+        found = dict(zip(known.design.varying, expand(known.design).between, strict=True))
+        sensitivity = known.design.varying.index("insulin_sensitivity")
+        prior = np.exp(known.design.between_prior[0][sensitivity])
+        seen = known.block[:, sensitivity].std() if people > 1 else prior
+        expected = prior ** (1 - share) * seen**share
+        assert found["insulin_sensitivity"] == pytest.approx(expected, rel=0.15)
+
+
+def cost(d: Design, expansion: Expansion, numbers: np.ndarray) -> float:
+    """Minus the log density of typical values and blocks, spreads and errors being those of the expansion."""
+    typical, block = numbers[: len(d.estimated)], numbers[len(d.estimated) :].reshape(expansion.block.shape)
+    predicted, _ = d.solve(d.theta(typical, np.zeros(0), block))
+    known = norm(d.location, d.spread).logpdf(typical).sum()
+    between = expansion.between[d.block_varying]
+    known += norm(d.centre(typical, np.zeros(0)), between).logpdf(block).sum()
+    sd = np.where(d.rows.analyte >= 0, expansion.error[d.rows.analyte], d.rows.known_error)
+    return -known - lognorm(sd, scale=predicted).logpdf(np.exp(d.rows.log_value)).sum()
+
+
+@pytest.mark.parametrize("model", [NORMAL, "feedback"], ids=["minimal", "feedback"])
+def test_a_general_optimiser_finds_the_same_typical_values_and_people(model):
+    if model == "feedback":
+        spec = load_model(model)
+        kept = ("basal_glucose", "insulin_sensitivity", "hepatic_extraction", "glucagon_floor")
+        spec = varied(model, "fixed", *(name for name in spec.estimated if name not in kept))
+        d = simulated(spec, 2, **TIGHT).design
+    else:
+        d = simulated(model, 1, INTRAVENOUS_TIMES, **TIGHT).design
+    modes = expand(d, tolerance=1e-6, max_rounds=200)
+    assert modes.converged
+    start = np.concatenate([d.location, d.centre(d.location, np.zeros(0)).ravel()])
+    best = minimize(lambda x: cost(d, modes, x), start, method="BFGS", options={"gtol": 1e-4, "maxiter": 500})
+    found = np.concatenate([modes.shared, modes.block.ravel()])
+    assert cost(d, modes, found) < best.fun + 1e-4
+    np.testing.assert_allclose(found, best.x, atol=2e-3)
+
+
+def by_adjoint(d: Design, expansion: Expansion) -> np.ndarray:
+    """Derivatives of the log predictions (row, slot) in the row's own block, one backward pass a row."""
+    k, rows = len(d.estimated), d.rows
+    typical, effect = expansion.shared[:k], expansion.shared[k:]
+    theta = d.theta(typical, effect, expansion.block)
+    n = len(d.solver.system.parameters)
+    outputs, pull = d.solver.outputs_and_pull(theta[:, :n])
+    value = rows.predict(outputs, theta)
+    natural = theta[:, d.columns]
+    slope = np.where(d.is_logit, natural * (1 - natural), natural)
+    found = np.zeros((len(value), expansion.block.shape[1]))
+    for row in range(len(value)):
+        bar = np.zeros(outputs.shape)
+        bar[rows.sample[row], rows.output[row]] = rows.by_output[row]
+        bar_theta = np.zeros(theta.shape)
+        bar_theta[:, :n] = pull(bar)
+        bar_theta[rows.test[row], rows.parameter[row]] += rows.by_parameter[row]
+        at = (bar_theta[:, d.columns] * slope)[rows.test[row], d.varying_index]
+        np.add.at(found[row], d.place[rows.test[row]], at / value[row])
+    return found
+
+
+@pytest.mark.parametrize(
+    "name", ["the whole loop, an assay's floor and a soft observation", "one or two tests a person", "outliers"]
+)
+def test_the_information_is_that_of_exact_derivatives_weighted_by_the_errors(name):
+    d = CASES[name](**TIGHT)
+    expansion = expand(d)
+    slopes = by_adjoint(d, expansion)
+    k = len(d.estimated)
+    theta = d.theta(expansion.shared[:k], expansion.shared[k:], expansion.block)
+    sd = np.where(d.rows.analyte >= 0, expansion.error[d.rows.analyte], d.rows.known_error)
+    distance = (d.rows.log_value - np.log(d.solve(theta)[0])) / sd
+    tails = d.rows.tails
+    outlying = np.where(tails > 0, (tails + 1) / (tails + distance**2), 1.0)
+    for s in range(len(d.study.subjects)):
+        own = d.subject_of_test[d.rows.test] == s
+        expected = (slopes[own].T * (outlying / sd**2)[own]) @ slopes[own]
+        np.testing.assert_allclose(
+            expansion.information[s], expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max()
+        )
+
+
+def test_an_outlier_moves_the_modes_less_when_tails_are_heavy():
+    heavy = load_model("minimal").change(analytes={"glucose": {"tails": 3.0}})
+    moved = []
+    for spec in (NORMAL, heavy):
+        d = simulated(spec, 1, INTRAVENOUS_TIMES, noise=0.02).design
+        before = expand(d).block
+        d.rows.log_value[5] += 0.7
+        moved.append(np.abs(expand(d).block - before).max())
+        d.rows.log_value[5] -= 0.7
+    assert moved[1] < 0.5 * moved[0]
+
+
+def test_a_sample_below_a_limit_counts_only_where_the_model_contradicts_it():
+    d = CASES["samples beyond detection limits"]()
+    below = d.rows.censoring < 0
+    assert below.any()
+    predicted = []
+    for shift in (0.0, 2.0, -1.0):
+        d.rows.log_value[below] += shift
+        expansion = expand(d)
+        d.rows.log_value[below] -= shift
+        theta = d.theta(expansion.shared, np.zeros(0), expansion.block)
+        predicted.append(np.log(d.solve(theta)[0][below]).mean())
+    limit, far_above, lower = predicted
+    assert limit == pytest.approx(far_above, abs=0.02), "a limit above the prediction says nothing"
+    assert lower < limit - 0.1
+
+
+@pytest.mark.parametrize(("squares", "counted"), [(0.5, 20.0), (0.0, 3.0), (1e-6, 50.0), (1e4, 2.0)])
+def test_the_mode_of_a_spread_is_where_its_log_density_is_flat(squares, counted):
+    mean, sd = np.array([np.log(0.1)]), np.array([0.4])
+    (found,) = np.log(_mode_of_sd(np.array([squares]), np.array([counted]), mean, sd))
+
+    def density(x):
+        return -counted * x - squares * np.exp(-2 * x) / 2 - (x - mean[0]) ** 2 / sd[0] ** 2 / 2
+
+    assert density(found) >= max(density(found + 1e-3), density(found - 1e-3))
+
+
+def test_when_nobodys_equations_can_be_solved_it_is_said_who_and_why():
+    d = CASES["one or two tests a person"]()
+    with pytest.raises(SolverError, match=r"5 of 5 solves failed.\nsubject A: The budget of steps ran out"):
+        expand(design(d.spec, d.study, max_steps=5))
