@@ -16,11 +16,11 @@ from pathlib import Path
 from bayesglu.problems import hint
 
 _PACKAGE = Path(__file__).resolve().parent
-_FOLDERS = {"model": "models", "study": "data"}
+_FOLDERS = {"model": "models", "study": "data", "facts": "data/facts"}
 
 
 def folder(kind: str) -> Path:
-    """The folder that holds every shipped ``"model"`` or ``"study"``."""
+    """The folder that holds every shipped ``"model"`` or ``"study"``, or the ``"facts"``."""
     inside = _PACKAGE / _FOLDERS[kind]
     beside = _PACKAGE.parent / _FOLDERS[kind]
     if inside.is_dir():

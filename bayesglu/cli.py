@@ -62,7 +62,8 @@ def main(
     parameters, with their uncertainty, and answers to what would happen if one
     of them were different.
 
-    Exit codes: 0 fine, 1 something given is wrong, 2 a fit is not clean.
+    Exit codes: 0 fine, 1 something given is wrong, 2 a fit is not clean or a
+    published fact is missed.
     """
     if version:
         say(bayesglu.__version__)
@@ -407,6 +408,48 @@ def what_if(
         _write_csv(csv, tidy(with_difference(result), probability))
     if plot:
         _draw(plot, bayesglu.plots.contrast(result, wanted[0], probability=probability))
+
+
+@app.command(
+    rich_help_panel=LOOK,
+    epilog=examples("bayesglu validate --plot facts.png", "bayesglu validate --model mine.toml --draws 0"),
+)
+def validate(
+    model: Annotated[str, option(MODEL, "--model", "-m", metavar="MODEL")] = "feedback",
+    facts: Annotated[
+        Path | None, option("Facts of your own (.toml, or a folder); else those that ship.", metavar="FILE")
+    ] = None,
+    draws: Annotated[
+        int, option("People drawn from the priors, for the bands; 0 for none.", metavar="N", min=0)
+    ] = 200,
+    seed: Annotated[int, option("Same seed, same people.", "--seed", "-s", metavar="N")] = 1,
+    plot: Plot = None,
+    csv: Csv = None,
+) -> None:
+    """Put a model to published experiments. Ends with exit code 2 if it misses a fact that it should not."""
+    from bayesglu.facts import load_facts
+    from bayesglu.facts import validate as ask
+    from bayesglu.tables import verdicts
+
+    writable(plot, FIGURES), writable(csv)
+    spec, groups = bayesglu.load_model(model), load_facts(facts)
+    with working("Repeating the experiments"):
+        answers = ask(spec, groups, draws, seed)
+    show_table(verdicts(answers.table), f"{spec.name}: {spec.title}")
+    say("\n" + ", ".join(f"{count} {word}" for word, count in answers.counts.items()) + ".")
+    say(
+        "Model: the typical person; 50 % and 90 %: people as the priors expect them. A: read in the source,",
+        "dim",
+    )
+    say("B: remembered from it, C: order of magnitude. The accepted range is for the mean of a group.", "dim")
+    for why in dict.fromkeys(answers.table.query("why != ''")["why"]):
+        say(f"Known to fail: {why}", "dim")
+    if csv:
+        _write_csv(csv, answers.table)
+    if plot:
+        _draw(plot, bayesglu.plots.facts(answers))
+    if not answers.clean:
+        raise NotClean
 
 
 def _load(path: Path) -> "xr.DataTree":

@@ -56,8 +56,7 @@ def identify(
     prior_cv: float = 0.3,
     forcing: Forcing | None = None,
 ) -> xr.Dataset:
-    """The share of prior uncertainty that samples under a protocol are expected to remove, for each
-    parameter.
+    """The share of prior uncertainty of each parameter that samples under a protocol would remove.
 
     spec : a `ModelSpec`, or the name or path of a model file.
     times : minutes of the samples, for all analytes or by analyte; by default those of `usual_times`.
@@ -181,6 +180,7 @@ def usual_times(protocol: Protocol) -> np.ndarray:
     if not starts:
         return np.linspace(0.0, end, 13)
     drawn, order = [0.0], sorted(starts)
+    end = max(end, order[-1] + AFTER_A_DRINK[-1])
     for start, stop in zip(order, [*order[1:], end], strict=True):
         hourly = np.arange(300.0, stop - start + 1e-9, 60.0)
         drawn += [start + t for t in (*starts[start], *hourly) if start + t <= stop + 1e-9]

@@ -19,7 +19,7 @@ import xarray as xr
 from bayesglu.problems import hint
 
 Numbers = xr.DataArray | float
-STEPS = 30  # Levenberg-Marquardt steps of the minimal model: some ten are enough
+SAMPLED = (8, 10, 12, 14, 16, 19, 22, 27, 32, 42, 52, 62, 72, 82, 92, 102, 122, 142, 162, 182)  # min
 
 
 class ReadingError(ValueError):
@@ -45,6 +45,13 @@ def mean(values: xr.DataArray, begin: float | None = None, end: float | None = N
     """The mean over time."""
     time = values["time"].sel(time=slice(begin, end))
     return total(values, begin, end) / float(time[-1] - time[0])
+
+
+def slope(values: xr.DataArray, begin: float | None = None, end: float | None = None) -> xr.DataArray:
+    """The change per minute of the straight line through the values."""
+    chosen = values.sel(time=slice(begin, end))
+    since = chosen["time"] - chosen["time"].mean()
+    return (chosen * since).sum("time") / (since**2).sum()
 
 
 def highest(values: xr.DataArray, begin: float | None = None, end: float | None = None) -> xr.DataArray:
@@ -93,63 +100,49 @@ def minimal_model_effectiveness(glucose: xr.DataArray, insulin: xr.DataArray) ->
 
 
 def _minimal_model(glucose: xr.DataArray, insulin: xr.DataArray, place: int) -> xr.DataArray:
-    dims = [d for d in glucose.dims if d != "time"]
-    curves = (v.transpose(*dims, "time") for v in (glucose, insulin))
-    flat = [v.values.reshape(-1, v.sizes["time"]) for v in curves]
-    found = fit_minimal_model(glucose["time"].values, *flat)[:, place]
-    return (
-        glucose.isel(time=0, drop=True).transpose(*dims).copy(data=found.reshape(glucose.isel(time=0).shape))
+    time = glucose["time"].values
+    cores = [["time"], ["time"]]
+    return xr.apply_ufunc(
+        lambda g, i: fit_minimal_model(time, g, i)[place],
+        glucose,
+        insulin,
+        input_core_dims=cores,
+        vectorize=True,
     )
 
 
 def fit_minimal_model(time: np.ndarray, glucose: np.ndarray, insulin: np.ndarray) -> np.ndarray:
-    """Least-squares glucose effectiveness, rate of insulin action, insulin sensitivity, first glucose.
+    """Glucose effectiveness (1/min), rate of insulin action (1/min), insulin sensitivity (L/pmol/min) and
+    glucose at time zero (mg/dL) of the classical minimal model, by least squares.
 
-    time : min, a grid fine enough for trapezoids. glucose (mg/dL), insulin (pmol/L): ``(person, time)``, the
-    basal values first. Compared are the times of Pacini & Bergman 1986 from 8 min on, as they advise. Returns
-    ``(person, 4)``.
+    time : min, a grid fine enough for trapezoids. glucose (mg/dL), insulin (pmol/L): ``(time,)``, the basal
+    values first. Compared are the sampling times of Pacini & Bergman 1986 from 8 min on, as they advise.
     """
-    sampled = (8, 10, 12, 14, 16, 19, 22, 27, 32, 42, 52, 62, 72, 82, 92, 102, 122, 142, 162, 182)
-    compared = np.searchsorted(time, [t for t in sampled if t <= time[-1]])
-    basal, excess = glucose[:, :1], insulin - insulin[:, :1]
+    from scipy.optimize import least_squares
+
+    compared = np.searchsorted(time, [t for t in SAMPLED if t <= time[-1]])
+    basal, excess = glucose[0], insulin - insulin[0]
 
     def integral(values):
-        steps = np.diff(time) * (values[..., 1:] + values[..., :-1]) / 2
-        return np.concatenate([np.zeros_like(values[..., :1]), steps.cumsum(-1)], -1)
-
-    def predicted(logs):
-        effectiveness, rate, sensitivity, first = np.exp(logs[..., None].swapaxes(0, 1))
-        action = sensitivity * rate * np.exp(-rate * time) * integral(np.exp(rate * time) * excess)
-        removed = integral(effectiveness + action)
-        return np.exp(-removed) * (first + effectiveness * basal * integral(np.exp(removed)))
+        steps = np.diff(time) * (values[1:] + values[:-1]) / 2
+        return np.concatenate([[0.0], steps.cumsum()])
 
     def misfit(logs):
-        residual = glucose[:, compared] - predicted(logs)[:, compared]
-        return residual, (residual**2).sum(1)
+        effectiveness, rate, sensitivity, first = np.exp(logs)
+        action = sensitivity * rate * np.exp(-rate * time) * integral(np.exp(rate * time) * excess)
+        removed = integral(effectiveness + action)
+        predicted = np.exp(-removed) * (first + effectiveness * basal * integral(np.exp(removed)))
+        return (predicted - glucose)[compared]
 
-    logs = np.log([0.02, 0.025, 8e-5, 1.0]) + np.zeros((len(glucose), 1))
-    logs[:, 3] = np.log(glucose.max(1))
-    damping, (residual, cost) = np.ones(len(glucose)), misfit(logs)
-    nudge = 1e-5
-    for _ in range(STEPS):
-        slopes = [(residual - misfit(logs + nudge * one)[0]) / nudge for one in np.eye(4)]
-        jacobian = np.stack(slopes, -1)
-        normal = jacobian.swapaxes(1, 2) @ jacobian
-        normal += damping[:, None, None] * normal * np.eye(4) + 1e-9 * np.eye(4)
-        gradient = jacobian.swapaxes(1, 2) @ residual[..., None]
-        tried = logs + np.clip(np.linalg.solve(normal, gradient)[..., 0], -1.0, 1.0)
-        new_residual, new_cost = misfit(tried)
-        better = new_cost < cost
-        logs, cost = np.where(better[:, None], tried, logs), np.where(better, new_cost, cost)
-        residual = np.where(better[:, None], new_residual, residual)
-        damping *= np.where(better, 0.2, 5.0)
-    return np.exp(logs)
+    guess = np.log([0.02, 0.025, 8e-5, glucose.max()])
+    bounds = np.log([[1e-4, 1e-3, 1e-7, 50.0], [0.2, 0.5, 1e-2, 2000.0]])
+    return np.exp(least_squares(misfit, guess, bounds=bounds).x)
 
 
 FUNCTIONS: Mapping[str, Callable] = {
     function.__name__: function
     for function in (
-        *(at, start, total, mean, highest, lowest, time_of_highest, share_within, where),
+        *(at, start, total, mean, slope, highest, lowest, time_of_highest, share_within, where),
         *(minimal_model_sensitivity, minimal_model_effectiveness),
     )
 }

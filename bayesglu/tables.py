@@ -102,6 +102,25 @@ def pairs(identified: xr.Dataset) -> pd.DataFrame:
     return table[list(words)].rename(columns=words).round(2)
 
 
+def verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a fact of `bayesglu.facts.validate`: published, what the model answers, the verdict."""
+    rows = []
+    for row in table.to_dict("records"):
+        spread = "" if np.isnan(row["spread"]) else f" ({row['spread']:.4g})"
+        cells = {"fact": row["fact"], "unit": row["unit"], "published": f"{row['published']:.4g}{spread}"}
+        cells |= {"accepted": f"{row['lowest']:.4g} to {row['highest']:.4g}", "model": row["model"]}
+        cells |= {
+            f"{band} %": _band(row, band) for band in (50, 90) if not table[f"lower_{band}"].isna().all()
+        }
+        rows.append(cells | {"": row["certainty"], "verdict": row["verdict"]})
+    return pd.DataFrame(rows)
+
+
+def _band(row: Mapping, band: int) -> str:
+    low, high = row[f"lower_{band}"], row[f"upper_{band}"]
+    return "" if np.isnan(low) else f"{low:.4g} to {high:.4g}"
+
+
 def _interval(row: Mapping, of: str = "") -> str:
     low, high = row[f"{of}lower"], row[f"{of}upper"]
     return "" if np.isnan(low) else f"{low:.4g} to {high:.4g}"

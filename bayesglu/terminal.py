@@ -25,7 +25,7 @@ PIPED_WIDTH = 160  # columns of a table that goes to a file, where no terminal s
 
 
 class NotClean(Exception):
-    """A fit has a problem that its user must know of; what it is has been told."""
+    """A fit has a problem that its user must know of, or a model misses a fact; what it is has been told."""
 
 
 class Commands(TyperGroup):

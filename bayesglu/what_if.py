@@ -10,7 +10,7 @@ import xarray as xr
 from bayesglu.physiology.loop import assemble
 from bayesglu.priors import Parameter
 from bayesglu.problems import hint
-from bayesglu.protocols import Protocol, parse_protocol
+from bayesglu.protocols import Protocol, ProtocolError, parse_protocol
 from bayesglu.simulate import check_names, simulate
 from bayesglu.spec import ModelSpec, read_model
 
@@ -93,6 +93,11 @@ def what_if(
     if draws < 1 or new < 1:
         raise ValueError(f"draws is {draws} and new is {new}; both must be 1 or more.")
     spec = read_model(fit.attrs["model_text"], where="the model in the fit")
+    if spec.structure["insulin"] == "forced":
+        raise ValueError(
+            f"The model '{spec.name}' is driven by measured insulin and cannot tell what insulin would be. "
+            "Fit a model with insulin of its own, such as 'ivgtt' or 'oral'."
+        )
     protocol = _protocol(fit, protocol)
     chosen = _thin(fit.posterior.to_dataset(), draws)
     rng = np.random.default_rng(random_seed)
@@ -126,12 +131,13 @@ def _protocol(fit: xr.DataTree, protocol: Protocol | str | None) -> Protocol:
     import json
 
     texts = set(json.loads(fit.attrs["protocols"]).values())
+    advice = "so name one: what_if(fit, protocol=ogtt(75), ...)."
     if len(texts) != 1:
-        raise ValueError(
-            f"People of the study had {len(texts)} different protocols, so name one: "
-            "what_if(fit, protocol=ogtt(75), ...)."
-        )
-    return parse_protocol(texts.pop())
+        raise ValueError(f"People of the study had {len(texts)} different protocols, {advice}")
+    try:
+        return parse_protocol(text := texts.pop())
+    except ProtocolError:
+        raise ValueError(f"The fit knows what was done only by its name, '{text}', {advice}") from None
 
 
 def _thin(posterior: xr.Dataset, draws: int) -> xr.Dataset:

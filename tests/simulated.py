@@ -132,12 +132,20 @@ def _outliers(**settings) -> Design:
     return simulated(spec, 2, INTRAVENOUS_TIMES, noise=0.2, **settings).design
 
 
+REAL = "a real subject and measured insulin"
+WHOLE = "the whole loop, an assay's floor and a soft observation"
+COVARIATES = "covariates"
+SEVERAL_TESTS = "one or two tests a person"
+LIMITS = "samples beyond detection limits"
+SHARED = "nothing differs between people"
+OUTLIERS = "outliers"
+
 CASES: Mapping[str, Callable[..., Design]] = {
-    "a real subject and measured insulin": cache(_measured_subject),
-    "the whole loop, an assay's floor and a soft observation": cache(_whole_loop),
-    "covariates": cache(_covariates),
-    "one or two tests a person": cache(_several_tests),
-    "samples beyond detection limits": cache(_detection_limits),
-    "nothing differs between people": cache(_everything_shared),
-    "outliers": cache(_outliers),
+    REAL: cache(_measured_subject),
+    WHOLE: cache(_whole_loop),
+    COVARIATES: cache(_covariates),
+    SEVERAL_TESTS: cache(_several_tests),
+    LIMITS: cache(_detection_limits),
+    SHARED: cache(_everything_shared),
+    OUTLIERS: cache(_outliers),
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bayesglu import catalog
+from bayesglu.facts import load_facts
 from bayesglu.spec import load_model
 
 ROOT = Path(__file__).parents[1]
@@ -52,8 +53,9 @@ def test_every_source_of_a_model_can_be_cited(name):
         assert catalog.citation(key) in cited
 
 
-def test_every_paper_of_the_bibliography_is_behind_some_prior():
+def test_every_paper_of_the_bibliography_is_behind_some_prior_or_fact():
     used = {key for name in catalog.list_models() for key in load_model(name).sources}
+    used |= {key for group in load_facts() for fact in group.facts for key in fact.source}
     assert used == set(catalog.references())
 
 

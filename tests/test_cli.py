@@ -20,7 +20,7 @@ from bayesglu.spec import read_model
 
 COMMANDS = (
     *("demo", "fit", "check", "subjects", "population"),
-    *("simulate", "what-if", "models", "studies", "show"),
+    *("simulate", "identify", "what-if", "models", "studies", "show", "validate"),
 )
 
 
@@ -47,7 +47,7 @@ def in_place(monkeypatch):
 # --- help ---
 
 
-def test_help_lists_all_ten_commands():
+def test_help_lists_all_twelve_commands():
     shown = run("--help")
     assert shown.exit_code == 0
     assert all(re.search(rf"\b{re.escape(name)}\b", shown.stdout) for name in COMMANDS)
@@ -122,6 +122,34 @@ def test_a_changed_parameter_changes_the_simulated_person(tmp_path):
     np.testing.assert_allclose(pd.read_csv(csv).value, expected.glucose, rtol=1e-6)
 
 
+IDENTIFY = ("identify", "-m", "oral", "-p", "ogtt(75)", "--subjects", 3, "--draws", 2)
+
+
+def test_what_a_protocol_can_teach_is_listed_best_first_written_and_drawn(tmp_path):
+    csv, plot = tmp_path / "taught.csv", tmp_path / "taught.png"
+    words = ("--analytes", "glucose, insulin", "--times", "0,30,120", "--noise", "glucose=0.02")
+    shown = run(*IDENTIFY, *words, "--csv", csv, "--plot", plot)
+    assert shown.exit_code == 0
+    expected = bayesglu.identify(
+        "oral", bayesglu.ogtt(75), [0, 30, 120], noise={"glucose": 0.02}, subjects=3, draws=2
+    )
+    table = pd.read_csv(csv).set_index("parameter")
+    np.testing.assert_allclose(table.person, expected.person, rtol=1e-6)
+    listed = re.findall(r"^([a-z_]+) .* (?:subject|population) ", shown.stdout, re.MULTILINE)
+    assert listed == table.person.sort_values(ascending=False).index.tolist()
+    assert "glucose, insulin at 0, 30, 120 min" in shown.stdout
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_cannot_be_learnt_or_told_apart_is_named():
+    shown = run("identify", "-m", "feedback", "-p", "fast(50)", "--noise", 0.02, "--draws", 6)
+    assert re.search(r"Nothing is learnt of .*emptying_rate", shown.stdout)
+    assert re.search(r"basal_glucagon +glucagon_floor +-0.9", shown.stdout)
+    held = run(*IDENTIFY, "--parameters", "hepatic_extraction,glucose_autoregulation")
+    assert re.search(r"^hepatic_extraction .* fixed", held.stdout, re.MULTILINE)
+    assert "posterior correlation beyond 0.9" in held.stdout
+
+
 # --- bad input ---
 
 SIMULATE = ("simulate", "-m", "oral", "-p")
@@ -140,6 +168,10 @@ SIMULATE = ("simulate", "-m", "oral", "-p")
         ((*SIMULATE, "ogtt(75)", "--plot", "figure.gif"), ".png or .pdf or .svg"),
         ((*SIMULATE, "ogtt(75)", "--csv", "no/such/folder.csv"), "does not exist"),
         (("simulate", "-m", "minimal", "-p", "ivgtt(0.3)"), "Insulin is forced"),
+        ((*IDENTIFY, "--analytes", "glucose,insulinn"), "Did you mean 'insulin'?"),
+        ((*IDENTIFY, "--times", "0,30,later"), "such as 0,30,60,120"),
+        ((*IDENTIFY, "--noise", "glucose:0.1"), "glucose=0.03"),
+        (("identify", "-m", "minimal", "-p", "ivgtt(0.3)"), "'ivgtt' or 'oral'"),
         (("fit", "bergmann1986", "-m", "minimal"), "Did you mean 'bergman1986'?"),
         (("fit", "bergman1986", "-m", "minimal", "--out", "fit.txt"), ".nc or .zarr"),
         (("fit", "bergman1986"), "--model"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import norm
-from simulated import CASES
+from simulated import CASES, LIMITS, REAL
 
 from bayesglu.inference.build import model_of
 from bayesglu.inference.density import Density, _log_cdf, parameters_at, unpack
@@ -94,9 +94,9 @@ def test_positions_unpack_to_the_same_people_in_compiled_code_and_in_numpy(densi
         assert (slope > 0).all()
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if "beyond" not in name])
+@pytest.mark.parametrize("name", [name for name in CASES if name != LIMITS])
 def test_in_whitened_coordinates_the_posterior_is_about_a_standard_normal_at_the_origin(name):
-    """Exactly so for a linear model with known spreads; samples beyond limits are no part of a linear model."""
+    """Exactly so for a linear model with known spreads; samples beyond limits make it no linear model."""
     design = CASES[name](**TIGHT)
     expansion = expand(design)
     density = Density(design, expansion)
@@ -108,13 +108,13 @@ def test_in_whitened_coordinates_the_posterior_is_about_a_standard_normal_at_the
 
 
 def test_where_someones_equations_cannot_be_solved_the_density_is_zero():
-    design = CASES["a real subject and measured insulin"](max_steps=5)
+    design = CASES[REAL](max_steps=5)
     value, gradient = Density(design)(np.zeros(Density(design).size))
     assert value == -np.inf and (gradient == 0).all()
 
 
 def test_the_density_is_zero_not_an_error_where_parameters_overflow():
-    density = Density(CASES["a real subject and measured insulin"]())
+    density = Density(CASES[REAL]())
     with np.errstate(all="ignore"):
         assert density(np.full(density.size, 400.0))[0] == -np.inf
 

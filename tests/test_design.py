@@ -5,16 +5,13 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from simulated import CASES, ORAL_TIMES, simulated, varied
+from simulated import CASES, COVARIATES, ORAL_TIMES, REAL, SEVERAL_TESTS, simulated, varied
 
 from bayesglu.inference.design import design
 from bayesglu.protocols import ogtt
 from bayesglu.simulate import simulate
 from bayesglu.spec import SpecError, load_model, read_model
 from bayesglu.study import Study, StudyError, load_study
-
-WHOLE = "the whole loop, an assay's floor and a soft observation"
-SEVERAL = "one or two tests a person"
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +21,7 @@ def whole():
 
 @pytest.fixture(scope="module")
 def several():
-    return CASES[SEVERAL]()
+    return CASES[SEVERAL_TESTS]()
 
 
 def middle(d):
@@ -74,7 +71,7 @@ def test_a_soft_observation_is_one_row_a_test_about_the_basal_state(whole):
 
 
 def test_insulin_that_drives_the_model_is_compared_only_at_rest_and_with_its_basal_value():
-    d = CASES["a real subject and measured insulin"]()
+    d = CASES[REAL]()
     insulin, glucose = d.spec.analytes["insulin"], d.spec.analytes["glucose"]
     used = d.study.observations.sel(obs=d.obs)
     compared = {a: set(used.time.values[used.analyte.values == a]) for a in d.analytes}
@@ -139,7 +136,7 @@ def test_the_slots_of_a_test_that_nobody_took_are_read_by_nobody(several):
 
 
 def test_every_parameter_of_every_test_is_what_a_plain_loop_gives():
-    d = CASES["covariates"]()
+    d = CASES[COVARIATES]()
     rng = np.random.default_rng(3)
     typical = d.location + 0.1 * rng.normal(size=len(d.location))
     effect = 0.1 * rng.normal(size=len(d.effects))
@@ -213,7 +210,7 @@ def test_a_model_without_anything_to_learn_but_the_error_is_a_design_too():
 
 
 @pytest.mark.parametrize(
-    ("covariates", "acting"),
+    (COVARIATES, "acting"),
     [
         (None, set()),
         ({"bmi": [22.0, 31.0]}, {"bmi"}),

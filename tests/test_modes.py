@@ -1,10 +1,10 @@
-"""Modes: found where a general optimiser finds them, near the truth when the data tell it, or said not to be."""
+"""Modes are where a general optimiser finds them, and near the truth where the data tell it."""
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.stats import lognorm, norm
-from simulated import CASES, INTRAVENOUS_TIMES, simulated, varied
+from simulated import CASES, INTRAVENOUS_TIMES, LIMITS, OUTLIERS, SEVERAL_TESTS, WHOLE, simulated, varied
 
 from bayesglu.inference.design import Design, design
 from bayesglu.inference.modes import Expansion, _mode_of_sd, expand
@@ -113,7 +113,7 @@ def by_adjoint(d: Design, expansion: Expansion) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "name", ["the whole loop, an assay's floor and a soft observation", "one or two tests a person", "outliers"]
+    "name", [WHOLE, SEVERAL_TESTS, OUTLIERS]
 )
 def test_the_information_is_that_of_exact_derivatives_weighted_by_the_errors(name):
     d = CASES[name](**TIGHT)
@@ -146,7 +146,7 @@ def test_an_outlier_moves_the_modes_less_when_tails_are_heavy():
 
 
 def test_a_sample_below_a_limit_counts_only_where_the_model_contradicts_it():
-    d = CASES["samples beyond detection limits"]()
+    d = CASES[LIMITS]()
     below = d.rows.censoring < 0
     assert below.any()
     predicted = []
@@ -173,6 +173,6 @@ def test_the_mode_of_a_spread_is_where_its_log_density_is_flat(squares, counted)
 
 
 def test_when_nobodys_equations_can_be_solved_it_is_said_who_and_why():
-    d = CASES["one or two tests a person"]()
+    d = CASES[SEVERAL_TESTS]()
     with pytest.raises(SolverError, match=r"5 of 5 solves failed.\nsubject A: The budget of steps ran out"):
         expand(design(d.spec, d.study, max_steps=5))

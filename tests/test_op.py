@@ -116,7 +116,7 @@ def test_inside_a_larger_graph_the_gradient_is_that_of_differences(three, theta)
     assert (gradient * direction).sum() == pytest.approx(slope, rel=1e-6)
 
 
-def test_a_person_who_cannot_be_solved_is_not_a_number_and_the_others_are_as_before(three, theta, bar, compiled):
+def test_who_cannot_be_solved_is_not_a_number_and_the_others_are_as_before(three, theta, bar, compiled):
     impossible = theta.copy()
     impossible[1, three.system.parameters.index("glucose_volume")] = 1e-9
     outputs, gradient = compiled(impossible, bar)

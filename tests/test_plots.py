@@ -313,6 +313,35 @@ def test_a_fit_that_was_saved_without_its_prior_can_be_drawn_but_not_compared_wi
         plots.learning(bare)
 
 
+def test_what_can_be_learnt_has_a_bar_a_person_and_a_diamond_for_the_typical_value_the_best_on_top():
+    names = ["hepatic_extraction", "glucose_volume", "first_phase_gain", "c_peptide_loss"]
+    result = xr.Dataset(
+        {"person": ("parameter", [0.2, 0.6, 0.05, 0.0]), "population": ("parameter", [0.5, 0.4, 0.3, 0.0])},
+        coords={
+            "parameter": names,
+            "other": names,
+            "first": ("pair", names[:1]),
+            "second": ("pair", names[1:2]),
+        },
+        attrs={"protocol": "ogtt(75)", "model": "mine", "subjects": 7},
+    )
+    result["pair_person"], result["pair_population"] = ("pair", [-0.95]), ("pair", [0.2])
+    figure = plots.identified(result)
+    (axis,) = figure.axes
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == [
+        *("first phase gain", "hepatic extraction", "glucose volume"),
+    ]
+    bars = [patch for patch in axis.patches if patch.get_height() < 1]
+    assert [bar.get_width() for bar in bars] == [0.05, 0.2, 0.6]
+    assert len({to_hex(bar.get_facecolor()) for bar in bars}) == 3, "hardly, a little, well"
+    diamonds = [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "D"]
+    assert diamonds == [0.3, 0.5, 0.4]
+    heading = " ".join(figure.get_suptitle().split())
+    assert "ogtt(75), model mine" in heading and "from 7 people" in heading
+    assert "hepatic extraction and glucose volume (-0.95)" in heading
+    assert "nothing is learnt of 1 more" in heading
+
+
 def test_a_person_has_the_same_colour_in_every_figure(overview, forest):
     dots = next(each for each in forest.axes[0].collections if isinstance(each, PathCollection))
     assert to_hex(overview.axes[-1].lines[0].get_color()) == to_hex(dots.get_facecolors()[1])

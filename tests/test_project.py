@@ -158,7 +158,7 @@ def python(code: str, *flags: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True, check=True)
 
 
-@pytest.mark.parametrize("name", ["simulate", "what_if"])
+@pytest.mark.parametrize("name", ["identify", "simulate", "what_if"])
 def test_a_function_is_not_hidden_by_the_module_that_bears_its_name(name):
     code = f"import bayesglu.{name}; from bayesglu import {name}; import bayesglu; print(callable({name}), "
     assert python(f"{code}{name} is bayesglu.{name})").stdout.split() == ["True", "True"]

@@ -6,9 +6,19 @@ are equal-tailed, colours are safe for colour-blind eyes, and a person has the s
 """
 
 from bayesglu.plots.demo import demo_figure
+from bayesglu.plots.facts import facts
 from bayesglu.plots.identified import identified
 from bayesglu.plots.learnt import learning, parameters
 from bayesglu.plots.measured import fit_overview
 from bayesglu.plots.over_time import contrast, trajectories
 
-__all__ = ["contrast", "demo_figure", "fit_overview", "identified", "learning", "parameters", "trajectories"]
+__all__ = [
+    "contrast",
+    "demo_figure",
+    "facts",
+    "fit_overview",
+    "identified",
+    "learning",
+    "parameters",
+    "trajectories",
+]

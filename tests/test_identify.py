@@ -1,0 +1,378 @@
+"""What a protocol is expected to teach: exact where the model is linear, and what fits then find."""
+
+import sys
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from simulated import simulated
+
+import bayesglu
+from bayesglu import clamp, fast, identify, ivgtt, load_model, meal, ogtt
+from bayesglu.identify import (
+    AFTER_A_DRINK,
+    AFTER_AN_INJECTION,
+    _errors,
+    _information,
+    _sampled,
+    _study,
+    _unknown,
+    grade,
+    person_covariance,
+    population_covariance,
+    untouched,
+    usual_times,
+)
+from bayesglu.inference.design import design
+from bayesglu.solver.solver import SolverError
+from bayesglu.spec import SpecError
+
+FEW = {"subjects": 4, "draws": 8}
+NOISE = {"glucose": 0.03, "insulin": 0.10, "c_peptide": 0.06, "glucagon": 0.15}
+GLUCOSE_AND_INSULIN = ("glucose", "insulin")
+
+
+@cache
+def taught(*analytes: str, protocol=None, model="feedback", **settings) -> xr.Dataset:
+    """What a protocol, an oral test of 75 g if none is named, teaches by these analytes."""
+    return identify(model, protocol or ogtt(75), analytes=analytes, noise=NOISE, **FEW | settings)
+
+
+def ranks(values):
+    return np.argsort(np.argsort(np.asarray(values)))
+
+
+# --- what is known of protocols: section by section as physiologists would expect ---
+
+
+def test_glucose_and_insulin_after_a_drink_teach_the_basal_state_sensitivities_and_emptying():
+    person = taught(*GLUCOSE_AND_INSULIN).person
+    for name in ("basal_glucose", "basal_insulin", "insulin_sensitivity", "emptying_rate"):
+        assert grade(float(person.sel(parameter=name))) == "well", name
+    for name in ("beta_cell_sensitivity", "incretin_potentiation", "first_phase_gain", "absorption_rate"):
+        assert person.sel(parameter=name) > 0.25, name
+    for name in ("hepatic_extraction", "extraction_half_saturation", "insulin_volume"):
+        assert person.sel(parameter=name) < 0.25, name
+    for name in ("basal_glucagon", "paracrine_restraint"):
+        assert grade(float(person.sel(parameter=name))) == "hardly", name
+
+
+def test_the_order_is_that_of_the_linearised_analysis_at_the_medians():
+    order = (
+        *("basal_insulin", "basal_glucose", "insulin_sensitivity", "emptying_rate", "first_phase_gain"),
+        *("emptying_saturation", "absorption_rate", "paracrine_restraint"),
+    )
+    published = [0.84, 0.68, 0.67, 0.50, 0.38, 0.31, 0.27, 0.05]
+    found = taught(*GLUCOSE_AND_INSULIN).person.sel(parameter=list(order))
+    assert np.corrcoef(ranks(published), ranks(found))[0, 1] > 0.9
+    np.testing.assert_allclose(found, published, atol=0.15)
+
+
+def test_c_peptide_tells_extraction_from_secretion():
+    without, with_it = taught(*GLUCOSE_AND_INSULIN), taught(*GLUCOSE_AND_INSULIN, "c_peptide")
+    gain = (with_it.person - without.person).to_series().sort_values()
+    assert gain.idxmax() == "hepatic_extraction"
+    assert gain["hepatic_extraction"] > 0.4
+    assert gain["beta_cell_sensitivity"] > 0.05
+
+
+def test_glucagon_teaches_the_alpha_cell():
+    three = (*GLUCOSE_AND_INSULIN, "c_peptide")
+    gain = (taught(*three, "glucagon").person - taught(*three).person).to_series()
+    assert gain.nlargest(2).index.tolist() == ["basal_glucagon", "paracrine_restraint"]
+    assert gain["basal_glucagon"] > 0.25
+
+
+def test_glucose_into_a_vein_teaches_volume_and_first_phase_and_nothing_of_the_gut():
+    three = (*GLUCOSE_AND_INSULIN, "c_peptide")
+    drink, vein = taught(*three).person, taught(*three, protocol=ivgtt(0.3)).person
+    for name in ("glucose_volume", "first_phase_gain", "glucose_memory_time", "beta_cell_sensitivity"):
+        assert vein.sel(parameter=name) > drink.sel(parameter=name) + 0.1, name
+    gut = {"emptying_rate", "emptying_saturation", "absorption_rate", "incretin_potentiation"}
+    assert set(untouched(taught(*three, protocol=ivgtt(0.3)))) == gut
+
+
+def test_only_an_image_of_the_liver_teaches_glycogen():
+    parameters = {
+        "initial_glycogen": {
+            "level": "subject",
+            "typical": {"median": 1000, "gsd": 1.3},
+            "between": {"cv": 0.2, "gsd": 1.4},
+        }
+    }
+    image = {"output": "liver_glycogen", "unit": "mmol/L", "error": {"median": 0.08, "gsd": 1.3}}
+    spec = load_model("feedback").change(parameters=parameters, analytes={"liver_glycogen": image})
+    liver = [
+        *("glycogen_half_saturation", "glycogen_capacity", "hepatic_storage_insulin", "gluconeogenic_share"),
+        *("gluconeogenic_hormone_share", "insulin_brake_half_saturation", "glucose_autoregulation"),
+        *("production_ceiling", "brain_uptake"),
+    ]
+    known = {"analytes": list(NOISE), "noise": NOISE, **FEW}
+    plasma = identify(spec, fast(50), parameters=liver, **known)
+    times = {**dict.fromkeys(NOISE, range(0, 3001, 250)), "liver_glycogen": (0, 1500, 3000)}
+    imaged = identify(spec, fast(50), times, noise=NOISE, parameters=liver, **FEW)
+    assert grade(float(imaged.person.sel(parameter="initial_glycogen"))) == "well"
+    gain = (imaged.person - plasma.person).to_series()
+    assert gain.idxmax() == "initial_glycogen"
+    assert gain.max() > 0.3
+    # Plasma alone seems to tell it when all else about the liver is taken as known.
+    held = identify(spec, fast(50), **known)
+    assert (held.person - plasma.person).sel(parameter="initial_glycogen") > 0.1
+
+
+def test_an_unspecific_assay_cannot_be_told_from_glucagon_while_nothing_moves():
+    found = identify("feedback", fast(50), noise=0.02, **FEW)
+    pair = found.isel(pair=0)
+    assert {pair["first"].item(), pair["second"].item()} == {"basal_glucagon", "glucagon_floor"}
+    assert pair.pair_person < -0.9
+    whole = found.person_correlation.sel(parameter="basal_glucagon", other="glucagon_floor")
+    assert whole == pair.pair_person
+
+
+# --- more, and less, to learn from ---
+
+
+def test_samples_that_are_all_noise_teach_nothing():
+    found = identify("feedback", ogtt(75), noise=1e6, **FEW)
+    assert abs(found.person).max() < 1e-9
+    assert abs(found.population).max() < 1e-9
+    assert set(untouched(found)) == set(found.parameter.values)
+    assert found.sizes["pair"] == 0
+
+
+def test_what_is_softly_known_of_everyone_is_no_teaching():
+    found = identify("oral", ogtt(75), noise=1e6, parameters=["brain_uptake", "mass_action_uptake"], **FEW)
+    assert abs(found.person).max() < 1e-9
+    assert found.person_prior_sd.sel(parameter="brain_uptake") < 0.9 * np.sqrt(np.log1p(0.3**2))
+
+
+def test_more_noise_teaches_less_of_every_parameter():
+    levels = [identify("oral_cpeptide", ogtt(75), noise=sd, **FEW) for sd in (0.02, 0.05, 0.1, 0.3, 1.0)]
+    for who in ("person", "population"):
+        shares = np.stack([level[who] for level in levels])
+        assert (np.diff(shares, axis=0) < 0).all()
+        assert ((shares > 0) & (shares < 1)).all()
+
+
+def test_more_samples_teach_more():
+    few, many = (identify("oral", ogtt(75), times, **FEW) for times in ((0, 60, 120), range(0, 241, 5)))
+    assert (many.person > few.person).all()
+    assert (many.population > few.population).all()
+
+
+def test_more_people_teach_the_population_more_and_one_person_nothing():
+    sizes = [identify("oral", ogtt(75), subjects=n, draws=8) for n in (1, 5, 20, 500)]
+    population = np.stack([size.population for size in sizes])
+    assert (np.diff(population, axis=0) > 0).all()
+    person = np.stack([size.person for size in sizes])
+    np.testing.assert_allclose(person, person[2:].mean(axis=0) * np.ones((4, 1)), atol=0.1)
+    np.testing.assert_array_equal(person[2], person[3])
+
+
+def test_a_sample_beyond_the_detection_limit_teaches_nothing():
+    limited = load_model("feedback").change(analytes={"glucagon": {"lower": 1e4}})
+    blind = identify(limited, ogtt(75), **FEW)
+    without = identify(limited, ogtt(75), analytes=["glucose", "insulin", "c_peptide"], **FEW)
+    assert blind.person.sel(parameter="glucagon_floor") < 1e-9
+    names = ["insulin_sensitivity", "hepatic_extraction"]
+    np.testing.assert_allclose(
+        blind.person.sel(parameter=names), without.person.sel(parameter=names), atol=0.1
+    )
+
+
+def test_outliers_that_are_expected_cost_something():
+    heavy = load_model("oral").change(analytes={"glucose": {"tails": 3.0}})
+    assert (identify(heavy, ogtt(75), **FEW).person <= identify("oral", ogtt(75), **FEW).person).all()
+
+
+# --- the mathematics ---
+
+
+@given(st.integers(0, 10_000))
+def test_covariances_are_those_of_the_joint_normal_distribution(seed):
+    """Typical values, two people's parameters and their samples, conditioned on the samples directly."""
+    rng = np.random.default_rng(seed)
+    k, rows, people = 4, 6, 2
+    typical, between = rng.uniform(0.1, 2.0, k), rng.uniform(0.1, 2.0, k) * (rng.random(k) < 0.6)
+    slopes, errors = rng.normal(size=(people, rows, k)), rng.uniform(0.1, 1.0, rows)
+    information = np.einsum("prk,r,prl->pkl", slopes, errors**-2.0, slopes)
+
+    own = slopes[0] @ np.diag(typical**2 + between**2) @ slopes[0].T + np.diag(errors**2)
+    prior = np.diag(typical**2 + between**2)
+    gain = prior @ slopes[0].T @ np.linalg.inv(own)
+    expected = prior - gain @ slopes[0] @ prior
+    np.testing.assert_allclose(person_covariance(information[0], typical, between), expected, atol=1e-9)
+
+    stacked = slopes.reshape(people * rows, k)
+    of_samples = stacked @ np.diag(typical**2) @ stacked.T + np.diag(np.tile(errors**2, people))
+    for p in range(people):
+        block = slice(p * rows, (p + 1) * rows)
+        of_samples[block, block] += slopes[p] @ np.diag(between**2) @ slopes[p].T
+    prior = np.diag(typical**2)
+    expected = prior - prior @ stacked.T @ np.linalg.inv(of_samples) @ stacked @ prior
+    found = population_covariance(information, typical, between, np.ones(people))
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_the_differences_are_the_exact_gradients_of_the_adjoint():
+    spec, protocol = load_model("feedback"), ogtt(75)
+    sampled = _sampled(spec, protocol, (0, 30, 120), ("glucose", "insulin", "c_peptide", "glucagon"), None)
+    plan = design(spec, _study(protocol, sampled, None, 70.0), relative=1e-8, absolute=1e-8)
+    unknown = _unknown(plan, "free", 0.3)
+    phi = unknown.draw(np.random.default_rng(4), 1, 1)[0]
+    error = _errors(plan, None)
+    soft, data, _ = _information(plan, unknown, phi, error)
+
+    theta = unknown.theta(plan.fixed, phi)
+    count = len(plan.solver.system.parameters)
+    out, pull = plan.solver.outputs_and_pull(theta[:, :count])
+    value = plan.rows.predict(out, theta)
+    exact = np.zeros((len(value), len(unknown.names)))
+    natural = theta[0, unknown.columns]
+    to_scale = np.where(unknown.is_logit, natural * (1 - natural), natural)
+    for row in range(len(value)):
+        bar = np.zeros_like(out)
+        bar[plan.rows.sample[row], plan.rows.output[row]] = plan.rows.by_output[row]
+        slope = np.append(pull(bar)[0], np.zeros(len(plan.parameters) - count))
+        slope[plan.rows.parameter[row]] += plan.rows.by_parameter[row]
+        exact[row] = slope[unknown.columns] * to_scale / value[row] / error[row]
+    expected = exact[: plan.n_obs].T @ exact[: plan.n_obs]
+    np.testing.assert_allclose(data[0], expected, rtol=2e-3, atol=2e-3 * abs(expected).max() * 1e-3)
+    expected = exact[plan.n_obs :].T @ exact[plan.n_obs :]
+    np.testing.assert_allclose(soft[0], expected, rtol=2e-3, atol=1e-3)
+
+
+def test_what_is_foretold_is_what_the_fit_of_a_simulated_study_finds():
+    study = simulated("feedback", 8, AFTER_A_DRINK, noise=0.05, seed=3).study
+    fit = bayesglu.fit("feedback", study, method="map", random_seed=1)
+    foretold = identify("feedback", ogtt(75), AFTER_A_DRINK, noise=0.05, subjects=8)
+    person = bayesglu.subjects(fit).shrinkage.mean("subject")
+    population = bayesglu.population(fit)
+    population = population.shrinkage.sel(parameter=np.isin(population.role, ["typical", "population"]))
+    for found, expected in ((person, foretold.person), (population, foretold.population)):
+        expected = expected.sel(parameter=found.parameter.values)
+        assert np.corrcoef(ranks(found), ranks(expected))[0, 1] > 0.8
+    np.testing.assert_allclose(
+        population, foretold.population.sel(parameter=population.parameter.values), atol=0.25
+    )
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_one_nearly_so():
+    one, again, other = (identify("oral", ogtt(75), random_seed=seed) for seed in (1, 1, 2))
+    xr.testing.assert_identical(one, again)
+    assert 0 < abs(one.person - other.person).max() < 0.08
+
+
+# --- what is unknown, and when blood is drawn ---
+
+
+def test_parameters_that_are_held_are_unknown_when_asked():
+    spec = load_model("oral")
+    every = identify(spec, ogtt(75), parameters="all", **FEW)
+    assert set(every.parameter.values) == set(spec.parameters)
+    one = identify(spec, ogtt(75), parameters=["incretin_half_saturation"], prior_cv=0.5, **FEW)
+    assert set(one.parameter.values) == {*spec.estimated, "incretin_half_saturation"}
+    np.testing.assert_allclose(
+        one.person_prior_sd.sel(parameter="incretin_half_saturation"), np.sqrt(np.log1p(0.5**2))
+    )
+    free = identify(spec, ogtt(75), **FEW)
+    assert set(free.parameter.values) == set(spec.estimated)
+    assert free["unit"].sel(parameter="glucose_volume") == "dL/kg"
+
+
+def test_one_person_differs_from_the_prior_by_the_typical_value_and_by_what_people_differ():
+    found, p = identify("ivgtt", ivgtt(0.3), **FEW), load_model("ivgtt").parameters["insulin_sensitivity"]
+    own = found.sel(parameter="insulin_sensitivity")
+    np.testing.assert_allclose(own.population_prior_sd, p.typical.sd)
+    np.testing.assert_allclose(own.person_prior_sd, np.hypot(p.typical.sd, p.between.omega))
+
+
+def test_a_model_driven_by_insulin_is_driven_by_the_insulin_that_is_given():
+    forcing = ([0, 4, 20, 60, 180], [50, 500, 200, 80, 50])
+    found = identify("minimal", ivgtt(0.3), forcing=forcing, **FEW)
+    assert found.person.sel(parameter="insulin_sensitivity") > 0.3
+    assert "insulin at 0, 4, 20, 60, 180 min" in found.attrs["samples"]
+    flat = identify("minimal", ivgtt(0.3), forcing=([0, 240], [50, 50]), **FEW)
+    sensitivity = [f.person.sel(parameter="insulin_sensitivity") for f in (flat, found)]
+    assert sensitivity[0] < sensitivity[1]
+
+
+def test_blood_is_drawn_as_is_usual():
+    np.testing.assert_array_equal(usual_times(ogtt(75)), AFTER_A_DRINK)
+    np.testing.assert_array_equal(usual_times(ivgtt(0.3)), AFTER_AN_INJECTION)
+    np.testing.assert_array_equal(usual_times(fast(50)), np.linspace(0, 3000, 13))
+    two_meals = usual_times(meal(60) + meal(60).shift(400))
+    assert {0, 30, 240, 300, 360, 400, 430, 640} <= set(two_meals)
+    clamped = usual_times(clamp(90, 180, insulin_rate=1))
+    assert {0, 60, 180, 210} <= set(clamped)
+
+
+def test_a_share_in_words_is_that_of_the_printed_number():
+    words = {0.5: "well", 0.496: "well", 0.49: "partly", 0.25: "partly", 0.1: "a little", 0.09: "hardly"}
+    assert {share: grade(share) for share in words} == words
+
+
+# --- what goes wrong ---
+
+
+@pytest.mark.parametrize(
+    "settings, kind, message",
+    [
+        ({"analytes": ["insulinn"]}, ValueError, "no analyte 'insulinn'. Did you mean 'insulin'"),
+        ({"parameters": ["beta"]}, ValueError, "no parameter 'beta'"),
+        ({"noise": {"glucos": 0.1}}, ValueError, "noise of an analyte 'glucos'"),
+        ({"noise": -0.1}, ValueError, "glucose -0.1, insulin -0.1"),
+        ({"times": {"glucose": [0, 60]}}, ValueError, "times of insulin"),
+        ({"times": [0, float("nan")]}, ValueError, "one or more minutes"),
+        ({"subjects": 0, "draws": 1.5, "prior_cv": 0}, ValueError, "(?s)subjects.*draws.*prior_cv"),
+        ({"forcing": ([0], [1])}, ValueError, "leave forcing out"),
+        ({"body_weight": None}, ValueError, "body"),
+    ],
+)
+def test_what_makes_no_sense_is_told(settings, kind, message):
+    with pytest.raises(kind, match=message):
+        identify("oral", ogtt(75), **FEW | settings)
+
+
+def test_a_protocol_or_a_model_that_cannot_be_used_is_told():
+    with pytest.raises(ValueError, match="no gut"):
+        identify("ivgtt", ogtt(75))
+    with pytest.raises(ValueError, match="driven by measured insulin"):
+        identify("minimal", ivgtt(0.3))
+    spec = load_model("minimal")
+    nothing = spec.change(parameters={n: {"level": "fixed"} for n in spec.estimated})
+    with pytest.raises(SpecError, match="every parameter is fixed"):
+        identify(nothing, ivgtt(0.3), forcing=([0], [50]))
+
+
+def test_people_who_cannot_be_solved_are_left_out_and_too_many_of_them_are_told(monkeypatch):
+    module = sys.modules["bayesglu.identify"]
+
+    def hindered(share):
+        def planned(*args):
+            plan = design(*args)
+
+            class Hindered(type(plan.solver)):
+                def outputs(self, theta):
+                    out, outcome = super().outputs(theta)
+                    outcome[: int(share * len(outcome))] = 1
+                    return out, outcome
+
+            s = plan.solver
+            return replace(plan, solver=Hindered(s.system, s.schedule, s.relative, s.absolute))
+
+        return planned
+
+    whole = identify("oral", ogtt(75), **FEW)
+    monkeypatch.setattr(module, "design", hindered(0.3))
+    some = identify("oral", ogtt(75), **FEW)
+    assert 0 < some.attrs["failed_solves"] < 16
+    np.testing.assert_allclose(some.person, whole.person, atol=0.1)
+    np.testing.assert_allclose(some.population, whole.population, atol=0.2)
+    monkeypatch.setattr(module, "design", hindered(0.9))
+    with pytest.raises(SolverError, match=r"2\d of 32 people"):
+        identify("oral", ogtt(75), **FEW)
