@@ -442,8 +442,8 @@ def validate(
         "dim",
     )
     say("B: remembered from it, C: order of magnitude. The accepted range is for the mean of a group.", "dim")
-    for why in dict.fromkeys(answers.table.query("why != ''")["why"]):
-        say(f"Known to fail: {why}", "dim")
+    for why, rows in answers.table.query("why != ''").groupby("why", sort=False):
+        say(f"\n{'; '.join(rows['fact'])}\n  {why}", "dim")
     if csv:
         _write_csv(csv, answers.table)
     if plot:

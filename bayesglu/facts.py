@@ -48,7 +48,7 @@ PASSES, FAILS, KNOWN, MENDED, LEFT_OUT = "passes", "FAILS", "fails as known", "P
 BANDS = (0.5, 0.9)
 
 _EXPERIMENT = ("protocol", "until", "every", "body_weight", "parameters", "covariates", "start", "hold")
-_OPTIONAL = ("title", "shown", "unit", "note", "before", "facts")
+_OPTIONAL = ("title", "shown", "called", "unit", "note", "before", "facts")
 _FACT = ("reads", "unit", "value", "spread", "spread_is", "accepted", "certainty", "source", "note", "fails")
 
 
@@ -84,12 +84,13 @@ class Fact:
 
 @dataclass(frozen=True)
 class Group:
-    """An experiment with the facts found by it, and what its panel shows."""
+    """An experiment with the facts found by it, and what its panel shows: a reading and its name."""
 
     experiment: Experiment
     facts: tuple[Fact, ...]
     title: str
     shown: str
+    called: str
     unit: str
     note: str = ""
 
@@ -168,9 +169,10 @@ def _group(name: str, section: Section, papers: Iterable[str]) -> Group | None:
         for label in (facts.table if facts else ())
     ]
     title, unit, note = section.text("title", name), section.text("unit", ""), section.text("note", "")
+    called = section.text("called", None)
     if len(section.problems.found) > before:
         return None
-    return Group(experiment, tuple(found), title, shown, unit, note)
+    return Group(experiment, tuple(found), title, shown, called or needs(shown)[0], unit, note)
 
 
 def _experiment(name: str, section: Section) -> Experiment | None:
@@ -261,20 +263,25 @@ def validate(
     spec = load_model(model)
     groups = load_facts() if facts is None else tuple(facts)
     people = draw_people(spec, draws, random_seed) if draws else {}
+    states = {*assemble(spec.structure).states}
     known = {*available_outputs(spec), *spec.parameters, "body_weight"}
+    if "glycogen" not in states:  # held by the model itself, it answers nothing
+        known -= {"glycogen", "liver_glycogen", "glycogen_rate"}
     # All experiments ask for the same outputs, so that those alike in all else share machine code.
     read_off = {name for group in groups for name in group.outputs} & {*available_outputs(spec)}
-    wanted = sorted(read_off | {*assemble(spec.structure).states})
+    wanted = sorted(read_off | states)
     rows, curves = [], {}
     for group in groups:
         experiment = group.experiment
-        asked = group.outputs <= known and experiment.possible(spec)
+        texts = [fact.reads for fact in group.facts] + [group.shown]
+        asked = {text for text in texts if {*needs(text)} <= known and experiment.possible(spec)}
         if asked:
             result = experiment.perform(spec, people, wanted)
             names = {**experiment.parameters_of(spec, people), "body_weight": experiment.body_weight}
-            curves[experiment.name] = read(group.shown, result, names)
-        for fact in group.facts:
-            rows.append(_row(experiment.name, fact, read(fact.reads, result, names) if asked else None))
+        answers = {text: read(text, result, names) for text in asked}
+        if group.shown in asked:
+            curves[experiment.name] = answers[group.shown]
+        rows += [_row(experiment.name, fact, answers.get(fact.reads)) for fact in group.facts]
     return Validation(spec.name, groups, pd.DataFrame(rows), curves)
 
 

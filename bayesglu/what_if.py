@@ -71,15 +71,13 @@ def what_if(
     random_seed: int | np.random.Generator | None = 0,
     hold: Iterable[str] = (),
 ) -> xr.Dataset:
-    """Trajectories with and without a change, for the same people and the same draws, so that differences are
-    paired.
+    """Trajectories with and without a change, on the same draws of the same people: differences are paired.
 
     protocol : what is done to everyone; by default what was done in the study, when it was the same for all.
     change : parameter -> `scale`, `shift` or `set_to`. Without it only the scenario "as is" is simulated.
     subjects : ``"same"`` for the people of the study, ``"new"`` for `new` people drawn from the population
-    (one with
-        each draw of the population's parameters, so that its uncertainty is in them), or labels of some
-        people.
+        (again with each draw of its parameters, so that its uncertainty is in them; covariates are at their
+        references), or labels of some people.
     times : minutes. outputs : names of states and fluxes. draws : how many draws to use, evenly spaced.
     body_weight : kg, of everyone; by default that of the study's people, and their mean for new people.
     hold : states that stay where they start, such as ``"glycogen"``.

@@ -251,7 +251,9 @@ certainty = "C"
 
 def test_the_figure_has_a_panel_an_experiment_and_says_what_was_missed(answers):
     figure = plots.facts(answers)
-    assert [axis.get_title().replace("\n", " ") for axis in figure.axes] == [g.title for g in answers.groups]
+    assert [axis.get_title("left").replace("\n", " ") for axis in figure.axes] == [
+        g.title for g in answers.groups
+    ]
     assert "9 fails as known" in figure.get_suptitle()
     assert all(axis.get_ylabel() for axis in figure.axes)
 

@@ -254,3 +254,41 @@ def test_whoever_cannot_be_solved_is_named_by_their_labels():
 def test_a_typical_person_who_cannot_be_solved_is_called_that():
     with pytest.raises(SolverError, match="the typical person: The budget of steps ran out"):
         simulate("oral", ogtt(75), outputs=["glucose"], max_steps=5)
+
+
+# --- other beginnings than the basal state ---
+
+
+def test_a_state_begins_where_it_is_told_and_stays_there_when_held():
+    start, hold = {"insulin": people(60.0, 300.0), "glucose": 55.0}, ["insulin", "glucose_mass"]
+    found = simulate("feedback", fast(1), outputs=["insulin", "glucose"], start=start, hold=hold)
+    np.testing.assert_allclose(found.glucose, 55.0)
+    np.testing.assert_allclose(found.insulin.sel(subject=0), 60.0)
+    np.testing.assert_allclose(found.insulin.sel(subject=1), 300.0)
+
+
+def test_to_begin_at_the_basal_state_changes_nothing():
+    usual, shown = load_model("oral").medians, ["glucose", "insulin"]
+    told = simulate("oral", ogtt(75), outputs=shown, start={"glucose": usual["basal_glucose"]})
+    xr.testing.assert_allclose(told, simulate("oral", ogtt(75), outputs=shown), rtol=1e-6)
+
+
+def test_a_concentration_stands_for_the_state_that_it_is_measured_by():
+    volume = people(1.5, 2.0)
+    settings = {"parameters": {"glucose_volume": volume}, "times": [0, 30], "outputs": ["glucose"]}
+    one = simulate("oral", fast(1), start={"glucose": 200.0}, **settings)
+    two = simulate("oral", fast(1), start={"glucose_mass": 200.0 * volume}, **settings)
+    xr.testing.assert_allclose(one, two)
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [
+        ({"insuline": 1.0}, "Did you mean 'insulin'"),
+        ({"insulin": -1.0}, "at least 0"),
+        ({"glucose": 90.0, "glucose_mass": 150.0}, "given twice"),
+    ],
+)
+def test_a_beginning_that_cannot_be_is_refused(start, told):
+    with pytest.raises(ValueError, match=told):
+        simulate("oral", fast(1), start=start)

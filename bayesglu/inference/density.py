@@ -232,7 +232,8 @@ def log_density(
 
     theta, slope = parameters_at(shared, block, p)
     physiology = np.ascontiguousarray(theta[:, :n_physiology])
-    out, outcome, tape = solve(kernels, physiology, plan, tolerance, max_steps, n_outputs, True)
+    keep = n_outputs > 0  # a literal True has a type of its own, for which the solver is compiled again
+    out, outcome, tape = solve(kernels, physiology, plan, tolerance, max_steps, n_outputs, keep)
     for t in range(tests):
         if outcome[t] != FINE:
             return -np.inf, gradient

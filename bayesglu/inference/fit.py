@@ -48,18 +48,16 @@ def fit(
     """The posterior of a model given a study, as a DataTree that ArviZ understands.
 
     method : ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"map"`` gives posterior
-    modes
-        with Laplace intervals in seconds: a first look, whose draws are those of a Gaussian about the modes.
+        modes with Laplace intervals in seconds: a first look, with draws of a Gaussian about the modes.
     coordinates : ``"whitened"`` (see `density`) or ``"non-centred"``; the posterior is the same.
-    nuts : more settings for nutpie, such as ``{"maxdepth": 8}``. solver_settings : relative, absolute,
-    max_steps.
+    nuts : more settings for nutpie, such as ``{"maxdepth": 8}``.
+    solver_settings : relative, absolute, max_steps.
 
     Groups: ``posterior`` and ``prior`` with individual parameters (chain, draw, subject), typical values,
     between-subject SDs, covariate factors and assay errors, all on their natural scale with their unit in the
-    attributes;
-    ``sample_stats``; ``observed_data`` and ``constant_data``; over (chain, draw, obs) ``predictions``
-    (without assay error), ``posterior_predictive`` (with it) and ``log_likelihood``. The attributes hold the
-    model's text, hashes, seed and versions.
+    attributes; ``sample_stats``; ``observed_data`` and ``constant_data``; over (chain, draw, obs)
+    ``predictions`` (without assay error), ``posterior_predictive`` (with it) and ``log_likelihood``. The
+    attributes hold the model's text, hashes, versions and a seed that gives the same fit again.
 
     Raises SpecError or StudyError when model and study do not fit together, SolverError when the equations
     cannot be solved where the sampler is to start. `bayesglu.check` judges the result.

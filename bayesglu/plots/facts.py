@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from bayesglu.plots.style import (
     styled,
     time_axis,
     title,
+    told,
 )
 
 if TYPE_CHECKING:
@@ -48,8 +50,8 @@ def facts(validation: Validation) -> Figure:
         for fact in group.facts:
             if fact.point:
                 _mark(axis, fact, per, "fails" in verdicts[fact.name].lower())
-        axis.set_title("\n".join(_wrapped(group.title)), fontsize=8)
-        axis.set_ylabel(pretty_unit(group.unit))
+        axis.set_title("\n".join(wrap(group.title, 40)), fontsize=8)
+        axis.set_ylabel("\n".join([*wrap(told(group.called), 24), pretty_unit(group.unit)]), fontsize=7.5)
         axis.margins(y=0.1)
     count = ", ".join(f"{n} {word}" for word, n in validation.counts.items())
     note = "Line: typical person. Bands: 50 and 90 % of people as the priors expect them. Points: published."
@@ -87,9 +89,3 @@ def _mark(axis: Axes, fact: Fact, per: float, missed: bool) -> None:
     axis.errorbar(
         middle, fact.value, yerr=fact.spread, fmt="o", color=colour, markersize=3.5, elinewidth=2, zorder=5
     )
-
-
-def _wrapped(text: str, width: int = 40) -> list[str]:
-    from textwrap import wrap
-
-    return wrap(text, width)

@@ -1,0 +1,16 @@
+"""``python -m benchmarks NAME``, from the folder that holds `benchmarks`."""
+
+import argparse
+from importlib import import_module
+
+NAMES = ("gradient", "scaling", "start", "sampling", "studies", "figures")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", choices=NAMES)
+    import_module(f"benchmarks.{parser.parse_args().name}").main()
+
+
+if __name__ == "__main__":
+    main()

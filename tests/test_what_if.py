@@ -1,0 +1,277 @@
+"""A what-if is the same people with and without a change, from a saved fit alone."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+from fake_fit import fake_fit
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulated import CASES, WHOLE, varied
+
+from bayesglu.inference.fit import fit, save
+from bayesglu.protocols import fast, ogtt
+from bayesglu.simulate import simulate
+from bayesglu.solver.solver import SolverError
+from bayesglu.spec import load_model
+from bayesglu.what_if import scale, set_to, shift, what_if
+
+SHOWN = ("glucose", "insulin", "insulin_secretion")
+TIMES = (0, 30, 60, 120, 240)
+BRIEF = {"times": TIMES, "outputs": SHOWN, "draws": 12}
+
+
+@pytest.fixture(scope="module")
+def people():
+    """A fit of three people with the model `oral`."""
+    return fake_fit("oral", subjects=3, chains=2, draws=30)
+
+
+def scenario(result: xr.Dataset, name: str) -> xr.Dataset:
+    return result.sel(scenario=name, drop=True)
+
+
+def difference(result: xr.Dataset, output: str) -> xr.DataArray:
+    return result[output].sel(scenario="changed") - result[output].sel(scenario="as is")
+
+
+def simulated_at(fit, place: dict, changed: dict | None = None, **own) -> xr.Dataset:
+    """What `simulate` gives for one person at one draw of a fit."""
+    at = fit.posterior.to_dataset().sel(place)
+    names = [n for n, v in at.data_vars.items() if v.attrs["role"] in ("individual", "population")]
+    parameters = {n: at[n].item() for n in names if not at[n].dims} | own
+    for name, how in (changed or {}).items():
+        parameters[name] = how(parameters[name])
+    return simulate(fit.attrs["model_text_name"], ogtt(75), parameters, TIMES, SHOWN)
+
+
+# --- what is compared ---
+
+
+def test_each_scenario_is_the_simulation_of_the_persons_own_draw(people):
+    people.attrs["model_text_name"] = "oral"
+    found = what_if(people, change={"insulin_sensitivity": scale(1.3)}, **BRIEF)
+    assert dict(found.sizes) == {"scenario": 2, "chain": 2, "draw": 6, "subject": 3, "time": 5}
+    assert list(found.scenario.values) == ["as is", "changed"]
+    for chain, draw, subject in ((0, found.draw.values[0], "1"), (1, found.draw.values[-1], "3")):
+        place = {"chain": chain, "draw": draw, "subject": subject}
+        before = simulated_at(people, place)
+        after = simulated_at(people, place, {"insulin_sensitivity": lambda value: 1.3 * value})
+        xr.testing.assert_allclose(scenario(found, "as is").sel(place, drop=True), before, rtol=1e-9)
+        xr.testing.assert_allclose(scenario(found, "changed").sel(place, drop=True), after, rtol=1e-9)
+
+
+@pytest.mark.parametrize("subjects", ["same", "new"])
+def test_a_change_that_changes_nothing_leaves_every_draw_of_everyone_where_it_was(people, subjects):
+    found = what_if(people, change={"insulin_sensitivity": scale(1.0)}, subjects=subjects, new=4, **BRIEF)
+    for output in SHOWN:
+        assert (difference(found, output) == 0).all()
+
+
+def test_without_a_change_there_is_one_scenario(people):
+    found = what_if(people, **BRIEF)
+    assert list(found.scenario.values) == ["as is"] and found.attrs["change"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [(scale(1.1), lambda b: 1.1 * b), (shift(-7.0), lambda b: b - 7.0), (set_to(95.0), lambda b: 95.0 + 0 * b)],
+)
+def test_a_change_scales_shifts_or_sets_and_is_told(people, how, expected):
+    """Glucose begins at the basal value."""
+    found = what_if(people, change={"basal_glucose": how}, **BRIEF).glucose.sel(time=0)
+    before = found.sel(scenario="as is", drop=True)
+    np.testing.assert_allclose(found.sel(scenario="changed", drop=True), expected(before), rtol=1e-12)
+
+
+def test_a_fixed_parameter_can_be_changed_too_and_several_at_once(people):
+    change = {"hepatic_extraction": set_to(0.5), "basal_insulin": shift(5)}
+    found = what_if(people, change=change, **BRIEF)
+    assert (difference(found, "insulin").sel(time=0) == pytest.approx(5)).all()
+    assert found.attrs["change"] == "hepatic_extraction = 0.5, basal_insulin +5"
+
+
+def test_outputs_say_their_unit_and_by_default_are_those_that_the_model_has(people):
+    found = what_if(people, times=[0, 60], draws=2)
+    assert found.glucose.attrs["units"] == "mg/dL"
+    assert found.endogenous_glucose_production.attrs["units"] == "mg/kg/min"
+    assert "c_peptide" not in found and "insulin_secretion" in found
+    assert found.attrs["protocol"] == "ogtt(75)" and "stomach" in found.attrs["delivered"]
+
+
+# --- physiology ---
+
+
+@given(factor=st.floats(1.05, 4.0), seed=st.integers(0, 1000))
+@settings(deadline=None, max_examples=6)
+def test_more_insulin_sensitivity_never_gives_a_higher_two_hour_glucose(factor, seed):
+    fit = fake_fit("oral", subjects=4, chains=1, draws=12, seed=seed)
+    found = what_if(fit, change={"insulin_sensitivity": scale(factor)}, **BRIEF)
+    assert (difference(found, "glucose").sel(time=120) <= 1e-6).all()
+
+
+def test_without_beta_cells_a_glucose_drink_brings_forth_no_insulin(people):
+    found = what_if(people, change={"beta_cell_mass": set_to(0)}, **BRIEF)
+    lost = scenario(found, "changed")
+    assert (lost.insulin_secretion == 0).all()
+    at_rest = lost.insulin.sel(time=0)
+    assert (lost.insulin.sel(time=120) < 1e-3 * at_rest).all()
+    assert (difference(found, "glucose").sel(time=120) > 100).all()
+
+
+def test_a_fasting_person_stays_at_rest_whatever_draw_it_is(people):
+    found = what_if(people, fast(4), **BRIEF)
+    for output in ("glucose", "insulin"):
+        np.testing.assert_allclose(found[output] / found[output].sel(time=0), 1.0, rtol=1e-5)
+
+
+# --- whose ---
+
+
+@pytest.mark.parametrize("subjects", ["2", ["2"], ["3", "1"]])
+def test_some_people_are_those_people_of_all(people, subjects):
+    everyone, some = what_if(people, **BRIEF), what_if(people, subjects=subjects, **BRIEF)
+    assert list(some.subject.values) == ([subjects] if isinstance(subjects, str) else subjects)
+    xr.testing.assert_allclose(some, everyone.sel(subject=some.subject), rtol=1e-12)
+
+
+def test_new_people_differ_from_each_other_and_from_draw_to_draw_as_the_population_says():
+    fit = fake_fit("oral", subjects=2, chains=1, draws=200)
+    found = what_if(fit, subjects="new", new=10, times=[0], outputs=["glucose"], draws=200, random_seed=5)
+    basal = np.log(found.glucose.sel(time=0, scenario="as is"))
+    typical = np.log(fit.posterior.basal_glucose_typical)
+    between = fit.posterior.basal_glucose_between
+    assert list(found.subject.values[:2]) == ["new 1", "new 2"]
+    standard = (basal - typical) / between
+    assert abs(float(standard.mean())) < 0.1 and 0.93 < float(standard.std()) < 1.07
+    persons = standard.mean("draw")
+    assert float(persons.std()) < 0.2, "no one person is kept from draw to draw"
+
+
+def test_new_people_are_the_same_with_the_same_seed(people):
+    first, again, other = (what_if(people, subjects="new", random_seed=s, **BRIEF) for s in (1, 1, 2))
+    xr.testing.assert_equal(first, again)
+    assert not (first.glucose == other.glucose).any()
+
+
+def test_what_varies_from_test_to_test_is_that_of_the_persons_first_test():
+    spec = varied("oral", "occasion", "emptying_rate")
+    fit = fake_fit(spec, subjects=2, chains=1, draws=5, occasions=2)
+    fit.attrs["model_text_name"] = "oral"
+    found = what_if(fit, subjects=["2"], **BRIEF)
+    place = {"chain": 0, "draw": 4, "subject": "2"}
+    rate = fit.posterior.emptying_rate.sel(chain=0, draw=4, test="2/1").item()
+    expected = simulated_at(fit, place, emptying_rate=rate)
+    xr.testing.assert_allclose(found.sel(place, drop=True).isel(scenario=0, drop=True), expected, rtol=1e-9)
+
+
+def test_a_parameter_that_people_share_still_follows_their_covariates():
+    """As incretin potentiation, which is a population's in `oral` and less in type 2 diabetes."""
+    fit = fake_fit("oral", subjects=2, chains=1, draws=5)
+    fit.attrs["model_text_name"] = "oral"
+    factor = xr.full_like(fit.posterior.error_glucose, 0.4).assign_attrs(role="effect")
+    fit["posterior"] = fit["posterior"].assign(incretin_potentiation_effect_group_T2D=factor)
+    fit["constant_data"] = fit["constant_data"].assign(covariate_group=("subject", ["NGT", "T2D"]))
+    found = what_if(fit, **BRIEF)
+    for subject, share in (("1", 1.0), ("2", 0.4)):
+        place = {"chain": 0, "draw": 3, "subject": subject}
+        own = share * fit.posterior.incretin_potentiation.sel(chain=0, draw=3).item()
+        expected = simulated_at(fit, place, incretin_potentiation=own)
+        at = found.isel(scenario=0, drop=True).sel(place, drop=True)
+        xr.testing.assert_allclose(at, expected, rtol=1e-9)
+    fit["constant_data"] = fit["constant_data"].drop_vars("covariate_group")
+    with pytest.raises(ValueError, match="incretin_potentiation depends on group, which the fit was saved"):
+        what_if(fit, **BRIEF)
+
+
+def test_amounts_for_a_whole_person_follow_the_body_weight(people):
+    light, heavy = (what_if(people, body_weight=kg, **BRIEF) for kg in (50, 100))
+    assert light.attrs["delivered"] == "1500 mg/kg stomach" and heavy.attrs["delivered"] == "750 mg/kg stomach"
+    assert (light.glucose.sel(time=60) > heavy.glucose.sel(time=60)).all()
+
+
+# --- from a file ---
+
+
+def test_a_saved_fit_is_enough_and_pymc_stays_away(tmp_path):
+    d = CASES[WHOLE]()
+    real = fit(d.spec, d.study, draws=10, random_seed=1, method="map", progressbar=False)
+    path = save(real, tmp_path / "fit.nc", without_data=True)
+    expected = what_if(real, change={"insulin_sensitivity": scale(1.3)}, draws=3, times=[0, 120])
+    text = (
+        "import sys, bayesglu\n"
+        "from bayesglu import scale, what_if\n"
+        f"found = what_if(bayesglu.load({str(path)!r}), change={{'insulin_sensitivity': scale(1.3)}},\n"
+        "                draws=3, times=[0, 120])\n"
+        "print(found.glucose.values.ravel().tolist())\n"
+        "print(sorted({'pymc', 'pytensor', 'nutpie', 'matplotlib'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    numbers, modules = done.stdout.splitlines()
+    assert modules == "[]"
+    np.testing.assert_allclose(np.fromstring(numbers[1:-1], sep=","), expected.glucose.values.ravel())
+
+
+# --- what cannot be done ---
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"change": {"insulin_sensitivty": scale(2)}}, r"'insulin_sensitivty'. Did you mean 'insulin_sens"),
+        ({"change": {"insulin_sensitivity": 1.3}}, r"1.3 is not a change; use scale\(1.3\), shift\(5\)"),
+        ({"change": {"bioavailability": scale(1.2)}}, "values 1 or more; it is a fraction"),
+        ({"change": {"hepatic_extraction": set_to(1)}}, "values 1 or more; it is a fraction"),
+        ({"change": {"basal_glucose": shift(-500)}}, "makes some values negative or not finite"),
+        ({"change": {"basal_glucose": set_to(float("nan"))}}, "makes some values negative or not finite"),
+        ({"subjects": ["1", "7", "9"]}, r"no subject '7'(.|\n)*no subject '9'(.|\n)*Known: same, new, 1, 2, 3"),
+        ({"subjects": []}, "No subject was chosen"),
+        ({"outputs": ["glucos"]}, "Did you mean 'glucose'"),
+        ({"times": [60, 0]}, "increases"),
+        ({"draws": 0}, "must be 1 or more"),
+        ({"subjects": "new", "new": 0}, "must be 1 or more"),
+        ({"protocol": "ogt(75)"}, "ogtt"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused_in_words(people, request_, words):
+    with pytest.raises(ValueError, match=words):
+        what_if(people, **BRIEF | request_)
+
+
+def test_a_factor_below_zero_is_refused_at_once():
+    for factor in (-0.1, float("nan")):
+        with pytest.raises(ValueError, match="a factor of 0 or more"):
+            scale(factor)
+
+
+def test_whose_equations_cannot_be_solved_is_named_with_the_draw(people):
+    with pytest.raises(SolverError, match=r"36 of 36 solves failed(.|\n)*chain 0, draw 0, subject 1: "):
+        what_if(people, change={"basal_glucose": set_to(0)}, **BRIEF)
+
+
+def test_a_protocol_must_be_named_when_the_fit_cannot_tell_which():
+    several = fake_fit("oral", subjects=2, chains=1, draws=2)
+    several.attrs["protocols"] = '{"1/1": "ogtt(75)", "2/1": "ogtt(50)"}'
+    with pytest.raises(ValueError, match=r"2 different protocols, so name one: what_if\(fit, protocol="):
+        what_if(several, **BRIEF)
+    several.attrs["protocols"] = '{"1/1": "events.csv", "2/1": "events.csv"}'
+    with pytest.raises(ValueError, match=r"only by its name, 'events.csv', so name one"):
+        what_if(several, **BRIEF)
+    assert what_if(several, "ogtt(50)", **BRIEF).attrs["protocol"] == "ogtt(50)"
+
+
+def test_a_model_driven_by_measured_insulin_cannot_answer():
+    driven = fake_fit("minimal", subjects=1, chains=1, draws=2)
+    with pytest.raises(ValueError, match=r"'minimal' is driven by measured insulin.*'ivgtt' or 'oral'"):
+        what_if(driven, **BRIEF)
+
+
+def test_a_state_can_be_held(people):
+    whole = fake_fit(load_model("feedback"), subjects=1, chains=1, draws=3)
+    request_ = {"times": [0, 240], "outputs": ["liver_glycogen"], "draws": 3}
+    free, held = (what_if(whole, hold=hold, **request_).liver_glycogen for hold in ((), ("glycogen",)))
+    assert (held.sel(time=240) == held.sel(time=0)).all()
+    assert (free.sel(time=240) != free.sel(time=0)).all()
