@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,25 +41,21 @@ class Experiment:
         """When it is watched, from time 0."""
         return np.arange(0.0, self.until + 1e-9, self.every)
 
-    def perform(
-        self, spec: ModelSpec, people: Mapping[str, xr.DataArray], outputs: Sequence[str]
-    ) -> xr.Dataset:
-        """Outputs over time, with the dims of `people`, ``level`` where there is a ladder, and ``time``.
+    def perform(self, spec: ModelSpec, people: Mapping[str, xr.DataArray]) -> xr.Dataset:
+        """All outputs over time, with the dims of `people`, ``level`` where there is a ladder, and ``time``.
 
         people : parameters that differ from the model's medians, as `draw_people` gives them.
         """
-        loop = assemble(spec.structure)
         begun = {name: self._level(value) for name, value in self.start.items()}
         if self.before is not None:
-            end = self.before.perform(spec, people, sorted({*outputs, *loop.states})).isel(time=-1, drop=True)
+            end = self.before.perform(spec, people).isel(time=-1, drop=True)
             own = {MEASURED_AS.get(name, name) for name in begun}
-            begun |= {name: end[name] for name in loop.states if name not in own}
+            begun |= {name: end[name] for name in assemble(spec.structure).states if name not in own}
         return simulate(
             spec,
             self.protocol,
             self.parameters_of(spec, people),
             self.times,
-            outputs,
             body_weight=self.body_weight,
             hold=self.hold,
             start=begun,

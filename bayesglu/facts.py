@@ -94,13 +94,6 @@ class Group:
     unit: str
     note: str = ""
 
-    @property
-    def outputs(self) -> frozenset[str]:
-        """Names of all outputs and parameters that are read."""
-        return frozenset(
-            name for text in (self.shown, *(f.reads for f in self.facts)) for name in needs(text)
-        )
-
 
 @dataclass(frozen=True)
 class Validation:
@@ -263,20 +256,16 @@ def validate(
     spec = load_model(model)
     groups = load_facts() if facts is None else tuple(facts)
     people = draw_people(spec, draws, random_seed) if draws else {}
-    states = {*assemble(spec.structure).states}
     known = {*available_outputs(spec), *spec.parameters, "body_weight"}
-    if "glycogen" not in states:  # held by the model itself, it answers nothing
+    if "glycogen" not in assemble(spec.structure).states:  # held by the model itself, it answers nothing
         known -= {"glycogen", "liver_glycogen", "glycogen_rate"}
-    # All experiments ask for the same outputs, so that those alike in all else share machine code.
-    read_off = {name for group in groups for name in group.outputs} & {*available_outputs(spec)}
-    wanted = sorted(read_off | states)
     rows, curves = [], {}
     for group in groups:
         experiment = group.experiment
         texts = [fact.reads for fact in group.facts] + [group.shown]
         asked = {text for text in texts if {*needs(text)} <= known and experiment.possible(spec)}
         if asked:
-            result = experiment.perform(spec, people, wanted)
+            result = experiment.perform(spec, people)
             names = {**experiment.parameters_of(spec, people), "body_weight": experiment.body_weight}
         answers = {text: read(text, result, names) for text in asked}
         if group.shown in asked:

@@ -1,6 +1,7 @@
 """What would happen: the same draws of the posterior with and without a change. Works from a saved fit,
 without PyMC."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -126,8 +127,6 @@ def _protocol(fit: xr.DataTree, protocol: Protocol | str | None) -> Protocol:
         return protocol
     if isinstance(protocol, str):
         return parse_protocol(protocol)
-    import json
-
     texts = set(json.loads(fit.attrs["protocols"]).values())
     advice = "so name one: what_if(fit, protocol=ogtt(75), ...)."
     if len(texts) != 1:

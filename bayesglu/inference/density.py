@@ -18,7 +18,7 @@ a study changes.
 from collections import namedtuple
 from dataclasses import dataclass
 from functools import cached_property
-from math import erfc as math_erfc
+from math import erfc
 
 import numpy as np
 
@@ -38,6 +38,12 @@ Coordinates = namedtuple(
     "Coordinates", "shared shared_factor between between_scale error error_scale information pull cross"
 )
 """The origin of the coordinates, and their scales: see `modes.Expansion`."""
+
+Compared = namedtuple(
+    "Compared",
+    "sample output by_output test parameter by_parameter log_value analyte known_error censoring tails",
+)
+"""What is compared with the model: `design.Rows` as compiled code reads them."""
 
 
 @compiled()
@@ -143,7 +149,7 @@ def _blocks_adjoint(information, precision, r, block, bar_block):
 def _log_cdf(x):
     """Log of the standard Normal distribution function, and its derivative, also far in the lower tail."""
     if x > -30.0:
-        p = 0.5 * math_erfc(-x * 0.7071067811865476)
+        p = 0.5 * erfc(-x * 0.7071067811865476)
         density = np.exp(-0.5 * x * x) * 0.3989422804014327
         return np.log(p), density / p
     # Far below, the asymptotic series of Mills' ratio.
@@ -423,7 +429,7 @@ class Density:
     def arguments(self) -> tuple:
         """What `log_density` takes after x."""
         s = self.design.solver
-        rows = _Rows(*(getattr(self.design.rows, name) for name in _Rows._fields))
+        rows = Compared(*(getattr(self.design.rows, name) for name in Compared._fields))
         n_outputs, n_physiology = len(s.system.outputs), len(s.system.parameters)
         kernels = s.compiled.kernels
         limits = s.max_steps, n_outputs, n_physiology
@@ -441,9 +447,3 @@ class Density:
         )
         n_k = len(self.design.estimated)
         return shared[:, :n_k], shared[:, n_k:], between, error, block
-
-
-_Rows = namedtuple(
-    "_Rows",
-    "sample output by_output test parameter by_parameter log_value analyte known_error censoring tails",
-)

@@ -50,7 +50,7 @@ def facts(validation: Validation) -> Figure:
         for fact in group.facts:
             if fact.point:
                 _mark(axis, fact, per, "fails" in verdicts[fact.name].lower())
-        axis.set_title("\n".join(wrap(group.title, 40)), fontsize=8)
+        axis.set_title("\n".join(wrap(group.title, 36)), fontsize=8)
         axis.set_ylabel("\n".join([*wrap(told(group.called), 24), pretty_unit(group.unit)]), fontsize=7.5)
         axis.margins(y=0.1)
     count = ", ".join(f"{n} {word}" for word, n in validation.counts.items())
