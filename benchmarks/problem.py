@@ -7,7 +7,7 @@ import numpy as np
 
 from bayesglu.protocols import ogtt
 from bayesglu.schedule import build_schedule
-from bayesglu.solver.solver import Solver, channels_of
+from bayesglu.solver.solver import SHARE_OF_A_STEP, Solver, channels_of
 from bayesglu.solver.symbolic import System, system
 from bayesglu.spec import load_model
 
@@ -40,7 +40,8 @@ class Problem:
         """Our own solver of the problem."""
         schedule = _schedule(self.people)
         tolerance = tolerance or self.tolerance
-        return Solver(self.system, schedule, relative=tolerance, absolute=tolerance, lanes=lanes)
+        result = tolerance / SHARE_OF_A_STEP  # as for the peers, `tolerance` is that of a step
+        return Solver(self.system, schedule, relative=result, absolute=result, lanes=lanes)
 
     @cached_property
     def reference(self) -> tuple[np.ndarray, np.ndarray]:

@@ -18,6 +18,9 @@ from bayesglu.solver.solver import Solver, solver
 from bayesglu.spec import ModelSpec, SpecError
 from bayesglu.study import Study, StudyError
 
+TOLERANCES = {"relative": 2e-6, "absolute": 2e-6}
+"""Far below any assay's error, and small enough that the log density is smooth to the sampler."""
+
 TINY = 1e-12
 """Predictions are kept above this before their logarithm is taken."""
 
@@ -195,7 +198,7 @@ def design(spec: ModelSpec, study: Study, **settings) -> Design:
         spec.analytes[a].output for a in spec.analytes if a in study.analytes and a not in forcing_analytes
     ]
     outputs = tuple(dict.fromkeys([*shown, *(s.output for s in spec.soft.values())]))
-    solving = solver(spec.structure, schedule, outputs, **settings)
+    solving = solver(spec.structure, schedule, outputs, **{**TOLERANCES, **settings})
     parameters = (
         *solving.system.parameters,
         *(n for n in spec.parameters if n not in solving.system.parameters),

@@ -11,6 +11,7 @@ from bayesglu.solver.kernels import Compiled
 from bayesglu.solver.symbolic import System, system
 
 LANES = 8
+SHARE_OF_A_STEP = 0.5
 
 
 class SolverError(RuntimeError):
@@ -53,8 +54,9 @@ def plan_of(schedule: Schedule, system: System) -> Plan:
 class Solver:
     """One system and one schedule, ready to be solved for parameters ``(person, parameter)``.
 
-    relative, absolute : tolerances; the absolute one is in units of each state's usual size. max_steps :
-    budget of tried steps of one person. lanes : people that share a vector instruction.
+    relative, absolute : tolerances of the result; the absolute one is in units of each state's usual size. Since
+    errors add up, each step is held to `SHARE_OF_A_STEP` of them. max_steps : budget of tried steps of one
+    person. lanes : people that share a vector instruction.
     """
 
     system: System
@@ -67,7 +69,7 @@ class Solver:
     def __post_init__(self):
         object.__setattr__(self, "compiled", Compiled(self.system, self.lanes))
         object.__setattr__(self, "plan", plan_of(self.schedule, self.system))
-        object.__setattr__(self, "tolerance", np.array([self.relative, self.absolute]))
+        object.__setattr__(self, "tolerance", SHARE_OF_A_STEP * np.array([self.relative, self.absolute]))
 
     @staticmethod
     def _checked(array: np.ndarray, shape: tuple[int, ...], called: str) -> np.ndarray:
