@@ -1,7 +1,8 @@
 """Value and gradient of a weighted sum of outputs: ours, the limit in C, and our peers.
 
-An oral glucose tolerance test of 48 people, 12 samples to 240 minutes. A time is that of one person on one core;
-beside it stands how far value and gradient are from those at a tolerance of 1e-12. What compiles has compiled.
+An oral glucose tolerance test of 48 people, 12 samples to 240 minutes. A time is that of one person on one
+core; beside it stands how far value and gradient are from those at a tolerance of 1e-12. What compiles has
+compiled.
 """
 
 import time
@@ -67,7 +68,8 @@ def measure(p: Problem, peers: bool) -> tuple[list[dict], dict[str, str]]:
 
 
 def _row(p: Problem, name: str, times: Times, counted: int, out, gradient) -> dict:
-    return {"name": name, "people": counted, **times.summary(MICROSECOND * counted), **p.errors(out, gradient)}
+    errors = p.errors(out, gradient)
+    return {"name": name, "people": counted, **times.summary(MICROSECOND * counted), **errors}
 
 
 def _solvers(peers: bool) -> list[tuple[str, Callable, int, str]]:

@@ -30,7 +30,7 @@ class Limit:
     def __init__(self, problem: Problem, lanes: int = 8):
         if problem.system.channels:
             raise NotImplementedError(NO_PART)
-        self.problem = problem
+        self.problem, self.allowed = problem, problem.solver().tolerance[0]  # of a step, as ours
         self.call = _library(header(problem.system), lanes).value_and_gradient
 
     def __call__(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +39,7 @@ class Limit:
         out, gradient = np.empty_like(p.weights), np.empty_like(theta)
         arrays = [np.ascontiguousarray(a, float) for a in (theta, p.times, p.dose, p.weights, out, gradient)]
         pointers = [a.ctypes.data_as(ctypes.c_void_p) for a in arrays]
-        sizes = ctypes.c_long(len(theta)), ctypes.c_long(len(p.times)), ctypes.c_double(p.tolerance)
+        sizes = ctypes.c_long(len(theta)), ctypes.c_long(len(p.times)), ctypes.c_double(self.allowed)
         failed = self.call(*sizes, *pointers)
         if failed:
             raise RuntimeError("The limit could not solve the equations.")
@@ -122,7 +122,9 @@ def _give(system: System) -> str:
 def _library(physics: str, lanes: int) -> ctypes.CDLL:
     folder = Path(tempfile.mkdtemp(prefix="bayesglu-limit-"))
     (folder / "physics.h").write_text(physics, encoding="utf-8")
-    source, made = Path(__file__).with_name("limit.c"), folder / "limit.so"
-    command = ["gcc", *FLAGS, f"-DLANES={lanes}", f"-I{folder}", "-shared", "-fPIC", "-o", made, source]
-    subprocess.run([str(part) for part in [*command, "-lm"]], check=True)
+    source, compiled, made = Path(__file__).with_name("limit.c"), folder / "limit.o", folder / "limit.so"
+    command = ["gcc", *FLAGS, f"-DLANES={lanes}", f"-I{folder}", "-fPIC", "-c", "-o", compiled, source]
+    subprocess.run([str(part) for part in command], check=True)
+    # Linked without -ffast-math, which would switch off denormal numbers in the whole process.
+    subprocess.run(["gcc", "-shared", "-o", str(made), str(compiled), "-lm"], check=True)
     return ctypes.CDLL(str(made))

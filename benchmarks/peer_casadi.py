@@ -1,5 +1,7 @@
-"""CasADi with CVODES: people one by one, expressions evaluated by its virtual machine, gradient by the adjoint
-equations."""
+"""CasADi with CVODES: people one by one, expressions evaluated by its virtual machine.
+
+The gradient is that of the adjoint equations.
+"""
 
 from collections.abc import Callable
 

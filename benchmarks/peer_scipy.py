@@ -20,7 +20,13 @@ def prepare(problem: Problem, people: int = 4) -> Callable:
         start = np.add(rest, given(system, c, problem.dose))
         span, allowed = problem.times[[0, -1]], tolerance * np.array(system.scales)
         found = solve_ivp(
-            lambda t, y: rhs(y.tolist(), (), c), span, start, "RK45", problem.times[1:], rtol=tolerance, atol=allowed
+            lambda t, y: rhs(y.tolist(), (), c),
+            span,
+            start,
+            "RK45",
+            problem.times[1:],
+            rtol=tolerance,
+            atol=allowed,
         )
         return [observe(y, (), c) for y in (rest, *found.y.T)]
 

@@ -1,7 +1,7 @@
 """Stan's ODE solvers through pystan 3, in a Python of their own: value and gradient of a model's log density.
 
-pystan 3.14 imports on Python 3.12 and not on 3.13; the environment variable ``BENCHMARKS_STAN_PYTHON`` names a
-Python in which it is installed.
+pystan 3.14 imports on Python 3.12 and not on 3.13; the environment variable ``BENCHMARKS_STAN_PYTHON`` names
+a Python in which it is installed.
 """
 
 import json
@@ -20,8 +20,8 @@ VARIABLE = "BENCHMARKS_STAN_PYTHON"
 SOLVERS = {
     "ode_rk45": "ode_rk45_tol(change, start, {t0}, times, tolerance, tolerance, 100000, c)",
     "ode_bdf": "ode_bdf_tol(change, start, {t0}, times, tolerance, tolerance, 100000, c)",
-    "ode_adjoint": "ode_adjoint_tol_ctl(change, start, {t0}, times, tolerance, small, tolerance, small, tolerance,"
-    " tolerance, 100000, 150, 1, 2, 2, c)",
+    "ode_adjoint": "ode_adjoint_tol_ctl(change, start, {t0}, times, tolerance, small, tolerance, small,"
+    " tolerance, tolerance, 100000, 150, 1, 2, 2, c)",
 }
 
 WORKER = """
@@ -57,7 +57,7 @@ def measure(problem: Problem, solver: str, people: int = 8, rounds: int = 5) -> 
         "weights": weights.tolist(),
     }
     task = {"text": model_text(problem, solver), "data": data, "rounds": rounds}
-    task["x"] = np.log(theta).ravel(order="F").tolist()
+    task["x"] = np.log(theta).ravel().tolist()
     with tempfile.TemporaryDirectory() as folder:
         asked, answered, worker = (Path(folder) / name for name in ("task.json", "answer.json", "worker.py"))
         asked.write_text(json.dumps(task), encoding="utf-8")
@@ -67,7 +67,7 @@ def measure(problem: Problem, solver: str, people: int = 8, rounds: int = 5) -> 
             raise RuntimeError(f"Stan failed: {done.stderr.strip().splitlines()[-1:]}")
         answer = json.loads(answered.read_text(encoding="utf-8"))
     processor, clock = np.array(answer["times"]).T
-    gradient = np.reshape(answer["gradient"], theta.shape, order="F") / theta
+    gradient = np.reshape(answer["gradient"], theta.shape) / theta
     return {"processor": processor, "clock": clock}, gradient
 
 

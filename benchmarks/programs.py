@@ -1,7 +1,8 @@
 """The physics for every peer: the straight-line programs of our own solver, as functions of another library's
 numbers.
 
-So all solve the same equations, with the same work moved out of the steps, and what is compared is the solvers.
+So all solve the same equations, with the same work moved out of the steps, and what is compared is the
+solvers.
 """
 
 from collections.abc import Callable

@@ -112,9 +112,7 @@ def by_adjoint(d: Design, expansion: Expansion) -> np.ndarray:
     return found
 
 
-@pytest.mark.parametrize(
-    "name", [WHOLE, SEVERAL_TESTS, OUTLIERS]
-)
+@pytest.mark.parametrize("name", [WHOLE, SEVERAL_TESTS, OUTLIERS])
 def test_the_information_is_that_of_exact_derivatives_weighted_by_the_errors(name):
     d = CASES[name](**TIGHT)
     expansion = expand(d)

@@ -37,7 +37,7 @@ def build(model: ModelSpec | str, study: Study | str, **settings) -> pm.Model:
     StudyError when model and study do not fit together.
     """
     return model_of(
-        design(load_model(model), load_study(study) if isinstance(study, str) else study, **settings)
+        design(load_model(model), study if isinstance(study, Study) else load_study(study), **settings)
     )
 
 

@@ -21,6 +21,7 @@ from bayesglu.solver.kernels import (
     step_adjoint,
 )
 from bayesglu.solver.tableau import LARGEST_GROWTH, TIMES
+from bayesglu.solver.vector import LINE
 
 Plan = namedtuple(
     "Plan",
@@ -61,6 +62,17 @@ def _sizes(kernels):
 
 
 @compiled()
+def _room(shape):
+    """An array that is not filled, and begins where a line of the cache does: see `vector.LINE`."""
+    size = 1
+    for length in shape:
+        size *= length
+    raw = np.empty(size + LINE // 8)
+    skipped = (-raw.ctypes.data % LINE) // 8
+    return raw[skipped : skipped + size].reshape(shape)
+
+
+@compiled()
 def _fill_inputs(plan, person, stop, t, h, n_stages, into, lane):
     """Inputs at the stage times of a step of size h from t, in the interval that begins at `stop`."""
     for s in range(n_stages):
@@ -93,7 +105,7 @@ def _give_adjoint(plan, stop, bar_y, bar_c, lane):
 
 @compiled()
 def _grow(array, rows):
-    larger = np.empty((rows, *array.shape[1:]), array.dtype)
+    larger = _room((rows, *array.shape[1:]))
     larger[: array.shape[0]] = array
     return larger
 
@@ -113,20 +125,21 @@ def integrate(kernels, theta, plan, tolerance, max_steps, keep):
     outcome = np.zeros(people, np.int64)
     states = np.full((samples, n), np.nan)
     sample_inputs = np.zeros((samples, n_inputs))
-    coefficients = np.empty((packs, n_coefficients, width))
+    coefficients = _room((packs, n_coefficients, width))
     first = np.zeros(packs + 1, np.int64)
-    room = 64 * packs if keep else 1
-    stages = np.empty((room, 6, n, width))
-    inputs = np.empty((room if n_inputs else 1, 7, n_inputs, width))
-    sizes_kept = np.empty((room, width))
+    room = packs * 8 * (2 + np.diff(plan.offset).max()) if keep and people else 1
+    stages = _room((room, 6, n, width))
+    inputs = _room((room if n_inputs else 1, 7, n_inputs, width))
+    sizes_kept = _room((room, width))
     reached = np.empty((room, width), np.int64)
 
-    y, y_new, k = np.empty((n, width)), np.empty((n, width)), np.empty((n, width))
-    k_new, k_here = np.empty((n, width)), np.empty((n, width))
-    u = np.zeros((7, n_inputs, width))
-    theta_lanes = np.empty((theta.shape[1], width))
-    t, h, taken = np.empty(width), np.empty(width), np.empty(width)
-    error, factor = np.empty(width), np.empty(width)
+    y, y_new, k = _room((n, width)), _room((n, width)), _room((n, width))
+    k_new, k_here = _room((n, width)), _room((n, width))
+    u = _room((7, n_inputs, width))
+    u[:] = 0.0
+    theta_lanes = _room((theta.shape[1], width))
+    t, h, taken = np.empty(width), np.empty(width), _room((width,))
+    error, factor = _room((width,)), _room((width,))
     person, stop, tried = np.empty(width, np.int64), np.empty(width, np.int64), np.empty(width, np.int64)
     active, varies, last = np.empty(width, np.bool_), np.empty(width, np.bool_), np.empty(width, np.bool_)
     moved, restarts = np.empty(width, np.bool_), np.empty(width, np.bool_)
@@ -164,11 +177,8 @@ def integrate(kernels, theta, plan, tolerance, max_steps, keep):
         while remaining > 0:
             if row >= stages.shape[0]:
                 larger = 2 * stages.shape[0]
-                stages, sizes_kept, reached = (
-                    _grow(stages, larger),
-                    _grow(sizes_kept, larger),
-                    _grow(reached, larger),
-                )
+                stages, sizes_kept = _grow(stages, larger), _grow(sizes_kept, larger)
+                reached = np.concatenate((reached, np.empty_like(reached)))
                 if n_inputs:
                     inputs = _grow(inputs, larger)
             for lane in range(width):
@@ -274,9 +284,9 @@ def integrate_adjoint(kernels, theta, plan, tape, outcome, bar_states, bar_coeff
     width, n, _, _ = _sizes(kernels)
     people = theta.shape[0]
     bar_theta = np.zeros(theta.shape)
-    theta_lanes = np.empty((theta.shape[1], width))
-    bar_lanes = np.empty((theta.shape[1], width))
-    bar_y = np.empty((n, width))
+    theta_lanes = _room((theta.shape[1], width))
+    bar_lanes = _room((theta.shape[1], width))
+    bar_y = _room((n, width))
     person = np.empty(width, np.int64)
     no_inputs = np.zeros((7, 0, width))
     for pack in range(tape.first.shape[0] - 1):
@@ -327,10 +337,10 @@ def observe_samples(kernels, plan, tape, people, n_outputs):
     samples = plan.sample_person.shape[0]
     place = _places(plan, people)
     out = np.empty((samples, n_outputs))
-    y, u = np.empty((n, width)), np.empty((n_inputs, width))
-    c, lanes_out = np.empty((n_coefficients, width)), np.empty((n_outputs, width))
+    y, u = _room((n, width)), _room((n_inputs, width))
+    c, lanes_out = np.zeros((n_coefficients, width)), _room((n_outputs, width))
     for begin in range(0, samples, width):
-        _gather(plan, tape, place, begin, width, y, u, c)
+        _gather(kernels.seen, plan, tape, place, begin, width, y, u, c)
         observe(kernels, y, u, c, lanes_out)
         for lane in range(min(width, samples - begin)):
             for i in range(n_outputs):
@@ -345,12 +355,13 @@ def observe_samples_adjoint(kernels, plan, tape, people, bar_out):
     samples = plan.sample_person.shape[0]
     place = _places(plan, people)
     bar_states = np.empty((samples, n))
-    bar_coefficients = np.zeros(tape.coefficients.shape)
-    y, u, c = np.empty((n, width)), np.empty((n_inputs, width)), np.empty((n_coefficients, width))
-    bar_lanes, bar_y = np.zeros((bar_out.shape[1], width)), np.empty((n, width))
-    bar_c = np.empty((n_coefficients, width))
+    bar_coefficients = _room(tape.coefficients.shape)
+    bar_coefficients[:] = 0.0
+    y, u, c = _room((n, width)), _room((n_inputs, width)), np.zeros((n_coefficients, width))
+    bar_lanes, bar_y = _room((bar_out.shape[1], width)), _room((n, width))
+    bar_c = _room((n_coefficients, width))
     for begin in range(0, samples, width):
-        _gather(plan, tape, place, begin, width, y, u, c)
+        _gather(kernels.seen, plan, tape, place, begin, width, y, u, c)
         here = min(width, samples - begin)
         bar_lanes[:] = 0.0
         for lane in range(here):
@@ -362,15 +373,15 @@ def observe_samples_adjoint(kernels, plan, tape, people, bar_out):
             where = place[plan.sample_person[begin + lane]]
             for i in range(n):
                 bar_states[begin + lane, i] = bar_y[i, lane]
-            for i in range(n_coefficients):
+            for i in kernels.seen:
                 bar_coefficients[where // width, i, where % width] += bar_c[i, lane]
     return bar_states, bar_coefficients
 
 
 @compiled()
-def _gather(plan, tape, place, begin, width, y, u, c):
-    """States, inputs and coefficients of `width` samples from `begin` on; the last lanes repeat the last
-    sample."""
+def _gather(seen, plan, tape, place, begin, width, y, u, c):
+    """States, inputs and the coefficients that are `seen`, of `width` samples from `begin` on; the last
+    lanes repeat the last sample."""
     samples = plan.sample_person.shape[0]
     for lane in range(width):
         sample = min(begin + lane, samples - 1)
@@ -379,7 +390,7 @@ def _gather(plan, tape, place, begin, width, y, u, c):
             y[i, lane] = tape.states[sample, i]
         for i in range(u.shape[0]):
             u[i, lane] = tape.sample_inputs[sample, i]
-        for i in range(c.shape[0]):
+        for i in seen:
             c[i, lane] = tape.coefficients[where // width, i, where % width]
 
 

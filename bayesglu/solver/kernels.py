@@ -25,8 +25,9 @@ from bayesglu.solver.vector import DOUBLE, function, program_body, step_adjoint_
 NAMES = ("setup", "setup_adjoint", "rhs", "observe", "observe_adjoint", "step", "step_adjoint")
 SOURCES = ("kernels.py", "program.py", "symbolic.py", "tableau.py", "vector.py")
 
-Kernels = namedtuple("Kernels", "addresses width states inputs coefficients")
-"""What the integrator needs of a system: where its kernels are (in the order of `NAMES`), and its sizes."""
+Kernels = namedtuple("Kernels", "addresses seen width states inputs coefficients")
+"""What the integrator needs of a system: where its kernels are (in the order of `NAMES`), the coefficients
+that its outputs depend on, and its sizes."""
 
 
 class Compiled:
@@ -47,7 +48,11 @@ class Compiled:
             _loaded.add(self.key)
         addresses = [engine.get_function_address(f"{name}_{self.key}") for name in NAMES]
         sizes = len(self.system.states), len(self.system.channels), self.system.n_coefficients
-        return Kernels(np.array(addresses, np.int64), self.width, *sizes)
+        return Kernels(np.array(addresses, np.int64), self._seen(), self.width, *sizes)
+
+    def _seen(self) -> np.ndarray:
+        """The coefficients that the outputs depend on."""
+        return np.array(self.system.programs["observe"].used("c"), np.int64)
 
 
 _loaded: set[str] = set()

@@ -88,7 +88,7 @@ def _plan_array(name: str) -> types.Array:
 PLAN = types.NamedTuple([_plan_array(name) for name in Plan._fields], Plan)
 TAPE_KINDS = [(INT if kind.dtype == "int64" else FLOAT, kind.ndim) for kind in TAPE_TYPES]
 TAPE = types.NamedTuple([_array(*kind) for kind in TAPE_KINDS], Tape)
-KERNELS = types.NamedTuple([_array(INT, 1), *[INT] * (len(Kernels._fields) - 1)], Kernels)
+KERNELS = types.NamedTuple([*[_array(INT, 1)] * 2, *[INT] * (len(Kernels._fields) - 2)], Kernels)
 RESULT = types.Tuple([_array(t, n, readonly=False) for t, n in ((FLOAT, 2), (INT, 1), *TAPE_KINDS)])
 VALUE = RESULT(KERNELS, _array(FLOAT, 2), PLAN, _array(FLOAT, 1), INT, INT)
 PULL = _array(FLOAT, 2, readonly=False)(
@@ -145,7 +145,8 @@ def _held(op: _SolverOp) -> dict:
     s, kernels = op.solver, op.solver.compiled.kernels
     return {
         "addresses": tuple(kernels.addresses.tolist()),
-        "sizes": tuple(kernels[1:]),
+        "seen": kernels.seen,
+        "sizes": tuple(kernels[2:]),
         "tolerance": s.tolerance,
         "max_steps": s.max_steps,
         "n_outputs": len(s.system.outputs),
@@ -169,7 +170,7 @@ def _spelled_out(text: str, **scope):
 def _(op, **kwargs):
     text = """
 def function(theta, PLAN):
-    kernels = Kernels(_c(np.array(addresses)), *sizes)
+    kernels = Kernels(_c(np.array(addresses)), _c(seen), *sizes)
     return solve_at(kernels, _c(theta), Plan(PLAN_READ), _c(tolerance), max_steps, n_outputs)
 """
     # It holds addresses of this process, so it may not be cached.
@@ -180,7 +181,7 @@ def function(theta, PLAN):
 def _(op, **kwargs):
     text = """
 def function(theta, PLAN, outcome, TAPE, bar_out):
-    kernels = Kernels(_c(np.array(addresses)), *sizes)
+    kernels = Kernels(_c(np.array(addresses)), _c(seen), *sizes)
     return pull_at(kernels, _c(theta), Plan(PLAN_READ), Tape(TAPE_READ), _c(outcome), _c(bar_out))
 """
     return _spelled_out(text, pull_at=_Pointer(_pull, PULL), **_held(op)), None

@@ -122,6 +122,13 @@ class Program:
         square = self._emit("mul", half, half)
         return self._emit("mul", square, value) if n % 2 else square
 
+    def used(self, group: str) -> list[int]:
+        """Positions of the inputs of a group on which anything depends."""
+        read = {i for operation, *a in self.instructions if operation not in ("input", "constant") for i in a}
+        read |= {i for indices in self.outputs.values() for i in indices}
+        inputs = [(i, a[1:]) for i, a in enumerate(self.instructions) if a[0] == "input" and i in read]
+        return [position for _, (of, position) in inputs if of == group]
+
     def text(self) -> str:
         """The program written out, a line an instruction: the same text, the same numbers."""
         lines = [" ".join(map(repr, i)) for i in self.instructions]

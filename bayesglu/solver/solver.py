@@ -54,9 +54,9 @@ def plan_of(schedule: Schedule, system: System) -> Plan:
 class Solver:
     """One system and one schedule, ready to be solved for parameters ``(person, parameter)``.
 
-    relative, absolute : tolerances of the result; the absolute one is in units of each state's usual size. Since
-    errors add up, each step is held to `SHARE_OF_A_STEP` of them. max_steps : budget of tried steps of one
-    person. lanes : people that share a vector instruction.
+    relative, absolute : tolerances of the result; the absolute one is in units of each state's usual size.
+    Since errors add up, each step is held to `SHARE_OF_A_STEP` of them. max_steps : budget of tried steps of
+    one person. lanes : people that share a vector instruction.
     """
 
     system: System

@@ -18,6 +18,8 @@ FUSED = (
     "nsz",
 )  # multiply and add may fuse; nothing is reordered, so that any number of lanes agrees
 
+LINE = 64  # bytes of a line of the cache: a vector that lies across two of them takes twice as long
+
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 EXP_TAYLOR = [1.0]
 for n in range(1, 14):
@@ -145,9 +147,20 @@ class Lanes:
         address = self.b.bitcast(self.at(pointer, index), self.vector.as_pointer())
         self.b.store(value, address).align = 8
 
+    def prefetch(self, pointer, first: int, vectors: int, write: bool) -> None:
+        """Ask for the vectors `first`, ... behind `pointer` before they are needed; no address is wrong."""
+        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        fetch = _declared(self.b.module, "llvm.prefetch.p0i8", ir.VoidType(), [byte, flag, flag, flag])
+        settings = [ir.Constant(flag, value) for value in (int(write), 3, 1)]
+        for place in range(0, vectors * self.width, LINE // 8):
+            address = self.b.gep(pointer, [ir.Constant(INT, first * self.width + place)])
+            self.b.call(fetch, [self.b.bitcast(address, byte), *settings])
+
     def scratch(self, vectors: int):
-        """Room for some vectors on the stack."""
-        return self.b.alloca(DOUBLE, vectors * self.width)
+        """Room for some vectors on the stack, each within one line of the cache."""
+        room = self.b.alloca(DOUBLE, vectors * self.width)
+        room.align = LINE
+        return room
 
     def run(self, program: Program, pointers: dict) -> dict[str, list]:
         """Emit a program that reads its inputs behind `pointers`; returns its outputs as values."""
@@ -208,6 +221,7 @@ def step_body(rhs: ir.Function, scales: Sequence[float], n_inputs: int):
 
     def body(lanes: Lanes, y, k, u, c, h, tolerance, stages, y_new, k_new, error, factor):
         b = lanes.b
+        lanes.prefetch(stages, 6 * n, 6 * n, write=True)  # where the next step will be kept
         step = lanes.load(h, 0)
         relative, absolute = (
             _broadcast(lanes, b.load(b.gep(tolerance, [ir.Constant(INT, i)]))) for i in (0, 1)
@@ -250,6 +264,7 @@ def step_adjoint_body(rhs_adjoint: ir.Function, n: int, n_inputs: int):
 
     def body(lanes: Lanes, stages, u, c, h, bar_y, bar_c):
         b = lanes.b
+        lanes.prefetch(stages, -6 * n, 6 * n, write=False)  # the step before, which is next
         step = lanes.load(h, 0)
         bar_k = [lanes.scratch(n) for _ in range(6)]
         pulled = lanes.scratch(n)
