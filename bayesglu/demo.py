@@ -32,13 +32,13 @@ def run(out: Path, seed: int = 1, progress: bool = True) -> bool:
     out.mkdir(parents=True, exist_ok=True)
     say("One real person", style="bold")
     say("Glucose by vein; the minimal model driven by measured insulin (bergman1986).")
-    person = fit("minimal", "bergman1986", draws=4000, tune=1000, random_seed=seed, progressbar=progress)
+    person = fit("minimal", "bergman1986", draws=2500, tune=700, random_seed=seed, progressbar=progress)
     clean = _verdict(person)
     answers().print(_beside_published(person))
 
     say("\nTwelve simulated people", style="bold")
     say("Oral tests with glucose and three hormones, in one hierarchical fit (synthetic_ogtt).")
-    people = fit("feedback", "synthetic_ogtt", draws=1000, tune=600, random_seed=seed, progressbar=progress)
+    people = fit("feedback", "synthetic_ogtt", draws=1200, tune=500, random_seed=seed, progressbar=progress)
     clean &= _verdict(people)
     truth = load_study("synthetic_ogtt").truth
     answers().print(_against_truth(people, truth))

@@ -3,7 +3,7 @@
 import argparse
 from importlib import import_module
 
-NAMES = ("gradient", "scaling", "start", "sampling", "studies", "figures")
+NAMES = ("gradient", "scaling", "start")
 
 
 def main() -> None:
