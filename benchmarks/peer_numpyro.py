@@ -1,0 +1,118 @@
+"""numpyro with diffrax: the same priors and likelihood, non-centred, a process for each chain.
+
+numpyro's parallel chains do not work with diffrax, so that each chain is a process of its own. Its kernel is
+run draw by draw: so time spent compiling can be told from time spent sampling, and a chain ends when its time
+is up.
+"""
+
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+
+from bayesglu.inference.design import Design, design
+from bayesglu.spec import load_model
+from benchmarks.peer_diffrax import one_person  # sets the threads of jax before it starts
+from benchmarks.people import MODEL, synthetic_study
+
+
+def sample(people: int, chains: int, tune: int, draws: int, seconds: float) -> tuple[np.ndarray, dict]:
+    """Draws ``(chain, draw, column)`` of all that is estimated, and times; chains are cut to the shortest."""
+    tasks = [(people, seed, tune, draws, seconds) for seed in range(1, chains + 1)]
+    with ProcessPoolExecutor(chains, mp_context=get_context("spawn")) as pool:
+        found = list(pool.map(_chain, tasks))
+    kept = min(len(columns) for columns, _ in found)
+    return np.array([columns[:kept] for columns, _ in found]), {
+        "draws": kept,
+        "compile_seconds": max(facts["compile"] for _, facts in found),
+        "clock_seconds": max(facts["clock"] for _, facts in found),
+        "processor_seconds": sum(facts["processor"] for _, facts in found),
+        "steps_a_draw": float(np.mean(np.concatenate([facts["steps"] for _, facts in found]))),
+        "divergences": int(sum(facts["divergences"] for _, facts in found)),
+    }
+
+
+def _chain(task) -> tuple[np.ndarray, dict]:
+    people, seed, tune, draws, seconds = task
+    import jax
+    from numpyro.infer import NUTS
+
+    jax.config.update("jax_enable_x64", True)
+    d = design(load_model(MODEL), synthetic_study(people))
+    kernel = NUTS(_model(d), max_tree_depth=8)
+    began = time.perf_counter()
+    state = kernel.init(jax.random.PRNGKey(seed), tune, None, (), {})
+    advance = jax.jit(lambda state: kernel.sample(state, (), {}))
+    state = jax.block_until_ready(advance(state))
+    compiled, spent, kept, steps, divergences = time.perf_counter(), time.process_time(), [], [], 0
+    for i in range(1, tune + draws):
+        state = jax.block_until_ready(advance(state))
+        if i >= tune:
+            kept.append(_columns(d, state.z))
+            steps.append(int(state.num_steps))
+            divergences += bool(state.diverging)
+        if time.perf_counter() - compiled > seconds:
+            break
+    if len(kept) < 4:
+        raise RuntimeError(f"only {len(kept)} draws in {seconds} s")
+    return np.array(kept), {
+        "compile": compiled - began,
+        "clock": time.perf_counter() - compiled,
+        "processor": time.process_time() - spent,
+        "steps": steps,
+        "divergences": divergences,
+    }
+
+
+def _model(d: Design):
+    """The design as a numpyro model: no covariates, one test a person, every sample known."""
+    import jax
+    import jax.numpy as jnp
+    import numpyro
+    from numpyro import distributions as dist
+
+    if d.effects or d.rows.censoring.any() or d.rows.tails.any():
+        raise NotImplementedError(
+            "covariates, detection limits and heavy tails are no part of the comparison"
+        )
+    schedule, system = d.solver.schedule, d.solver.system
+    dose = schedule.jump[0, [schedule.channels.index(name) for name in system.boluses]]
+    times = schedule.time[: schedule.offset[1]]
+    outputs = one_person(system, dose, times, d.solver.relative)
+    people, slots = len(d.study.subjects), len(d.block_parameter)
+    n = len(system.parameters)
+
+    def model():
+        typical = numpyro.sample("typical", dist.Normal(d.location, d.spread).to_event(1))
+        between = jnp.exp(numpyro.sample("between", dist.Normal(*d.between_prior).to_event(1)))
+        error = jnp.exp(numpyro.sample("error", dist.Normal(*d.error_prior).to_event(1)))
+        deviation = numpyro.sample("deviation", dist.Normal(jnp.zeros((people, slots)), 1.0).to_event(2))
+        theta = _theta(d, jnp, typical, between, deviation)
+        out = jax.vmap(outputs)(tuple(theta[:, :n].T))  # person, output, time
+        flat = out.swapaxes(1, 2).reshape(-1, len(system.outputs))
+        value = d.rows.by_output * flat[d.rows.sample, d.rows.output]
+        value = value + d.rows.by_parameter * theta[d.rows.test, d.rows.parameter]
+        sd = jnp.where(d.rows.analyte >= 0, error[np.maximum(d.rows.analyte, 0)], d.rows.known_error)
+        observed = dist.Normal(jnp.log(value), sd).log_prob(d.rows.log_value)
+        numpyro.factor("likelihood", observed.sum())
+
+    return model
+
+
+def _theta(d: Design, library, typical, between, deviation):
+    """Parameters ``(person, parameter)`` on their natural scale."""
+    block = typical[d.block_parameter] + between[d.block_varying] * deviation
+    phi = library.tile(typical, (len(d.study.subjects), 1))
+    phi = phi.at[:, d.varying_index].set(block[np.arange(len(block))[:, None], d.place])
+    natural = library.where(d.is_logit, 1 / (1 + library.exp(-phi)), library.exp(phi))
+    return library.tile(library.array(d.fixed), (len(block), 1)).at[:, d.columns].set(natural)
+
+
+def _columns(d: Design, z: dict) -> np.ndarray:
+    """All that is estimated, on its own scale: typical values, spreads, errors, everyone's parameters."""
+    typical, between, error, deviation = (
+        np.asarray(z[k]) for k in ("typical", "between", "error", "deviation")
+    )
+    block = typical[d.block_parameter] + np.exp(between)[d.block_varying] * deviation
+    return np.concatenate([typical, between, error, block.ravel()])
