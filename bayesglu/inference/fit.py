@@ -22,6 +22,7 @@ from bayesglu.inference.results import (
     provenance,
     samples_groups,
 )
+from bayesglu.kept_protocols import kept_protocols
 from bayesglu.solver.integrate import FINE, OUTCOMES
 from bayesglu.solver.solver import SolverError
 from bayesglu.spec import ModelSpec, load_model
@@ -55,8 +56,8 @@ def fit(
 
     Groups: ``posterior`` and ``prior`` with individual parameters (chain, draw, subject), typical values,
     between-subject SDs, covariate factors and assay errors, all on their natural scale with their unit in the
-    attributes; ``sample_stats``; ``observed_data`` and ``constant_data``; over (chain, draw, obs)
-    ``predictions`` (without assay error), ``posterior_predictive`` (with it) and ``log_likelihood``. The
+    attributes; ``sample_stats``; ``observed_data``, ``constant_data`` and ``protocols``; over (chain, draw,
+    obs) ``predictions`` (without assay error), ``posterior_predictive`` (with it) and ``log_likelihood``. The
     attributes hold the model's text, hashes, versions and a seed that gives the same fit again.
 
     Raises SpecError or StudyError when model and study do not fit together, SolverError when the equations
@@ -120,11 +121,13 @@ def prior_predictive(
 
 def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path:
     """Write a fit to ``.nc`` (netCDF) or ``.zarr``; `without_data` leaves out every sample and covariate
-    of the people."""
+    of the people, and what each was given when it was not the same for all."""
     path = Path(path)
     kept = fit
     if without_data:
-        private = ("observed_data", "posterior_predictive", "predictions", "log_likelihood")
+        private = {"observed_data", "posterior_predictive", "predictions", "log_likelihood"}
+        if len(set(kept_protocols(fit.protocols.to_dataset()).values())) > 1:
+            private.add("protocols")
         kept = xr.DataTree.from_dict({n: c.to_dataset() for n, c in fit.children.items() if n not in private})
         people = fit.constant_data.to_dataset()[["body_weight", "subject_label"]]
         kept["constant_data"] = xr.DataTree(
