@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.checks import FitWarning, check
     from bayesglu.identify import identify
     from bayesglu.inference.build import build
-    from bayesglu.inference.fit import fit, load, prior_predictive, save
+    from bayesglu.inference.fit import fit, load, prior_predictive, save, with_data
     from bayesglu.protocols import Protocol, clamp, fast, infusion, injection, ivgtt, meal, ogtt
     from bayesglu.simulate import simulate
     from bayesglu.solver.solver import SolverError
@@ -33,7 +33,7 @@ _HOMES = {
     "checks": ("FitWarning", "check"),
     "identify": ("identify",),
     "inference.build": ("build",),
-    "inference.fit": ("fit", "load", "prior_predictive", "save"),
+    "inference.fit": ("fit", "load", "prior_predictive", "save", "with_data"),
     "protocols": ("Protocol", "clamp", "fast", "infusion", "injection", "ivgtt", "meal", "ogtt"),
     "simulate": ("simulate",),
     "solver.solver": ("SolverError",),
@@ -79,6 +79,7 @@ __all__ = [
     "simulate",
     "subjects",
     "what_if",
+    "with_data",
 ]
 
 
