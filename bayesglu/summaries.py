@@ -17,11 +17,12 @@ from bayesglu.units import convert
 LITTLE = 0.1
 NOTE = "the data say almost nothing; this is the prior"
 WIDER = "wider than the prior: the data say little here, or spread more than it expected"
-SHARED = ("typical", "population", "effect", "error")
+SHARED = ("typical", "population", "effect", "correlation", "error")
 
 
 def population(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
-    """What people have in common: typical values, shared parameters, covariate effects and assay errors.
+    """What people have in common: typical values, shared parameters, covariate effects, correlations of
+    their deviations, and assay errors.
 
     =================================  ======================================================================
     variable (dim ``parameter``)       content
@@ -35,22 +36,29 @@ def population(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
                                        nothing differs between people
     =================================  ======================================================================
 
-    Coordinates: ``unit``, ``symbol``, ``role`` (typical, population, effect, error); ``interval`` and
-    ``probability`` of all intervals, which ``population(fit).to_dataframe()`` repeats in each row.
+    Coordinates: ``unit``, ``symbol``, ``role`` (typical, population, effect, correlation, error);
+    ``interval`` and ``probability`` of all intervals, which ``population(fit).to_dataframe()`` repeats in
+    each row.
 
     Raises ValueError when the probability is not between 0 and 1, or ``fit`` has no such posterior.
     """
     posterior, prior = _groups(fit)
     rows = {}
     for name, draws in posterior.data_vars.items():
-        if (role := draws.attrs.get("role")) in SHARED:
+        role = draws.attrs.get("role")
+        if role == "correlation":
+            rows |= {f"correlation of {p}": draws.sel(pair=p, drop=True) for p in draws.pair.values}
+        elif role in SHARED:
             rows[str(name).removesuffix("_typical") if role == "typical" else str(name)] = draws
     tables = []
     for row, draws in rows.items():
         between = posterior.get(f"{row}_between", xr.full_like(draws, np.nan))
         about = _summary(between, prior.get(f"{row}_between"), probability).drop_vars("note")
         about = about.rename({name: f"between_{name}" for name in about.data_vars})
-        tables.append(_summary(draws, prior.get(draws.name), probability).merge(about))
+        expected = prior.get(draws.name)
+        if draws.attrs["role"] == "correlation" and expected is not None:
+            expected = expected.sel(pair=row.removeprefix("correlation of "), drop=True)
+        tables.append(_summary(draws, expected, probability).merge(about))
     table = _together(rows, tables, probability)
     return table.assign_coords(role=("parameter", [draws.attrs["role"] for draws in rows.values()]))
 
@@ -137,6 +145,8 @@ def _interval(draws: xr.DataArray, probability: float) -> dict[str, xr.DataArray
 
 def _deviation(draws: xr.DataArray) -> xr.DataArray:
     """Standard deviation on the scale on which the prior is normal; NaN for a constant."""
+    if draws.attrs.get("role") == "correlation":
+        return np.arctanh(draws).std(("chain", "draw"))
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = np.log(draws / (1 - draws)) if _is_fraction(draws) else np.log(draws)
         deviation = scaled.std(("chain", "draw"))

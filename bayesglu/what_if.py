@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from bayesglu.inference.correlation import matrices_of
 from bayesglu.kept_protocols import kept_protocols
 from bayesglu.physiology.loop import assemble
 from bayesglu.priors import Parameter
@@ -198,15 +199,11 @@ def _new_people(spec: ModelSpec, posterior: xr.Dataset, new: int, rng) -> dict[s
     """People drawn from the population: typical values with deviations of the population's own size."""
     names = assemble(spec.structure).parameters
     labels = [f"new {i + 1}" for i in range(new)]
+    deviations = _deviations(spec, posterior, labels, rng)
     found = {}
     for n in names:
         if f"{n}_typical" in posterior:
-            typical, between = posterior[f"{n}_typical"], posterior[f"{n}_between"]
-            z = xr.DataArray(
-                rng.normal(size=(*typical.shape, new)),
-                dims=(*typical.dims, "subject"),
-                coords={"subject": labels},
-            )
+            typical, between, z = posterior[f"{n}_typical"], posterior[f"{n}_between"], deviations[n]
             if spec.parameters[n].scale == "logit":
                 odds = typical / (1 - typical) * np.exp(between * z)
                 found[n] = odds / (1 + odds)
@@ -214,6 +211,22 @@ def _new_people(spec: ModelSpec, posterior: xr.Dataset, new: int, rng) -> dict[s
                 found[n] = typical * np.exp(between * z)
         elif n in posterior:
             found[n] = posterior[n]
+    return found
+
+
+def _deviations(spec: ModelSpec, posterior: xr.Dataset, labels: list[str], rng) -> dict[str, xr.DataArray]:
+    """Standard Normal deviations of new people, correlated where the population's are."""
+    varying = [n for n in spec.parameters if f"{n}_between" in posterior]
+    shape = posterior.sizes["chain"], posterior.sizes["draw"], len(labels)
+    found = {
+        n: xr.DataArray(rng.normal(size=shape), {"subject": labels}, ("chain", "draw", "subject"))
+        for n in varying
+    }
+    if "correlation" in posterior:
+        together = [n for n in spec.correlations if n in varying]
+        factor = np.linalg.cholesky(matrices_of(posterior.correlation.transpose(..., "pair").values))
+        z = np.einsum("cdij,jcds->icds", factor, [found[n].values for n in together])
+        found |= {n: found[n].copy(data=z[i]) for i, n in enumerate(together)}
     return found
 
 

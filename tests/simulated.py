@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayesglu.inference.design import Design, design
-from bayesglu.spec import ModelSpec, load_model
+from bayesglu.spec import ModelSpec, load_model, read_model
 from bayesglu.study import Study, load_study
 from bayesglu.units import canonical_unit
 
@@ -41,12 +41,14 @@ def simulated(
     tests: Mapping[str, int] | None = None,
     covariates: Mapping[str, list] | None = None,
     limits: Mapping[str, tuple[float, float]] | None = None,
+    correlation: float = 0.0,
     **settings,
 ) -> Simulated:
     """People whose typical values are at the medians of the priors, and who differ as the priors expect.
 
     noise : SD of the log residuals. tests : how many tests each person took, where not one. limits :
-    detection limits of an analyte; of a sample beyond it no more is known. settings : of the solver.
+    detection limits of an analyte; of a sample beyond it no more is known. correlation : of the first two
+    deviations that the model takes to go together. settings : of the solver.
     """
     spec, rng = load_model(model), np.random.default_rng(seed)
     forced = any(analyte.forcing for analyte in spec.analytes.values())
@@ -70,7 +72,12 @@ def simulated(
     d = design(spec, Study.from_table(table, **known), **settings)
     typical, effect = d.location.copy(), d.effect_prior[0].copy()
     spread = np.exp(d.between_prior[0])[d.block_varying]
-    block = d.centre(typical, effect) + spread * rng.normal(size=(people, len(spread)))
+    deviation = rng.normal(size=(people, len(spread)))
+    if correlation:
+        one, other = d.correlated[:2]
+        independent = np.sqrt(1 - correlation**2) * deviation[:, other]
+        deviation[:, other] = correlation * deviation[:, one] + independent
+    block = d.centre(typical, effect) + spread * deviation
     theta = d.theta(typical, effect, block)
     error = np.exp(noise * rng.normal(size=d.n_obs))
     for _ in range(1 + forced):  # insulin at rest is the person's own: glucose has to follow that
@@ -132,6 +139,13 @@ def _outliers(**settings) -> Design:
     return simulated(spec, 2, INTRAVENOUS_TIMES, noise=0.2, **settings).design
 
 
+def _correlated(**settings) -> Design:
+    names = ("insulin_sensitivity", "insulin_action_rate", "glucose_volume")
+    section = f"[correlations]\nparameters = {list(names)}\neta = 2\n"
+    spec = read_model(load_model("minimal").text + section)
+    return simulated(spec, 5, INTRAVENOUS_TIMES, **settings).design
+
+
 REAL = "a real subject and measured insulin"
 WHOLE = "the whole loop, an assay's floor and a soft observation"
 COVARIATES = "covariates"
@@ -139,6 +153,7 @@ SEVERAL_TESTS = "one or two tests a person"
 LIMITS = "samples beyond detection limits"
 SHARED = "nothing differs between people"
 OUTLIERS = "outliers"
+CORRELATED = "deviations that go together"
 
 CASES: Mapping[str, Callable[..., Design]] = {
     REAL: cache(_measured_subject),
@@ -148,4 +163,5 @@ CASES: Mapping[str, Callable[..., Design]] = {
     LIMITS: cache(_detection_limits),
     SHARED: cache(_everything_shared),
     OUTLIERS: cache(_outliers),
+    CORRELATED: cache(_correlated),
 }

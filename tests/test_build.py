@@ -4,10 +4,12 @@ import numpy as np
 import pymc as pm
 import pytest
 from pytensor.graph.traversal import ancestors
-from scipy.stats import lognorm, norm, t
+from scipy.special import expit
+from scipy.stats import beta, lognorm, norm, t
 from simulated import CASES, COVARIATES, LIMITS, REAL, SEVERAL_TESTS, SHARED, WHOLE
 
 from bayesglu.inference.build import build, model_of
+from bayesglu.inference.correlation import factor_of
 from bayesglu.inference.density import Density
 from bayesglu.solver.op import Solve
 from bayesglu.spec import SpecError
@@ -36,8 +38,12 @@ def drawn(model: pm.Model, seed: int = 1) -> dict[str, np.ndarray]:
 def people_at(d, point: dict) -> np.ndarray:
     """Parameters (test, parameter) of everyone at values of the model's free variables."""
     effect = point.get("log_effect", np.zeros(0))
+    deviation = point["deviation"].copy()
+    if len(d.correlated):
+        factor = factor_of(point["partial_logodds__"] / 2, len(d.correlated))
+        deviation[:, d.correlated] = deviation[:, d.correlated] @ factor.T
     between = np.exp(point["log_between"])[d.block_varying]
-    block = d.centre(point["typical"], effect) + between * point["deviation"]
+    block = d.centre(point["typical"], effect) + between * deviation
     return d.theta(point["typical"], effect, block)
 
 
@@ -49,6 +55,11 @@ def test_the_log_density_is_the_sum_that_scipy_makes_of_priors_and_samples(desig
     expected += norm().logpdf(point["deviation"]).sum()
     if d.effects:
         expected += norm(*d.effect_prior).logpdf(point["log_effect"]).sum()
+    if len(d.correlated):
+        share = expit(point["partial_logodds__"])
+        expected += (
+            beta(d.partial_shapes, d.partial_shapes).logpdf(share) + np.log(share * (1 - share))
+        ).sum()
     predicted, _ = d.solve(people_at(d, point))
     error = np.exp(point["log_error"])
     for i, value in enumerate(np.exp(d.rows.log_value)):

@@ -50,19 +50,24 @@ def test_it_is_the_log_density_of_the_plain_model_but_for_volume_and_a_constant(
     offsets = []
     for x in points(density):
         unpacked = unpack(x, density.population, density.coordinates)
-        shared, between, error, block, centre, _, _, log_volume = unpacked
-        spread = between[design.block_varying]
+        shared, between, error, factor, block, centre, _, _, log_volume = unpacked
+        # A deviation is its block's in units of the spread and of what it goes together with.
+        unit = np.diag(between[design.block_varying])
+        unit[:, design.correlated] = unit[:, design.correlated] @ factor
         n_k = len(design.estimated)
         plain = {
             "typical": shared[:n_k],
             "log_between": np.log(between),
             "log_error": np.log(error),
-            "deviation": (block - centre) / spread,
+            "deviation": np.linalg.solve(unit, (block - centre).T).T,
         }
+        if len(design.correlated):
+            at = design.partial_shapes.size
+            begin = density.size - block.size - at
+            plain["partial_logodds__"] = 2 * density.coordinates.partial_scale * x[begin : begin + at]
         if design.effects:
             plain["log_effect"] = shared[n_k:]
-        # A deviation is its block's in units of the spread: that is the second volume.
-        volume = log_volume - len(block) * np.log(spread).sum()
+        volume = log_volume - len(block) * np.linalg.slogdet(unit)[1]
         offsets.append(density(x)[0] - plain_log_density(plain) - volume)
     np.testing.assert_allclose(offsets, offsets[0], atol=1e-7)
 
@@ -79,13 +84,15 @@ def test_the_cases_hold_all_that_a_row_or_a_parameter_can_be():
     assert any(d.is_logit.any() for d in designs.values())
     assert any(d.spec.at("occasion") for d in designs.values())
     assert any(not d.varying for d in designs.values())
+    assert any(len(d.correlated) == 3 for d in designs.values())
 
 
 def test_positions_unpack_to_the_same_people_in_compiled_code_and_in_numpy(density):
     design = density.design
-    typical, effect, between, error, block = density.unpack(points(density))
+    typical, effect, between, error, correlation, block = density.unpack(points(density))
     assert typical.shape == (POINTS, len(design.estimated)) and effect.shape == (POINTS, len(design.effects))
     assert between.shape == (POINTS, len(design.varying)) and error.shape == (POINTS, len(design.analytes))
+    assert correlation.shape == (POINTS, len(design.partial_shapes))
     assert block.shape == (POINTS, len(design.study.subjects), len(design.block_parameter))
     theta = design.theta(typical, effect, block)
     for i in range(POINTS):

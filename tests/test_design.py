@@ -249,8 +249,12 @@ def test_a_model_driven_by_insulin_needs_a_study_that_measured_it():
         design(load_model("minimal"), load_study("bergman1986").select(analytes=["glucose"]))
 
 
-def test_correlations_are_refused_until_the_sampler_knows_them():
+def test_correlations_are_of_what_differs_between_people():
     section = '[correlations]\nparameters = ["basal_glucose", "basal_insulin"]\neta = 2\n'
     text = f"{load_model('minimal').text}\n{section}"
-    with pytest.raises(SpecError, match="basal_glucose, basal_insulin"):
-        design(read_model(text), load_study("bergman1986"))
+    d = design(read_model(text), load_study("bergman1986"))
+    names = [d.estimated[k] for k in d.block_parameter[d.correlated]]
+    assert names == ["basal_glucose", "basal_insulin"] and list(d.partial_shapes) == [2.0]
+    spec = read_model(text).change(parameters={"basal_insulin": {"level": "occasion"}})
+    with pytest.raises(SpecError, match="basal_insulin differs from test to test"):
+        design(spec, load_study("bergman1986"))

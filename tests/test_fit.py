@@ -9,15 +9,27 @@ import numpy as np
 import pytest
 import xarray as xr
 from scipy.stats import lognorm, norm, t
-from simulated import CASES, COVARIATES, LIMITS, REAL, SEVERAL_TESTS, SHARED, WHOLE
+from simulated import (
+    CASES,
+    CORRELATED,
+    COVARIATES,
+    INTRAVENOUS_TIMES,
+    LIMITS,
+    REAL,
+    SEVERAL_TESTS,
+    SHARED,
+    WHOLE,
+    simulated,
+)
 
 from bayesglu.inference.density import Density
 from bayesglu.inference.fit import Failures, fit, load, prior_predictive, save
 from bayesglu.kept_protocols import keep_protocols, kept_protocols
 from bayesglu.protocols import ivgtt
 from bayesglu.solver.solver import SolverError
-from bayesglu.spec import SpecError, read_model
+from bayesglu.spec import SpecError, load_model, read_model
 from bayesglu.study import StudyError, load_study
+from bayesglu.summaries import population
 
 QUIET = {"progressbar": False}
 SHORT = {"draws": 100, "tune": 100, "chains": 2, "cores": 2, **QUIET}
@@ -286,17 +298,36 @@ def test_a_fit_begins_at_once_for_it_neither_imports_pymc_nor_compiles_a_graph(m
 
 
 @pytest.mark.sampling
-@pytest.mark.parametrize("name", [SEVERAL_TESTS, SHARED])
+@pytest.mark.parametrize("name", [SEVERAL_TESTS, SHARED, CORRELATED])
 def test_whitened_and_non_centred_coordinates_give_the_same_posterior(name):
     d = CASES[name]()
     settings = {"draws": 500, "tune": 300, "chains": 2, "cores": 2, "random_seed": 4, **QUIET}
     found = [fit(d.spec, d.study, coordinates=c, **settings) for c in ("whitened", "non-centred")]
-    logs = [np.log(f.posterior.to_dataset()) for f in found]
+    logs = [
+        xr.Dataset({n: v if n == "correlation" else np.log(v) for n, v in f.posterior.data_vars.items()})
+        for f in found
+    ]
     errors = [az.mcse(one) for one in logs]
     for variable in logs[0].data_vars:
         difference = (logs[0][variable] - logs[1][variable]).mean(("chain", "draw"))
         doubt = np.hypot(errors[0][variable], errors[1][variable])
         assert (np.abs(difference) < 4.5 * doubt).all(), variable
+
+
+@pytest.mark.sampling
+def test_deviations_that_go_together_are_seen_to():
+    """Thirty people whose insulin sensitivity goes with their insulin at rest."""
+    section = '[correlations]\nparameters = ["insulin_sensitivity", "basal_insulin"]\neta = 1\n'
+    spec = read_model(load_model("minimal").text + section)
+    found = simulated(spec, 30, INTRAVENOUS_TIMES, correlation=0.85)
+    settings = {"draws": 300, "tune": 300, "chains": 2, "random_seed": 1, **QUIET}
+    posterior = fit(spec, found.study, **settings).posterior
+    (draws,) = posterior.correlation.stack(sample=("chain", "draw")).values
+    low, high = np.quantile(draws, [0.025, 0.975])
+    assert 0 < low < 0.85 < high
+    both = xr.DataTree.from_dict({"posterior": posterior.to_dataset()})
+    row = population(both).sel(parameter="correlation of insulin_sensitivity and basal_insulin")
+    assert row.role == "correlation" and float(row["median"]) == pytest.approx(np.median(draws))
 
 
 # --- what cannot be done ---

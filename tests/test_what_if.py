@@ -17,8 +17,8 @@ from bayesglu.kept_protocols import keep_protocols
 from bayesglu.protocols import fast, infusion, ogtt
 from bayesglu.simulate import simulate
 from bayesglu.solver.solver import SolverError
-from bayesglu.spec import read_model
-from bayesglu.what_if import scale, set_to, shift, what_if
+from bayesglu.spec import load_model, read_model
+from bayesglu.what_if import _deviations, scale, set_to, shift, what_if
 
 SHOWN = ("glucose", "insulin", "insulin_secretion")
 TIMES = (0, 30, 60, 120, 240)
@@ -275,6 +275,19 @@ def test_a_protocol_without_a_name_that_can_be_read_is_followed_too():
     drunk = fake_fit("oral", subjects=1, chains=1, draws=2)
     drunk["protocols"] = xr.DataTree(keep_protocols({("1", "1"): given}))
     xr.testing.assert_equal(what_if(drunk, **BRIEF), what_if(drunk, given, **BRIEF))
+
+
+def test_deviations_of_new_people_go_together_as_those_of_the_population():
+    section = '[correlations]\nparameters = ["basal_glucose", "basal_insulin"]\neta = 2\n'
+    spec = read_model(load_model("oral").text + section)
+    posterior = fake_fit("oral", subjects=1, chains=2, draws=3).posterior.to_dataset()
+    known = np.array([[-0.9, 0.0, 0.5], [0.9, 0.3, -0.2]])
+    posterior["correlation"] = (("chain", "draw", "pair"), known[..., None])
+    labels = [str(i) for i in range(4000)]
+    found = _deviations(spec, posterior, labels, np.random.default_rng(1))
+    pair = [found[n].values for n in ("basal_glucose", "basal_insulin")]
+    np.testing.assert_allclose((pair[0] * pair[1]).mean(-1), known, atol=0.06)
+    np.testing.assert_allclose([np.std(z, axis=-1) for z in found.values()], 1.0, atol=0.06)
 
 
 def test_a_model_driven_by_measured_insulin_cannot_answer():

@@ -4,6 +4,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from bayesglu.inference.correlation import pairs
 from bayesglu.inference.design import TINY, Design, design
 from bayesglu.solver.op import solve_op
 from bayesglu.spec import ModelSpec, load_model
@@ -25,6 +26,9 @@ def build(model: ModelSpec | str, study: Study | str, **settings) -> pm.Model:
         Logarithm of the standard deviation, ``error``, of the log residuals.
     ``deviation`` (subject, slot)
         Standard Normal deviations.
+    ``partial`` (pair)
+        Half of one plus each partial correlation, if the model has correlated deviations; ``correlation``
+        (correlated, also_correlated) is the matrix.
     ``observation`` (obs)
         The samples that are not censored, log-normal about the prediction.
     ``heavy_tailed_observation`` (heavy_tailed_obs)
@@ -53,6 +57,9 @@ def model_of(d: Design) -> pm.Model:
         "obs": d.obs[_uncensored(d)[0]],
         "heavy_tailed_obs": d.obs[_uncensored(d)[1]],
     }
+    if len(d.correlated):
+        names = [d.estimated[k] for k in d.block_parameter[d.correlated]]
+        coords |= {"pair": pairs(names), "correlated": names, "also_correlated": names}
     if d.effects:
         coords["effect"] = [f"{d.estimated[k]}:{key}" for k, key in d.effects]
     with pm.Model(coords=coords) as model:
@@ -64,6 +71,8 @@ def model_of(d: Design) -> pm.Model:
         typical = pm.Normal("typical", d.location, d.spread, dims="parameter")
         effect = pm.Normal("log_effect", *d.effect_prior, dims="effect") if d.effects else pt.zeros(0)
         deviation = pm.Normal("deviation", dims=("subject", "slot"))
+        if len(d.correlated):
+            deviation = _correlated(d, deviation)
         block = _centre(d, typical, effect) + spread * deviation
         natural, theta = _theta(d, typical, effect, block)
         pm.Deterministic("theta", natural, dims=("test", "parameter"))
@@ -75,6 +84,21 @@ def _uncensored(d: Design) -> tuple[np.ndarray, np.ndarray]:
     """Samples of which the value is known: those with Normal log residuals, and those with Student's."""
     known, tails = d.rows.censoring[: d.n_obs] == 0, d.rows.tails[: d.n_obs]
     return np.flatnonzero(known & (tails == 0)), np.flatnonzero(known & (tails > 0))
+
+
+def _correlated(d: Design, deviation):
+    """Independent deviations made to go together: see `correlation`."""
+    m = len(d.correlated)
+    partial = 2 * pm.Beta("partial", d.partial_shapes, d.partial_shapes, dims="pair") - 1
+    factor, at = pt.zeros((m, m)), 0
+    for i in range(m):
+        left = pt.as_tensor(1.0)
+        for j in range(i):
+            factor = factor[i, j].set(partial[at] * left)
+            left, at = left * pt.sqrt(1 - partial[at] ** 2), at + 1
+        factor = factor[i, i].set(left)
+    pm.Deterministic("correlation", factor @ factor.T, dims=("correlated", "also_correlated"))
+    return deviation[:, d.correlated].set(deviation[:, d.correlated] @ factor.T)
 
 
 def _centre(d: Design, typical, effect):

@@ -72,7 +72,7 @@ class Failures:
     counts: Counter = field(default_factory=Counter)
 
     def record(self, density: Density, x: np.ndarray) -> None:
-        typical, effect, _, _, block = density.unpack(x[None])
+        typical, effect, _, _, _, block = density.unpack(x[None])
         theta = self.design.theta(typical[0], effect[0], block[0])
         if np.isfinite(theta).all():
             self.count(self.design.solve(theta)[1])

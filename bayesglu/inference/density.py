@@ -7,7 +7,8 @@ prior precision P and prior mean m exactly Normal, with precision ``Q = H + P = 
     block = Q^-1 (c + P m) + L'^-1 z
 
 with H and c from the linear model at the modes (`modes.Expansion`), the population's typical values as an
-affine map of standard Normals, and the logarithms of the spreads in units of their own uncertainty. The
+affine map of standard Normals, and the logarithms of the spreads in units of their own uncertainty; the
+correlations of deviations, if any, by their partial correlations (`correlation`). The
 change of variables is exact whatever the likelihood is: the target is that of `build`, which a test compares
 with this one. With H = 0 these are non-centred coordinates.
 
@@ -22,6 +23,7 @@ from math import erfc
 
 import numpy as np
 
+from bayesglu.inference.correlation import below_diagonal, factor_adjoint, factor_of
 from bayesglu.inference.design import TINY, Design
 from bayesglu.inference.modes import Expansion
 from bayesglu.solver.compiled import compiled
@@ -30,12 +32,14 @@ from bayesglu.solver.integrate import FINE, solve, solve_adjoint
 Population = namedtuple(
     "Population",
     "shared_mean shared_sd between_mean between_sd error_mean error_sd fixed columns is_logit varying"
-    " block_parameter block_varying block_scores scores effect_parameter subject_of_test place",
+    " block_parameter block_varying block_scores scores effect_parameter subject_of_test place correlated"
+    " partial_shapes",
 )
 """Priors on their own scales, and who reads which number: see `design.Design`."""
 
 Coordinates = namedtuple(
-    "Coordinates", "shared shared_factor between between_scale error error_scale information pull cross"
+    "Coordinates",
+    "shared shared_factor between between_scale error error_scale partial_scale information pull cross",
 )
 """The origin of the coordinates, and their scales: see `modes.Expansion`."""
 
@@ -48,13 +52,11 @@ Compared = namedtuple(
 
 @compiled(inner=True)
 def _factor(information, precision, lower):
-    """Cholesky factor of ``information + diag(precision)``, into `lower`."""
+    """Cholesky factor of ``information + precision``, into `lower`."""
     n = len(precision)
     for i in range(n):
         for j in range(i + 1):
-            total = information[i, j]
-            if i == j:
-                total += precision[i]
+            total = information[i, j] + precision[i, j]
             for k in range(j):
                 total -= lower[i, k] * lower[j, k]
             lower[i, j] = np.sqrt(total) if i == j else total / lower[j, j]
@@ -94,18 +96,18 @@ def _blocks(information, precision, r, z):
 
 
 @compiled(inner=True)
-def _blocks_adjoint(information, precision, r, block, bar_block):
-    """Cotangents of precision (slot), r and z (subject, slot); that of the log volume is 1.
+def _blocks_adjoint(information, precision, r, block, bar_block, whole):
+    """Cotangents of precision (slot, slot), r and z (subject, slot); that of the log volume is 1.
 
     With ``w = L^-1 r + z`` and ``block = L'^-1 w``: ``bar_w = L^-1 bar_block``, which is that of z. The
     factor receives ``-block bar_w'`` from the last solve, ``-(L'^-1 bar_w)(L^-1 r)'`` from the first, and
-    ``-1 / diag(L)`` from the volume. From the factor to its matrix: Murray (2016), arXiv:1602.07527, of which
-    only the diagonal is needed.
+    ``-1 / diag(L)`` from the volume. From the factor to its matrix: Murray (2016), arXiv:1602.07527; only the
+    diagonal unless the `whole` is needed.
     """
     people, n = r.shape
-    bar_precision, bar_r, bar_z = np.zeros(n), np.empty((people, n)), np.empty((people, n))
+    bar_precision, bar_r, bar_z = np.zeros((n, n)), np.empty((people, n)), np.empty((people, n))
     lower, bar_lower, phi = np.zeros((n, n)), np.zeros((n, n)), np.zeros((n, n))
-    u = np.empty(n)
+    u, inverse, half = np.empty(n), np.zeros((n, n)), np.empty(n)
     for s in range(people):
         _factor(information[s], precision, lower)
         for i in range(n):
@@ -126,22 +128,22 @@ def _blocks_adjoint(information, precision, r, block, bar_block):
                 for k in range(i, n):
                     total += lower[k, i] * bar_lower[k, j]
                 phi[i, j] = 0.5 * total if i == j else total
-        # The diagonal of L'^-1 phi L^-1, with the columns of L^-1 one by one.
+        # L'^-1 phi L^-1, with the columns of L^-1 in the rows of `inverse`.
         for d in range(n):
-            for i in range(n):
-                u[i] = 0.0
-            u[d] = 1.0
             for i in range(d, n):
+                total = 1.0 if i == d else 0.0
                 for k in range(d, i):
-                    u[i] -= lower[i, k] * u[k]
-                u[i] /= lower[i, i]
-            total = 0.0
-            for i in range(d, n):
-                row = 0.0
-                for j in range(d, i + 1):
-                    row += phi[i, j] * u[j]
-                total += u[i] * row
-            bar_precision[d] += total
+                    total -= lower[i, k] * inverse[d, k]
+                inverse[d, i] = total / lower[i, i]
+        for d in range(n):
+            first = 0 if whole else d
+            for j in range(first, n):
+                half[j] = 0.0
+                for i in range(max(j, d), n):
+                    half[j] += inverse[d, i] * phi[i, j]
+            for e in range(first, n if whole else d + 1):
+                for j in range(e, n):
+                    bar_precision[d, e] += half[j] * inverse[e, j]
     return bar_precision, bar_r, bar_z
 
 
@@ -158,10 +160,56 @@ def _log_cdf(x):
     return -0.5 * x * x - np.log(-x) - 0.9189385332046727 + np.log(series), -x / series
 
 
+@compiled(inner=True)
+def _inverse(factor, spread):
+    """Inverse of the lower triangular ``diag(spread) factor``."""
+    m = len(factor)
+    inverse = np.zeros((m, m))
+    for j in range(m):
+        for i in range(j, m):
+            total = 1.0 / spread[i] if i == j else 0.0
+            for k in range(j, i):
+                total -= factor[i, k] * inverse[k, j]
+            inverse[i, j] = total / factor[i, i]
+    return inverse
+
+
+@compiled(inner=True)
+def _correlated_adjoint(factor, spread, bar_precision, people):
+    """Cotangents of the spreads and of the factor F, from those of the precision W'W, where W inverts
+    M = diag(spread) F, and from the density's -people log det M."""
+    m = len(factor)
+    inverse = _inverse(factor, spread)
+    bar_inverse = np.zeros((m, m))
+    for i in range(m):
+        for j in range(m):
+            for k in range(m):
+                bar_inverse[i, j] += inverse[i, k] * (bar_precision[k, j] + bar_precision[j, k])
+    bar_spread, bar_factor = np.zeros(m), np.zeros((m, m))
+    for i in range(m):
+        for j in range(i + 1):
+            bar = -people / (spread[i] * factor[i, i]) if i == j else 0.0
+            for k in range(i, m):
+                for n in range(j + 1):
+                    bar -= inverse[k, i] * bar_inverse[k, n] * inverse[j, n]
+            bar_spread[i] += bar * factor[i, j]
+            bar_factor[i, j] = bar * spread[i]
+    return bar_spread, bar_factor
+
+
+@compiled(inner=True)
+def _spreads(between, population):
+    """Those of the correlated deviations."""
+    found = np.empty(len(population.correlated))
+    for i in range(len(found)):
+        found[i] = between[population.block_varying[population.correlated[i]]]
+    return found
+
+
 @compiled()
 def unpack(x, population, coordinates):
-    """The population and the blocks at coordinates x: shared values, between, error, block, log volume,
-    and r."""
+    """The population and the blocks at coordinates x: shared values, between, error, the factor of the
+    correlations, block, centre, precision, r, and the log volume."""
     p, c = population, coordinates
     n_shared, n_between, n_error = len(p.shared_mean), len(p.between_mean), len(p.error_mean)
     people, n = c.pull.shape
@@ -176,21 +224,34 @@ def unpack(x, population, coordinates):
     at += n_between
     for i in range(n_error):
         error[i] = np.exp(c.error[i] + c.error_scale[i] * x[at + i])
-    z = x[at + n_error :].reshape(people, n)
+    at += n_error
+    factor = factor_of(c.partial_scale * x[at : at + len(c.partial_scale)], len(p.correlated))
+    z = x[at + len(c.partial_scale) :].reshape(people, n)
     n_k = n_shared - len(p.effect_parameter)
-    centre, r, precision = np.empty((people, n)), np.empty((people, n)), np.empty(n)
+    centre, r, precision = np.empty((people, n)), np.empty((people, n)), np.zeros((n, n))
     for d in range(n):
-        precision[d] = between[p.block_varying[d]] ** -2
+        precision[d, d] = between[p.block_varying[d]] ** -2
+    if len(p.correlated):
+        inverse = _inverse(factor, _spreads(between, p))
+        for i in range(len(p.correlated)):
+            for j in range(len(p.correlated)):
+                total = 0.0
+                for k in range(max(i, j), len(p.correlated)):
+                    total += inverse[k, i] * inverse[k, j]
+                precision[p.correlated[i], p.correlated[j]] = total
     for s in range(people):
         for d in range(n):
             centre[s, d] = shared[p.block_parameter[d]]
             for e in range(len(p.effect_parameter)):
                 centre[s, d] += p.block_scores[s, d, e] * shared[n_k + e]
-            r[s, d] = c.pull[s, d] + precision[d] * centre[s, d]
+        for d in range(n):
+            r[s, d] = c.pull[s, d]
+            for e in range(n):
+                r[s, d] += precision[d, e] * centre[s, e]
             for j in range(n_shared):
                 r[s, d] -= c.cross[s, d, j] * shared[j]
     block, log_volume = _blocks(c.information, precision, r, z)
-    return shared, between, error, block, centre, precision, r, log_volume
+    return shared, between, error, factor, block, centre, precision, r, log_volume
 
 
 @compiled()
@@ -229,7 +290,7 @@ def log_density(
     """Log density at the coordinates x, up to a constant, and its gradient; minus infinity where a solve
     failed."""
     p, c = population, coordinates
-    shared, between, error, block, centre, precision, r, log_volume = unpack(x, p, c)
+    shared, between, error, factor, block, centre, precision, r, log_volume = unpack(x, p, c)
     n_shared, n_between, n_error = len(shared), len(between), len(error)
     n_k, n_e = len(p.columns), len(p.effect_parameter)
     people, n = block.shape
@@ -299,29 +360,54 @@ def log_density(
                 bar_shared[n_k + e] += p.scores[t, e] * slope[t, p.effect_parameter[e]]
 
     # Priors: blocks about their centres, typical values, spreads.
-    bar_between, bar_precision = np.zeros(n_between), np.zeros(n)
+    bar_between, bar_away, away = np.zeros(n_between), np.zeros((n, n)), np.empty(n)
     for s in range(people):
         for d in range(n):
-            away = block[s, d] - centre[s, d]
-            total -= 0.5 * precision[d] * away * away - 0.5 * np.log(precision[d])
-            bar_block[s, d] -= precision[d] * away
-            bar_centre[s, d] += precision[d] * away
-            bar_precision[d] += 0.5 / precision[d] - 0.5 * away * away
-    more_precision, bar_r, bar_z = _blocks_adjoint(c.information, precision, r, block, bar_block)
+            away[d] = block[s, d] - centre[s, d]
+        for d in range(n):
+            pressure = 0.0
+            for e in range(n):
+                pressure += precision[d, e] * away[e]
+                bar_away[d, e] -= 0.5 * away[d] * away[e]
+            total -= 0.5 * pressure * away[d]
+            bar_block[s, d] -= pressure
+            bar_centre[s, d] += pressure
+    m = len(p.correlated)
+    bar_precision, bar_r, bar_z = _blocks_adjoint(c.information, precision, r, block, bar_block, m > 0)
     for d in range(n):
-        bar_precision[d] += more_precision[d]
+        for e in range(n):
+            bar_precision[d, e] += bar_away[d, e]
     for s in range(people):
         for d in range(n):
-            bar_precision[d] += bar_r[s, d] * centre[s, d]
-            bar_centre[s, d] += bar_r[s, d] * precision[d]
+            for e in range(n):
+                bar_precision[d, e] += bar_r[s, d] * centre[s, e]
+                bar_centre[s, d] += precision[d, e] * bar_r[s, e]
             for j in range(n_shared):
                 bar_shared[j] -= bar_r[s, d] * c.cross[s, d, j]
             bar_shared[p.block_parameter[d]] += bar_centre[s, d]
             for e in range(n_e):
                 bar_shared[n_k + e] += bar_centre[s, d] * p.block_scores[s, d, e]
+    alone = np.ones(n, np.bool_)
+    for i in range(m):
+        alone[p.correlated[i]] = False
     for d in range(n):
-        v = p.block_varying[d]
-        bar_between[v] -= 2.0 * precision[d] / between[v] * bar_precision[d]
+        if alone[d]:
+            v = p.block_varying[d]
+            total -= people * np.log(between[v])
+            bar_between[v] -= 2.0 * precision[d, d] / between[v] * bar_precision[d, d] + people / between[v]
+    partial = c.partial_scale * x[n_shared + n_between + n_error :][: len(c.partial_scale)]
+    bar_partial = np.zeros(len(partial))
+    if m:
+        bar_whole = np.empty((m, m))
+        for i in range(m):
+            for j in range(m):
+                bar_whole[i, j] = bar_precision[p.correlated[i], p.correlated[j]]
+        bar_spread, bar_factor = _correlated_adjoint(factor, _spreads(between, p), bar_whole, people)
+        bar_partial = factor_adjoint(partial, bar_factor)
+        for i in range(m):
+            v = p.block_varying[p.correlated[i]]
+            bar_between[v] += bar_spread[i]
+            total -= people * (np.log(between[v]) + np.log(factor[i, i]))
 
     for j in range(n_shared):
         away = (shared[j] - p.shared_mean[j]) / p.shared_sd[j]
@@ -341,6 +427,11 @@ def log_density(
         total -= 0.5 * away * away
         gradient[at + i] = c.error_scale[i] * (error[i] * bar_error[i] - away / p.error_sd[i])
     at += n_error
+    for i in range(len(partial)):
+        z = np.tanh(partial[i])
+        total += p.partial_shapes[i] * np.log(1.0 - z * z)
+        gradient[at + i] = c.partial_scale[i] * (bar_partial[i] - 2.0 * p.partial_shapes[i] * z)
+    at += len(partial)
     for s in range(people):
         for d in range(n):
             gradient[at + s * n + d] = bar_z[s, d]
@@ -349,15 +440,16 @@ def log_density(
 
 @compiled()
 def unpack_draws(draws, population, coordinates):
-    """For draws (draw, x): shared values, between, error and blocks of each."""
+    """For draws (draw, x): shared values, between, error, factors of the correlations and blocks of each."""
     p, c = population, coordinates
     people, n = c.pull.shape
     shared = np.empty((len(draws), len(p.shared_mean)))
     between, error = np.empty((len(draws), len(p.between_mean))), np.empty((len(draws), len(p.error_mean)))
+    factor = np.empty((len(draws), len(p.correlated), len(p.correlated)))
     block = np.empty((len(draws), people, n))
     for i in range(len(draws)):
-        shared[i], between[i], error[i], block[i], _, _, _, _ = unpack(draws[i], p, c)
-    return shared, between, error, block
+        shared[i], between[i], error[i], factor[i], block[i], _, _, _, _ = unpack(draws[i], p, c)
+    return shared, between, error, factor, block
 
 
 @dataclass(frozen=True, eq=False)
@@ -386,12 +478,17 @@ class Density:
             np.array([k for k, _ in d.effects], int),
             d.subject_of_test,
             d.place,
+            d.correlated,
+            d.partial_shapes,
         )
 
     @cached_property
     def coordinates(self) -> Coordinates:
         p, e = self.population, self.expansion
         people, n = len(self.design.study.subjects), len(p.block_parameter)
+        # From m people the artanh of a correlation is known to about 1 / sqrt(m); their modes tell less.
+        known = people / 2 if e is not None else 0
+        partial_scale = 1 / np.sqrt(2 * p.partial_shapes + known)
         if e is None:
             return Coordinates(
                 p.shared_mean,
@@ -400,6 +497,7 @@ class Density:
                 p.between_sd,
                 p.error_mean,
                 p.error_sd,
+                partial_scale,
                 np.zeros((people, n, n)),
                 np.zeros((people, n)),
                 np.zeros((people, n, len(p.shared_mean))),
@@ -414,6 +512,7 @@ class Density:
             1 / np.sqrt(1 / p.between_sd**2 + people),
             np.log(e.error),
             1 / np.sqrt(1 / p.error_sd**2 + 2 * counts),
+            partial_scale,
             e.information,
             e.pull,
             e.cross,
@@ -423,7 +522,8 @@ class Density:
     def size(self) -> int:
         """How many coordinates there are."""
         p, c = self.population, self.coordinates
-        return len(p.shared_mean) + len(p.between_mean) + len(p.error_mean) + c.pull.size
+        population = len(p.shared_mean) + len(p.between_mean) + len(p.error_mean) + len(p.partial_shapes)
+        return population + c.pull.size
 
     @cached_property
     def arguments(self) -> tuple:
@@ -440,10 +540,11 @@ class Density:
         return log_density(x, *self.arguments)
 
     def unpack(self, draws: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Typical values (draw, K), effects (draw, E), between (draw, V), error (draw, analyte), blocks
-        (draw, S, D)."""
-        shared, between, error, block = unpack_draws(
+        """Typical values (draw, K), effects (draw, E), between (draw, V), error (draw, analyte), correlations
+        (draw, pair), blocks (draw, S, D)."""
+        shared, between, error, factor, block = unpack_draws(
             np.ascontiguousarray(draws), self.population, self.coordinates
         )
         n_k = len(self.design.estimated)
-        return shared[:, :n_k], shared[:, n_k:], between, error, block
+        correlation = below_diagonal(factor @ factor.swapaxes(1, 2))
+        return shared[:, :n_k], shared[:, n_k:], between, error, correlation, block

@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from bayesglu.inference.correlation import beta_shapes
 from bayesglu.schedule import Schedule, build_schedule
 from bayesglu.simulate import check_protocol
 from bayesglu.solver.solver import Solver, solver
@@ -141,6 +142,18 @@ class Design:
         return np.log([e.median for e in errors]), np.array([e.sd for e in errors])
 
     @cached_property
+    def correlated(self) -> np.ndarray:
+        """Slots of a block whose deviations are correlated, in the order in which the model names them."""
+        known = [self.estimated.index(n) for n in self.spec.correlations if n in self.varying]
+        slots = [int(np.flatnonzero(self.block_parameter == k)[0]) for k in known]
+        return np.array(slots if len(slots) > 1 else [], int)
+
+    @cached_property
+    def partial_shapes(self) -> np.ndarray:
+        """Shapes of the Beta priors of the partial correlations: see `correlation`."""
+        return beta_shapes(len(self.correlated), self.spec.eta or 1.0)
+
+    @cached_property
     def block_scores(self) -> np.ndarray:
         """Scores of the effects in the slots of the blocks (S, D, E): zero where an effect acts on another
         parameter."""
@@ -253,10 +266,10 @@ def design(spec: ModelSpec, study: Study, **settings) -> Design:
 
 
 def _check(spec: ModelSpec, study: Study) -> None:
-    if spec.correlations:
+    if several := [n for n in spec.correlations if n in spec.at("occasion")]:
         raise SpecError(
-            f"{spec.name}: [correlations] of {', '.join(spec.correlations)} are read but not yet used by the "
-            "sampler; take the section out to fit the model with independent deviations."
+            f"{spec.name}: [correlations] are of what differs between people, but {', '.join(several)} "
+            "differs from test to test; give it the level 'subject', or take it out of the section."
         )
     unknown = [a for a in study.analytes if a not in spec.analytes]
     if unknown:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 import numpy as np
 import xarray as xr
 
+from bayesglu.inference.correlation import below_diagonal, factor_of, pairs
 from bayesglu.inference.density import Density
 from bayesglu.inference.design import TINY, Design
 from bayesglu.kept_protocols import keep_protocols
@@ -19,8 +20,7 @@ def posterior_of(density: Density, positions: np.ndarray) -> tuple[xr.Dataset, n
     parameter)."""
     d = density.design
     chains, draws, _ = positions.shape
-    typical, effect, between, error, block = density.unpack(positions.reshape(chains * draws, -1))
-    return parameters_dataset(d, (chains, draws), typical, effect, between, error, block)
+    return parameters_dataset(d, (chains, draws), *density.unpack(positions.reshape(chains * draws, -1)))
 
 
 def prior_of(d: Design, draws: int, rng: np.random.Generator) -> tuple[xr.Dataset, np.ndarray]:
@@ -31,11 +31,15 @@ def prior_of(d: Design, draws: int, rng: np.random.Generator) -> tuple[xr.Datase
     between = np.exp(rng.normal(*d.between_prior, size=(draws, len(d.varying))))
     error = np.exp(rng.normal(*d.error_prior, size=(draws, len(d.analytes))))
     z = rng.normal(size=(draws, n_s, len(d.block_parameter)))
+    partial = 2 * rng.beta(d.partial_shapes, d.partial_shapes, size=(draws, len(d.partial_shapes))) - 1
+    factor = np.array([factor_of(np.arctanh(p), len(d.correlated)) for p in partial])
+    z[..., d.correlated] = np.einsum("...ij,...sj->...si", factor, z[..., d.correlated])
     block = d.centre(typical, effect) + between[:, None, d.block_varying] * z
-    return parameters_dataset(d, (1, draws), typical, effect, between, error, block)
+    correlation = below_diagonal(factor @ factor.swapaxes(1, 2))
+    return parameters_dataset(d, (1, draws), typical, effect, between, error, correlation, block)
 
 
-def parameters_dataset(d: Design, shape, typical, effect, between, error, block):
+def parameters_dataset(d: Design, shape, typical, effect, between, error, correlation, block):
     """See `posterior_of`; the first axis of all arrays runs over chains and draws."""
     theta = d.theta(typical, effect, block)
     natural = d.natural(typical)
@@ -81,6 +85,10 @@ def parameters_dataset(d: Design, shape, typical, effect, between, error, block)
     for a, name in enumerate(d.analytes):
         put(f"error_{name}", error[:, a], (), None, "error", "1", f"SD of the log residuals of {name}")
     coords = {"chain": np.arange(shape[0]), "draw": np.arange(shape[1]), "subject": subjects}
+    if len(d.correlated):
+        told = "correlation of people's deviations, on the scales on which the priors are normal"
+        put("correlation", correlation, ("pair",), None, "correlation", "1", told)
+        coords["pair"] = pairs([d.estimated[k] for k in d.block_parameter[d.correlated]])
     if d.spec.at("occasion"):
         coords["test"] = tests
     return xr.Dataset(found, coords=coords), theta.reshape(*shape, *theta.shape[1:])

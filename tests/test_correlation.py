@@ -1,0 +1,51 @@
+"""Partial correlations make correlation matrices, and independent ones make the LKJ distribution."""
+
+import numpy as np
+import pymc as pm
+import pytest
+from scipy.stats import beta, kstest
+
+from bayesglu.inference.correlation import (
+    below_diagonal,
+    beta_shapes,
+    factor_of,
+    matrices_of,
+    pairs,
+)
+
+
+def drawn(m, eta, draws, seed=1):
+    shapes = beta_shapes(m, eta)
+    share = np.random.default_rng(seed).beta(shapes, shapes, size=(draws, len(shapes)))
+    factors = np.array([factor_of(np.arctanh(2 * s - 1), m) for s in share])
+    return factors @ factors.swapaxes(1, 2)
+
+
+@pytest.mark.parametrize("m", [2, 3, 5])
+def test_any_numbers_make_a_correlation_matrix_and_its_elements_make_it_again(m):
+    y = np.random.default_rng(m).normal(size=(20, m * (m - 1) // 2))
+    factors = np.array([factor_of(row, m) for row in y])
+    matrices = factors @ factors.swapaxes(1, 2)
+    np.testing.assert_allclose(np.einsum("sii->si", matrices), 1.0, rtol=1e-12)
+    assert (np.linalg.eigvalsh(matrices) > 0).all() and (np.triu(factors, 1) == 0).all()
+    np.testing.assert_allclose(matrices_of(below_diagonal(matrices)), matrices, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("m", "eta"), [(2, 1.0), (3, 2.0), (4, 1.0)])
+def test_every_correlation_has_the_margin_of_the_lkj_distribution(m, eta):
+    a = eta + (m - 2) / 2
+    for margin in below_diagonal(drawn(m, eta, 4000)).T:
+        assert kstest((1 + margin) / 2, beta(a, a).cdf).pvalue > 1e-3
+
+
+def test_the_determinant_is_distributed_as_that_of_pymcs_draws():
+    factors = pm.draw(pm.LKJCorr.dist(n=3, eta=2.0), 2000, random_seed=1)
+    assert (np.triu(factors, 1) == 0).all(), "PyMC 6 draws Cholesky factors"
+    theirs = factors @ factors.swapaxes(1, 2)
+    ours = drawn(3, 2.0, 4000)
+    assert kstest(np.linalg.det(ours), np.linalg.det(theirs)).pvalue > 1e-3
+
+
+def test_pairs_are_named_in_the_order_of_the_elements():
+    assert pairs(["a", "b", "c"]) == ["a and b", "a and c", "b and c"]
+    assert list(below_diagonal(np.arange(9).reshape(3, 3))) == [3, 6, 7]
