@@ -3,7 +3,7 @@
 import argparse
 from importlib import import_module
 
-NAMES = ("gradient", "sampling", "studies", "scaling", "start", "figures")
+NAMES = ("gradient", "sampling", "studies", "scaling", "start", "threads", "figures")
 
 
 def main() -> None:

@@ -66,8 +66,17 @@ def _compiler_text() -> str:
 
 @cache
 def _processor() -> tuple[str, str, str]:
+    """Name, features and compiler of the processor to compile for: this one, or with
+    ``BAYESGLU_PROCESSOR=generic`` in the environment any of its family."""
+    if os.environ.get("BAYESGLU_PROCESSOR") == "generic":
+        return "", "", llvmlite.__version__
     features = binding.get_host_cpu_features().flatten()
     return binding.get_host_cpu_name(), features, llvmlite.__version__
+
+
+def usual_lanes() -> int:
+    """How many people share an instruction: 8 where vectors are wide (256 bits or more), else 4."""
+    return 8 if any(f"+{wide}" in _processor()[1].split(",") for wide in ("avx2", "avx512f")) else 4
 
 
 @cache

@@ -1,16 +1,15 @@
 """Solving for many people in plain NumPy: the bridge from a schedule to the compiled integrator."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from bayesglu.schedule import Schedule
 from bayesglu.solver.integrate import FINE, OUTCOMES, Plan, solve, solve_adjoint
-from bayesglu.solver.kernels import Compiled
+from bayesglu.solver.kernels import Compiled, usual_lanes
 from bayesglu.solver.symbolic import System, system
 
-LANES = 8
 SHARE_OF_A_STEP = 0.5
 
 
@@ -56,7 +55,7 @@ class Solver:
 
     relative, absolute : tolerances of the result; the absolute one is in units of each state's usual size.
     Since errors add up, each step is held to `SHARE_OF_A_STEP` of them. max_steps : budget of tried steps of
-    one person. lanes : people that share a vector instruction.
+    one person. lanes : people that share a vector instruction, by default as the processor has room.
     """
 
     system: System
@@ -64,7 +63,7 @@ class Solver:
     relative: float = 1e-6
     absolute: float = 1e-6
     max_steps: int = 20_000
-    lanes: int = LANES
+    lanes: int = field(default_factory=usual_lanes)
 
     def __post_init__(self):
         object.__setattr__(self, "compiled", Compiled(self.system, self.lanes))
