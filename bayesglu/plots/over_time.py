@@ -35,6 +35,8 @@ FLUXES = {
     "gluconeogenesis": "gluconeogenesis",
     "hepatic_glucose_uptake": "uptake",
 }
+LONGEST = 120
+"""So many letters of a protocol's name stand in a heading."""
 SHOWN = (("glucose",), ("insulin",), ("c_peptide",), ("glucagon",), ("liver_glycogen",), tuple(FLUXES))
 
 
@@ -152,9 +154,10 @@ def _heading(runs: Mapping[str, xr.Dataset]) -> str:
         found = {run.attrs.get(key, "") for run in runs.values()}
         return found.pop() if len(found) == 1 else ""
 
-    model = same("model")
+    model, protocol = same("model"), same("protocol")
+    protocol = protocol if len(protocol) <= LONGEST else f"{protocol[: LONGEST - 3]}..."
     change = change_told(next(iter(runs.values())))
-    return ", ".join(part for part in (same("protocol"), model and f"model {model}", change) if part)
+    return ", ".join(part for part in (protocol, model and f"model {model}", change) if part)
 
 
 def change_told(what_if: xr.Dataset) -> str:
