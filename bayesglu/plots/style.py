@@ -88,7 +88,7 @@ class Picture(Figure):
         from io import BytesIO
 
         buffer = BytesIO()
-        self.savefig(buffer, format="png", dpi=110)
+        self.savefig(buffer, format="png", dpi=100)
         return buffer.getvalue()
 
 
