@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.facts import load_facts, validate
     from bayesglu.identify import identify
     from bayesglu.inference.build import build
-    from bayesglu.inference.fit import fit, load, prior_predictive, save
+    from bayesglu.inference.fit import fit, load, prior_predictive, save, with_data
     from bayesglu.protocols import (
         Protocol,
         clamp,
@@ -49,7 +49,7 @@ _HOMES = {
     "facts": ("load_facts", "validate"),
     "identify": ("identify",),
     "inference.build": ("build",),
-    "inference.fit": ("fit", "load", "prior_predictive", "save"),
+    "inference.fit": ("fit", "load", "prior_predictive", "save", "with_data"),
     "protocols": (
         *("Protocol", "clamp", "fast", "infusion", "injection", "isoglycaemic", "ivgtt", "meal", "meal_day"),
         *("ogtt", "pancreatic_clamp", "pump_stop", "stepped_clamp"),
@@ -105,6 +105,7 @@ __all__ = [
     "subjects",
     "validate",
     "what_if",
+    "with_data",
 ]
 
 

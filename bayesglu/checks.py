@@ -130,6 +130,9 @@ def _judge_mode() -> Iterator[Finding]:
 
 def _judge_chains(fit: xr.DataTree, every: pd.DataFrame) -> Iterator[Finding]:
     yield _effort(fit)
+    if breaks := json.loads(fit.attrs.get("continued", "[]")):
+        places = ", ".join(f"chain {b['chain']} after draw {b['draw']}" for b in breaks)
+        yield Finding(f"The run was stopped and went on with a short new tuning: {places}.")
     if every["ess_bulk"].isna().all():
         yield Finding("No value of the posterior varies over its draws: nothing can be judged.", False)
         return

@@ -294,6 +294,12 @@ def fit(
     out: Annotated[
         Path | None, option("The fit (.nc or .zarr); else STUDY-MODEL.nc.", metavar="FILE", panel="Files")
     ] = None,
+    resume: Annotated[
+        Path | None,
+        option(
+            "Keep draws here as they come; go on from here after a stop.", metavar="RUN.zarr", panel="Files"
+        ),
+    ] = None,
 ) -> None:
     """Fit a model to a study, save the fit and say whether it is clean."""
     from bayesglu.protocols import parse_protocol
@@ -312,6 +318,7 @@ def fit(
         random_seed=seed,
         progressbar=progress,
         method=method,
+        resume=resume,
     )
     bayesglu.save(fitted, out)
     wrote(out, "the fit")

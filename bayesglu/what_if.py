@@ -1,17 +1,17 @@
 """What would happen: the same draws of the posterior with and without a change. Works from a saved fit,
 without PyMC."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
+from bayesglu.kept_protocols import kept_protocols
 from bayesglu.physiology.loop import assemble
 from bayesglu.priors import Parameter
 from bayesglu.problems import hint
-from bayesglu.protocols import Protocol, ProtocolError, parse_protocol
+from bayesglu.protocols import Protocol, parse_protocol
 from bayesglu.simulate import check_names, simulate
 from bayesglu.spec import ModelSpec, read_model
 
@@ -127,14 +127,13 @@ def _protocol(fit: xr.DataTree, protocol: Protocol | str | None) -> Protocol:
         return protocol
     if isinstance(protocol, str):
         return parse_protocol(protocol)
-    texts = set(json.loads(fit.attrs["protocols"]).values())
     advice = "so name one: what_if(fit, protocol=ogtt(75), ...)."
-    if len(texts) != 1:
-        raise ValueError(f"People of the study had {len(texts)} different protocols, {advice}")
-    try:
-        return parse_protocol(text := texts.pop())
-    except ProtocolError:
-        raise ValueError(f"The fit knows what was done only by its name, '{text}', {advice}") from None
+    if "protocols" not in fit.children:
+        raise ValueError(f"The fit was saved without what each person was given, {advice}")
+    followed = set(kept_protocols(fit.protocols.to_dataset()).values())
+    if len(followed) != 1:
+        raise ValueError(f"People of the study had {len(followed)} different protocols, {advice}")
+    return followed.pop()
 
 
 def _thin(posterior: xr.Dataset, draws: int) -> xr.Dataset:

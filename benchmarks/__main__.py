@@ -3,7 +3,7 @@
 import argparse
 from importlib import import_module
 
-NAMES = ("gradient", "scaling", "start")
+NAMES = ("gradient", "sampling", "studies", "scaling", "start", "figures")
 
 
 def main() -> None:

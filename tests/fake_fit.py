@@ -8,6 +8,8 @@ import json
 import numpy as np
 import xarray as xr
 
+from bayesglu.kept_protocols import keep_protocols
+from bayesglu.protocols import ogtt
 from bayesglu.spec import load_model
 
 TIMES = np.array([0.0, 10, 20, 30, 60, 90, 120, 180])
@@ -51,6 +53,7 @@ def fake_fit(
         "prior": _group(prior, coords, 1, 500),
         "observed_data": observed[["value"]],
         "constant_data": observed.drop_vars("value").merge(_known_of(people)),
+        "protocols": keep_protocols({(p, t): ogtt(75) for p in people for t in _labels(occasions)}),
         "log_likelihood": _group({"value": ((*SAMPLE, "obs"), -noisy / noisy)}, {}, chains, draws),
         "posterior_predictive": _group({"value": ((*SAMPLE, "obs"), noisy)}, {}, chains, draws),
         "predictions": _group({"value": ((*SAMPLE, "obs"), predicted)}, {}, chains, draws),
@@ -74,7 +77,6 @@ def fake_fit(
         "model_text": spec.text,
         "model_hash": spec.hash,
         "study_name": "fake",
-        "protocols": json.dumps({f"{p}/{t}": "ogtt(75)" for p in people for t in _labels(occasions)}),
         "method": method,
         "random_seed": seed,
         "failed_solves": json.dumps(list(failed)),

@@ -11,7 +11,7 @@ from bayesglu.inference.design import design
 from bayesglu.protocols import ogtt
 from bayesglu.simulate import simulate
 from bayesglu.spec import SpecError, load_model, read_model
-from bayesglu.study import Study, StudyError, load_study
+from bayesglu.study import Study, StudyError, StudyWarning, load_study
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,6 @@ def test_a_model_without_anything_to_learn_but_the_error_is_a_design_too():
     [
         (None, set()),
         ({"bmi": [22.0, 31.0]}, {"bmi"}),
-        ({"bmi": [22.0, np.nan]}, set()),
         ({"group": ["NGT", "T2D"]}, {"group:T2D"}),
         ({"group": ["NGT", "NGT"]}, set()),
     ],
@@ -222,6 +221,13 @@ def test_a_model_without_anything_to_learn_but_the_error_is_a_design_too():
 def test_an_effect_acts_when_the_study_knows_its_covariate_of_everyone(covariates, acting):
     d = simulated("minimal", 2, (0, 10, 40, 130), covariates=covariates).design
     assert {key for _, key in d.effects} == acting
+
+
+@pytest.mark.parametrize("covariates", [{"bmi": [22.0, np.nan]}, {"group": ["T2D", ""]}])
+def test_a_covariate_with_gaps_is_left_out_and_that_is_said(covariates):
+    with pytest.warns(StudyWarning, match=r"is missing for subject B.*is left out for everyone.*select\("):
+        d = simulated("minimal", 2, (0, 10, 40, 130), covariates=covariates).design
+    assert not d.effects
 
 
 # --- what does not fit together ---

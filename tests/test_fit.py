@@ -13,7 +13,8 @@ from simulated import CASES, COVARIATES, LIMITS, REAL, SEVERAL_TESTS, SHARED, WH
 
 from bayesglu.inference.density import Density
 from bayesglu.inference.fit import Failures, fit, load, prior_predictive, save
-from bayesglu.protocols import parse_protocol
+from bayesglu.kept_protocols import keep_protocols, kept_protocols
+from bayesglu.protocols import ivgtt
 from bayesglu.solver.solver import SolverError
 from bayesglu.spec import SpecError, read_model
 from bayesglu.study import StudyError, load_study
@@ -120,9 +121,9 @@ def test_the_attributes_are_enough_to_know_what_was_done(real):
     assert json.loads(attrs["failed_solves"]) == []
     assert 0 < attrs["wall_seconds"] < 600
     assert all(isinstance(value, str | int | float) for value in attrs.values())
-    protocols = json.loads(attrs["protocols"])
-    for (subject, occasion), protocol in study.protocols.items():
-        assert parse_protocol(protocols[f"{subject}/{occasion}"]) == protocol
+    kept = kept_protocols(real.protocols.to_dataset())
+    assert kept == {"/".join(test): protocol for test, protocol in study.protocols.items()}
+    assert [p.name for p in kept.values()] == [p.name for p in study.protocols.values()]
 
 
 # --- what its numbers mean ---
@@ -215,12 +216,15 @@ def test_a_sampled_fit_is_saved_with_the_samplers_statistics(sampled, tmp_path):
 def test_saved_without_data_no_sample_nor_covariate_of_anyone_is_in_the_file(quick, tmp_path):
     found = quick[COVARIATES]
     back = load(save(found, tmp_path / "shared.nc", without_data=True))
-    assert set(back.children) == {"posterior", "prior", "constant_data"}
+    assert set(back.children) == {"posterior", "prior", "constant_data", "protocols"}
     assert set(back.constant_data.data_vars) == {"body_weight", "subject_label"}
     assert len(set(back.constant_data.body_weight.values)) == 1
     xr.testing.assert_equal(back.posterior, found.posterior)
     assert back.attrs["model_text"] == found.attrs["model_text"]
     assert "observed_data" in found, "the fit itself stays whole"
+    own = {("1", "1"): ivgtt(0.3), ("2", "1"): ivgtt(0.2)}
+    differing = xr.DataTree.from_dict({**found.to_dict(), "/protocols": keep_protocols(own)})
+    assert "protocols" not in load(save(differing, tmp_path / "own.nc", without_data=True))
     raw = (tmp_path / "shared.nc").read_bytes()
     assert found.constant_data.covariate_bmi.values.tobytes() not in raw
     assert found.observed_data.value.values.tobytes() not in raw

@@ -14,7 +14,9 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Annotation
 
 from bayesglu import plots
+from bayesglu.kept_protocols import keep_protocols
 from bayesglu.plots.style import colour_of_person, scaled, symbol
+from bayesglu.protocols import ivgtt
 from bayesglu.spec import load_model
 from bayesglu.summaries import minimal_model_indices, population, subjects
 
@@ -258,7 +260,7 @@ def test_several_tests_of_a_person_have_panels_of_their_own():
 def test_no_line_crosses_a_bolus_into_a_vein():
     fit = fake_fit("minimal", subjects=1, draws=5)
     assert len(plots.fit_overview(fit).axes[0].lines[0].get_xdata()) == 8
-    fit.attrs["protocols"] = '{"1/1": "ivgtt(0.3)"}'
+    fit["protocols"] = xr.DataTree(keep_protocols({("1", "1"): ivgtt(0.3)}))
     before, after = plots.fit_overview(fit).axes[0].lines[:2]
     assert list(before.get_xdata()) == [0] and after.get_xdata()[0] == 10
 

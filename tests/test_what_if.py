@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from simulated import CASES, WHOLE, varied
 
 from bayesglu.inference.fit import fit, save
-from bayesglu.protocols import fast, ogtt
+from bayesglu.kept_protocols import keep_protocols
+from bayesglu.protocols import fast, infusion, ogtt
 from bayesglu.simulate import simulate
 from bayesglu.solver.solver import SolverError
 from bayesglu.spec import read_model
@@ -261,13 +263,18 @@ def test_whose_equations_cannot_be_solved_is_named_with_the_draw(people):
 
 def test_a_protocol_must_be_named_when_the_fit_cannot_tell_which():
     several = fake_fit("oral", subjects=2, chains=1, draws=2)
-    several.attrs["protocols"] = '{"1/1": "ogtt(75)", "2/1": "ogtt(50)"}'
+    followed = {("1", "1"): ogtt(75), ("2", "1"): ogtt(50)}
+    several["protocols"] = xr.DataTree(keep_protocols(followed))
     with pytest.raises(ValueError, match=r"2 different protocols, so name one: what_if\(fit, protocol="):
         what_if(several, **BRIEF)
-    several.attrs["protocols"] = '{"1/1": "events.csv", "2/1": "events.csv"}'
-    with pytest.raises(ValueError, match=r"only by its name, 'events.csv', so name one"):
-        what_if(several, **BRIEF)
     assert what_if(several, "ogtt(50)", **BRIEF).attrs["protocol"] == "ogtt(50)"
+
+
+def test_a_protocol_without_a_name_that_can_be_read_is_followed_too():
+    given = replace(ogtt(50) + infusion("insulin", 0.2, "mU/kg/min", 60), name="events.csv")
+    drunk = fake_fit("oral", subjects=1, chains=1, draws=2)
+    drunk["protocols"] = xr.DataTree(keep_protocols({("1", "1"): given}))
+    xr.testing.assert_equal(what_if(drunk, **BRIEF), what_if(drunk, given, **BRIEF))
 
 
 def test_a_model_driven_by_measured_insulin_cannot_answer():

@@ -46,7 +46,7 @@ Compared = namedtuple(
 """What is compared with the model: `design.Rows` as compiled code reads them."""
 
 
-@compiled()
+@compiled(inner=True)
 def _factor(information, precision, lower):
     """Cholesky factor of ``information + diag(precision)``, into `lower`."""
     n = len(precision)
@@ -60,7 +60,7 @@ def _factor(information, precision, lower):
             lower[i, j] = np.sqrt(total) if i == j else total / lower[j, j]
 
 
-@compiled()
+@compiled(inner=True)
 def _forward_solve(lower, x):
     for i in range(len(x)):
         for k in range(i):
@@ -68,7 +68,7 @@ def _forward_solve(lower, x):
         x[i] /= lower[i, i]
 
 
-@compiled()
+@compiled(inner=True)
 def _backward_solve(lower, x):
     for i in range(len(x) - 1, -1, -1):
         for k in range(i + 1, len(x)):
@@ -76,7 +76,7 @@ def _backward_solve(lower, x):
         x[i] /= lower[i, i]
 
 
-@compiled()
+@compiled(inner=True)
 def _blocks(information, precision, r, z):
     """Blocks (subject, slot) and the log volume of their change of variables."""
     people, n = z.shape
@@ -93,7 +93,7 @@ def _blocks(information, precision, r, z):
     return block, log_volume
 
 
-@compiled()
+@compiled(inner=True)
 def _blocks_adjoint(information, precision, r, block, bar_block):
     """Cotangents of precision (slot), r and z (subject, slot); that of the log volume is 1.
 

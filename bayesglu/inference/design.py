@@ -6,6 +6,7 @@ parameters, then those of its occasion-level parameters for each test in turn. K
 covariate effects act on them.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,8 @@ from bayesglu.schedule import Schedule, build_schedule
 from bayesglu.simulate import check_protocol
 from bayesglu.solver.solver import Solver, solver
 from bayesglu.spec import ModelSpec, SpecError
-from bayesglu.study import Study, StudyError
+from bayesglu.study import Study, StudyError, StudyWarning
+from bayesglu.study_protocols import some
 
 TOLERANCES = {"relative": 2e-6, "absolute": 2e-6}
 """Far below any assay's error, and small enough that the log density is smooth to the sampler."""
@@ -210,6 +212,7 @@ def design(spec: ModelSpec, study: Study, **settings) -> Design:
     rows = _rows(spec, study, used, solving, schedule, tests, parameters, outputs, analytes)
 
     place, block_parameter, block_test = _blocks(spec, estimated, subject_of_test, len(subjects))
+    _warn_of_gaps(spec, study, estimated)
     effects = tuple(
         (k, key)
         for k, n in enumerate(estimated)
@@ -372,13 +375,36 @@ def _varying(spec: ModelSpec, level, estimated) -> tuple[str, ...]:
 
 
 def _acts(effect, study: Study) -> bool:
-    """Whether the study knows the covariate, and people differ in it."""
-    if effect.covariate not in study.covariates:
+    """Whether the study knows everyone's covariate, and for a level whether anyone is at it."""
+    if effect.covariate not in study.covariates or _unknown(study, effect.covariate):
         return False
-    values = study.covariates[effect.covariate].values
-    if effect.form == "level":
-        return bool((values == effect.reference).any())
-    return bool(np.isfinite(values.astype(float)).all())
+    return effect.form != "level" or bool(
+        (study.covariates[effect.covariate].values == effect.reference).any()
+    )
+
+
+def _unknown(study: Study, covariate: str) -> list[str]:
+    """People whose covariate is missing."""
+    missing = study.covariates[covariate].isnull() | (study.covariates[covariate] == "")
+    return [s for s, absent in zip(study.subjects, missing.values, strict=True) if absent]
+
+
+def _warn_of_gaps(spec: ModelSpec, study: Study, estimated) -> None:
+    """Say which covariates are left out since some people lack them, and how to keep them."""
+    acting: dict[str, list[str]] = {}
+    for name in estimated:
+        for covariate in dict.fromkeys(e.covariate for e in spec.parameters[name].effects.values()):
+            acting.setdefault(covariate, []).append(name)
+    for covariate, names in acting.items():
+        if covariate in study.covariates and (without := _unknown(study, covariate)):
+            people = f"subject{'s' * (len(without) > 1)} {some(without)}"
+            warnings.warn(
+                f"The covariate '{covariate}' is missing for {people}, so that its effect on "
+                f"{', '.join(names)} is left out for everyone. To keep it, fill the gap, or fit without "
+                f"{'them' if len(without) > 1 else 'this person'}: study.select(subjects=[...]).",
+                StudyWarning,
+                stacklevel=4,
+            )
 
 
 def _covariate(study: Study, spec, parameter, key, subject):

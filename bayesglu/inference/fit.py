@@ -2,18 +2,18 @@
 
 import json
 import time
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from bayesglu.inference.density import Density, log_density
+from bayesglu.inference.chains import Failures, Run, Sampling, sample
+from bayesglu.inference.density import Density
 from bayesglu.inference.design import Design, design
 from bayesglu.inference.modes import expand
-from bayesglu.inference.progress import Progress
 from bayesglu.inference.results import (
     data_groups,
     posterior_of,
@@ -22,9 +22,8 @@ from bayesglu.inference.results import (
     provenance,
     samples_groups,
 )
-from bayesglu.solver.integrate import FINE, OUTCOMES
-from bayesglu.solver.solver import SolverError
-from bayesglu.spec import ModelSpec, load_model
+from bayesglu.kept_protocols import kept_protocols
+from bayesglu.spec import ModelSpec, load_model, read_model
 from bayesglu.study import Study, load_study
 
 PRIOR_DRAWS = 500
@@ -43,6 +42,7 @@ def fit(
     target_accept: float = 0.9,
     coordinates: str = "whitened",
     nuts: Mapping | None = None,
+    resume: str | Path | None = None,
     **solver_settings,
 ) -> xr.DataTree:
     """The posterior of a model given a study, as a DataTree that ArviZ understands.
@@ -51,12 +51,17 @@ def fit(
         modes with Laplace intervals in seconds: a first look, with draws of a Gaussian about the modes.
     coordinates : ``"whitened"`` (see `density`) or ``"non-centred"``; the posterior is the same.
     nuts : more settings for nutpie, such as ``{"maxdepth": 8}``.
+    resume : a folder, ``"run.zarr"``, in which draws are kept as they come. When the run is stopped, even
+        killed, the same call goes on with it; with more draws it draws more. A chain that was stopped while
+        it tuned starts again and is the same to the last bit. One that had draws goes on from its last, with
+        a short new tuning: a valid continuation, but not the chain that it would have been; where, stands in
+        the attribute ``continued``, and `check` says so.
     solver_settings : relative, absolute, max_steps.
 
     Groups: ``posterior`` and ``prior`` with individual parameters (chain, draw, subject), typical values,
     between-subject SDs, covariate factors and assay errors, all on their natural scale with their unit in the
-    attributes; ``sample_stats``; ``observed_data`` and ``constant_data``; over (chain, draw, obs)
-    ``predictions`` (without assay error), ``posterior_predictive`` (with it) and ``log_likelihood``. The
+    attributes; ``sample_stats``; ``observed_data``, ``constant_data`` and ``protocols``; over (chain, draw,
+    obs) ``predictions`` (without assay error), ``posterior_predictive`` (with it) and ``log_likelihood``. The
     attributes hold the model's text, hashes, versions and a seed that gives the same fit again.
 
     Raises SpecError or StudyError when model and study do not fit together, SolverError when the equations
@@ -71,24 +76,65 @@ def fit(
         raise ValueError(f"There is no method '{method}'. Known: nuts, map.")
     if coordinates not in ("whitened", "non-centred"):
         raise ValueError(f"There are no coordinates '{coordinates}'. Known: whitened, non-centred.")
+    if resume is not None and method != "nuts":
+        raise ValueError(f"resume keeps draws of method 'nuts'; '{method}' takes seconds and needs none.")
     began = time.perf_counter()
     d = _design(model, study, **solver_settings)
+    run = Run(resume) if resume is not None else None
+    going_on = run is not None and run.described
+    if going_on and random_seed is None:
+        random_seed = run.about()["seed"]
     seed = _seed(random_seed)
-    density = Density(d, expand(d) if coordinates == "whitened" or method == "map" else None)
+    sampling = Sampling(
+        draws, tune, chains, seed, target_accept, coordinates, dict(nuts or {}), solver_settings
+    )
+    about = {**asdict(sampling), **_identity(d)}
+    if going_on:
+        run.check(about)
+        if run.fit.exists() and run.about()["draws"] == draws:
+            return load(run.fit)
+        expansion = run.expansion()
+    else:
+        expansion = expand(d) if coordinates == "whitened" or method == "map" else None
+    if run is not None:
+        run.begin(about, expansion)
+    density = Density(d, expansion)
     failures = Failures(d)
     groups: dict[str, xr.Dataset] = {}
-    settings = {"draws": draws, "tune": tune, "chains": chains, "coordinates": coordinates}
-    settings |= {"target_accept": target_accept, "nuts": dict(nuts or {}), "solver": solver_settings}
+    breaks: list[dict] = []
     if method == "map":
         positions = np.random.default_rng(seed).normal(size=(1, draws, density.size))
     else:
-        positions, groups["sample_stats"] = _sample(
-            density, draws, tune, chains, cores, seed, target_accept, dict(nuts or {}), progressbar, failures
-        )
+        found = sample(density, sampling, failures, cores, progressbar, run)
+        positions, groups["sample_stats"], breaks = found
     tree = _tree(d, density, positions, np.random.default_rng(seed + 1), groups, failures)
-    tree.attrs = provenance(d, method, seed, settings)
+    tree.attrs = provenance(d, method, seed, asdict(sampling))
     tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
+    tree.attrs["continued"] = json.dumps(breaks)
+    if run is not None:
+        save(tree, run.fit)
     return tree
+
+
+def with_data(
+    previous: xr.DataTree, study: Study | str, random_seed: int | np.random.Generator | None = None, **changes
+) -> xr.DataTree:
+    """Fit another study as a `previous` fit was made: its model and settings, but for `changes`.
+
+    Nothing is compiled again, whatever the number of people, samples and doses; only what a study gives that
+    no study gave before (say, insulin by vein) brings its own code, within a second.
+
+    >>> import bayesglu
+    >>> first = bayesglu.fit("minimal", "bergman1986", method="map", random_seed=1, progressbar=False)
+    >>> again = bayesglu.with_data(first, "bergman1986", random_seed=1, progressbar=False)
+    >>> bool((again.posterior.basal_glucose == first.posterior.basal_glucose).all())
+    True
+    """
+    kept = json.loads(previous.attrs["settings"])
+    names = ("draws", "tune", "chains", "target_accept", "coordinates", "nuts")
+    settings = {name: kept[name] for name in names} | kept["solver"] | {"method": previous.attrs["method"]}
+    spec = read_model(previous.attrs["model_text"], where="the model in the fit")
+    return fit(spec, study, random_seed=random_seed, **{**settings, **changes})
 
 
 def prior_predictive(
@@ -120,11 +166,13 @@ def prior_predictive(
 
 def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path:
     """Write a fit to ``.nc`` (netCDF) or ``.zarr``; `without_data` leaves out every sample and covariate
-    of the people."""
+    of the people, and what each was given when it was not the same for all."""
     path = Path(path)
     kept = fit
     if without_data:
-        private = ("observed_data", "posterior_predictive", "predictions", "log_likelihood")
+        private = {"observed_data", "posterior_predictive", "predictions", "log_likelihood"}
+        if len(set(kept_protocols(fit.protocols.to_dataset()).values())) > 1:
+            private.add("protocols")
         kept = xr.DataTree.from_dict({n: c.to_dataset() for n, c in fit.children.items() if n not in private})
         people = fit.constant_data.to_dataset()[["body_weight", "subject_label"]]
         kept["constant_data"] = xr.DataTree(
@@ -149,6 +197,10 @@ def load(path: str | Path) -> xr.DataTree:
         raise FileNotFoundError(
             f"{path}: there is no such file. A fit is written by `bayesglu fit --out {path.name}`."
         )
+    if (path / "run.json").exists() and not (path := Run(path).fit).exists():
+        raise ValueError(
+            f"{path.parent}: this run has not finished; fit(..., resume='{path.parent}') goes on with it."
+        )
     if path.suffix == ".zarr":
         tree = xr.open_datatree(path, engine="zarr", consolidated=False).load()
     else:
@@ -164,87 +216,17 @@ def _design(model, study, **solver_settings) -> Design:
     )
 
 
+def _identity(d: Design) -> dict[str, str]:
+    """Of what a run is: its draws mean something for this alone."""
+    equations = sha256(d.solver.system.text().encode()).hexdigest()
+    return {"model": d.spec.hash, "study": d.study.hash, "equations": equations}
+
+
 def _seed(given: int | np.random.Generator | None) -> int:
     """The seed to keep with a result: asked for again, it gives the same result again."""
     if isinstance(given, (int, np.integer)):
         return int(given)
     return int(np.random.default_rng(given).integers(2**31))
-
-
-@dataclass
-class Failures:
-    """Solves that failed while sampling, by person and reason."""
-
-    design: Design
-    counts: Counter = field(default_factory=Counter)
-
-    def record(self, density: Density, x: np.ndarray) -> None:
-        typical, effect, _, _, block = density.unpack(x[None])
-        theta = self.design.theta(typical[0], effect[0], block[0])
-        if np.isfinite(theta).all():
-            self.count(self.design.solve(theta)[1])
-
-    def count(self, outcome: np.ndarray) -> None:
-        """Add the failures among outcome codes ``(..., test)``."""
-        for place in zip(*np.nonzero(outcome != FINE), strict=True):
-            self.counts[self.design.study.tests[place[-1]][0], OUTCOMES[int(outcome[place])]] += 1
-
-    def told(self) -> list[dict]:
-        return [{"subject": s, "reason": r, "count": n} for (s, r), n in self.counts.most_common()]
-
-
-def _sample(density, draws, tune, chains, cores, seed, target_accept, nuts, progressbar, failures):
-    """Positions (chain, draw, x) and the sampler's statistics."""
-    import nutpie
-    from nutpie.compiled_pyfunc import from_pyfunc
-
-    start = np.zeros(density.size)
-    if not np.isfinite(density(start)[0]):
-        failures.record(density, start)
-        raise SolverError(
-            "The sampler cannot start: the log density is not finite where it is to begin.\n"
-            + "\n".join(f"subject {f['subject']}: {f['reason']}" for f in failures.told())
-        )
-
-    def chain_density():
-        arguments = density.arguments
-
-        def evaluate(x):
-            value, gradient = log_density(x, *arguments)
-            if value == -np.inf:
-                failures.record(density, np.asarray(x))
-            return value, gradient
-
-        return evaluate
-
-    def starting_point(chain_seed):
-        point = 0.3 * np.random.default_rng(chain_seed).normal(size=density.size)
-        return point if np.isfinite(density(point)[0]) else start
-
-    model = from_pyfunc(
-        density.size,
-        chain_density,
-        lambda *seeds: lambda x: {"position": x},
-        [np.dtype("float64")],
-        [(density.size,)],
-        ["position"],
-        make_initial_point_fn=starting_point,
-    )
-    with Progress(chains, draws + tune, progressbar, failures.counts) as progress:
-        trace = nutpie.sample(
-            model,
-            draws=draws,
-            tune=tune,
-            chains=chains,
-            cores=cores,
-            seed=seed,
-            progress_bar=False,
-            progress_callback=progress.update,
-            target_accept=target_accept,
-            save_warmup=False,
-            **nuts,
-        )
-    return trace.posterior.position.values, trace.sample_stats.to_dataset()
 
 
 def _tree(d: Design, density: Density, positions, rng, groups, failures: Failures) -> xr.DataTree:

@@ -9,8 +9,9 @@ from rich.progress import Progress as RichProgress
 class Progress:
     """A progress bar over all chains, in a terminal or a notebook; silent when not `shown`."""
 
-    def __init__(self, chains: int, draws: int, shown: bool, failures: Counter):
+    def __init__(self, draws: int, shown: bool, failures: Counter):
         self.failures = failures
+        self.chains: dict[int, tuple[int, int, int]] = {}
         self.bar = RichProgress(
             TextColumn("sampling"),
             BarColumn(),
@@ -21,8 +22,8 @@ class Progress:
             TimeRemainingColumn(),
             disable=not shown,
         )
-        self.task = self.bar.add_task("sampling", total=chains * draws, told="")
-        self.total = chains * draws
+        self.task = self.bar.add_task("sampling", total=draws, told="")
+        self.total = draws
 
     def __enter__(self):
         self.bar.start()
@@ -33,13 +34,13 @@ class Progress:
             self.bar.update(self.task, completed=self.total)
         self.bar.stop()
 
-    def update(self, chains) -> None:
-        """Called by the sampler from its own thread, with the state of every chain."""
-        steps = [c.latest_num_steps for c in chains if c.started]
-        divergences = sum(c.divergences for c in chains)
+    def update(self, number: int, chain) -> None:
+        """Called by the sampler from its own threads, with the state of chain `number`."""
+        self.chains[number] = chain.finished_draws, chain.total_num_steps, chain.divergences
+        draws, steps, divergences = map(sum, zip(*self.chains.values(), strict=True))
         told = f"{divergences} divergences"
-        if steps:
-            told += f", {sum(steps) / len(steps):.0f} steps a draw"
+        if draws:
+            told += f", {steps / draws:.0f} steps a draw"
         if self.failures:
             told += f", {sum(self.failures.values())} failed solves"
-        self.bar.update(self.task, completed=sum(c.finished_draws for c in chains), told=told)
+        self.bar.update(self.task, completed=draws, told=told)

@@ -8,6 +8,7 @@ import xarray as xr
 
 from bayesglu.inference.density import Density
 from bayesglu.inference.design import TINY, Design
+from bayesglu.kept_protocols import keep_protocols
 from bayesglu.units import canonical_unit
 
 PACKAGES = ("bayesglu", "numpy", "scipy", "numba", "llvmlite", "nutpie", "pymc", "arviz", "xarray")
@@ -137,7 +138,7 @@ def log_likelihood(d: Design, log_predicted: np.ndarray, sd: np.ndarray) -> np.n
 
 
 def data_groups(d: Design) -> dict:
-    """Groups observed_data and constant_data."""
+    """Groups observed_data, constant_data and protocols."""
     used = d.study.observations.sel(obs=d.obs)
     subjects = list(d.study.subjects)
     constant = xr.Dataset(
@@ -163,7 +164,11 @@ def data_groups(d: Design) -> dict:
         values = values.astype(object) if values.dtype.kind in "UOT" else values
         people[f"covariate_{name}"] = ("subject", values, dict(covariate.attrs))
     observed = xr.Dataset({"value": ("obs", used.value.values)}, coords={"obs": d.obs})
-    return {"observed_data": observed, "constant_data": xr.merge([constant, people])}
+    return {
+        "observed_data": observed,
+        "constant_data": xr.merge([constant, people]),
+        "protocols": keep_protocols(d.study.protocols),
+    }
 
 
 def provenance(d: Design, method: str, random_seed: int, settings: dict) -> dict:
@@ -175,7 +180,6 @@ def provenance(d: Design, method: str, random_seed: int, settings: dict) -> dict
         "model_hash": d.spec.hash,
         "study_name": d.study.name,
         "study_hash": d.study.hash,
-        "protocols": json.dumps({"/".join(t): p.name for t, p in d.study.protocols.items()}),
         "method": method,
         "random_seed": random_seed,
         "settings": json.dumps(settings),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bayesglu.kept_protocols import kept_protocols
 from bayesglu.plots.style import (
     GREY,
     MOST_PEOPLE,
@@ -26,7 +26,6 @@ from bayesglu.plots.style import (
     title,
     told,
 )
-from bayesglu.protocols import ProtocolError, parse_protocol
 from bayesglu.units import canonical_unit
 
 MARKS = {"none": "o", "left": "v", "right": "^"}
@@ -102,12 +101,8 @@ def draw_test(axis: Axes, fit: xr.DataTree, rows: pd.DataFrame, per: float, colo
 
 def _jumps(fit: xr.DataTree, row: pd.Series) -> list[float]:
     """Times (min) at which the analyte of a row is put into a vein at once: no line may cross them."""
-    text = json.loads(fit.attrs.get("protocols", "{}")).get(f"{row['subject']}/{row['occasion']}", "")
-    try:
-        events = parse_protocol(text).events
-    except ProtocolError:  # made by hand, with a name of its own
-        return []
-    given = (e for e in events if e.kind == "bolus" and e.route == "intravenous")
+    followed = kept_protocols(fit.protocols.to_dataset())[f"{row['subject']}/{row['occasion']}"]
+    given = (e for e in followed.events if e.kind == "bolus" and e.route == "intravenous")
     return sorted(e.time for e in given if e.substance == row["analyte"])
 
 

@@ -56,12 +56,12 @@ FIRST_STEP = 1.0
 TIME_OF_STAGE = np.array(TIMES)
 
 
-@compiled()
+@compiled(inner=True)
 def _sizes(kernels):
     return kernels.width, kernels.states, kernels.inputs, kernels.coefficients
 
 
-@compiled()
+@compiled(inner=True)
 def _room(shape):
     """An array that is not filled, and begins where a line of the cache does: see `vector.LINE`."""
     size = 1
@@ -72,7 +72,7 @@ def _room(shape):
     return raw[skipped : skipped + size].reshape(shape)
 
 
-@compiled()
+@compiled(inner=True)
 def _fill_inputs(plan, person, stop, t, h, n_stages, into, lane):
     """Inputs at the stage times of a step of size h from t, in the interval that begins at `stop`."""
     for s in range(n_stages):
@@ -86,7 +86,7 @@ def _fill_inputs(plan, person, stop, t, h, n_stages, into, lane):
                 into[s, plan.release_channel[r], lane] += given
 
 
-@compiled()
+@compiled(inner=True)
 def _give(plan, stop, y, c, lane):
     """The boluses of a stop."""
     for d in range(plan.doses.shape[0]):
@@ -96,38 +96,120 @@ def _give(plan, stop, y, c, lane):
             y[plan.doses[d, 1], lane] += amount * (c[volume, lane] if volume >= 0 else 1.0)
 
 
-@compiled()
+@compiled(inner=True)
 def _give_adjoint(plan, stop, bar_y, bar_c, lane):
     for d in range(plan.doses.shape[0]):
         if plan.doses[d, 2] >= 0:
             bar_c[plan.doses[d, 2], lane] += plan.jump[stop, plan.doses[d, 0]] * bar_y[plan.doses[d, 1], lane]
 
 
-@compiled()
-def _grow(array, rows):
-    larger = _room((rows, *array.shape[1:]))
-    larger[: array.shape[0]] = array
-    return larger
+@compiled(inner=True)
+def _copied(old, new):
+    """Begin the flat array `new` with all of the flat array `old`."""
+    for i in range(len(old)):
+        new[i] = old[i]
+
+
+@compiled(inner=True)
+def _most_stops(plan):
+    """Stops of the person with the most."""
+    most = 0
+    for p in range(len(plan.offset) - 1):
+        most = max(most, plan.offset[p + 1] - plan.offset[p])
+    return most
+
+
+@compiled(inner=True)
+def _places(plan, people):
+    """Where each person sits: its place in the order."""
+    place = np.empty(people, np.int64)
+    for i in range(people):
+        place[plan.order[i]] = i
+    return place
+
+
+@compiled(inner=True)
+def _observe_samples(kernels, plan, tape, people, n_outputs):
+    """Outputs (sample, output): samples are the lanes here, whoever they belong to."""
+    width, n, n_inputs, n_coefficients = _sizes(kernels)
+    samples = plan.sample_person.shape[0]
+    place = _places(plan, people)
+    out = np.empty((samples, n_outputs))
+    y, u = _room((n, width)), _room((n_inputs, width))
+    c, lanes_out = np.zeros((n_coefficients, width)), _room((n_outputs, width))
+    for begin in range(0, samples, width):
+        _gather(kernels.seen, plan, tape, place, begin, width, y, u, c)
+        observe(kernels, y, u, c, lanes_out)
+        for lane in range(min(width, samples - begin)):
+            for i in range(n_outputs):
+                out[begin + lane, i] = lanes_out[i, lane]
+    return out
+
+
+@compiled(inner=True)
+def _observe_samples_adjoint(kernels, plan, tape, people, bar_out):
+    """Cotangents of the states at the samples, and of the coefficients, from those of the outputs."""
+    width, n, n_inputs, n_coefficients = _sizes(kernels)
+    samples = plan.sample_person.shape[0]
+    place = _places(plan, people)
+    bar_states = np.empty((samples, n))
+    bar_coefficients = np.zeros(tape.coefficients.shape)
+    y, u, c = _room((n, width)), _room((n_inputs, width)), np.zeros((n_coefficients, width))
+    bar_lanes, bar_y = _room((bar_out.shape[1], width)), _room((n, width))
+    bar_c = _room((n_coefficients, width))
+    for begin in range(0, samples, width):
+        _gather(kernels.seen, plan, tape, place, begin, width, y, u, c)
+        here = min(width, samples - begin)
+        for lane in range(width):
+            for i in range(bar_out.shape[1]):
+                bar_lanes[i, lane] = bar_out[begin + lane, i] if lane < here else 0.0
+            for i in range(n_coefficients):
+                bar_c[i, lane] = 0.0
+        observe_adjoint(kernels, y, u, c, bar_lanes, bar_y, bar_c)
+        for lane in range(here):
+            where = place[plan.sample_person[begin + lane]]
+            for i in range(n):
+                bar_states[begin + lane, i] = bar_y[i, lane]
+            for i in kernels.seen:
+                bar_coefficients[where // width, i, where % width] += bar_c[i, lane]
+    return bar_states, bar_coefficients
+
+
+@compiled(inner=True)
+def _gather(seen, plan, tape, place, begin, width, y, u, c):
+    """States, inputs and the coefficients that are `seen`, of `width` samples from `begin` on; the last
+    lanes repeat the last sample."""
+    samples = plan.sample_person.shape[0]
+    for lane in range(width):
+        sample = min(begin + lane, samples - 1)
+        where = place[plan.sample_person[sample]]
+        for i in range(y.shape[0]):
+            y[i, lane] = tape.states[sample, i]
+        for i in range(u.shape[0]):
+            u[i, lane] = tape.sample_inputs[sample, i]
+        for i in seen:
+            c[i, lane] = tape.coefficients[where // width, i, where % width]
 
 
 @compiled()
-def integrate(kernels, theta, plan, tolerance, max_steps, keep):
+def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
     """Solve for all people.
 
     theta : (person, parameter). tolerance : (relative, absolute); the absolute one is in units of each
     state's usual size. max_steps : budget of tried steps of one person. keep : whether to keep what the
-    backward pass needs. Returns the `Tape` and an outcome code per person.
+    backward pass needs. Returns outputs (sample, output), not-a-number for people whose solve failed, an
+    outcome code per person, and the `Tape`.
     """
     width, n, n_inputs, n_coefficients = _sizes(kernels)
     people = theta.shape[0]
     packs = (people + width - 1) // width
     samples = plan.sample_person.shape[0]
     outcome = np.zeros(people, np.int64)
-    states = np.full((samples, n), np.nan)
+    states = np.empty((samples, n))
     sample_inputs = np.zeros((samples, n_inputs))
     coefficients = _room((packs, n_coefficients, width))
     first = np.zeros(packs + 1, np.int64)
-    room = packs * 8 * (2 + np.diff(plan.offset).max()) if keep and people else 1
+    room = packs * 8 * (2 + _most_stops(plan)) if keep and people else 1
     stages = _room((room, 6, n, width))
     inputs = _room((room if n_inputs else 1, 7, n_inputs, width))
     sizes_kept = _room((room, width))
@@ -135,8 +217,7 @@ def integrate(kernels, theta, plan, tolerance, max_steps, keep):
 
     y, y_new, k = _room((n, width)), _room((n, width)), _room((n, width))
     k_new, k_here = _room((n, width)), _room((n, width))
-    u = _room((7, n_inputs, width))
-    u[:] = 0.0
+    u = np.zeros((7, n_inputs, width))
     theta_lanes = _room((theta.shape[1], width))
     t, h, taken = np.empty(width), np.empty(width), _room((width,))
     error, factor = _room((width,)), _room((width,))
@@ -152,7 +233,8 @@ def integrate(kernels, theta, plan, tolerance, max_steps, keep):
             place = pack * width + lane
             active[lane] = place < people
             person[lane] = plan.order[min(place, people - 1)]
-            theta_lanes[:, lane] = theta[person[lane]]
+            for i in range(theta.shape[1]):
+                theta_lanes[i, lane] = theta[person[lane], i]
         setup(kernels, theta_lanes, c, y)
         remaining = 0
         for lane in range(width):
@@ -167,8 +249,10 @@ def integrate(kernels, theta, plan, tolerance, max_steps, keep):
             if active[lane]:
                 sample = plan.sample[stop[lane]]
                 if sample >= 0:
-                    states[sample] = y[:, lane]
-                    sample_inputs[sample] = u[0, :, lane]
+                    for i in range(n):
+                        states[sample, i] = y[i, lane]
+                    for i in range(n_inputs):
+                        sample_inputs[sample, i] = u[0, i, lane]
                 active[lane] = plan.offset[p + 1] - plan.offset[p] > 1
             _give(plan, stop[lane], y, c, lane)
             remaining += active[lane]
@@ -176,11 +260,15 @@ def integrate(kernels, theta, plan, tolerance, max_steps, keep):
 
         while remaining > 0:
             if row >= stages.shape[0]:
-                larger = 2 * stages.shape[0]
-                stages, sizes_kept = _grow(stages, larger), _grow(sizes_kept, larger)
-                reached = np.concatenate((reached, np.empty_like(reached)))
-                if n_inputs:
-                    inputs = _grow(inputs, larger)
+                room = 2 * stages.shape[0]
+                more_stages, more_sizes = _room((room, 6, n, width)), _room((room, width))
+                more_reached = np.empty((room, width), np.int64)
+                more_inputs = _room((room if n_inputs else 1, 7, n_inputs, width))
+                _copied(stages.reshape(-1), more_stages.reshape(-1))
+                _copied(inputs.reshape(-1), more_inputs.reshape(-1))
+                _copied(sizes_kept.reshape(-1), more_sizes.reshape(-1))
+                _copied(reached.reshape(-1), more_reached.reshape(-1))
+                stages, inputs, sizes_kept, reached = more_stages, more_inputs, more_sizes, more_reached
             for lane in range(width):
                 taken[lane] = 0.0
                 if active[lane]:
@@ -195,8 +283,10 @@ def integrate(kernels, theta, plan, tolerance, max_steps, keep):
                     if varies[lane]:
                         _fill_inputs(plan, person[lane], stop[lane], t[lane], taken[lane], 7, u, lane)
             step(kernels, y, k, u, c, taken, tolerance, stages[row], y_new, k_new, error, factor)
-            if n_inputs:
-                inputs[row] = u
+            for s in range(7 if n_inputs else 0):
+                for i in range(n_inputs):
+                    for lane in range(width):
+                        inputs[row, s, i, lane] = u[s, i, lane]
 
             everyone, anyone_restarts = True, False
             for lane in range(width):
@@ -204,7 +294,9 @@ def integrate(kernels, theta, plan, tolerance, max_steps, keep):
                 everyone &= moved[lane]
                 restarts[lane] = False
             if everyone:
-                y[:], k[:] = y_new, k_new
+                for i in range(n):
+                    for lane in range(width):
+                        y[i, lane], k[i, lane] = y_new[i, lane], k_new[i, lane]
             for lane in range(width):
                 reached[row, lane] = -1
                 sizes_kept[row, lane] = taken[lane] if moved[lane] else 0.0
@@ -267,22 +359,22 @@ def integrate(kernels, theta, plan, tolerance, max_steps, keep):
             if keep:
                 row += 1
     first[packs] = row
+    tape = Tape(first, stages, inputs, sizes_kept, reached, coefficients, states, sample_inputs)
+    out = _observe_samples(kernels, plan, tape, people, n_outputs)
     for s in range(samples):
         if outcome[plan.sample_person[s]] != FINE:
-            states[s] = np.nan
-    tape = Tape(first, stages, inputs, sizes_kept, reached, coefficients, states, sample_inputs)
-    return tape, outcome
+            for i in range(n_outputs):
+                out[s, i] = np.nan
+    return out, outcome, tape
 
 
 @compiled()
-def integrate_adjoint(kernels, theta, plan, tape, outcome, bar_states, bar_coefficients):
-    """Cotangents of theta (person, parameter) from those of the states at the samples and of the
-    coefficients.
-
-    People whose solve failed get not-a-number. `bar_coefficients` (pack, coefficient, lane) is used up.
-    """
+def solve_adjoint(kernels, theta, plan, tape, outcome, bar_out):
+    """Cotangents of theta (person, parameter) from those of the outputs (sample, output); not-a-number for
+    people whose solve failed."""
     width, n, _, _ = _sizes(kernels)
     people = theta.shape[0]
+    bar_states, bar_coefficients = _observe_samples_adjoint(kernels, plan, tape, people, bar_out)
     bar_theta = np.zeros(theta.shape)
     theta_lanes = _room((theta.shape[1], width))
     bar_lanes = _room((theta.shape[1], width))
@@ -291,10 +383,12 @@ def integrate_adjoint(kernels, theta, plan, tape, outcome, bar_states, bar_coeff
     no_inputs = np.zeros((7, 0, width))
     for pack in range(tape.first.shape[0] - 1):
         c, bar_c = tape.coefficients[pack], bar_coefficients[pack]
-        bar_y[:] = 0.0
         for lane in range(width):
             person[lane] = plan.order[min(pack * width + lane, people - 1)]
-            theta_lanes[:, lane] = theta[person[lane]]
+            for i in range(theta.shape[1]):
+                theta_lanes[i, lane] = theta[person[lane], i]
+            for i in range(n):
+                bar_y[i, lane] = 0.0
         for row in range(tape.first[pack + 1] - 1, tape.first[pack] - 1, -1):
             for lane in range(width):
                 stop = tape.stop[row, lane]
@@ -310,8 +404,10 @@ def integrate_adjoint(kernels, theta, plan, tape, outcome, bar_states, bar_coeff
             if pack * width + lane < people:
                 stop = plan.offset[person[lane]]
                 _give_adjoint(plan, stop, bar_y, bar_c, lane)
-                if plan.sample[stop] >= 0:
-                    bar_y[:, lane] += bar_states[plan.sample[stop]]
+                sample = plan.sample[stop]
+                if sample >= 0:
+                    for i in range(n):
+                        bar_y[i, lane] += bar_states[sample, i]
         setup_adjoint(kernels, theta_lanes, bar_c, bar_y, bar_lanes)
         for lane in range(width):
             if pack * width + lane < people:
@@ -319,95 +415,3 @@ def integrate_adjoint(kernels, theta, plan, tape, outcome, bar_states, bar_coeff
                 for i in range(theta.shape[1]):
                     bar_theta[person[lane], i] = bar_lanes[i, lane] if solved else np.nan
     return bar_theta
-
-
-@compiled()
-def _places(plan, people):
-    """Where each person sits: its place in the order."""
-    place = np.empty(people, np.int64)
-    for i in range(people):
-        place[plan.order[i]] = i
-    return place
-
-
-@compiled()
-def observe_samples(kernels, plan, tape, people, n_outputs):
-    """Outputs (sample, output): samples are the lanes here, whoever they belong to."""
-    width, n, n_inputs, n_coefficients = _sizes(kernels)
-    samples = plan.sample_person.shape[0]
-    place = _places(plan, people)
-    out = np.empty((samples, n_outputs))
-    y, u = _room((n, width)), _room((n_inputs, width))
-    c, lanes_out = np.zeros((n_coefficients, width)), _room((n_outputs, width))
-    for begin in range(0, samples, width):
-        _gather(kernels.seen, plan, tape, place, begin, width, y, u, c)
-        observe(kernels, y, u, c, lanes_out)
-        for lane in range(min(width, samples - begin)):
-            for i in range(n_outputs):
-                out[begin + lane, i] = lanes_out[i, lane]
-    return out
-
-
-@compiled()
-def observe_samples_adjoint(kernels, plan, tape, people, bar_out):
-    """Cotangents of the states at the samples, and of the coefficients, from those of the outputs."""
-    width, n, n_inputs, n_coefficients = _sizes(kernels)
-    samples = plan.sample_person.shape[0]
-    place = _places(plan, people)
-    bar_states = np.empty((samples, n))
-    bar_coefficients = _room(tape.coefficients.shape)
-    bar_coefficients[:] = 0.0
-    y, u, c = _room((n, width)), _room((n_inputs, width)), np.zeros((n_coefficients, width))
-    bar_lanes, bar_y = _room((bar_out.shape[1], width)), _room((n, width))
-    bar_c = _room((n_coefficients, width))
-    for begin in range(0, samples, width):
-        _gather(kernels.seen, plan, tape, place, begin, width, y, u, c)
-        here = min(width, samples - begin)
-        bar_lanes[:] = 0.0
-        for lane in range(here):
-            for i in range(bar_out.shape[1]):
-                bar_lanes[i, lane] = bar_out[begin + lane, i]
-        bar_c[:] = 0.0
-        observe_adjoint(kernels, y, u, c, bar_lanes, bar_y, bar_c)
-        for lane in range(here):
-            where = place[plan.sample_person[begin + lane]]
-            for i in range(n):
-                bar_states[begin + lane, i] = bar_y[i, lane]
-            for i in kernels.seen:
-                bar_coefficients[where // width, i, where % width] += bar_c[i, lane]
-    return bar_states, bar_coefficients
-
-
-@compiled()
-def _gather(seen, plan, tape, place, begin, width, y, u, c):
-    """States, inputs and the coefficients that are `seen`, of `width` samples from `begin` on; the last
-    lanes repeat the last sample."""
-    samples = plan.sample_person.shape[0]
-    for lane in range(width):
-        sample = min(begin + lane, samples - 1)
-        where = place[plan.sample_person[sample]]
-        for i in range(y.shape[0]):
-            y[i, lane] = tape.states[sample, i]
-        for i in range(u.shape[0]):
-            u[i, lane] = tape.sample_inputs[sample, i]
-        for i in seen:
-            c[i, lane] = tape.coefficients[where // width, i, where % width]
-
-
-@compiled()
-def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
-    """Outputs (sample, output), an outcome code per person, and the tape."""
-    tape, outcome = integrate(kernels, theta, plan, tolerance, max_steps, keep)
-    out = observe_samples(kernels, plan, tape, theta.shape[0], n_outputs)
-    for s in range(out.shape[0]):
-        if outcome[plan.sample_person[s]] != FINE:
-            for i in range(n_outputs):
-                out[s, i] = np.nan
-    return out, outcome, tape
-
-
-@compiled()
-def solve_adjoint(kernels, theta, plan, tape, outcome, bar_out):
-    """Cotangents of theta (person, parameter) from those of the outputs (sample, output)."""
-    bar_states, bar_coefficients = observe_samples_adjoint(kernels, plan, tape, theta.shape[0], bar_out)
-    return integrate_adjoint(kernels, theta, plan, tape, outcome, bar_states, bar_coefficients)

@@ -96,7 +96,7 @@ PULL = _array(FLOAT, 2, readonly=False)(
 )
 
 
-@compiled(VALUE, no_cfunc_wrapper=False)
+@compiled(VALUE, address=True)
 def _value(kernels, theta, plan, tolerance, max_steps, n_outputs):
     out, outcome, tape = solve(kernels, theta, plan, tolerance, max_steps, n_outputs, True)
     return (
@@ -105,7 +105,7 @@ def _value(kernels, theta, plan, tolerance, max_steps, n_outputs):
     )  # fmt: skip
 
 
-@compiled(PULL, no_cfunc_wrapper=False)
+@compiled(PULL, address=True)
 def _pull(kernels, theta, plan, tape, outcome, bar_out):
     return solve_adjoint(kernels, theta, plan, tape, outcome, bar_out)
 
