@@ -17,10 +17,25 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu import plots
     from bayesglu.catalog import citation, list_models, list_studies
     from bayesglu.checks import FitWarning, check
+    from bayesglu.facts import load_facts, validate
     from bayesglu.identify import identify
     from bayesglu.inference.build import build
     from bayesglu.inference.fit import fit, load, prior_predictive, save, with_data
-    from bayesglu.protocols import Protocol, clamp, fast, infusion, injection, ivgtt, meal, ogtt
+    from bayesglu.protocols import (
+        Protocol,
+        clamp,
+        fast,
+        infusion,
+        injection,
+        isoglycaemic,
+        ivgtt,
+        meal,
+        meal_day,
+        ogtt,
+        pancreatic_clamp,
+        pump_stop,
+        stepped_clamp,
+    )
     from bayesglu.simulate import simulate
     from bayesglu.solver.solver import SolverError
     from bayesglu.spec import ModelSpec, SpecError, load_model
@@ -31,10 +46,14 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
 _HOMES = {
     "catalog": ("citation", "list_models", "list_studies"),
     "checks": ("FitWarning", "check"),
+    "facts": ("load_facts", "validate"),
     "identify": ("identify",),
     "inference.build": ("build",),
     "inference.fit": ("fit", "load", "prior_predictive", "save", "with_data"),
-    "protocols": ("Protocol", "clamp", "fast", "infusion", "injection", "ivgtt", "meal", "ogtt"),
+    "protocols": (
+        *("Protocol", "clamp", "fast", "infusion", "injection", "isoglycaemic", "ivgtt", "meal", "meal_day"),
+        *("ogtt", "pancreatic_clamp", "pump_stop", "stepped_clamp"),
+    ),
     "simulate": ("simulate",),
     "solver.solver": ("SolverError",),
     "spec": ("ModelSpec", "SpecError", "load_model"),
@@ -61,23 +80,30 @@ __all__ = [
     "identify",
     "infusion",
     "injection",
+    "isoglycaemic",
     "ivgtt",
     "list_models",
     "list_studies",
     "load",
+    "load_facts",
     "load_model",
     "load_study",
     "meal",
+    "meal_day",
     "ogtt",
+    "pancreatic_clamp",
     "plots",
     "population",
     "prior_predictive",
+    "pump_stop",
     "save",
     "scale",
     "set_to",
     "shift",
     "simulate",
+    "stepped_clamp",
     "subjects",
+    "validate",
     "what_if",
     "with_data",
 ]

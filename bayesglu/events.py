@@ -39,7 +39,7 @@ class Event:
     kind : ``bolus`` (at once), ``infusion`` (evenly over ``duration``), ``release`` (from a depot under the
         skin or in muscle, first order with ``absorption_rate`` per min; the share ``bioavailability`` reaches
         the blood), ``clamp`` (glucose is held at ``target`` mg/dL for ``duration`` by whatever infusion it
-        takes; amount 0).
+        takes, or led evenly from ``target`` to ``final_target``; amount 0).
     substance : ``glucose``, ``insulin``, ``glucagon``.
     route : ``oral``, ``intravenous``, ``subcutaneous``, ``intramuscular``.
     emptying : multiplies the stomach's emptying rate from this event on (oral only; a drink is 1).
@@ -58,6 +58,7 @@ class Event:
     bioavailability: float = 1.0
     emptying: float = 1.0
     target: float | None = None
+    final_target: float | None = None
 
     def __post_init__(self) -> None:
         problems = [
@@ -68,7 +69,7 @@ class Event:
             *not_a_number(0, amount=self.amount, duration=self.duration),
             *not_a_number(0, bioavailability=self.bioavailability, emptying=self.emptying, exclusive=True),
         ]
-        for name in ("absorption_rate", "target"):
+        for name in ("absorption_rate", "target", "final_target"):
             if getattr(self, name) is not None:
                 problems += not_a_number(0, **{name: getattr(self, name)}, exclusive=True)
         if not problems:
@@ -92,7 +93,9 @@ class Event:
         return "stomach" if self.route == "oral" else self.substance
 
     def __str__(self) -> str:
-        if self.kind == "clamp":
+        if self.kind == "clamp" and self.final_target is not None:
+            what = f"glucose led from {self.target:.10g} to {self.final_target:.10g} mg/dL"
+        elif self.kind == "clamp":
             what = f"glucose held at {self.target:.10g} mg/dL"
         else:
             what = f"{self.substance} {self.amount:.10g} {self.unit} {self.route}"
@@ -144,6 +147,8 @@ class Event:
             problems.append("emptying belongs to oral glucose")
         if (self.kind == "clamp") != (self.target is not None):
             problems.append("target (mg/dL) belongs to a clamp, and every clamp needs one")
+        if self.kind != "clamp" and self.final_target is not None:
+            problems.append("final_target (mg/dL) belongs to a clamp")
         what = (self.substance, self.route, self.amount)
         if self.kind == "clamp" and what != ("glucose", "intravenous", 0):
             problems.append(
@@ -168,6 +173,7 @@ class Delivery:
     absorption_rate: float | None = None
     emptying: float = 1.0
     target: float | None = None
+    final_target: float | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -241,6 +247,7 @@ class Protocol:
                 absorption_rate=event.absorption_rate,
                 emptying=event.emptying,
                 target=event.target,
+                final_target=event.final_target,
             )
             for event in self.events
         )
@@ -259,7 +266,8 @@ class Protocol:
 
         names = [each.name for each in fields(Event)]
         rows = [[getattr(event, name) for name in names] for event in self.events]
-        return pd.DataFrame(rows, columns=names).astype({"absorption_rate": float, "target": float})
+        numbers = dict.fromkeys(("absorption_rate", "target", "final_target"), float)
+        return pd.DataFrame(rows, columns=names).astype(numbers)
 
     def __repr__(self) -> str:
         head = f"<Protocol {self.name or 'without a name'}, {number(self.duration)} min>"

@@ -10,7 +10,7 @@ from bayesglu.events import Event, Protocol
 
 FIELDS = tuple(each.name for each in fields(Event))
 TEXTS = ("kind", "substance", "route", "unit")
-ABSENT = ("absorption_rate", "target")
+ABSENT = tuple(each.name for each in fields(Event) if each.default is None)
 """Fields that not every event has: not-a-number in the table."""
 
 

@@ -15,15 +15,17 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import itertools
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from numbers import Real
 
 from bayesglu.events import (
     DEPOT_ROUTES,
     ROUTES,
+    SAME_MOMENT,
     Delivery,
     Event,
     Protocol,
@@ -47,10 +49,15 @@ __all__ = [
     "fast",
     "infusion",
     "injection",
+    "isoglycaemic",
     "ivgtt",
     "meal",
+    "meal_day",
     "ogtt",
+    "pancreatic_clamp",
     "parse_protocol",
+    "pump_stop",
+    "stepped_clamp",
 ]
 
 # First-order release (1/min) and the share that reaches the blood, where a source allows a default.
@@ -70,6 +77,7 @@ def _protocol(build: Callable[..., Protocol]) -> Callable[..., Protocol]:
 
     @functools.wraps(build)
     def named(*args, **kwargs) -> Protocol:
+        args, kwargs = [_plain(value) for value in args], {key: _plain(v) for key, v in kwargs.items()}
         given = [*map(_written, args), *(f"{key}={_written(value)}" for key, value in kwargs.items())]
         call = f"{build.__name__}({', '.join(given)})"
         try:
@@ -108,6 +116,38 @@ def meal(carbohydrate: float, *, emptying: float = 0.7, duration: float = 0, uni
     """
     kind = "infusion" if duration else "bolus"
     return Protocol((Event(0, kind, "glucose", "oral", carbohydrate, unit, duration, emptying=emptying),))
+
+
+@_protocol
+def meal_day(
+    breakfast: float = 60,
+    lunch: float = 80,
+    dinner: float = 90,
+    *,
+    times: Sequence[float] = (0, 300, 660),
+    emptying: float = 0.7,
+    duration: float = 0,
+    unit: str = "g",
+) -> Protocol:
+    """A day of three mixed meals, watched for 24 h from breakfast on.
+
+    Carbohydrate of each meal in ``unit``; ``times`` are those of the meals in min, by default 7, 12 and 18
+    o'clock when time 0 is 7:00. ``emptying`` and ``duration`` are those of `meal`. Days add up:
+    ``meal_day() + meal_day().shift(24 * 60)``. Healthy people on such days: Shah et al. 2019, J Clin
+    Endocrinol Metab 104:4356.
+
+    >>> meal_day(50, 70, 80).total()
+    {('glucose', 'oral', 'g'): 200.0}
+    >>> meal_day() == meal(60) + meal(80).shift(300) + meal(90).shift(660) + fast(24)
+    True
+    """
+    problems = _not_a_list(times=times)
+    if not problems and len(times) != 3:
+        problems = [f"times has {len(times)} values; three meals need three"]
+    raise_any(problems)
+    eaten = zip((breakfast, lunch, dinner), times, strict=True)
+    meals = [meal(amount, emptying=emptying, duration=duration, unit=unit).shift(t) for amount, t in eaten]
+    return sum(meals) + fast(24)
 
 
 @_protocol
@@ -183,6 +223,8 @@ def injection(
     * glucagon, intramuscular: 0.03 /min and 0.5, which reproduce the 1 mg dose of Okuno et al. 1977, J Japan
       Diabetes Soc 20:574, and the peak on the product's label; subcutaneous the same, as the label's curves
       are alike (judgement).
+      Into a vein it acts at once and is gone sooner: Muehlhauser et al. 1985, Diabetes Care 8:39, who compare
+      the routes.
     * insulin, subcutaneous (rapid acting): 1/110 /min and 1, the mean residence time of the two absorption
       steps of 55 min of Hovorka et al. 2004, Physiol Meas 25:905, taken in one step (judgement: it starts too
       early).
@@ -232,16 +274,13 @@ def clamp(
     * euglycaemic-hyperinsulinaemic: ``clamp(90, insulin_rate=1)``, in mU/kg/min (about their 40 mU/m2/min).
 
     ``priming`` above 1 fills the insulin space faster, as they did: the infusion begins at that multiple of
-    its rate and falls to it geometrically in ten one-minute steps. A stepped hypoglycaemic clamp is a sum:
+    its rate and falls to it geometrically in ten one-minute steps. What the clamp infuses is the output
+    ``glucose_infusion`` of `bayesglu.simulate`, mg/kg/min; at the moment at which the clamp ends it is 0.
 
-    >>> insulin = infusion("insulin", 2, "mU/kg/min", 180)
-    >>> steps = clamp(90, 60) + clamp(70, 60, start=60) + clamp(55, 60, start=120)
-    >>> for event in (insulin + steps).events:
-    ...     print(event)
-    0 min: glucose held at 90 mg/dL over 60 min
-    0 min: insulin 360 mU/kg intravenous over 180 min
-    60 min: glucose held at 70 mg/dL over 60 min
-    120 min: glucose held at 55 mg/dL over 60 min
+    >>> clamp(90, 120, insulin_rate=1)
+    <Protocol clamp(90, 120, insulin_rate=1), 120 min>
+      0 min: glucose held at 90 mg/dL over 120 min
+      0 min: insulin 120 mU/kg intravenous over 120 min
     """
     problems = [
         *not_a_number(0, glucose=glucose, duration=duration, exclusive=True),
@@ -266,12 +305,157 @@ def clamp(
     return Protocol(tuple(events))
 
 
+@_protocol
+def stepped_clamp(
+    targets: Sequence[float],
+    each: float = 60,
+    *,
+    unit: str = "mg/dL",
+    insulin_rate: float | None = 2,
+    insulin_unit: str = "mU/kg/min",
+) -> Protocol:
+    """Stepped clamp: glucose is held at one target after another, ``each`` for so many min, under insulin.
+
+    Falling targets make the hypoglycaemic clamp, which shows at what glucose each defence begins: Mitrakou
+    et al. 1991, on the hierarchy of thresholds. Insulin runs throughout and brings glucose down; a clamp
+    infuses and never takes away, so glucose falls to a lower target only as fast as the body uses it. Rising
+    targets without insulin (``insulin_rate=None``) make a stepped hyperglycaemic clamp.
+
+    >>> stepped_clamp([90, 70, 55], each=60)
+    <Protocol stepped_clamp([90, 70, 55], each=60), 180 min>
+      0 min: glucose held at 90 mg/dL over 60 min
+      0 min: insulin 360 mU/kg intravenous over 180 min
+      60 min: glucose held at 70 mg/dL over 60 min
+      120 min: glucose held at 55 mg/dL over 60 min
+    """
+    raise_any([*_not_a_list(targets=targets), *not_a_number(0, each=each, exclusive=True)])
+    steps = sum(clamp(target, each, unit=unit, start=i * each) for i, target in enumerate(targets))
+    if insulin_rate is None:
+        return steps
+    return steps + infusion("insulin", insulin_rate, insulin_unit, each * len(targets))
+
+
+@_protocol
+def isoglycaemic(times: Sequence[float], glucose: Sequence[float], *, unit: str = "mg/dL") -> Protocol:
+    """Isoglycaemic infusion: glucose by vein at whatever rate copies a glucose curve, such as an oral test's.
+
+    times : min, increasing. glucose : the curve at these times, in ``unit``, straight between them.
+
+    The same glucose without the gut's hormones calls for less insulin, and the difference is the incretin
+    effect: Nauck et al. 1986, J Clin Endocrinol Metab 63:492. Where glucose would have to fall faster than it
+    falls by itself, the infusion stops and the copy is above the curve.
+
+    >>> isoglycaemic([0, 30, 60], [90, 140, 120])
+    <Protocol isoglycaemic([0, 30, 60], [90, 140, 120]), 60 min>
+      0 min: glucose led from 90 to 140 mg/dL over 30 min
+      30 min: glucose led from 140 to 120 mg/dL over 30 min
+    >>> from bayesglu import simulate
+    >>> drunk = simulate("oral", ogtt(75), times=range(0, 121, 5), outputs=["glucose"])
+    >>> copy = isoglycaemic(drunk.time, drunk.glucose)
+    >>> copied = simulate("oral", copy, times=drunk.time, outputs=["glucose"])
+    >>> bool(abs(copied.glucose - drunk.glucose).max() < 1)
+    True
+    """
+    problems = _not_a_list(times=times, glucose=glucose)
+    if not problems:
+        if len(times) != len(glucose) or len(times) < 2:
+            problems.append(
+                f"{len(times)} times and {len(glucose)} values of glucose; give two or more pairs"
+            )
+        problems += [
+            f"times must increase; after {number(one)} comes {number(two)}"
+            for one, two in itertools.pairwise(times)
+            if two <= one + SAME_MOMENT
+        ]
+    raise_any(problems)
+    knots = zip(times, [_target(value, unit) for value in glucose], strict=True)
+    return Protocol(
+        tuple(
+            Event(
+                begin,
+                "clamp",
+                "glucose",
+                "intravenous",
+                0,
+                "mg/kg",
+                end - begin,
+                target=first,
+                final_target=last,
+            )
+            for (begin, first), (end, last) in itertools.pairwise(knots)
+        )
+    )
+
+
+@_protocol
+def pancreatic_clamp(
+    insulin_rate: float = 0.1,
+    glucagon_rate: float = 1,
+    duration: float = 240,
+    *,
+    insulin_unit: str = "mU/kg/min",
+    glucagon_unit: str = "ng/kg/min",
+    glucose: float | None = None,
+    unit: str = "mg/dL",
+    start: float = 0,
+) -> Protocol:
+    """Pancreatic clamp: both islet hormones are given, so that their levels are the investigator's.
+
+    Somatostatin or octreotide silences the person's own islets; here that is a choice of parameters,
+    ``simulate(model, pancreatic_clamp(), {"beta_cell_mass": 0, "alpha_cell_mass": 0})``. Insulin at 0.1
+    mU/kg/min follows Breckenridge et al. 2007, Diabetes 56:2442, who withdrew one hormone or both; glucagon
+    at 0, 0.5, 1 and 2 ng/kg/min is the ladder of Cooperberg & Cryer 2010, Diabetes 59:2941. A rate of 0
+    withdraws a hormone. With ``glucose`` that level is held too.
+
+    >>> pancreatic_clamp(glucagon_rate=0)
+    <Protocol pancreatic_clamp(glucagon_rate=0), 240 min>
+      0 min: glucagon 0 ng/kg intravenous over 240 min
+      0 min: insulin 24 mU/kg intravenous over 240 min
+    """
+    events = [
+        _infused("insulin", insulin_rate, insulin_unit, duration, start),
+        _infused("glucagon", glucagon_rate, glucagon_unit, duration, start),
+    ]
+    held = Protocol() if glucose is None else clamp(glucose, duration, unit=unit, start=start)
+    return Protocol((*events, *held.events))
+
+
+@_protocol
+def pump_stop(
+    rate: float,
+    unit: str = "U/h",
+    *,
+    before: float = 480,
+    after: float = 720,
+    absorption_rate: float = 1 / 110,
+) -> Protocol:
+    """Insulin pump that stops: basal insulin under the skin until time 0, and what is left there after it.
+
+    ``rate`` in ``unit`` for ``before`` min until time 0; watched for ``after`` min more. A pump that has run
+    for long keeps its depot in balance, so insulin enters the blood as fast as it is pumped; when the pump
+    stops, the depot, ``rate / absorption_rate``, is released at first order (1/min, as in `injection`).
+    Pickup et al. 1982, Diabetologia 22:175, stopped the pumps of people with type 1 diabetes, who have no
+    insulin of their own: ``simulate(model, pump_stop(1), {"beta_cell_mass": 0})``.
+
+    >>> pump_stop(1, before=60)
+    <Protocol pump_stop(1, before=60), 720 min>
+      -60 min: insulin 1 U intravenous over 60 min
+      0 min: insulin 1.833333333 U subcutaneous (absorbed at 0.00909 /min, 100% bioavailable)
+    """
+    problems = not_a_number(0, before=before, absorption_rate=absorption_rate, exclusive=True)
+    raise_any([*problems, *not_a_number(0, after=after)])
+    pumped = _infused("insulin", rate, unit, before, -before)
+    left = pumped.amount / before / absorption_rate
+    depot = Event(0, "release", "insulin", "subcutaneous", left, pumped.unit, 0, absorption_rate)
+    return Protocol((pumped, depot), until=after)
+
+
 def parse_protocol(text: str) -> Protocol:
     """The protocol that a text such as ``"ogtt(75) + meal(60).shift(300)"`` describes.
 
-    Allowed are calls of the protocol functions with numbers and quoted texts, ``+`` and ``.shift(minutes)``;
-    numbers may be computed (``7 * 60``). Nothing else is executed. Raises ProtocolError with what is known
-    and the nearest name.
+    Allowed are calls of the protocol functions with numbers, lists of numbers and quoted texts, ``+`` and
+    ``.shift(minutes)``; numbers may be computed (``7 * 60``). Nothing else is executed. Raises ProtocolError
+    with what is known and the nearest name.
 
     >>> parse_protocol("clamp(90, insulin_rate=1) + fast(hours=4)").duration
     240.0
@@ -304,7 +488,7 @@ _ARITHMETIC = {
 }
 
 
-def _evaluate(node: ast.expr, text: str) -> Protocol | float | str | None:
+def _evaluate(node: ast.expr, text: str) -> Protocol | float | list[float] | str | None:
     where = ast.get_source_segment(text, node) or text
     match node:
         case ast.Constant(value=bool()):
@@ -315,6 +499,10 @@ def _evaluate(node: ast.expr, text: str) -> Protocol | float | str | None:
             value = _evaluate(operand, text)
             if isinstance(value, Real):
                 return -value if isinstance(node.op, ast.USub) else value
+        case ast.List(elts=elements) | ast.Tuple(elts=elements):
+            values = [_evaluate(element, text) for element in elements]
+            if all(isinstance(value, Real) for value in values):
+                return values
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
             return _combine(_evaluate(left, text), op, _evaluate(right, text), where)
         case ast.Call(func=ast.Name(id=name)):
@@ -333,7 +521,7 @@ def _evaluate(node: ast.expr, text: str) -> Protocol | float | str | None:
             raise ProtocolError(f"{where}: {name} needs brackets, as in {name}(...).")
     raise ProtocolError(
         f"{where}: not part of a protocol. Allowed: calls of {', '.join(sorted(_PROTOCOLS))}, "
-        f"+, .shift(minutes), numbers and quoted texts; for instance {_EXAMPLE}."
+        f"+, .shift(minutes), numbers, lists of numbers and quoted texts; for instance {_EXAMPLE}."
     )
 
 
@@ -394,8 +582,30 @@ def _target(glucose: float, unit: str) -> float:
     return target
 
 
+def _not_a_list(**values: object) -> list[str]:
+    """A sentence for each value that is no list of one finite number or more."""
+    problems = []
+    for name, value in values.items():
+        if not isinstance(value, (list, tuple)) or not value:
+            problems.append(f"{name} is {value!r}; it must be a list of numbers, such as [90, 70, 55]")
+        else:
+            problems += not_a_number(-math.inf, **{f"{name}[{i}]": v for i, v in enumerate(value)})
+    return problems
+
+
+def _plain(value: object) -> object:
+    """An argument without its array: arrays, series and ranges as lists, their elements as numbers."""
+    values = getattr(value, "values", None)
+    value = value if values is None or callable(values) else values
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
+
+
 def _written(value: object) -> str:
     """An argument as it would be written in a call."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_written, value))}]"
     return number(value) if isinstance(value, Real) and not isinstance(value, bool) else repr(value)
 
 

@@ -18,14 +18,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from inspect import signature
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from bayesglu.events import SAME_MOMENT, Delivery, Protocol, ProtocolError
+from bayesglu.physiology.periphery import clamp_infusion
 
 AMOUNT_CHANNELS = ("stomach", "glucose", "insulin", "glucagon")
 CHANNELS = (*AMOUNT_CHANNELS, "clamp", "clamp_target", "emptying", "insulin_level")
+
+CLAMP_LEAD = signature(clamp_infusion).parameters["clamp_response_time"].default
+"""How far ahead (min) the target of a clamp that moves is set: as long as a clamp takes to answer."""
 
 Forcing = tuple[ArrayLike, ArrayLike]
 
@@ -57,10 +62,11 @@ class Schedule:
 
     Amounts are canonical: mg/kg (``stomach``, ``glucose``), pmol/kg (``insulin``), pg/kg (``glucagon``);
     rates are those per minute. ``clamp`` is 1 while glucose is held at ``clamp_target`` (mg/dL), else both
-    are 0. ``emptying`` multiplies the stomach's emptying rate: 1 before any meal, then that of the latest
-    meal or drink. ``insulin_level`` (pmol/L) is a measured insulin curve, the only input with a slope; 0 for
-    a person without one. At a person's last stop nothing is given and nothing runs: jumps, rates and slopes
-    are 0, ``emptying`` is 1 and a measured curve keeps its value.
+    are 0; a target that moves is led by the time that a clamp takes to answer, so that glucose is where it
+    should be. ``emptying`` multiplies the stomach's emptying rate: 1 before any meal, then that of the latest
+    meal or drink. ``insulin_level`` (pmol/L) is a measured insulin curve; 0 for a person without one. Only it
+    and ``clamp_target`` have a slope. At a person's last stop nothing is given and nothing runs: jumps, rates
+    and slopes are 0, ``emptying`` is 1 and a measured curve keeps its value.
     """
 
     channels: tuple[str, ...]
@@ -293,7 +299,13 @@ def _plan(
         stop = int(falls_on(min(delivery.stop, end))) if delivery.kind != "release" else begin
         if delivery.kind == "clamp":
             plan.rate[begin:stop, column["clamp"]] = 1.0
-            plan.rate[begin:stop, column["clamp_target"]] = delivery.target
+            if delivery.final_target is None:
+                plan.rate[begin:stop, column["clamp_target"]] = delivery.target
+            elif begin < stop:
+                slope = (delivery.final_target - delivery.target) / (delivery.stop - delivery.time)
+                since = time[begin:stop] - delivery.time
+                plan.rate[begin:stop, column["clamp_target"]] = delivery.target + slope * (since + CLAMP_LEAD)
+                plan.slope[begin:stop, column["clamp_target"]] = slope
         elif begin == last:
             plan.undelivered[delivery.channel] += delivery.amount
         elif delivery.kind == "release":

@@ -23,7 +23,10 @@ from bayesglu.study_tables import Table, is_missing
 from bayesglu.units import is_per_person
 
 EVENT_COLUMNS = ("subject", "time", "substance")
-EVENT_NUMBERS = ("amount", "duration", "absorption_rate", "bioavailability", "emptying", "target")
+EVENT_NUMBERS = (
+    *("amount", "duration", "absorption_rate", "bioavailability", "emptying"),
+    *("target", "final_target"),
+)
 OTHER_EVENT_COLUMNS = ("occasion", "kind", "route", "unit", *EVENT_NUMBERS)
 
 Test = tuple[str, str]

@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 
 from bayesglu.physiology.loop import INPUTS, Loop, assemble
 from bayesglu.protocols import Protocol
-from bayesglu.schedule import AMOUNT_CHANNELS
+from bayesglu.schedule import AMOUNT_CHANNELS, CLAMP_LEAD
 from bayesglu.solver.symbolic import System, system
 from bayesglu.spec import ModelSpec, load_model
 
@@ -89,7 +89,9 @@ def inputs_at(t: float, interval: tuple[float, float], deliveries, forcing=None)
             released = d.amount * d.absorption_rate * math.exp(-d.absorption_rate * (t - d.time))
             acting[d.channel] = acting.get(d.channel, 0.0) + released
         elif d.kind == "clamp" and d.time <= begins and ends <= d.stop:
-            acting |= {"clamp": 1.0, "clamp_target": d.target}
+            final = d.target if d.final_target is None else d.final_target
+            slope = (final - d.target) / (d.stop - d.time)
+            acting |= {"clamp": 1.0, "clamp_target": d.target + slope * (t - d.time + CLAMP_LEAD)}
         if d.channel == "stomach" and d.time <= begins:
             acting["emptying"] = d.emptying
     if forcing is not None:

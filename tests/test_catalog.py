@@ -1,5 +1,6 @@
 """Shipped models and studies are found by name wherever the package lies, and each paper can be cited."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -53,9 +54,12 @@ def test_every_source_of_a_model_can_be_cited(name):
         assert catalog.citation(key) in cited
 
 
-def test_every_paper_of_the_bibliography_is_behind_some_prior_or_fact():
+def test_every_paper_of_the_bibliography_is_behind_some_prior_fact_or_protocol():
     used = {key for name in catalog.list_models() for key in load_model(name).sources}
     used |= {key for group in load_facts() for fact in group.facts for key in fact.source}
+    page = ROOT / "docs" / "protocols.md"
+    follows = re.findall(r"^Follows: .+$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    used |= {key for line in follows for key in re.findall(r"`(\w+)`", line)}
     assert used == set(catalog.references())
 
 

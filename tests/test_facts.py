@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
+import bayesglu
 from bayesglu import cli, fast, ivgtt, load_model, ogtt, plots, simulate
 from bayesglu.experiments import Experiment, draw_people
 from bayesglu.facts import FactError, load_facts, validate
@@ -25,6 +26,10 @@ def answers():
 def of(answers, fact: str) -> pd.Series:
     (row,) = answers.table[answers.table["fact"] == fact].to_dict("records")
     return row
+
+
+def test_published_facts_and_the_question_of_which_a_model_meets_are_public():
+    assert bayesglu.load_facts is load_facts and bayesglu.validate is validate
 
 
 @pytest.mark.parametrize("name", ["facts", "readings"])

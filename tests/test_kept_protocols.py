@@ -11,6 +11,7 @@ PROTOCOLS = {
     ("anna", "1"): bg.ivgtt(0.3, insulin=0.03) + bg.injection("glucagon", 1, "mg", route="intramuscular"),
     ("B/7", "1"): bg.clamp(90, duration=120) + bg.infusion("insulin", 1, "mU/kg/min", 120),
     ("c", "1"): bg.meal(60, emptying=0.5, duration=15).shift(-30),
+    ("d", "1"): bg.isoglycaemic([0, 30, 60], [90, 140, 110]) + bg.pump_stop(0.9),
 }
 
 

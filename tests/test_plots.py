@@ -1,6 +1,8 @@
 """What the figures show: not how they look, but what is in them."""
 
+import doctest
 import sys
+from importlib import import_module
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +11,7 @@ import xarray as xr
 from fake_fit import fake_fit, fake_simulation, fake_what_if
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.colors import to_hex
+from matplotlib.text import Annotation
 
 from bayesglu import plots
 from bayesglu.kept_protocols import keep_protocols
@@ -126,6 +129,50 @@ def test_what_is_held_and_what_the_model_lacks_has_no_panel():
     simulation = fake_simulation().drop_vars(["glucagon", "c_peptide"])
     simulation["liver_glycogen"] = xr.full_like(simulation["liver_glycogen"], 259.0)
     assert list(shown(plots.trajectories(simulation))) == ["Glucose", "Insulin", "Glucose of the liver"]
+
+
+def moment(**changed) -> xr.Dataset:
+    """Everyone's outputs at one time, all 1 but for some."""
+    names = ("glycogenolysis", "gluconeogenesis", "indirect_storage", "hepatic_glucose_uptake", "urine")
+    names += ("glucose_appearance", "insulin_independent_uptake", "insulin_dependent_uptake")
+    names += ("brain_glucose_uptake", "glucose", "insulin", "glucagon", "liver_glycogen")
+    values = {name: 1.0 for name in names} | changed
+    return xr.Dataset({name: ((), value, {"units": "unit"}) for name, value in values.items()})
+
+
+def test_the_map_of_the_organs_has_an_arrow_as_wide_as_each_flow_and_the_levels_in_numbers():
+    figure = plots.organs({"rest": moment(), "later": moment(gluconeogenesis=3.5, urine=0.0, glucose=123.4)})
+    rest, later = figure.axes
+    numbers = [sorted(t.get_text() for t in axis.texts if "." in t.get_text()) for axis in (rest, later)]
+    assert numbers == [["1.0"] * 5 + ["2.0"], ["1.0"] * 4 + ["2.0", "2.5"]]
+    assert [axis.get_title(loc="left") for axis in (rest, later)] == ["Rest", "Later"]
+    assert any("123\nunit" in text.get_text() for text in later.texts)
+
+
+def test_the_example_of_the_map_is_true():
+    assert doctest.testmod(import_module("bayesglu.plots.organs")).failed == 0
+
+
+def test_in_the_map_a_hormone_that_is_gone_has_no_line():
+    figure = plots.organs({"with": moment(), "without": moment(insulin=0.0)})
+    lines = [sum(isinstance(text, Annotation) for text in axis.texts) for axis in figure.axes]
+    assert lines == [3, 1]
+
+
+def test_the_map_of_the_organs_is_of_one_moment_of_one_person_with_all_flows():
+    with pytest.raises(ValueError, match="the map needs the outputs brain_glucose_uptake, urine as well"):
+        plots.organs({"now": moment().drop_vars(["urine", "brain_glucose_uptake"])})
+    with pytest.raises(ValueError, match="now has subject; choose one moment of one person"):
+        plots.organs({"now": moment().expand_dims(subject=2)})
+    with pytest.raises(ValueError, match="no moment"):
+        plots.organs({})
+
+
+def test_outputs_may_share_a_panel_with_a_legend():
+    figure = plots.trajectories(fake_simulation(), ["glucose", ["glycogenolysis", "gluconeogenesis"]])
+    alone, shared = figure.axes
+    assert len(alone.lines) == 1 and len(shared.lines) == 2
+    assert [t.get_text() for t in shared.get_legend().get_texts()] == ["glycogenolysis", "gluconeogenesis"]
 
 
 def test_an_unknown_output_is_refused_with_those_that_there_are():

@@ -18,13 +18,18 @@ from bayesglu.protocols import (
     fast,
     infusion,
     injection,
+    isoglycaemic,
     ivgtt,
     meal,
+    meal_day,
     ogtt,
+    pancreatic_clamp,
     parse_protocol,
+    pump_stop,
+    stepped_clamp,
 )
 
-FUNCTIONS = [clamp, fast, infusion, injection, ivgtt, meal, ogtt]
+FUNCTIONS = list(protocols._PROTOCOLS.values())
 
 # A busy machine may be slow at one example without being wrong.
 unhurried = settings(deadline=None)
@@ -40,6 +45,9 @@ anything = st.one_of(
     ),
     st.builds(lambda g, i: ivgtt(g, unit="mg/kg", insulin=i), amounts, st.none() | st.just(0.03)),
     st.builds(lambda h: fast(h / 4), st.integers(0, 200)),
+    st.builds(meal_day, amounts, amounts, amounts, duration=durations),
+    st.builds(lambda r, d: pump_stop(r, before=d), amounts, durations),
+    st.builds(lambda r, d: pancreatic_clamp(r, duration=d), amounts, durations),
     st.builds(lambda r, d: infusion("insulin", r, "mU/kg/min", d), amounts, durations),
     st.builds(lambda a: injection("glucagon", a, "ug", route="intramuscular"), amounts),
 ).flatmap(lambda protocol: minutes.map(protocol.shift))
@@ -189,9 +197,73 @@ def test_glucose_cannot_be_clamped_at_two_levels_at_once_but_one_after_the_other
         clamp(90, 60) + clamp(70, 60).shift(59)
 
 
+targets = st.integers(25, 900)
+curves = st.dictionaries(minutes, targets, min_size=2, max_size=8).map(lambda curve: sorted(curve.items()))
+
+
+@unhurried
+@given(curves)
+def test_a_curve_to_be_copied_can_be_read_back_from_its_name_and_its_table(curve):
+    copy = isoglycaemic(*zip(*curve, strict=True))
+    assert parse_protocol(copy.name) == copy
+    rows = copy.table().replace({np.nan: None}).to_dict("records")
+    assert tuple(Event(**row) for row in rows) == copy.events
+    knots = [(event.time, event.target) for event in copy.events]
+    assert [*knots, (copy.events[-1].stop, copy.events[-1].final_target)] == curve
+
+
+def test_a_curve_may_be_given_as_lists_arrays_and_data_arrays():
+    import xarray as xr
+
+    curve = xr.DataArray([5.0, 7.5], dims="time", coords={"time": [0, 30]})
+    copy = isoglycaemic(curve.time, curve, unit="mmol/L")
+    assert copy == isoglycaemic(np.array([0, 30]), (5, 7.5), unit="mmol/L")
+    assert copy.name == "isoglycaemic([0, 30], [5, 7.5], unit='mmol/L')"
+    assert str(copy.events[0]) == "0 min: glucose led from 90.08 to 135.12 mg/dL over 30 min"
+    assert stepped_clamp(range(90, 60, -10)) == stepped_clamp([90, 80, 70])
+
+
+@unhurried
+@given(st.lists(targets, min_size=1, max_size=6), durations)
+def test_a_stepped_clamp_is_a_sum_of_clamps_under_one_infusion(levels, each):
+    steps = stepped_clamp(levels, each)
+    assert parse_protocol(steps.name) == steps
+    bare = sum(clamp(level, each, start=i * each) for i, level in enumerate(levels))
+    assert steps == bare + infusion("insulin", 2, "mU/kg/min", each * len(levels))
+    assert stepped_clamp(levels, each, insulin_rate=None) == bare
+
+
+def test_days_of_meals_follow_each_other():
+    two = meal_day() + meal_day(50, 60, 70).shift(24 * 60)
+    assert two.duration == 48 * 60 and two.total() == {("glucose", "oral", "g"): 410}
+    assert [event.time for event in meal_day(times=[60, 330, 700]).events] == [60, 330, 700]
+
+
+def test_a_pump_that_stops_leaves_as_much_as_it_keeps_under_the_skin():
+    pumped, left = pump_stop(0.9, before=200, absorption_rate=0.01).events
+    assert pumped.amount / pumped.duration == pytest.approx(0.015) and pumped.stop == left.time == 0
+    assert left.amount * left.absorption_rate == pytest.approx(0.015)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: stepped_clamp(90), r"targets is 90; it must be a list of numbers, such as \[90, 70, 55\]"),
+        (lambda: stepped_clamp([]), r"targets is \[\]; it must be a list"),
+        (lambda: stepped_clamp([90, "low"]), r"targets\[1\] is 'low'"),
+        (lambda: stepped_clamp([90, 5]), r"glucose is 5 mg/dL; .*Is the unit 'mmol/L'\?"),
+        (lambda: stepped_clamp([90], each=0), r"each is 0; .*above 0"),
+        (lambda: isoglycaemic([0, 30], [90]), r"2 times and 1 values of glucose; give two or more pairs"),
+        (lambda: isoglycaemic([0], [90]), r"1 times and 1 values"),
+        (lambda: isoglycaemic([0, 30, 30], [90, 95, 99]), r"times must increase; after 30 comes 30"),
+        (lambda: isoglycaemic([0, 30], [5, 7]), r"Is the unit 'mmol/L'\?"),
+        (lambda: meal_day(60, 80, -90), r"amount is -90"),
+        (lambda: meal_day(times=[0, 300]), r"times has 2 values; three meals need three"),
+        (lambda: pancreatic_clamp(insulin_rate=-1), r"rate is -1"),
+        (lambda: pancreatic_clamp(glucose=5), r"Is the unit 'mmol/L'\?"),
+        (lambda: pump_stop(1, before=0), r"before is 0; .*above 0"),
+        (lambda: pump_stop(1, "U"), r"unit is 'U'; it must be a rate"),
+        (lambda: pump_stop(1, after=-5), r"after is -5"),
         (lambda: ogtt(-75), r"^ogtt\(-75\): amount is -75; it must be a finite number of at least 0\.$"),
         (lambda: ogtt(math.nan), r"ogtt\(nan\): amount is nan"),
         (lambda: ogtt("75"), r"ogtt\('75'\): amount is '75'"),
@@ -249,6 +321,7 @@ def test_an_impossible_order_is_refused_with_what_is_allowed(call, message):
         ({"bioavailability": 0.5}, r"bioavailability belongs to a release"),
         ({"route": "intravenous", "emptying": 0.7}, r"emptying belongs to oral glucose"),
         ({"target": 90}, r"target \(mg/dL\) belongs to a clamp"),
+        ({"final_target": 90}, r"final_target \(mg/dL\) belongs to a clamp"),
         ({"kind": "clamp", "duration": 60, "target": 90}, r"a clamp is of intravenous glucose"),
     ],
 )
@@ -275,7 +348,10 @@ def test_a_text_becomes_the_protocol_it_describes():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("ogt(75)", r"^ogt\(75\): no protocol 'ogt'\. Did you mean 'ogtt'\? Known: clamp, fast, .*ogtt\.$"),
+        (
+            "ogt(75)",
+            r"^ogt\(75\): no protocol 'ogt'\. Did you mean 'ogtt'\? Known: clamp, fast, .*ogtt, .*\.$",
+        ),
         ("ogtt", r"ogtt needs brackets"),
         ("ogtt(gram=75)", r"no argument 'gram'\. Did you mean 'grams'\? Known: grams, unit"),
         ("ogtt(75, 76)", r"too many positional arguments"),
@@ -294,6 +370,9 @@ def test_a_text_becomes_the_protocol_it_describes():
         ("ogtt.__globals__", r"not part of a protocol"),
         ("[ogtt(75)][0]", r"not part of a protocol"),
         ("ogtt(*[75])", r"not part of a protocol"),
+        ("[90, 70]", r"'\[90, 70\]' is \[90, 70\], not a protocol"),
+        ("stepped_clamp(['90'])", r"\['90'\]: not part of a protocol"),
+        ("stepped_clamp([90]) + [70]", r"only protocol \+ protocol"),
         ("ogtt(**{'grams': 75})", r"no argument None"),
         ("(lambda: 1)()", r"not part of a protocol"),
         ("9 ** 9", r"not part of a protocol"),

@@ -9,8 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayesglu import schedule as schedule_module
-from bayesglu.protocols import ProtocolError, clamp, fast, infusion, injection, ivgtt, meal, ogtt
-from bayesglu.schedule import AMOUNT_CHANNELS, CHANNELS, SAME_MOMENT, build_schedule
+from bayesglu.protocols import (
+    ProtocolError,
+    clamp,
+    fast,
+    infusion,
+    injection,
+    isoglycaemic,
+    ivgtt,
+    meal,
+    ogtt,
+)
+from bayesglu.schedule import AMOUNT_CHANNELS, CHANNELS, CLAMP_LEAD, SAME_MOMENT, build_schedule
 
 # A busy machine may be slow at one example without being wrong.
 unhurried = settings(deadline=None)
@@ -208,6 +218,20 @@ def test_a_stepped_clamp_holds_each_target_in_its_turn():
     np.testing.assert_array_equal(schedule.rate[mine, 0], [1, 1, 0, 1, 0, 0])
     np.testing.assert_array_equal(schedule.rate[mine, 1], [90, 70, 0, 55, 0, 0])
     assert not schedule.rate[schedule.offset[1] :].any()
+
+
+def test_a_target_that_moves_is_led_by_the_time_that_a_clamp_takes_to_answer():
+    moving = isoglycaemic([0, 30, 60], [90, 150, 120])
+    schedule = build_schedule([moving], [[0, 10, 30, 45, 80]])
+    assert schedule.channels == ("clamp", "clamp_target")
+    np.testing.assert_array_equal(schedule.time, [0, 10, 30, 45, 60, 80])
+    np.testing.assert_array_equal(schedule.rate[:, 0], [1, 1, 1, 1, 0, 0])
+    np.testing.assert_allclose(schedule.slope[:, 1], [2, 2, -1, -1, 0, 0])
+    level = np.array([90, 110, 150, 135, 0, 0])
+    np.testing.assert_allclose(schedule.rate[:, 1], level + CLAMP_LEAD * schedule.slope[:, 1])
+    np.testing.assert_allclose(
+        build_schedule([moving], [[0, 20]]).slope[:, 1], [2, 0]
+    )  # as steep when it is cut short
 
 
 def test_emptying_is_that_of_the_latest_meal_or_drink():

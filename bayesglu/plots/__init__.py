@@ -10,6 +10,7 @@ from bayesglu.plots.facts import facts
 from bayesglu.plots.identified import identified
 from bayesglu.plots.learnt import learning, parameters
 from bayesglu.plots.measured import fit_overview
+from bayesglu.plots.organs import organs
 from bayesglu.plots.over_time import contrast, trajectories
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "fit_overview",
     "identified",
     "learning",
+    "organs",
     "parameters",
     "trajectories",
 ]

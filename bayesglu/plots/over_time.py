@@ -35,13 +35,15 @@ FLUXES = {
     "gluconeogenesis": "gluconeogenesis",
     "hepatic_glucose_uptake": "uptake",
 }
+LONGEST = 120
+"""So many letters of a protocol's name stand in a heading."""
 SHOWN = (("glucose",), ("insulin",), ("c_peptide",), ("glucagon",), ("liver_glycogen",), tuple(FLUXES))
 
 
 @styled
 def trajectories(
     simulations: xr.Dataset | Mapping[str, xr.Dataset],
-    outputs: Iterable[str] | None = None,
+    outputs: Iterable[str | Sequence[str]] | None = None,
     probability: float = 0.9,
 ) -> Figure:
     """Concentrations, glycogen and the liver's fluxes over time.
@@ -49,7 +51,8 @@ def trajectories(
     simulations : a Dataset as `simulate` or `what_if` returns it, with the dim ``time`` and perhaps
         ``chain, draw`` (drawn as a band of this probability about the median), ``subject`` (a line each) and
         ``scenario``; or several by name, to be laid over each other.
-    outputs : what to show, a panel each; by default glucose, hormones, glycogen where it changes, and fluxes.
+    outputs : what to show, a panel each, or several in one: ``["glucose", ["glycogenolysis",
+        "gluconeogenesis"]]``; by default glucose, hormones, glycogen where it changes, and fluxes.
 
     Time is in hours from ten hours on. Raises ValueError for outputs that are not in the simulations.
     """
@@ -86,15 +89,18 @@ def _runs(simulations: xr.Dataset | Mapping[str, xr.Dataset]) -> dict[str, xr.Da
     return {str(name): simulations.sel(scenario=name) for name in simulations["scenario"].values}
 
 
-def _panels_of(runs: Mapping[str, xr.Dataset], outputs: Iterable[str] | None) -> list[tuple[str, ...]]:
+def _panels_of(
+    runs: Mapping[str, xr.Dataset], outputs: Iterable[str | Sequence[str]] | None
+) -> list[tuple[str, ...]]:
     """Names of the outputs of each panel. Fluxes share one, unless colours tell runs or people apart."""
     known = [str(name) for run in runs.values() for name in run.data_vars]
     if outputs is not None:
         outputs = [outputs] if isinstance(outputs, str) else list(outputs)
-        if missing := [name for name in outputs if name not in known]:
+        shown = [(each,) if isinstance(each, str) else tuple(each) for each in outputs]
+        if missing := [name for names in shown for name in names if name not in known]:
             known = ", ".join(dict.fromkeys(known))
             raise ValueError(f"There is no output {', '.join(missing)}. Known: {known}.")
-        return [(name,) for name in outputs]
+        return shown
     one = len(runs) == 1 and all(run.sizes.get("subject", 1) == 1 for run in runs.values())
     groups = [group if one else (name,) for group in SHOWN for name in (group[:1] if one else group)]
     shown = [tuple(n for n in group if n in known and _changes(runs, n)) for group in groups]
@@ -152,9 +158,10 @@ def _heading(runs: Mapping[str, xr.Dataset]) -> str:
         found = {run.attrs.get(key, "") for run in runs.values()}
         return found.pop() if len(found) == 1 else ""
 
-    model = same("model")
+    model, protocol = same("model"), same("protocol")
+    protocol = protocol if len(protocol) <= LONGEST else f"{protocol[: LONGEST - 3]}..."
     change = change_told(next(iter(runs.values())))
-    return ", ".join(part for part in (same("protocol"), model and f"model {model}", change) if part)
+    return ", ".join(part for part in (protocol, model and f"model {model}", change) if part)
 
 
 def change_told(what_if: xr.Dataset) -> str:

@@ -32,6 +32,10 @@ COLOUR_OF = {
     "glycogenolysis": ORANGE,
     "gluconeogenesis": GREEN,
     "hepatic_glucose_uptake": SKY,
+    "glucose_appearance": BLUE,
+    "glucose_infusion": BLUE,
+    "insulin_secretion": VERMILLION,
+    "tissue_uptake": PURPLE,
 }
 """Colour of an output where nothing else, such as people or scenarios, is told by colour."""
 
@@ -84,7 +88,7 @@ class Picture(Figure):
         from io import BytesIO
 
         buffer = BytesIO()
-        self.savefig(buffer, format="png", dpi=110)
+        self.savefig(buffer, format="png", dpi=100)
         return buffer.getvalue()
 
 

@@ -1,0 +1,59 @@
+"""The page of protocols has every protocol, with an example that runs, a picture and papers."""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from bayesglu import catalog, protocols
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+
+
+def _script():
+    found = importlib.util.spec_from_file_location("protocols_page", DOCS / "protocols.py")
+    module = importlib.util.module_from_spec(found)
+    sys.modules[found.name] = module
+    found.loader.exec_module(module)
+    return module
+
+
+PAGE = _script()
+SECTIONS = PAGE.sections()
+each_section = pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.picture)
+
+
+def test_every_protocol_function_has_an_example_on_the_page():
+    shown = {name for section in SECTIONS for name in re.findall(r"bg\.(\w+)\(", section.code)}
+    assert set(protocols._PROTOCOLS) <= shown
+
+
+@each_section
+def test_a_section_has_an_example_of_few_lines_a_picture_and_papers_of_the_bibliography(section):
+    assert 1 <= len(section.code.splitlines()) <= 3
+    picture = DOCS / "figures" / f"protocol_{section.picture}.png"
+    assert 20_000 < picture.stat().st_size < 90_000
+    assert section.papers and set(section.papers) <= set(catalog.references())
+
+
+def test_every_picture_of_a_protocol_belongs_to_a_section_and_shows_something():
+    drawn = {path.stem.removeprefix("protocol_") for path in (DOCS / "figures").glob("protocol_*.png")}
+    assert drawn == set(PAGE.SHOWN) == {section.picture for section in SECTIONS}
+
+
+@each_section
+def test_a_picture_shows_what_is_given_and_what_follows_with_units(section):
+    figure = PAGE.draw(PAGE.run(section), PAGE.SHOWN[section.picture])
+    given, *panels = figure.axes
+    assert given.get_title(loc="left") == "Given" and given.texts
+    assert len(panels) == len(PAGE.SHOWN[section.picture])
+    assert all(axis.get_ylabel() and axis.get_title(loc="left") and axis.lines for axis in panels)
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("*.md")), ids=lambda path: path.stem)
+def test_a_link_of_the_documentation_leads_somewhere(path):
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text(encoding="utf-8"))
+    assert links and all((DOCS / link).exists() for link in links)
