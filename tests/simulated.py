@@ -74,7 +74,7 @@ def simulated(
     theta = d.theta(typical, effect, block)
     error = np.exp(noise * rng.normal(size=d.n_obs))
     for _ in range(1 + forced):  # insulin at rest is the person's own: glucose has to follow that
-        table.loc[d.obs, "value"] = d.solve(theta)[0][: d.n_obs] * error
+        table.loc[d.obs, "value"] = d.solve(theta)[0][: d.n_obs] * error - d.rows.offset[: d.n_obs]
         d = design(spec, Study.from_table(table, **known), **settings)
     table["censoring"] = "none"
     for analyte, (lower, upper) in (limits or {}).items():
@@ -132,6 +132,11 @@ def _outliers(**settings) -> Design:
     return simulated(spec, 2, INTRAVENOUS_TIMES, noise=0.2, **settings).design
 
 
+def _constant_error(**settings) -> Design:
+    spec = load_model("minimal").change(analytes={"glucose": {"offset": 40.0}})
+    return simulated(spec, 2, INTRAVENOUS_TIMES, **settings).design
+
+
 REAL = "a real subject and measured insulin"
 WHOLE = "the whole loop, an assay's floor and a soft observation"
 COVARIATES = "covariates"
@@ -139,6 +144,7 @@ SEVERAL_TESTS = "one or two tests a person"
 LIMITS = "samples beyond detection limits"
 SHARED = "nothing differs between people"
 OUTLIERS = "outliers"
+CONSTANT_ERROR = "an error with a constant part"
 
 CASES: Mapping[str, Callable[..., Design]] = {
     REAL: cache(_measured_subject),
@@ -148,4 +154,5 @@ CASES: Mapping[str, Callable[..., Design]] = {
     LIMITS: cache(_detection_limits),
     SHARED: cache(_everything_shared),
     OUTLIERS: cache(_outliers),
+    CONSTANT_ERROR: cache(_constant_error),
 }
