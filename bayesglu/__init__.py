@@ -5,7 +5,7 @@ in neither a sampler nor a plotting library.
 
 >>> import bayesglu
 >>> bayesglu.list_models()
-('feedback', 'ivgtt', 'minimal', 'oral', 'oral_cpeptide')
+('fasting', 'feedback', 'ivgtt', 'minimal', 'oral', 'oral_cpeptide')
 """
 
 import sys
@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu import plots
     from bayesglu.catalog import citation, list_models, list_studies
     from bayesglu.checks import FitWarning, check
+    from bayesglu.fasts import fasting_study, net_shares
+    from bayesglu.held_out import coverage, leave_one_out
     from bayesglu.identify import identify
     from bayesglu.inference.build import build
     from bayesglu.inference.fit import fit, load, prior_predictive, save
@@ -31,6 +33,8 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
 _HOMES = {
     "catalog": ("citation", "list_models", "list_studies"),
     "checks": ("FitWarning", "check"),
+    "fasts": ("fasting_study", "net_shares"),
+    "held_out": ("coverage", "leave_one_out"),
     "identify": ("identify",),
     "inference.build": ("build",),
     "inference.fit": ("fit", "load", "prior_predictive", "save"),
@@ -56,18 +60,22 @@ __all__ = [
     "check",
     "citation",
     "clamp",
+    "coverage",
     "fast",
+    "fasting_study",
     "fit",
     "identify",
     "infusion",
     "injection",
     "ivgtt",
+    "leave_one_out",
     "list_models",
     "list_studies",
     "load",
     "load_model",
     "load_study",
     "meal",
+    "net_shares",
     "ogtt",
     "plots",
     "population",

@@ -291,9 +291,11 @@ def _schedule(study: Study, tests, forcing_analytes) -> Schedule:
         )
         order = np.argsort(driven.time.values, kind="stable")
         forcing.append((driven.time.values[order], driven.value.values[order]) if forcing_analytes else None)
+    protocols = [study.protocols[test] for test in tests]
     return build_schedule(
-        [study.protocols[test] for test in tests],
+        protocols,
         times,
+        start=[min(0.0, t[0], *(e.time for e in p.events)) for t, p in zip(times, protocols, strict=True)],
         body_weight=study.body_weight.sel(subject=[s for s, _ in tests]).values,
         forcing=forcing if forcing_analytes else None,
         labels=[_label(test, tests) for test in tests],
