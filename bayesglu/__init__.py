@@ -5,7 +5,7 @@ in neither a sampler nor a plotting library.
 
 >>> import bayesglu
 >>> bayesglu.list_models()
-('feedback', 'ivgtt', 'minimal', 'oral', 'oral_cpeptide')
+('fasting', 'feedback', 'ivgtt', 'minimal', 'oral', 'oral_cpeptide')
 """
 
 import sys
@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.catalog import citation, list_models, list_studies
     from bayesglu.checks import FitWarning, check
     from bayesglu.facts import load_facts, validate
+    from bayesglu.fasts import fasting_study, net_shares
+    from bayesglu.held_out import coverage, leave_one_out
     from bayesglu.identify import identify
     from bayesglu.inference.build import build
     from bayesglu.inference.fit import fit, load, prior_predictive, save, with_data
@@ -47,6 +49,8 @@ _HOMES = {
     "catalog": ("citation", "list_models", "list_studies"),
     "checks": ("FitWarning", "check"),
     "facts": ("load_facts", "validate"),
+    "fasts": ("fasting_study", "net_shares"),
+    "held_out": ("coverage", "leave_one_out"),
     "identify": ("identify",),
     "inference.build": ("build",),
     "inference.fit": ("fit", "load", "prior_predictive", "save", "with_data"),
@@ -75,13 +79,16 @@ __all__ = [
     "check",
     "citation",
     "clamp",
+    "coverage",
     "fast",
+    "fasting_study",
     "fit",
     "identify",
     "infusion",
     "injection",
     "isoglycaemic",
     "ivgtt",
+    "leave_one_out",
     "list_models",
     "list_studies",
     "load",
@@ -90,6 +97,7 @@ __all__ = [
     "load_study",
     "meal",
     "meal_day",
+    "net_shares",
     "ogtt",
     "pancreatic_clamp",
     "plots",

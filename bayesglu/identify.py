@@ -304,8 +304,8 @@ def _errors(plan: Design, noise: float | Mapping[str, float] | None) -> np.ndarr
 def _limits(plan: Design) -> tuple[np.ndarray, np.ndarray]:
     """Logarithms of the detection limits of each row."""
     own = [plan.spec.analytes[plan.analytes[a]] if a >= 0 else None for a in plan.rows.analyte]
-    low = [np.log(a.lower) if a and a.lower else -np.inf for a in own]
-    return np.array(low), np.array([np.log(a.upper) if a and a.upper else np.inf for a in own])
+    low = [np.log(a.lower + a.offset) if a and a.lower else -np.inf for a in own]
+    return np.array(low), np.array([np.log(a.upper + a.offset) if a and a.upper else np.inf for a in own])
 
 
 def _sampled(spec, protocol, times, measured, forcing) -> dict[str, np.ndarray]:

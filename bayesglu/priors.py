@@ -134,12 +134,14 @@ class Parameter:
 class Analyte:
     """How an output of the model is measured.
 
-    `error` is the standard deviation of the log residuals. `lower` and `upper` are detection limits and
-    `floor` names a parameter that the assay adds to the true value. Samples after time zero and before
-    `samples_from` (min) are not compared with the model. A `forcing` analyte drives the model by its measured
-    values; only its samples at or before time zero, and from `basal_from` (min) on when it has come to rest
-    again, are compared, with its basal concentration. Log residuals are Normal, or Student's with `tails`
-    degrees of freedom where single samples may be far off; 0 is Normal.
+    `error` is the standard deviation of the log residuals. With an `offset`, in the analyte's unit, they are
+    those of value + offset: the standard deviation of a sample is then about ``error * (value + offset)``, a
+    part in proportion to the value and a constant one, as the noise of magnetic resonance has. `lower` and
+    `upper` are detection limits and `floor` names a parameter that the assay adds to the true value. Samples
+    after time zero and before `samples_from` (min) are not compared with the model. A `forcing` analyte
+    drives the model by its measured values; only its samples at or before time zero, and from `basal_from`
+    (min) on when it has come to rest again, are compared, with its basal concentration. Log residuals are
+    Normal, or Student's with `tails` degrees of freedom where single samples may be far off; 0 is Normal.
     """
 
     name: str
@@ -153,6 +155,7 @@ class Analyte:
     forcing: bool = False
     basal_from: float | None = None
     tails: float = 0.0
+    offset: float = 0.0
 
 
 @dataclass(frozen=True)

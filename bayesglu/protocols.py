@@ -180,8 +180,9 @@ def ivgtt(
 def fast(hours: float) -> Protocol:
     """Nothing but time: the person goes without food for ``hours`` from time 0.
 
-    Time 0 is the overnight-fasted basal state, about 14 h after the last meal; Rothman et al. 1991, Science
-    254:573, followed liver glycogen to 68 h. Added to another protocol it makes that last at least so long.
+    Time 0 is the overnight-fasted basal state, about 14 h after the last meal; in the model `fasting` it is
+    the last meal itself. Rothman et al. 1991, Science 254:573, followed liver glycogen to 68 h. Added to
+    another protocol it makes that last at least so long.
 
     >>> fast(hours=50).duration
     3000.0

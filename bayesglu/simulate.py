@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from bayesglu.physiology.loop import Loop, assemble
+from bayesglu.physiology.loop import SLOTS, Loop, assemble
 from bayesglu.problems import hint
 from bayesglu.protocols import Protocol
 from bayesglu.schedule import AMOUNT_CHANNELS, Forcing, Schedule, build_schedule
@@ -45,7 +45,8 @@ def simulate(
     times : minutes, increasing; by default every five minutes until the protocol ends (two hours at least).
     outputs : names of states and fluxes; by default all of them.
     body_weight : kg, a number or a DataArray; needed by protocols with amounts a person.
-    hold : states that stay where they start, such as ``"glycogen"``.
+    hold : states that stay where they start, such as ``"glycogen"``; what the model holds already may be
+    named too.
     start : initial values of states that do not start from the basal state: numbers or DataArrays, like
     parameters.
         ``glucose`` and ``liver_glycogen`` stand for ``glucose_mass`` and ``glycogen``. With `hold`, a clamp:
@@ -69,9 +70,8 @@ def simulate(
     if times.ndim != 1 or not len(times) or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise ValueError("times must be a sequence of minutes that increases.")
     wanted = available_outputs(spec) if outputs is None else _names(outputs)
-    hold = frozenset(_names(hold))
     check_names("output", wanted, available_outputs(spec))
-    check_names("state", hold, assemble(spec.structure).states)
+    hold = _held(assemble(spec.structure), _names(hold))
     check_protocol(spec, protocol)
     forced = spec.structure["insulin"] == "forced"
     if forced and forcing is None:
@@ -136,6 +136,15 @@ def check_protocol(spec: ModelSpec, protocol: Protocol) -> None:
     if lost:
         called = protocol.name or "This protocol"
         raise ValueError(f"{called} is not for the model '{spec.name}': {' '.join(lost)}")
+
+
+def _held(loop: Loop, names: Iterable[str]) -> frozenset[str]:
+    """The states that are to be held, of states, of what is measured of them, and of what is held anyway."""
+    names = [MEASURED_AS.get(name, name) for name in names]
+    held_anyway = {name for part in SLOTS.values() for choice in part.values() for name in choice.states}
+    held_anyway &= loop.constant_quantities
+    check_names("state", names, {*loop.states, *held_anyway})
+    return frozenset(names) - held_anyway
 
 
 def check_names(kind: str, names: Iterable[str], known: Iterable[str]) -> None:

@@ -46,6 +46,7 @@ ANALYTE = (
     "forcing",
     "basal_from",
     "tails",
+    "offset",
 )
 
 
@@ -273,11 +274,12 @@ class _Reader:
             entry.fault(
                 f"tails is {tails:g}; it is above 2 (degrees of freedom of Student's t) or 0 (Normal)."
             )
+        offset = entry.number("offset", 0.0, above=0.0, closed=True)
         basal_from = entry.number("basal_from", None, above=0.0)
         if basal_from is not None and not forcing:
             basal_from = None  # inherited from a parent whose analyte drove the model
         return priors.Analyte(
-            name, output, unit, prior, lower, upper, floor, samples_from, forcing, basal_from, tails
+            name, output, unit, prior, lower, upper, floor, samples_from, forcing, basal_from, tails, offset
         )
 
     def soft(self, name: str, entry: Section) -> priors.Soft:

@@ -32,6 +32,7 @@ _ANALYTES: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "endogenous_glucose_production": _FLUX,
         "gluconeogenesis": _FLUX,
         "glycogenolysis": _FLUX,
+        "gluconeogenesis_share": {"1": 1.0, "%": 0.01},
     }
 )
 ANALYTES = tuple(_ANALYTES)

@@ -82,7 +82,7 @@ def what_if(
         references), or labels of some people.
     times : minutes. outputs : names of states and fluxes. draws : how many draws to use, evenly spaced.
     body_weight : kg, of everyone; by default that of the study's people, and their mean for new people.
-    hold : states that stay where they start, such as ``"glycogen"``.
+    hold : states that stay where they start, such as ``"glycogen"``; as in `simulate`.
 
     Returns a Dataset with dims ``(chain, draw, subject, scenario, time)``; scenarios "as is" and "changed".
     The bands of concentrations are of the body's own values: they do not include the assay's error.

@@ -81,7 +81,7 @@ def simulated(
     theta = d.theta(typical, effect, block)
     error = np.exp(noise * rng.normal(size=d.n_obs))
     for _ in range(1 + forced):  # insulin at rest is the person's own: glucose has to follow that
-        table.loc[d.obs, "value"] = d.solve(theta)[0][: d.n_obs] * error
+        table.loc[d.obs, "value"] = d.solve(theta)[0][: d.n_obs] * error - d.rows.offset[: d.n_obs]
         d = design(spec, Study.from_table(table, **known), **settings)
     table["censoring"] = "none"
     for analyte, (lower, upper) in (limits or {}).items():
@@ -146,6 +146,11 @@ def _correlated(**settings) -> Design:
     return simulated(spec, 5, INTRAVENOUS_TIMES, **settings).design
 
 
+def _constant_error(**settings) -> Design:
+    spec = load_model("minimal").change(analytes={"glucose": {"offset": 40.0}})
+    return simulated(spec, 2, INTRAVENOUS_TIMES, **settings).design
+
+
 REAL = "a real subject and measured insulin"
 WHOLE = "the whole loop, an assay's floor and a soft observation"
 COVARIATES = "covariates"
@@ -154,6 +159,7 @@ LIMITS = "samples beyond detection limits"
 SHARED = "nothing differs between people"
 OUTLIERS = "outliers"
 CORRELATED = "deviations that go together"
+CONSTANT_ERROR = "an error with a constant part"
 
 CASES: Mapping[str, Callable[..., Design]] = {
     REAL: cache(_measured_subject),
@@ -164,4 +170,5 @@ CASES: Mapping[str, Callable[..., Design]] = {
     SHARED: cache(_everything_shared),
     OUTLIERS: cache(_outliers),
     CORRELATED: cache(_correlated),
+    CONSTANT_ERROR: cache(_constant_error),
 }

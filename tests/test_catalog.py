@@ -15,8 +15,8 @@ from bayesglu.spec import load_model
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_five_nested_models_are_listed():
-    assert catalog.list_models() == ("feedback", "ivgtt", "minimal", "oral", "oral_cpeptide")
+def test_the_six_nested_models_are_listed():
+    assert catalog.list_models() == ("fasting", "feedback", "ivgtt", "minimal", "oral", "oral_cpeptide")
     assert catalog.names("model") == catalog.list_models()
 
 
@@ -26,7 +26,7 @@ def test_a_study_is_listed_by_its_folder_and_found_there():
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_with_all():
-    with pytest.raises(LookupError, match=r"Did you mean 'minimal'\?\n  Shipped: feedback, ivgtt"):
+    with pytest.raises(LookupError, match=r"Did you mean 'minimal'\?\n  Shipped: fasting, feedback, ivgtt"):
         catalog.locate("model", "minimall")
     with pytest.raises(LookupError, match="no key of the bibliography"):
         catalog.citation("taylor1969")

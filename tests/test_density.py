@@ -80,6 +80,7 @@ def test_the_cases_hold_all_that_a_row_or_a_parameter_can_be():
     assert any(((r.by_output == 1) & (r.by_parameter == 1)).any() for r in rows), "an assay's floor"
     assert any((r.by_output == 0).any() for r in rows), "a basal concentration itself"
     assert any((r.tails > 0).any() for r in rows) and any((r.tails == 0).all() for r in rows)
+    assert any((r.offset > 0).any() for r in rows), "an error with a constant part"
     assert any(d.effects for d in designs.values())
     assert any(d.is_logit.any() for d in designs.values())
     assert any(d.spec.at("occasion") for d in designs.values())

@@ -11,6 +11,7 @@ import xarray as xr
 from scipy.stats import lognorm, norm, t
 from simulated import (
     CASES,
+    CONSTANT_ERROR,
     CORRELATED,
     COVARIATES,
     INTRAVENOUS_TIMES,
@@ -39,8 +40,9 @@ FITTED = {
     COVARIATES: 60,
     SEVERAL_TESTS: 60,
     LIMITS: 60,
+    CONSTANT_ERROR: 60,
 }
-LOG_LIKELIHOOD = (SEVERAL_TESTS, LIMITS)
+LOG_LIKELIHOOD = (SEVERAL_TESTS, LIMITS, CONSTANT_ERROR)
 
 
 def quick_fit(name: str, draws: int = 60) -> xr.DataTree:
@@ -148,14 +150,16 @@ def test_the_log_likelihood_of_a_sample_is_scipys(quick, name):
     predicted = found.predictions.value.isel(chain=0).values
     for i, value in enumerate(found.observed_data.value.values):
         sd = posterior[f"error_{data.analyte.values[i]}"].values
-        distance = np.log(value / predicted[:, i]) / sd
-        censoring, tails = data.censoring.values[i], design.spec.analytes[data.analyte.values[i]].tails
+        analyte = design.spec.analytes[data.analyte.values[i]]
+        censoring, tails = data.censoring.values[i], analyte.tails
+        value, middle = value + analyte.offset, predicted[:, i] + analyte.offset
+        distance = np.log(value / middle) / sd
         if censoring != "none":
             expected = norm.logcdf(distance if censoring == "left" else -distance)
         elif tails:
             expected = t(tails).logpdf(distance) - np.log(sd * value)
         else:
-            expected = lognorm(sd, scale=predicted[:, i]).logpdf(value)
+            expected = lognorm(sd, scale=middle).logpdf(value)
         np.testing.assert_allclose(found.log_likelihood.value.isel(chain=0, obs=i), expected, rtol=1e-9)
 
 
@@ -177,7 +181,8 @@ def test_predictions_are_those_of_the_individual_parameters(case):
                         theta[:, column] *= at[label].item() ** np.array([effect.score(c) for c in covariate])
         predicted, _ = design.solve(theta)
         kept = found.predictions.value.isel(chain=0, draw=draw)
-        np.testing.assert_allclose(kept, predicted[: design.n_obs], rtol=1e-9)
+        expected = (predicted - design.rows.offset)[: design.n_obs]
+        np.testing.assert_allclose(kept, expected, rtol=1e-9)
 
 
 def test_the_spread_of_replicated_samples_is_that_of_the_assay(real):

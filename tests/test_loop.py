@@ -102,7 +102,9 @@ def test_insulin_moves_glucose_into_tissues_and_into_glycogen():
 @unhurried
 def test_more_insulin_means_more_uptake_by_tissues_and_liver_and_less_production(p, glucose, insulin, more):
     def fluxes(level):
-        signal = liver.storage_signal(level, 1000.0, p["hepatic_storage_insulin"], p["glycogen_capacity"])
+        signal = liver.storage_signal(
+            level, 187.0, 1000.0, p["hepatic_storage_insulin"], p["glycogen_capacity"]
+        )
         return (
             periphery.insulin_dependent_uptake(glucose, level, p["insulin_sensitivity"], p["glucose_volume"]),
             liver.hepatic_glucose_uptake(

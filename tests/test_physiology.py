@@ -9,7 +9,7 @@ from inspect import Parameter, signature
 import numpy as np
 import pytest
 import sympy
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import TYPICAL, WHOLE, people
 
@@ -282,13 +282,20 @@ def test_basal_production_is_what_tissues_kidney_and_liver_take_up(parameters):
 # --- positivity ---
 
 
-def greatest_extraction(body: loop.Loop, parameters) -> float:
-    """Share of a trace of insulin that the liver would clear; above one the equations make no sense."""
-    if "extraction_half_saturation" not in body.parameters:
-        return 0.0
-    fasting = body.basal(parameters)["basal_sinusoidal_insulin"]
-    extraction, half = parameters["hepatic_extraction"], parameters["extraction_half_saturation"]
-    return liver.insulin_extraction(0.0, fasting, extraction, half)
+@given(st.floats(0.01, 0.99), st.floats(1.0, 1e5), st.floats(1.0, 1e4), st.floats(0.0, 1e6))
+@unhurried
+def test_the_liver_clears_a_share_of_its_insulin_however_much_arrives(extraction, half, fasting, arriving):
+    assert 0 < liver.insulin_extraction(arriving, fasting, extraction, half) < 1
+    assert liver.insulin_extraction(fasting, fasting, extraction, half) == pytest.approx(extraction)
+
+
+@given(people(load_model("feedback")), st.floats(0.3, 3.0))
+@unhurried
+def test_what_is_stored_while_fasting_does_not_depend_on_how_high_basal_insulin_is(parameters, factor):
+    body, other = assemble(load_model("feedback").structure), {**parameters}
+    other["basal_insulin"] *= factor
+    signals = [body.basal(p)["basal_storage_signal"] for p in (parameters, other)]
+    assert signals[0] == pytest.approx(signals[1], rel=1e-12)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -297,7 +304,6 @@ def greatest_extraction(body: loop.Loop, parameters) -> float:
 def test_nothing_falls_below_zero_because_no_state_falls_when_it_is_empty(name, data, scores):
     spec = load_model(name)
     body, parameters = assemble(spec.structure), data.draw(people(spec))
-    assume(greatest_extraction(body, parameters) < 1)
     for empty in body.states:
         state = disturbed(body, parameters, scores) | {empty: 0.0}
         change = body.derivatives(state, parameters, {"insulin_level": 80.0})

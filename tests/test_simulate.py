@@ -121,6 +121,19 @@ def test_a_state_that_is_held_stays_where_it_starts():
     assert free.glucose[-1] < found.glucose[-1] - 5
 
 
+@pytest.mark.parametrize("name", ["glycogen", "liver_glycogen"])
+def test_what_a_model_holds_already_may_be_held(name):
+    usual = {"protocol": ogtt(75), "times": [60, 120], "outputs": ["glucose", "glycogen"]}
+    xr.testing.assert_identical(simulate("oral", hold=[name], **usual), simulate("oral", **usual))
+
+
+def test_a_state_may_be_held_by_what_is_measured_of_it():
+    found = simulate("feedback", fast(20), outputs=["liver_glycogen", "glucose"], hold="liver_glycogen")
+    assert np.ptp(found.liver_glycogen.values) == 0
+    with pytest.raises(ValueError, match=r"no state 'glycogenn'. Did you mean 'glycogen'"):
+        simulate("oral", ogtt(75), hold=["glycogenn"])
+
+
 # --- what is told of doses ---
 
 

@@ -173,7 +173,7 @@ def test_forced_insulin_asks_for_the_analyte_that_drives_it():
 
 
 def test_an_unknown_model_is_an_error_that_lists_those_there_are():
-    with pytest.raises(SpecError, match=r"Did you mean 'feedback'\?\n  Shipped: feedback, ivgtt"):
+    with pytest.raises(SpecError, match=r"Did you mean 'feedback'\?\n  Shipped: fasting, feedback, ivgtt"):
         load_model("fedback")
     with pytest.raises(SpecError, match="there is no such file"):
         load_model("nowhere/oral.toml")

@@ -30,7 +30,7 @@ def build(model: ModelSpec | str, study: Study | str, **settings) -> pm.Model:
         Half of one plus each partial correlation, if the model has correlated deviations; ``correlation``
         (correlated, also_correlated) is the matrix.
     ``observation`` (obs)
-        The samples that are not censored, log-normal about the prediction.
+        The samples that are not censored, each with its assay's offset, log-normal about the prediction.
     ``heavy_tailed_observation`` (heavy_tailed_obs)
         Those of analytes whose log residuals are Student's.
 
@@ -136,6 +136,8 @@ def _likelihood(d: Design, theta, error):
     value = rows.by_output * outputs[rows.sample, rows.output]
     if rows.by_parameter.any():
         value = value + rows.by_parameter * theta[rows.test, rows.parameter]
+    if rows.offset.any():
+        value = value + rows.offset
     log_value = pt.log(pt.maximum(value, TINY))
     sd = pt.where(rows.analyte >= 0, error[np.maximum(rows.analyte, 0)], rows.known_error)
     plain, heavy = _uncensored(d)

@@ -45,7 +45,8 @@ Coordinates = namedtuple(
 
 Compared = namedtuple(
     "Compared",
-    "sample output by_output test parameter by_parameter log_value analyte known_error censoring tails",
+    "sample output by_output test parameter by_parameter offset log_value analyte known_error censoring"
+    " tails",
 )
 """What is compared with the model: `design.Rows` as compiled code reads them."""
 
@@ -310,7 +311,7 @@ def log_density(
     bar_out, bar_theta, bar_error = np.zeros(out.shape), np.zeros(theta.shape), np.zeros(n_error)
     for i in range(len(rows.sample)):
         value = rows.by_output[i] * out[rows.sample[i], rows.output[i]]
-        value += rows.by_parameter[i] * theta[rows.test[i], rows.parameter[i]]
+        value += rows.by_parameter[i] * theta[rows.test[i], rows.parameter[i]] + rows.offset[i]
         a = rows.analyte[i]
         sd = error[a] if a >= 0 else rows.known_error[i]
         slope_of_log = 1.0 / value if value > TINY else 0.0

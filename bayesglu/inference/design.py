@@ -33,7 +33,8 @@ class Rows:
     """What is compared with the model: samples first, then soft observations of the basal state.
 
     The prediction of a row is ``by_output * outputs[sample, output] + by_parameter * theta[test,
-    parameter]``: a concentration, perhaps with an assay's floor, or a basal concentration itself. `analyte`
+    parameter] + offset``: a concentration, perhaps with an assay's floor, or a basal concentration itself.
+    `offset` is that of the analyte's error; `log_value` is the logarithm of sample + offset. `analyte`
     is -1 where the error is known (`known_error`), as for soft observations. `tails` are the degrees of
     freedom of Student's t, 0 for Normal residuals. `censoring` is -1 (below the value), 0, or 1 (above it).
     """
@@ -44,6 +45,7 @@ class Rows:
     test: np.ndarray
     parameter: np.ndarray
     by_parameter: np.ndarray
+    offset: np.ndarray
     log_value: np.ndarray
     analyte: np.ndarray
     known_error: np.ndarray
@@ -56,6 +58,7 @@ class Rows:
         return (
             self.by_output * outputs[..., self.sample, self.output]
             + self.by_parameter * theta[..., self.test, self.parameter]
+            + self.offset
         )
 
 
@@ -304,9 +307,11 @@ def _schedule(study: Study, tests, forcing_analytes) -> Schedule:
         )
         order = np.argsort(driven.time.values, kind="stable")
         forcing.append((driven.time.values[order], driven.value.values[order]) if forcing_analytes else None)
+    protocols = [study.protocols[test] for test in tests]
     return build_schedule(
-        [study.protocols[test] for test in tests],
+        protocols,
         times,
+        start=[min(0.0, t[0], *(e.time for e in p.events)) for t, p in zip(times, protocols, strict=True)],
         body_weight=study.body_weight.sel(subject=[s for s, _ in tests]).values,
         forcing=forcing if forcing_analytes else None,
         labels=[_label(test, tests) for test in tests],
@@ -341,6 +346,7 @@ def _rows(spec, study, used, solving, schedule, tests, parameters, outputs, anal
         return np.concatenate([np.asarray(values, dtype), np.asarray(soft_values, dtype)])
 
     soft_tests = np.tile(np.arange(len(tests)), len(soft))
+    offset = np.array([spec.analytes[a].offset for a in names], float)
     repeat = np.repeat
     return Rows(
         sample=with_soft(sample, first[soft_tests], int),
@@ -351,7 +357,10 @@ def _rows(spec, study, used, solving, schedule, tests, parameters, outputs, anal
         test=with_soft(test, soft_tests, int),
         parameter=with_soft([p[2] for p in picked], np.zeros(n_soft), int),
         by_parameter=with_soft([p[3] for p in picked], np.zeros(n_soft)),
-        log_value=with_soft(np.log(used.value.values), repeat([np.log(s.median) for s in soft], len(tests))),
+        offset=with_soft(offset, np.zeros(n_soft)),
+        log_value=with_soft(
+            np.log(used.value.values + offset), repeat([np.log(s.median) for s in soft], len(tests))
+        ),
         analyte=with_soft([analytes.index(a) for a in names], -np.ones(n_soft), int),
         known_error=with_soft(
             np.ones(len(names)), repeat([np.sqrt(np.log1p(s.cv**2)) for s in soft], len(tests))

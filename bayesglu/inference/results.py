@@ -117,14 +117,15 @@ def samples_groups(d: Design, posterior: xr.Dataset, predicted: np.ndarray, rng:
     heavy = np.flatnonzero(rows.tails[:n] > 0)
     if len(heavy):
         noise[..., heavy] = rng.standard_t(rows.tails[heavy], size=noise[..., heavy].shape)
-    noisy = np.exp(log_predicted + sd * noise)
+    # Measured values are not negative, though the noise of an assay with an offset reaches below zero.
+    noisy = np.maximum(np.exp(log_predicted + sd * noise) - rows.offset[:n], 0.0)
     coords = {"chain": posterior.chain, "draw": posterior.draw, "obs": d.obs}
 
     def group(values, told):
         return xr.Dataset({"value": (("chain", "draw", "obs"), values, {"long_name": told})}, coords=coords)
 
     return {
-        "predictions": group(predicted[..., :n], "true concentration, without assay error"),
+        "predictions": group(predicted[..., :n] - rows.offset[:n], "true concentration, without assay error"),
         "posterior_predictive": group(noisy, "measured concentration, with assay error"),
         "log_likelihood": group(log_likelihood(d, log_predicted, sd), "log likelihood of each sample"),
     }

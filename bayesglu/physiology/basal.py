@@ -72,12 +72,16 @@ def basal_urine(
 def basal_storage_signal(
     basal_sinusoidal_insulin: Insulin,
     initial_glycogen: GlucoseAmount,
-    hepatic_storage_insulin: Insulin,
+    hepatic_storage_insulin: Ratio,
     glycogen_capacity: GlucoseAmount,
 ) -> Ratio:
     """The liver's storage signal in the basal state."""
     return storage_signal_at(
-        basal_sinusoidal_insulin, initial_glycogen, hepatic_storage_insulin, glycogen_capacity
+        basal_sinusoidal_insulin,
+        basal_sinusoidal_insulin,
+        initial_glycogen,
+        hepatic_storage_insulin,
+        glycogen_capacity,
     )
 
 

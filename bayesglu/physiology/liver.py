@@ -34,15 +34,15 @@ def insulin_extraction(
     hepatic_extraction: Fraction,
     extraction_half_saturation: Insulin,
 ) -> Fraction:
-    """Share of the insulin passing the liver that it clears; falls as more is delivered.
+    r"""Share of the insulin passing the liver that it clears; falls as more is delivered.
 
-    60 % fasting and 40 % in a meal (Campioni 2009, Am J Physiol 297:E941).
+    .. math:: \frac{E}{1 - E} = \frac{E_b}{1 - E_b}\,\frac{K_E + I_{s,b}}{K_E + I_s}
+
+    60 % fasting and 40 % in a meal (Campioni 2009, Am J Physiol 297:E941). What saturates is the odds of
+    being cleared rather than passed on, so that the share stays between 0 and 1 whatever the delivery.
     """
-    return (
-        hepatic_extraction
-        * (extraction_half_saturation + basal_sinusoidal_insulin)
-        / (extraction_half_saturation + sinusoidal_insulin)
-    )
+    removal = hepatic_extraction * (extraction_half_saturation + basal_sinusoidal_insulin)
+    return removal / (removal + (1 - hepatic_extraction) * (extraction_half_saturation + sinusoidal_insulin))
 
 
 def hepatic_insulin_slope(
@@ -116,13 +116,18 @@ def gluconeogenesis(
 
 def storage_signal(
     hepatic_insulin: Insulin,
+    basal_sinusoidal_insulin: Insulin,
     glycogen: GlucoseAmount,
-    hepatic_storage_insulin: Insulin,
+    hepatic_storage_insulin: Ratio,
     glycogen_capacity: GlucoseAmount,
 ) -> Ratio:
-    """How strongly insulin tells the liver to store, as far as there is room left."""
+    """How strongly insulin tells the liver to store, as far as there is room left.
+
+    Insulin counts in multiples of the person's own basal level: what is stored while fasting does not depend
+    on how high that level is.
+    """
     room = 1 / (1 + (glycogen / glycogen_capacity) ** 4)
-    return hill(hepatic_insulin, hepatic_storage_insulin, 3) * room
+    return hill(hepatic_insulin / basal_sinusoidal_insulin, hepatic_storage_insulin, 3) * room
 
 
 def portal_glucose(

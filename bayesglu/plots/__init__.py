@@ -7,6 +7,7 @@ are equal-tailed, colours are safe for colour-blind eyes, and a person has the s
 
 from bayesglu.plots.demo import demo_figure
 from bayesglu.plots.facts import facts
+from bayesglu.plots.fasting import fasting
 from bayesglu.plots.identified import identified
 from bayesglu.plots.learnt import learning, parameters
 from bayesglu.plots.measured import fit_overview
@@ -17,6 +18,7 @@ __all__ = [
     "contrast",
     "demo_figure",
     "facts",
+    "fasting",
     "fit_overview",
     "identified",
     "learning",
