@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesglu.checks import check
+from bayesglu.inference.correlation import matrices_of
 from bayesglu.inference.design import Design, design
 from bayesglu.inference.fit import fit
 from bayesglu.inference.results import predict, samples_groups
@@ -89,6 +90,9 @@ def _measured(d: Design, found: xr.DataTree, rng: np.random.Generator) -> np.nda
             effect[:, e] = np.log(posterior[name].values)
     between = np.column_stack([posterior[f"{n}_between"].values for n in d.varying] or [np.zeros((draws, 0))])
     away = rng.normal(size=(draws, 1, len(d.block_parameter)))
+    if len(d.correlated):
+        factor = np.linalg.cholesky(matrices_of(posterior.correlation.transpose("sample", "pair").values))
+        away[..., d.correlated] = np.einsum("dij,dsj->dsi", factor, away[..., d.correlated])
     block = d.centre(typical, effect) + between[:, None, d.block_varying] * away
     predicted, _ = predict(d, d.theta(typical, effect, block)[None])
     errors = {f"error_{a}": (("chain", "draw"), posterior[f"error_{a}"].values[None]) for a in d.analytes}
