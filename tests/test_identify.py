@@ -84,7 +84,7 @@ def test_glucagon_teaches_the_alpha_cell():
     three = (*GLUCOSE_AND_INSULIN, "c_peptide")
     gain = (taught(*three, "glucagon").person - taught(*three).person).to_series()
     assert gain.idxmax() == "basal_glucagon"
-    assert "paracrine_restraint" in gain.nlargest(3).index
+    assert gain["paracrine_restraint"] > 0.02
     assert gain["basal_glucagon"] > 0.25
 
 
