@@ -3,6 +3,7 @@
 from bayesglu.physiology.quantities import (
     Fraction,
     Glucagon,
+    GlucagonSlope,
     Glucose,
     GlucoseAmount,
     GlucoseClearance,
@@ -11,6 +12,7 @@ from bayesglu.physiology.quantities import (
     InsulinRate,
     InsulinSlope,
     LiverGlycogen,
+    Minutes,
     MolarMass,
     PlasmaFlow,
     PlasmaVolume,
@@ -52,10 +54,30 @@ def hepatic_insulin_slope(
     return hepatic_insulin_rate * (sinusoidal_insulin - hepatic_insulin)
 
 
-def glucagon_drive(glucagon: Glucagon, basal_glucagon: Glucagon, glucagon_independence: Ratio) -> Ratio:
-    """Factor by which glucagon drives glucose production; part of it needs no glucagon (Breckenridge
-    2007)."""
-    return (glucagon_independence + glucagon / basal_glucagon) / (glucagon_independence + 1)
+def habitual_glucagon_rate(
+    glucagon: Glucagon, habitual_glucagon: Glucagon, glucagon_habituation_time: Minutes
+) -> GlucagonSlope:
+    """Change of the glucagon that the liver has got used to."""
+    return (glucagon - habitual_glucagon) / glucagon_habituation_time
+
+
+def glucagon_drive(
+    glucagon: Glucagon,
+    basal_glucagon: Glucagon,
+    habitual_glucagon: Glucagon,
+    glucagon_independence: Ratio,
+    glucagon_habituation: Fraction,
+) -> Ratio:
+    r"""Factor by which glucagon drives glucose production; part of it needs no glucagon (Breckenridge 2007,
+    Diabetes 56:2442).
+
+    .. math:: \psi = \frac{g_0 + N / ((1 - \delta) N_b + \delta A)}{g_0 + 1}
+
+    What counts is glucagon against a level that follows it: the effect of a lasting infusion fades within an
+    hour (Rizza 1979, J Clin Endocrinol Metab 48:352).
+    """
+    reference = (1 - glucagon_habituation) * basal_glucagon + glucagon_habituation * habitual_glucagon
+    return (glucagon_independence + glucagon / reference) / (glucagon_independence + 1)
 
 
 def insulin_brake(

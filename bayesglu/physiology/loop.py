@@ -104,11 +104,15 @@ SLOTS: Mapping[str, Mapping[str, Part]] = {
             {
                 "sensed_glucose": pancreas.sensed_glucose,
                 "remembered_glucose_rate": pancreas.remembered_glucose_rate,
+                "provision_glucose_rate": pancreas.provision_glucose_rate,
                 "secretion_threshold": pancreas.secretion_threshold,
                 "insulin_secretion": pancreas.insulin_secretion,
                 "basal_insulin_secretion": basal.basal_insulin_secretion,
             },
-            {"remembered_glucose": State("remembered_glucose_rate", "basal_glucose", "mg/dL", 100.0)},
+            {
+                "remembered_glucose": State("remembered_glucose_rate", "basal_glucose", "mg/dL", 100.0),
+                "provision_glucose": State("provision_glucose_rate", "basal_glucose", "mg/dL", 100.0),
+            },
         ),
         "none": Part({}),
     },
@@ -155,6 +159,7 @@ SLOTS: Mapping[str, Mapping[str, Part]] = {
                 "paracrine_drive": pancreas.paracrine_drive,
                 "glucagon_rate": pancreas.glucagon_rate,
                 "glucagon_effect": pancreas.glucagon_effect,
+                "habitual_glucagon_rate": liver.habitual_glucagon_rate,
                 "glucagon_drive": liver.glucagon_drive,
             },
             {
@@ -165,7 +170,8 @@ SLOTS: Mapping[str, Mapping[str, Part]] = {
                     100.0,
                     channel="glucagon",
                     volume="glucagon_volume",
-                )
+                ),
+                "habitual_glucagon": State("habitual_glucagon_rate", "basal_glucagon", "pg/mL", 100.0),
             },
         ),
         "constant": Part({"glucagon_effect": _no_effect, "glucagon_drive": _no_effect}),

@@ -9,6 +9,7 @@ from bayesglu.physiology.quantities import (
     GlucagonVolume,
     Glucose,
     GlucoseSlope,
+    Insulin,
     InsulinRate,
     Minutes,
     Rate,
@@ -17,9 +18,20 @@ from bayesglu.physiology.quantities import (
 from bayesglu.physiology.smooth import softplus, softplus_inverse
 
 
-def sensed_glucose(glucose: Glucose, remembered_glucose: Glucose, first_phase_gain: Ratio) -> Glucose:
-    """What the beta cell answers to: glucose, with its recent rise amplified (the first phase)."""
-    return remembered_glucose + first_phase_gain * (glucose - remembered_glucose)
+def sensed_glucose(
+    glucose: Glucose, remembered_glucose: Glucose, provision_glucose: Glucose, first_phase_gain: Ratio
+) -> Glucose:
+    """What the beta cell answers to: the glucose by which insulin has been made ready, and the recent rise
+    (the first phase)."""
+    return provision_glucose + first_phase_gain * (glucose - remembered_glucose)
+
+
+def provision_glucose_rate(
+    glucose: Glucose, provision_glucose: Glucose, provision_time: Minutes
+) -> GlucoseSlope:
+    """Change of the glucose by which insulin has been made ready: supply follows demand with a delay
+    (Cobelli 2014, Diabetes 63:1203)."""
+    return (glucose - provision_glucose) / provision_time
 
 
 def remembered_glucose_rate(
@@ -85,10 +97,14 @@ def hypoglycaemic_drive(
 
 
 def paracrine_drive(
-    insulin_secretion: InsulinRate, basal_insulin_secretion: InsulinRate, paracrine_restraint: Ratio
+    hepatic_insulin: Insulin, basal_sinusoidal_insulin: Insulin, paracrine_restraint: Ratio
 ) -> Ratio:
-    """Factor by which the neighbouring beta cells, when they secrete, hold the alpha cell back."""
-    return (1 + paracrine_restraint) / (1 + paracrine_restraint * insulin_secretion / basal_insulin_secretion)
+    """Factor by which insulin from the neighbouring beta cells holds the alpha cell back.
+
+    Follows what the pancreas sends to the liver, as late as it acts there: glucagon stays low for a while
+    after secretion has ceased.
+    """
+    return (1 + paracrine_restraint) / (1 + paracrine_restraint * hepatic_insulin / basal_sinusoidal_insulin)
 
 
 def glucagon_rate(

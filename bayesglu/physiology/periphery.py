@@ -122,12 +122,16 @@ def insulin_slope(
     hepatic_plasma_flow: PlasmaFlow,
     systemic_insulin_clearance: PlasmaFlow,
     insulin_volume: PlasmaVolume,
+    interstitial_insulin_volume: PlasmaVolume,
+    remote_insulin_slope: InsulinSlope,
     insulin_input: InsulinRate,
 ) -> InsulinSlope:
-    """Change of plasma insulin: what passes the liver, less what liver and body clear, and what is given."""
+    """Change of plasma insulin: what passes the liver, less what liver and body clear, what goes into the
+    fluid around muscle and fat, and what is given (Berman 1980, Diabetes Care 3:266)."""
     passed = (1 - insulin_extraction) * insulin_secretion
     cleared = (insulin_extraction * hepatic_plasma_flow + systemic_insulin_clearance) * insulin
-    return (passed - cleared + insulin_input) / insulin_volume
+    spread = interstitial_insulin_volume * remote_insulin_slope
+    return (passed - cleared - spread + insulin_input) / insulin_volume
 
 
 def remote_insulin_slope(
