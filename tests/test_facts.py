@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from reference import FEEDBACK, TYPICAL, solve_slowly
 from typer.testing import CliRunner
 
 import bayesglu
-from bayesglu import cli, fast, ivgtt, load_model, ogtt, plots, simulate
+from bayesglu import cli, fast, injection, ivgtt, load_model, ogtt, plots, simulate
 from bayesglu.experiments import Experiment, draw_people
 from bayesglu.facts import FactError, load_facts, validate
 from bayesglu.physiology.loop import assemble
@@ -56,20 +57,28 @@ def test_every_fact_has_a_published_figure_in_its_own_range_and_a_source_or_a_re
             assert fact.certainty != "A" or fact.source, fact.name
 
 
-def test_what_the_figures_of_a_second_implementation_say_is_found_here_too(answers):
-    # Computed apart from this solver, on plain floats with SciPy's DOP853: the same fluxes and medians.
-    second = {
-        "OGTT glucose at 30 min": 145.56,
-        "OGTT highest insulin": 511.5,
-        "IVGTT insulin at 22 min": 298.24,
-        "1 mg of glucagon: rise of glucose": 40.18,
-        "no insulin: glucose after 24 h": 244.43,
-        "glucagon withdrawn: glucose after 240 min": 63.92,
-        "gluconeogenic share after 42 h": 0.8719,
-        "meal day: mean glucose": 97.98,
+def test_answers_are_those_of_the_slow_solver(answers):
+    """The same fluxes on plain floats, one person at a time, with SciPy's DOP853."""
+
+    def slow(protocol, times, **changes):
+        parameters = {**TYPICAL, **changes}
+        return solve_slowly(
+            FEEDBACK.structure, parameters, protocol, times, ("glucose", "insulin"), relative=1e-8
+        )
+
+    minute = np.arange(0.0, 181.0)
+    drink = slow(ogtt(75), minute)
+    shot = slow(injection("glucagon", 1, "mg", route="intramuscular"), minute)
+    lost = slow(fast(24), np.array([0.0, 180.0, 1440.0]), beta_cell_mass=0.0)
+    expected = {
+        "OGTT glucose at 30 min": drink[30, 0],
+        "OGTT highest insulin": drink[:, 1].max(),
+        "1 mg of glucagon: rise of glucose": shot[:, 0].max() - shot[0, 0],
+        "no insulin: glucose after 3 h": lost[1, 0],
+        "no insulin: glucose after 24 h": lost[2, 0],
     }
-    for fact, value in second.items():
-        assert of(answers, fact)["model"] == pytest.approx(value, rel=1e-3), fact
+    for fact, value in expected.items():
+        assert of(answers, fact)["model"] == pytest.approx(value, rel=1e-4), fact
 
 
 def test_bands_hold_the_typical_person_and_widen_with_their_probability():

@@ -355,22 +355,22 @@ PUBLISHED = {
     "glucose 120 min after 75 g": (111.3, 78, 118),  # 2205 people: 94.7 (SD 20.9)
     "highest insulin after 75 g": (511.5, 270, 600),
     "highest C-peptide after 75 g": (1526, 1500, 2800),
-    "lowest glucagon after 75 g, as a share": (0.6832, 0.45, 0.72),  # Faerch 2016
+    "lowest glucagon after 75 g, as a share": (0.6761, 0.45, 0.72),  # Faerch 2016
     "glycogen after 22 h": (176.9, 117, 217),  # Rothman 1991, this and the next three
     "glycogen after 28 h": (135.4, 85, 170),
     "glycogen after 40 h": (88.23, 36, 108),
-    "glycogen after 64 h": (55.92, 17, 70),
+    "glycogen after 64 h": (56.10, 17, 70),
     "gluconeogenic share after 22 h": (0.6646, 0.59, 0.75),  # Landau 1996, this and the next
     "gluconeogenic share after 42 h": (0.8719, 0.87, 0.97),
     "glucose after 64 h": (75.35, 62, 78),
-    "insulin after 64 h, as a share": (0.6382, 0.3, 0.65),
-    "glucagon after 64 h, as a share": (1.161, 1.15, 2.2),
+    "insulin after 64 h, as a share": (0.6432, 0.3, 0.65),
+    "glucagon after 64 h, as a share": (1.197, 1.15, 2.2),
     "rise of glucose after 1 mg of glucagon": (40.18, 39, 58),  # Okuno 1977, this and the next four
     "minutes to that peak": (20, 20, 45),
     "rise of insulin after 1 mg of glucagon, uU/mL": (42.87, 25, 65),
     "rise of glucose after 0.1 mg of glucagon": (26.22, 14, 31),
     "rise of glucose after 0.01 mg of glucagon": (7.713, 2, 8),
-    "glucose 3 h after the last insulin": (247.5, 130, 250),
+    "glucose 3 h after the last insulin": (247.0, 130, 250),
     "glucose 24 h after the last insulin": (244.4, 200, 400),
     "highest insulin after 0.3 g/kg by vein": (735.1, 300, 900),
     "glucose 62 min after 0.3 g/kg by vein": (81.91, 77, 110),
