@@ -18,8 +18,9 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_
 MAX_STEPS = 256
 
 
-def one_person(system, dose, times, tolerance: float) -> Callable:
-    """A jax function from one person's parameters, in a tuple, to outputs ``(output, time)``."""
+def one_person(system, dose, times, tolerance: float, throw: bool = True) -> Callable:
+    """A jax function from one person's parameters, in a tuple, to outputs ``(output, time)``; infinite ones,
+    if it may not `throw`, where the budget of steps ran out."""
     import diffrax
     import jax
     import jax.numpy as jnp
@@ -53,11 +54,13 @@ def one_person(system, dose, times, tolerance: float) -> Callable:
             saveat=diffrax.SaveAt(ts=times[1:]),
             stepsize_controller=diffrax.PIDController(rtol=tolerance, atol=tolerance),
             max_steps=MAX_STEPS,
+            throw=throw,
             adjoint=diffrax.RecursiveCheckpointAdjoint(checkpoints=MAX_STEPS),
         )
         seen = zip(rest, solution.ys, scales, strict=True)
         states = [jnp.concatenate([first[None], z * scale]) for first, z, scale in seen]
-        return jnp.stack(observe(states, [], c))
+        seen = observe(states, [], c)  # what does not change with time is one number
+        return jnp.stack([jnp.broadcast_to(value, states[0].shape) for value in seen])
 
     return outputs
 
