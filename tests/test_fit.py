@@ -306,7 +306,7 @@ def test_a_fit_begins_at_once_for_it_neither_imports_pymc_nor_compiles_a_graph(m
 @pytest.mark.parametrize("name", [SEVERAL_TESTS, SHARED, CORRELATED])
 def test_whitened_and_non_centred_coordinates_give_the_same_posterior(name):
     d = CASES[name]()
-    settings = {"draws": 500, "tune": 300, "chains": 2, "cores": 2, "random_seed": 4, **QUIET}
+    settings = {"draws": 300, "tune": 300, "chains": 2, "cores": 2, "random_seed": 4, **QUIET}
     found = [fit(d.spec, d.study, coordinates=c, **settings) for c in ("whitened", "non-centred")]
     logs = [
         xr.Dataset({n: v if n == "correlation" else np.log(v) for n, v in f.posterior.data_vars.items()})
