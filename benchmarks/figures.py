@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from benchmarks.report import RESULTS, read
 
@@ -26,10 +27,14 @@ def gradient(result: dict) -> Figure:
     models = list(dict.fromkeys(row["model"] for row in result["rows"]))
     rows = [[row for row in result["rows"] if row["model"] == model] for model in models]
     tallest = max(map(len, rows))
+    everything = [row["processor_median"] for row in result["rows"]]
     figure = Figure(figsize=(5.2 * len(models), 0.9 + 0.42 * tallest), layout="constrained")
     for axis, model, own in zip(figure.subplots(1, len(models), squeeze=False)[0], models, rows, strict=True):
         own = sorted(own, key=lambda row: row["processor_median"])
-        _bars(axis, [row["name"] for row in own], [row["processor_median"] for row in own])
+        without = " (value only)"
+        names = [row["name"] + ("" if "gradient_error" in row else without) for row in own]
+        _bars(axis, names, [row["processor_median"] for row in own])
+        axis.set_xlim(min(everything) / 3, max(everything) * 5)
         axis.set(title=model, xlabel="µs a person, one core (lower is better)")
     figure.suptitle(f"Value and gradient of {result['people']} oral tests, tolerance {result['tolerance']:g}")
     return figure
@@ -72,6 +77,9 @@ def _bars(axis, names: list[str], values: list[float]) -> None:
     places = np.arange(len(names))[::-1]
     axis.barh(places, values, color=colours, height=0.7)
     axis.set(xscale="log", xlim=(min(values) / 3, max(values) * 4), yticks=places, yticklabels=names)
+    axis.xaxis.set_minor_formatter(NullFormatter())
     for place, value in zip(places, values, strict=True):
-        axis.text(value * 1.1, place, f"{value:,.3g}", va="center", fontsize=9)
+        digits = max(0, 1 - int(np.floor(np.log10(value))))
+        told = f"{value:,.{digits}f}" if value < 1000 else f"{float(f'{value:.3g}'):,.0f}"
+        axis.text(value * 1.1, place, told, va="center", fontsize=9)
     axis.spines[["top", "right"]].set_visible(False)
