@@ -36,11 +36,11 @@ def sample(people: int, chains: int, tune: int, draws: int, seconds: float) -> t
 def _chain(task) -> tuple[np.ndarray, dict]:
     people, seed, tune, draws, seconds = task
     import jax
-    from numpyro.infer import NUTS
+    from numpyro.infer import NUTS, init_to_median
 
     jax.config.update("jax_enable_x64", True)
     d = design(load_model(MODEL), synthetic_study(people))
-    kernel = NUTS(_model(d), max_tree_depth=8)
+    kernel = NUTS(_model(d), max_tree_depth=8, init_strategy=init_to_median())
     began = time.perf_counter()
     state = kernel.init(jax.random.PRNGKey(seed), tune, None, (), {})
     advance = jax.jit(lambda state: kernel.sample(state, (), {}))
