@@ -9,6 +9,7 @@ from bayesglu.inference.build import model_of
 from bayesglu.inference.density import Density, _log_cdf, parameters_at, unpack
 from bayesglu.inference.design import Design
 from bayesglu.inference.modes import expand
+from bayesglu.inference.refresh import refresh
 
 TIGHT = {"relative": 1e-10, "absolute": 1e-10}
 POINTS = 4
@@ -27,7 +28,10 @@ def plain_log_density(design):
 
 @pytest.fixture(scope="module", params=["whitened", "non-centred"])
 def density(request, design) -> Density:
-    return Density(design, expand(design) if request.param == "whitened" else None)
+    if request.param == "non-centred":
+        return Density(design)
+    first = Density(design, expand(design))
+    return Density(design, refresh(first, points(first, 30)[None]))
 
 
 def points(density: Density, n: int = POINTS) -> np.ndarray:

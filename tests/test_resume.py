@@ -13,11 +13,11 @@ import xarray as xr
 
 from bayesglu.checks import check
 from bayesglu.inference.chains import CHUNK, RETUNE, Run, Sampling
-from bayesglu.inference.fit import fit, load, with_data
+from bayesglu.inference.fit import SHORTEST_WITH_PILOT, fit, load, with_data
 from bayesglu.study import load_study
 
 SHORT = {"draws": 320, "tune": 100, "chains": 2, "random_seed": 3, "progressbar": False}
-QUICK = {**SHORT, "draws": 40, "tune": 60}
+QUICK = {**SHORT, "draws": 40, "tune": SHORTEST_WITH_PILOT}
 SLOWED = """
 import sys, time
 from bayesglu.inference import chains, fit
@@ -121,10 +121,10 @@ def test_more_draws_go_on_from_those_that_there_are(tmp_path):
 def test_a_run_of_something_else_is_not_gone_on_with(tmp_path):
     folder = tmp_path / "run.zarr"
     fit("minimal", "bergman1986", resume=folder, **QUICK)
-    other = {**QUICK, "tune": 70, "random_seed": 4, "draws": 30}
+    other = {**QUICK, "tune": 210, "random_seed": 4, "draws": 30}
     with pytest.raises(ValueError) as error:
         fit("minimal", load_study("bergman1986", "ivgtt(0.25)"), resume=folder, **other)
-    for told in ("draws: 40 then, only 30 now", "tune: 60 then, 70 now", "seed: 3 then, 4 now", "study: "):
+    for told in ("draws: 40 then, only 30 now", "tune: 200 then, 210 now", "seed: 3 then, 4 now", "study: "):
         assert told in str(error.value)
     with pytest.raises(ValueError, match=r"name ends in \.zarr"):
         fit("minimal", "bergman1986", resume=tmp_path / "run", **QUICK)

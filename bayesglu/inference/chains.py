@@ -182,6 +182,7 @@ def sample(
     cores: int | None = None,
     progressbar: bool = True,
     run: Run | None = None,
+    doing: str = "sampling",
 ) -> tuple[np.ndarray, xr.Dataset, list[dict]]:
     """Positions (chain, draw, x), the sampler's statistics, and where chains went on after a stop.
 
@@ -198,7 +199,7 @@ def sample(
     at_once = min(len(waiting), cores or getattr(os, "process_cpu_count", os.cpu_count)() or 1)
     running: dict[int, object] = {}
     expected = sum(missing[c] + tunes[c] for c in waiting)
-    with Progress(expected, progressbar, failures.counts) as progress:
+    with Progress(expected, progressbar, failures.counts, doing) as progress:
         try:
             while waiting or running:
                 while waiting and len(running) < at_once:

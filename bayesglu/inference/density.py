@@ -4,13 +4,14 @@ A Gaussian likelihood with information H and linear term c would make a person's
 prior precision P and prior mean m exactly Normal, with precision ``Q = H + P = L L'`` and mean
 ``Q^-1 (c + P m)``. So the blocks are written as
 
-    block = Q^-1 (c + P m) + L'^-1 z
+    block = Q^-1 (c + P m) + L'^-1 (drift + stretch z)
 
-with H and c from the linear model at the modes (`modes.Expansion`), the population's typical values as an
-affine map of standard Normals, and the logarithms of the spreads in units of their own uncertainty; the
-correlations of deviations, if any, by their partial correlations (`correlation`). The
-change of variables is exact whatever the likelihood is: the target is that of `build`, which a test compares
-with this one. With H = 0 these are non-centred coordinates.
+with H and c from the linear model at the modes or about draws (`modes.Expansion`), where `drift` and
+`stretch` mend what the linear model misses, the population's typical values as an affine map of standard
+Normals, and the logarithms of the spreads in units of their own uncertainty; the correlations of deviations,
+if any, by their partial correlations (`correlation`). The change of variables is exact whatever the
+likelihood is: the target is that of `build`, which a test compares with this one. With H = 0 these are
+non-centred coordinates.
 
 Compiled once by numba for every model and study: it holds no physics, so nothing is compiled when a model or
 a study changes.
@@ -39,7 +40,8 @@ Population = namedtuple(
 
 Coordinates = namedtuple(
     "Coordinates",
-    "shared shared_factor between between_scale error error_scale partial_scale information pull cross",
+    "shared shared_factor between between_scale error error_scale partial_scale information pull cross"
+    " drift stretch",
 )
 """The origin of the coordinates, and their scales: see `modes.Expansion`."""
 
@@ -227,7 +229,12 @@ def unpack(x, population, coordinates):
         error[i] = np.exp(c.error[i] + c.error_scale[i] * x[at + i])
     at += n_error
     factor = factor_of(c.partial_scale * x[at : at + len(c.partial_scale)], len(p.correlated))
-    z = x[at + len(c.partial_scale) :].reshape(people, n)
+    own = x[at + len(c.partial_scale) :].reshape(people, n)
+    z = c.drift.copy()
+    for s in range(people):
+        for d in range(n):
+            for e in range(d + 1):
+                z[s, d] += c.stretch[s, d, e] * own[s, e]
     n_k = n_shared - len(p.effect_parameter)
     centre, r, precision = np.empty((people, n)), np.empty((people, n)), np.zeros((n, n))
     for d in range(n):
@@ -435,7 +442,8 @@ def log_density(
     at += len(partial)
     for s in range(people):
         for d in range(n):
-            gradient[at + s * n + d] = bar_z[s, d]
+            for e in range(d + 1):
+                gradient[at + s * n + e] += c.stretch[s, d, e] * bar_z[s, d]
     return total, gradient
 
 
@@ -502,6 +510,8 @@ class Density:
                 np.zeros((people, n, n)),
                 np.zeros((people, n)),
                 np.zeros((people, n, len(p.shared_mean))),
+                np.zeros((people, n)),
+                np.tile(np.eye(n), (people, 1, 1)),
             )
         # What is known of the logarithm of an SD from m values has a precision of about 2 m.
         analyte = self.design.rows.analyte
@@ -517,6 +527,8 @@ class Density:
             e.information,
             e.pull,
             e.cross,
+            e.drift,
+            e.stretch,
         )
 
     @cached_property

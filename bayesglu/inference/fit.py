@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from bayesglu.inference.chains import Failures, Run, Sampling, sample
 from bayesglu.inference.density import Density
 from bayesglu.inference.design import Design, design
 from bayesglu.inference.modes import expand
+from bayesglu.inference.refresh import refresh
 from bayesglu.inference.results import (
     data_groups,
     posterior_of,
@@ -27,6 +28,9 @@ from bayesglu.spec import ModelSpec, load_model, read_model
 from bayesglu.study import Study, load_study
 
 PRIOR_DRAWS = 500
+
+SHORTEST_WITH_PILOT = 200
+"""Tuning draws of which half may go to a pilot run that mends the coordinates (`refresh`)."""
 
 
 def fit(
@@ -50,6 +54,8 @@ def fit(
     method : ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"map"`` gives posterior
         modes with Laplace intervals in seconds: a first look, with draws of a Gaussian about the modes.
     coordinates : ``"whitened"`` (see `density`) or ``"non-centred"``; the posterior is the same.
+    tune : draws to tune the sampler, not kept. In whitened coordinates half of them are a pilot run, whose
+        draws make the coordinates better; with fewer than 200 there is none.
     nuts : more settings for nutpie, such as ``{"maxdepth": 8}``.
     resume : a folder, ``"run.zarr"``, in which draws are kept as they come. When the run is stopped, even
         killed, the same call goes on with it; with more draws it draws more. A chain that was stopped while
@@ -89,6 +95,8 @@ def fit(
         draws, tune, chains, seed, target_accept, coordinates, dict(nuts or {}), solver_settings
     )
     about = {**asdict(sampling), **_identity(d)}
+    failures = Failures(d)
+    pilot = tune // 4 if coordinates == "whitened" and method == "nuts" and tune >= SHORTEST_WITH_PILOT else 0
     if going_on:
         run.check(about)
         if run.fit.exists() and run.about()["draws"] == draws:
@@ -96,16 +104,21 @@ def fit(
         expansion = run.expansion()
     else:
         expansion = expand(d) if coordinates == "whitened" or method == "map" else None
+        if pilot:
+            first = Density(d, expansion)
+            short = replace(sampling, draws=pilot, tune=pilot, seed=seed + 2)
+            seen, _, _ = sample(first, short, failures, cores, progressbar, doing="first look")
+            expansion = refresh(first, seen)
     if run is not None:
         run.begin(about, expansion)
     density = Density(d, expansion)
-    failures = Failures(d)
     groups: dict[str, xr.Dataset] = {}
     breaks: list[dict] = []
     if method == "map":
         positions = np.random.default_rng(seed).normal(size=(1, draws, density.size))
     else:
-        found = sample(density, sampling, failures, cores, progressbar, run)
+        rest = replace(sampling, tune=tune - 2 * pilot)
+        found = sample(density, rest, failures, cores, progressbar, run)
         positions, groups["sample_stats"], breaks = found
     tree = _tree(d, density, positions, np.random.default_rng(seed + 1), groups, failures)
     tree.attrs = provenance(d, method, seed, asdict(sampling))

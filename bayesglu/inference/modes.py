@@ -21,12 +21,13 @@ STEP = 1e-3  # of the central differences, on the scale of log parameters
 
 @dataclass(frozen=True)
 class Expansion:
-    """The linearised model at the modes.
+    """The linearised model, at the modes or about draws of the posterior (`refresh`).
 
     ``shared`` stacks the typical values (K) and the covariate effects (E), with posterior mean and Cholesky
     factor of the covariance given `between` and `error`. Given shared values s, the data tell of a block that
     its precision is
-    ``information`` (S, D, D) and its linear term ``pull - cross @ s`` (S, D).
+    ``information`` (S, D, D) and its linear term ``pull - cross @ s`` (S, D). Deviations from what this says
+    have the mean ``drift`` (S, D) and the Cholesky factor ``stretch`` (S, D, D): 0 and 1 at the modes.
     """
 
     shared: np.ndarray
@@ -37,6 +38,8 @@ class Expansion:
     information: np.ndarray
     pull: np.ndarray
     cross: np.ndarray
+    drift: np.ndarray
+    stretch: np.ndarray
     rounds: int
     converged: bool
 
@@ -48,6 +51,20 @@ def expand(design: Design, max_rounds: int = 60, tolerance: float = 1e-3) -> Exp
     while change >= tolerance and rounds < max_rounds:
         change, rounds = state.advance(), rounds + 1
     return state.result(rounds, change < tolerance)
+
+
+def average_linear_model(
+    design: Design, typical: np.ndarray, effect: np.ndarray, error: np.ndarray, block: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Information (S, D, D), pull (S, D) and cross (S, D, K + E), averaged over draws (draw, ...)."""
+    state, found = _Rounds(design), []
+    for state.typical, state.effect, state.error, state.block in zip(
+        typical, effect, error, block, strict=True
+    ):
+        state.fitted, _ = state.predict(state.typical, state.effect, state.block)
+        found.append(state.linearise()[2:5])
+    information, pull, cross = (np.mean(parts, axis=0) for parts in zip(*found, strict=True))
+    return information, pull, cross
 
 
 class _Rounds:
@@ -249,6 +266,8 @@ class _Rounds:
             information,
             pull,
             cross,
+            np.zeros_like(pull),
+            np.tile(np.eye(pull.shape[1]), (len(pull), 1, 1)),
             rounds,
             converged,
         )

@@ -9,11 +9,11 @@ from rich.progress import Progress as RichProgress
 class Progress:
     """A progress bar over all chains, in a terminal or a notebook; silent when not `shown`."""
 
-    def __init__(self, draws: int, shown: bool, failures: Counter):
+    def __init__(self, draws: int, shown: bool, failures: Counter, doing: str = "sampling"):
         self.failures = failures
         self.chains: dict[int, tuple[int, int, int]] = {}
         self.bar = RichProgress(
-            TextColumn("sampling"),
+            TextColumn(doing),
             BarColumn(),
             TextColumn("{task.completed:.0f} of {task.total:.0f} draws"),
             TextColumn("{task.fields[told]}"),
@@ -22,7 +22,7 @@ class Progress:
             TimeRemainingColumn(),
             disable=not shown,
         )
-        self.task = self.bar.add_task("sampling", total=draws, told="")
+        self.task = self.bar.add_task(doing, total=draws, told="")
         self.total = draws
 
     def __enter__(self):

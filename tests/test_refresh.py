@@ -1,0 +1,58 @@
+"""A pilot run mends coordinates that the modes had put in the wrong place."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from simulated import CASES, CORRELATED, COVARIATES
+
+from bayesglu.inference.density import Density
+from bayesglu.inference.modes import average_linear_model, expand
+from bayesglu.inference.refresh import refresh
+
+
+@pytest.fixture(scope="module", params=[COVARIATES, CORRELATED])
+def density(request) -> Density:
+    design = CASES[request.param]()
+    return Density(design, expand(design))
+
+
+def test_at_the_modes_the_linear_model_is_that_of_the_modes(density):
+    e, n_k = density.expansion, len(density.design.estimated)
+    at = e.shared[None, :n_k], e.shared[None, n_k:], e.error[None], e.block[None]
+    for found, expected in zip(
+        average_linear_model(density.design, *at), (e.information, e.pull, e.cross), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max(initial=1.0))
+
+
+def test_wherever_the_old_coordinates_were_the_new_ones_begin_where_the_draws_are(density):
+    """People and typical values three standard deviations off, and twice as wide as they should be."""
+    e = density.expansion
+    wrong = Density(
+        density.design,
+        replace(
+            e,
+            shared=e.shared + 3 * np.diag(e.shared_factor),
+            shared_factor=2 * e.shared_factor,
+            drift=e.drift + 3,
+            stretch=2 * e.stretch,
+        ),
+    )
+    x = 0.5 * np.random.default_rng(1).normal(size=(2, 200, density.size))
+    n_people, n_shared = e.block.size, len(e.shared)
+    shifted = x.copy()
+    shifted[..., -n_people:] = (x[..., -n_people:] - 3) / 2
+    away = e.shared_factor @ x[..., :n_shared, None] - 3 * np.diag(e.shared_factor)[:, None]
+    shifted[..., :n_shared] = np.linalg.solve(2 * e.shared_factor, away)[..., 0]
+    for there, here in zip(wrong.unpack(shifted[0]), density.unpack(x[0]), strict=True):
+        np.testing.assert_allclose(there, here, rtol=1e-6, atol=1e-9)
+
+    mended = refresh(wrong, shifted)
+    one = np.zeros((1, density.size))
+    typical, _, _, _, _, block = Density(density.design, mended).unpack(one)
+    drawn_typical, _, _, _, _, drawn = density.unpack(x.reshape(-1, density.size))
+    np.testing.assert_allclose((typical[0] - drawn_typical.mean(0)) / drawn_typical.std(0), 0, atol=0.05)
+    np.testing.assert_allclose((block[0] - drawn.mean(0)) / drawn.std(0), 0, atol=0.5)
+    scale = np.einsum("sdd->sd", mended.stretch)
+    assert np.median(scale) == pytest.approx(np.sqrt((0.25 * 400 + 100) / 500), rel=0.1)
