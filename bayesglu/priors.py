@@ -69,12 +69,17 @@ class Between:
         return math.log(self.gsd)
 
 
+SPELLINGS = {"T1DM": "T1D", "T2DM": "T2D"}
+"""Levels of a covariate that studies write in two ways."""
+
+
 @dataclass(frozen=True)
 class Effect:
     """A covariate multiplies the typical value (or its odds) by ``factor ** score``, a log-normal factor.
 
     ``exponential``: the score counts steps of `per` from `reference`. ``power``: it counts multiplications by
-    `per`. ``level``: it is 1 for people whose covariate equals `reference`, else 0 (``"group:T2D"``).
+    `per`. ``level``: it is 1 for people whose covariate equals `reference`, else 0 (``"group:T2D"``), where
+    T1DM and T2DM are other spellings of T1D and T2D.
     """
 
     covariate: str
@@ -87,7 +92,7 @@ class Effect:
     def score(self, value: float | str) -> float:
         """How many times the factor applies to a person whose covariate is `value`."""
         if self.form == "level":
-            return float(str(value) == str(self.reference))
+            return float(SPELLINGS.get(str(value), str(value)) == str(self.reference))
         if self.form == "power":
             return math.log(float(value) / self.reference) / math.log(self.per)
         return (float(value) - self.reference) / self.per

@@ -1,6 +1,7 @@
 """A design knows which number of the model speaks about which sample, and refuses what does not fit."""
 
 import math
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -215,6 +216,7 @@ def test_a_model_without_anything_to_learn_but_the_error_is_a_design_too():
         (None, set()),
         ({"bmi": [22.0, 31.0]}, {"bmi"}),
         ({"group": ["NGT", "T2D"]}, {"group:T2D"}),
+        ({"group": ["NGT", "T2DM"]}, {"group:T2D"}),
         ({"group": ["NGT", "NGT"]}, set()),
     ],
 )
@@ -228,6 +230,14 @@ def test_a_covariate_with_gaps_is_left_out_and_that_is_said(covariates):
     with pytest.warns(StudyWarning, match=r"is missing for subject B.*is left out for everyone.*select\("):
         d = simulated("minimal", 2, (0, 10, 40, 130), covariates=covariates).design
     assert not d.effects
+
+
+def test_a_level_that_looks_like_one_the_model_knows_is_said_and_another_is_not():
+    with pytest.warns(StudyWarning, match=r"The group 't2d' is none .*\(IGT, T2D\).* If 'T2D' is meant"):
+        simulated("minimal", 2, (0, 10, 40, 130), covariates={"group": ["NGT", "t2d"]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        simulated("minimal", 2, (0, 10, 40, 130), covariates={"group": ["NGT", "athletes"]})
 
 
 # --- what does not fit together ---

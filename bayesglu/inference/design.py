@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from bayesglu.inference.correlation import beta_shapes
+from bayesglu.priors import Effect
 from bayesglu.schedule import Schedule, build_schedule
 from bayesglu.simulate import check_protocol
 from bayesglu.solver.solver import Solver, solver
@@ -235,6 +236,7 @@ def design(spec: ModelSpec, study: Study, **settings) -> Design:
 
     place, block_parameter, block_test = _blocks(spec, estimated, subject_of_test, len(subjects))
     _warn_of_gaps(spec, study, estimated)
+    _warn_of_near_levels(spec, study, estimated)
     effects = tuple(
         (k, key)
         for k, n in enumerate(estimated)
@@ -406,9 +408,7 @@ def _acts(effect, study: Study) -> bool:
     """Whether the study knows everyone's covariate, and for a level whether anyone is at it."""
     if effect.covariate not in study.covariates or _unknown(study, effect.covariate):
         return False
-    return effect.form != "level" or bool(
-        (study.covariates[effect.covariate].values == effect.reference).any()
-    )
+    return effect.form != "level" or any(map(effect.score, study.covariates[effect.covariate].values))
 
 
 def _unknown(study: Study, covariate: str) -> list[str]:
@@ -433,6 +433,32 @@ def _warn_of_gaps(spec: ModelSpec, study: Study, estimated) -> None:
                 StudyWarning,
                 stacklevel=4,
             )
+
+
+def _warn_of_near_levels(spec: ModelSpec, study: Study, estimated) -> None:
+    """Say which people are at a level that the model does not know but that looks like one it knows."""
+    levels: dict[str, list[Effect]] = {}
+    for effect in (e for name in estimated for e in spec.parameters[name].effects.values()):
+        if effect.form == "level" and effect.covariate in study.covariates:
+            levels.setdefault(effect.covariate, []).append(effect)
+    for covariate, effects in levels.items():
+        known = dict.fromkeys(str(e.reference) for e in effects)
+        for found in dict.fromkeys(study.covariates[covariate].values):
+            meant = [k for k in known if _alike(str(found), k)]
+            if meant and not any(e.score(found) for e in effects):
+                warnings.warn(
+                    f"The {covariate} '{found}' is none that the model '{spec.name}' knows "
+                    f"({', '.join(known)}), so no effect acts on these people. If '{meant[0]}' is meant, "
+                    "write it so in subjects.csv.",
+                    StudyWarning,
+                    stacklevel=4,
+                )
+
+
+def _alike(found: str, known: str) -> bool:
+    """Whether one begins as the other does, but for case and signs: ``t2d``, ``T2D-insulin``, ``T2``."""
+    a, b = ("".join(filter(str.isalnum, name)).lower() for name in (found, known))
+    return len(a) > 1 and (a.startswith(b) or b.startswith(a))
 
 
 def _covariate(study: Study, spec, parameter, key, subject):
