@@ -60,8 +60,11 @@ def test_the_log_density_is_the_sum_that_scipy_makes_of_priors_and_samples(desig
         expected += (
             beta(d.partial_shapes, d.partial_shapes).logpdf(share) + np.log(share * (1 - share))
         ).sum()
-    predicted, _ = d.solve(people_at(d, point))
-    error = np.exp(point["log_error"])
+    theta, error = people_at(d, point), np.exp(point["log_error"])
+    reading_error = point.get("reading_error", np.zeros(0))
+    law = t(d.readings.tails) if d.readings.tails else norm()
+    expected += law.logpdf(reading_error).sum()
+    predicted, _ = d.solve(theta, d.driving(theta, error, reading_error))
     for i, value in enumerate(np.exp(d.rows.log_value)):
         sd = error[d.rows.analyte[i]] if i < d.n_obs else d.rows.known_error[i]
         distance = np.log(value / predicted[i]) / sd

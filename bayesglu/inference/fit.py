@@ -60,7 +60,8 @@ def fit(
 
     Groups: ``posterior`` and ``prior`` with individual parameters (chain, draw, subject), typical values,
     between-subject SDs, covariate factors and assay errors, all on their natural scale with their unit in the
-    attributes; ``sample_stats``; ``observed_data``, ``constant_data`` and ``protocols``; over (chain, draw,
+    attributes, and in a model driven by measured insulin the true ``insulin_at_readings`` (chain, draw,
+    reading); ``sample_stats``; ``observed_data``, ``constant_data`` and ``protocols``; over (chain, draw,
     obs) ``predictions`` (without assay error), ``posterior_predictive`` (with it) and ``log_likelihood``. The
     attributes hold the model's text, hashes, versions and a seed that gives the same fit again.
 
@@ -149,8 +150,8 @@ def prior_predictive(
     d = _design(model, study, **solver_settings)
     seed, failures = _seed(random_seed), Failures(d)
     rng = np.random.default_rng(seed)
-    prior, theta = prior_of(d, draws, rng)
-    predicted, outcome = predict(d, theta)
+    prior, theta, driving = prior_of(d, draws, rng)
+    predicted, outcome = predict(d, theta, driving)
     failures.count(outcome)
     made = samples_groups(d, prior, predicted, rng)
     groups = {
@@ -230,9 +231,9 @@ def _seed(given: int | np.random.Generator | None) -> int:
 
 
 def _tree(d: Design, density: Density, positions, rng, groups, failures: Failures) -> xr.DataTree:
-    posterior, theta = posterior_of(density, positions)
-    predicted, outcome = predict(d, theta)
+    posterior, theta, driving = posterior_of(density, positions)
+    predicted, outcome = predict(d, theta, driving)
     failures.count(outcome)
-    prior, _ = prior_of(d, PRIOR_DRAWS, rng)
+    prior, _, _ = prior_of(d, PRIOR_DRAWS, rng)
     made = {"posterior": posterior, **groups, "prior": prior, **samples_groups(d, posterior, predicted, rng)}
     return xr.DataTree.from_dict({**made, **data_groups(d)})
