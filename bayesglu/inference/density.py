@@ -11,7 +11,9 @@ affine map of standard Normals, and the logarithms of the spreads in units of th
 correlations of deviations, if any, by their partial correlations (`correlation`). The
 change of variables is exact whatever the likelihood is: the target is that of `build`, which a test compares
 with this one. With H = 0 these are non-centred coordinates.
-The errors of readings that drive the model are coordinates as they are.
+The errors e of readings that drive the model are coordinates z as they are, or where they are Student's
+with n degrees of freedom ``e = sqrt(n) sinh(z / sqrt(n))``: then the density of z is ``cosh(z / sqrt(n))^-n``,
+which is about a standard Normal and concave on the logarithm.
 
 Compiled once by numba for every model and study: it holds no physics, so nothing is compiled when a model or
 a study changes.
@@ -289,6 +291,16 @@ def parameters_at(shared, block, population):
     return theta, slope
 
 
+@compiled()
+def reading_errors(x, driving):
+    """Reading errors (slot,) from all coordinates x: the last of these are theirs."""
+    n = 0
+    for slot in driving.slot:
+        n += slot >= 0
+    z, root = x[len(x) - n :], np.sqrt(driving.tails)
+    return root * np.sinh(z / root) if root > 0.0 else z.copy()
+
+
 @compiled(inner=True)
 def _true(theta, error, reading_error, driving):
     """True concentrations at the readings (reading,), and at the stops (stop,)."""
@@ -339,10 +351,7 @@ def log_density(
 
     theta, slope = parameters_at(shared, block, p)
     physiology = np.ascontiguousarray(theta[:, :n_physiology])
-    n_latent = 0
-    for j in range(len(driving.slot)):
-        n_latent += driving.slot[j] >= 0
-    reading_error = x[len(x) - n_latent :]
+    reading_error = reading_errors(x, driving)
     true, level = _true(theta, error, reading_error, driving)
     curve = driven(plan.offset, plan.time, plan.rate, plan.slope, level, kernels.level)
     plan = Plan(
@@ -389,7 +398,7 @@ def log_density(
     if not np.isfinite(total):
         return -np.inf, gradient
     bar_physiology, bar_level = solve_adjoint(kernels, physiology, plan, tape, outcome, bar_out)
-    bar_reading = np.zeros(n_latent)
+    bar_reading = np.zeros(len(reading_error))
     if len(level):
         bar_reading = _true_adjoint(error, reading_error, true, bar_level, driving, bar_theta, bar_error)
     for t in range(tests):
@@ -490,15 +499,16 @@ def log_density(
         for d in range(n):
             gradient[at + s * n + d] = bar_z[s, d]
     at += people * n
-    for i in range(n_latent):
-        away, tails = reading_error[i], driving.tails
-        weight = 1.0
-        if tails > 0.0:
-            total -= 0.5 * (tails + 1.0) * np.log1p(away * away / tails)
-            weight = (tails + 1.0) / (tails + away * away)
+    root = np.sqrt(driving.tails)
+    for i in range(len(reading_error)):
+        e = reading_error[i]
+        if root > 0.0:
+            rise = np.sqrt(1.0 + e * e / driving.tails)  # of e with its coordinate
+            total -= driving.tails * np.log(rise)
+            gradient[at + i] = bar_reading[i] * rise - e / rise
         else:
-            total -= 0.5 * away * away
-        gradient[at + i] = bar_reading[i] - weight * away
+            total -= 0.5 * e * e
+            gradient[at + i] = bar_reading[i] - e
     return total, gradient
 
 
@@ -590,15 +600,18 @@ class Density:
         return population + c.pull.size + self.design.readings.n_errors
 
     @cached_property
+    def driving(self) -> Driving:
+        return Driving(*(getattr(self.design.readings, name) for name in Driving._fields))
+
+    @cached_property
     def arguments(self) -> tuple:
         """What `log_density` takes after x."""
         s = self.design.solver
         rows = Compared(*(getattr(self.design.rows, name) for name in Compared._fields))
-        driving = Driving(*(getattr(self.design.readings, name) for name in Driving._fields))
         n_outputs, n_physiology = len(s.system.outputs), len(s.system.parameters)
         kernels = s.compiled.kernels
         limits = s.max_steps, n_outputs, n_physiology
-        return self.population, self.coordinates, rows, driving, kernels, s.plan, s.tolerance, *limits
+        return self.population, self.coordinates, rows, self.driving, kernels, s.plan, s.tolerance, *limits
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Log density, up to a constant, and gradient."""
@@ -612,5 +625,5 @@ class Density:
         )
         n_k = len(self.design.estimated)
         correlation = below_diagonal(factor @ factor.swapaxes(1, 2))
-        reading_error = draws[:, self.size - self.design.readings.n_errors :]
+        reading_error = np.array([reading_errors(x, self.driving) for x in draws])
         return shared[:, :n_k], shared[:, n_k:], between, error, correlation, block, reading_error
