@@ -96,7 +96,7 @@ def _measured(d: Design, found: xr.DataTree, rng: np.random.Generator) -> np.nda
     block = d.centre(typical, effect) + between[:, None, d.block_varying] * away
     theta = d.theta(typical, effect, block)
     error = np.column_stack([posterior[f"error_{a}"].values for a in d.analytes])
-    driving = d.driving(theta, error, d.readings.draw(rng, draws))
+    driving = d.driving(theta, error, rng.normal(size=(draws, d.readings.n_errors)))
     predicted, _ = predict(d, theta[None], driving[None])
     errors = {f"error_{a}": (("chain", "draw"), error[None, :, i]) for i, a in enumerate(d.analytes)}
     errors = xr.Dataset(errors, coords={"chain": [0], "draw": np.arange(draws)})

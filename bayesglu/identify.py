@@ -271,19 +271,14 @@ def _information(plan: Design, unknown: _Unknown, phi: np.ndarray, noise: np.nda
         tells = slope / error * seen[:, None, :]
         known, sampled = tells[:, :k, plan.n_obs :], tells[..., : plan.n_obs]
         soft[part] = known @ known.swapaxes(1, 2)
-        data[part] = _of_the_first(k, sampled @ sampled.swapaxes(1, 2), _widened(plan.readings.tails))
+        data[part] = _of_the_first(k, sampled @ sampled.swapaxes(1, 2))
     return soft, data, fine
 
 
-def _widened(tails):
-    """By how much wider than Student's t the Normal is that tells as much; 1 where `tails` is 0."""
-    return np.sqrt(np.where(np.equal(tails, 0), 1.0, (np.asarray(tails) + 3) / (np.asarray(tails) + 1)))
-
-
-def _of_the_first(k: int, information: np.ndarray, sd: float) -> np.ndarray:
-    """What is told ``(..., K, K)`` of the first k numbers, when of the others only the prior SD is known."""
+def _of_the_first(k: int, information: np.ndarray) -> np.ndarray:
+    """What is told ``(..., K, K)`` of the first k numbers, when the others are standard Normal before."""
     cross, others = information[..., :k, k:], information[..., k:, k:]
-    others = others + np.eye(others.shape[-1]) / sd**2
+    others = others + np.eye(others.shape[-1])
     return information[..., :k, :k] - cross @ np.linalg.solve(others, cross.swapaxes(-1, -2))
 
 
@@ -318,7 +313,8 @@ def _noise(plan: Design, noise: float | Mapping[str, float] | None) -> np.ndarra
 def _errors(plan: Design, noise: np.ndarray) -> np.ndarray:
     """SD of each row's log residual; for Student's t, of the Normal that tells as much."""
     rows = plan.rows
-    return np.where(rows.analyte >= 0, noise[rows.analyte] * _widened(rows.tails), rows.known_error)
+    error = np.where(rows.analyte >= 0, noise[rows.analyte], rows.known_error)
+    return error * np.sqrt(np.where(rows.tails > 0, (rows.tails + 3) / (rows.tails + 1), 1.0))
 
 
 def _limits(plan: Design) -> tuple[np.ndarray, np.ndarray]:

@@ -66,9 +66,7 @@ def test_it_is_the_log_density_of_the_plain_model_but_for_volume_and_a_constant(
             begin = density.size - block.size - at - design.readings.n_errors
             plain["partial_logodds__"] = 2 * density.coordinates.partial_scale * x[begin : begin + at]
         if design.readings.n_errors:
-            plain["reading_error"] = e = density.unpack(x[None])[-1][0]
-            if tails := design.readings.tails:
-                log_volume += 0.5 * np.log1p(e**2 / tails).sum()
+            plain["reading_error"] = density.unpack(x[None])[-1][0]
         if design.effects:
             plain["log_effect"] = shared[n_k:]
         volume = log_volume - len(block) * np.linalg.slogdet(unit)[1]

@@ -30,8 +30,8 @@ def build(model: ModelSpec | str, study: Study | str, **settings) -> pm.Model:
         Half of one plus each partial correlation, if the model has correlated deviations; ``correlation``
         (correlated, also_correlated) is the matrix.
     ``reading_error`` (reading_with_error)
-        Errors of the readings that drive the model, in units of the assay's, if any do; standard Normal, or
-        Student's where the assay has tails. ``driving`` (reading) are the true concentrations.
+        Standard Normal errors of the readings that drive the model, in units of the assay's, if any do;
+        ``driving`` (reading) are the true concentrations.
     ``observation`` (obs)
         The samples that are not censored, each with its assay's offset, log-normal about the prediction.
     ``heavy_tailed_observation`` (heavy_tailed_obs)
@@ -140,11 +140,9 @@ def _at_stops(d: Design, theta, error):
         return None
     true, own = theta[r.test, r.basal], np.flatnonzero(r.slot >= 0)
     if r.n_errors:
-        if r.tails:
-            e = pm.StudentT("reading_error", nu=r.tails, mu=0, sigma=1, dims="reading_with_error")
-        else:
-            e = pm.Normal("reading_error", dims="reading_with_error")
-        true = true[own].set(pt.exp(r.log_value[own] + error[r.analyte] * e) - r.offset)
+        reading_error = pm.Normal("reading_error", dims="reading_with_error")
+        log_true = r.log_value[own] + error[r.analyte] * reading_error
+        true = true[own].set(pt.exp(log_true) - r.offset)
     return r.at_stops(pm.Deterministic("driving", true, dims="reading"))
 
 

@@ -11,9 +11,7 @@ affine map of standard Normals, and the logarithms of the spreads in units of th
 correlations of deviations, if any, by their partial correlations (`correlation`). The
 change of variables is exact whatever the likelihood is: the target is that of `build`, which a test compares
 with this one. With H = 0 these are non-centred coordinates.
-The errors e of readings that drive the model are coordinates z as they are, or where they are Student's
-with n degrees of freedom ``e = sqrt(n) sinh(z / sqrt(n))``: then the density of z is ``cosh(z / sqrt(n))^-n``,
-which is about a standard Normal and concave on the logarithm.
+The errors of readings that drive the model are coordinates as they are.
 
 Compiled once by numba for every model and study: it holds no physics, so nothing is compiled when a model or
 a study changes.
@@ -53,7 +51,7 @@ Compared = namedtuple(
 )
 """What is compared with the model: `design.Rows` as compiled code reads them."""
 
-Driving = namedtuple("Driving", "test log_value slot before after weight analyte basal offset tails")
+Driving = namedtuple("Driving", "test log_value slot before after weight analyte basal offset n_errors")
 """What drives the model: `design.Readings` as compiled code reads them."""
 
 
@@ -291,16 +289,6 @@ def parameters_at(shared, block, population):
     return theta, slope
 
 
-@compiled()
-def reading_errors(x, driving):
-    """Reading errors (slot,) from all coordinates x: the last of these are theirs."""
-    n = 0
-    for slot in driving.slot:
-        n += slot >= 0
-    z, root = x[len(x) - n :], np.sqrt(driving.tails)
-    return root * np.sinh(z / root) if root > 0.0 else z.copy()
-
-
 @compiled(inner=True)
 def _true(theta, error, reading_error, driving):
     """True concentrations at the readings (reading,), and at the stops (stop,)."""
@@ -351,7 +339,7 @@ def log_density(
 
     theta, slope = parameters_at(shared, block, p)
     physiology = np.ascontiguousarray(theta[:, :n_physiology])
-    reading_error = reading_errors(x, driving)
+    reading_error = x[len(x) - driving.n_errors :]
     true, level = _true(theta, error, reading_error, driving)
     curve = driven(plan.offset, plan.time, plan.rate, plan.slope, level, kernels.level)
     plan = Plan(
@@ -499,16 +487,9 @@ def log_density(
         for d in range(n):
             gradient[at + s * n + d] = bar_z[s, d]
     at += people * n
-    root = np.sqrt(driving.tails)
     for i in range(len(reading_error)):
-        e = reading_error[i]
-        if root > 0.0:
-            rise = np.sqrt(1.0 + e * e / driving.tails)  # of e with its coordinate
-            total -= driving.tails * np.log(rise)
-            gradient[at + i] = bar_reading[i] * rise - e / rise
-        else:
-            total -= 0.5 * e * e
-            gradient[at + i] = bar_reading[i] - e
+        total -= 0.5 * reading_error[i] * reading_error[i]
+        gradient[at + i] = bar_reading[i] - reading_error[i]
     return total, gradient
 
 
@@ -600,18 +581,15 @@ class Density:
         return population + c.pull.size + self.design.readings.n_errors
 
     @cached_property
-    def driving(self) -> Driving:
-        return Driving(*(getattr(self.design.readings, name) for name in Driving._fields))
-
-    @cached_property
     def arguments(self) -> tuple:
         """What `log_density` takes after x."""
         s = self.design.solver
         rows = Compared(*(getattr(self.design.rows, name) for name in Compared._fields))
+        driving = Driving(*(getattr(self.design.readings, name) for name in Driving._fields))
         n_outputs, n_physiology = len(s.system.outputs), len(s.system.parameters)
         kernels = s.compiled.kernels
         limits = s.max_steps, n_outputs, n_physiology
-        return self.population, self.coordinates, rows, self.driving, kernels, s.plan, s.tolerance, *limits
+        return self.population, self.coordinates, rows, driving, kernels, s.plan, s.tolerance, *limits
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Log density, up to a constant, and gradient."""
@@ -625,5 +603,5 @@ class Density:
         )
         n_k = len(self.design.estimated)
         correlation = below_diagonal(factor @ factor.swapaxes(1, 2))
-        reading_error = np.array([reading_errors(x, self.driving) for x in draws])
+        reading_error = draws[:, self.size - self.design.readings.n_errors :]
         return shared[:, :n_k], shared[:, n_k:], between, error, correlation, block, reading_error

@@ -77,9 +77,11 @@ class Readings:
 
         log(true + offset) = log_value + error * reading_error
 
-    with one of L reading errors, number `slot`, for each: standard Normal, or Student's t with the `tails` of
-    the assay. All true values are equally likely before the reading (on the logarithm), so it tells of them
-    with the very law that the residuals of its assay have, and of the size of the error nothing.
+    with one of L standard Normal reading errors, number `slot`, for each. All true values are equally likely
+    before the reading (on the logarithm), so that by itself it tells nothing of the size of the error. The
+    errors are Normal also where those of the assay's residuals are Student's: heavy tails are for a reading
+    that is at odds with a prediction, and nothing predicts these. They would only allow a single reading to
+    be wrong by any factor, and one such spike of insulin explains any fall of glucose.
 
     A reading at rest (at or before time zero, or from `basal_from` on) is a row of `Rows` instead, compared
     with the basal concentration. There the true concentration is the basal one, column `basal` of theta, and
@@ -98,17 +100,11 @@ class Readings:
     analyte: int = -1
     basal: int = 0
     offset: float = 0.0
-    tails: float = 0.0
 
     @property
     def n_errors(self) -> int:
         """How many readings have an error of their own, L."""
         return int((self.slot >= 0).sum())
-
-    def draw(self, rng: np.random.Generator, draws: int) -> np.ndarray:
-        """Reading errors (draw, L) as their prior expects them."""
-        shape = draws, self.n_errors
-        return rng.standard_t(self.tails, shape) if self.tails else rng.normal(size=shape)
 
     def at_stops(self, true: np.ndarray) -> np.ndarray:
         """The curve at the stops (..., M) through true concentrations (..., R)."""
@@ -425,7 +421,6 @@ def _readings(spec, curves, schedule: Schedule, parameters, analytes) -> Reading
         analyte=analytes.index(name),
         basal=parameters.index(f"basal_{analyte.output}"),
         offset=analyte.offset,
-        tails=analyte.tails,
     )
 
 

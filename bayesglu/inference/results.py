@@ -36,7 +36,7 @@ def prior_of(d: Design, draws: int, rng: np.random.Generator) -> tuple[xr.Datase
     z[..., d.correlated] = np.einsum("...ij,...sj->...si", factor, z[..., d.correlated])
     block = d.centre(typical, effect) + between[:, None, d.block_varying] * z
     correlation = below_diagonal(factor @ factor.swapaxes(1, 2))
-    reading_error = d.readings.draw(rng, draws)
+    reading_error = rng.normal(size=(draws, d.readings.n_errors))
     return parameters_dataset(
         d, (1, draws), typical, effect, between, error, correlation, block, reading_error
     )
