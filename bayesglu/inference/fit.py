@@ -167,14 +167,16 @@ def prior_predictive(
 
 def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path:
     """Write a fit to ``.nc`` (netCDF) or ``.zarr``; `without_data` leaves out every sample and covariate
-    of the people, and what each was given when it was not the same for all."""
+    of the people, the concentrations that drove the model, and what each was given when it was not the same for all."""
     path = Path(path)
     kept = fit
     if without_data:
         private = {"observed_data", "posterior_predictive", "predictions", "log_likelihood"}
         if len(set(kept_protocols(fit.protocols.to_dataset()).values())) > 1:
             private.add("protocols")
-        kept = xr.DataTree.from_dict({n: c.to_dataset() for n, c in fit.children.items() if n not in private})
+        public = {n: c.to_dataset() for n, c in fit.children.items() if n not in private}
+        public = {n: group.drop_dims("reading", errors="ignore") for n, group in public.items()}
+        kept = xr.DataTree.from_dict(public)
         people = fit.constant_data.to_dataset()[["body_weight", "subject_label"]]
         kept["constant_data"] = xr.DataTree(
             people.assign(body_weight=people.body_weight * 0 + people.body_weight.mean())
