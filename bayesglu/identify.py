@@ -283,7 +283,8 @@ def _of_the_first(k: int, information: np.ndarray) -> np.ndarray:
 
 
 def _predict(plan: Design, unknown: _Unknown, at: np.ndarray, noise: np.ndarray):
-    """Log predictions ``(..., row)`` of people and reading errors ``(..., K + L)``, and who could be solved."""
+    """Log predictions ``(..., row)`` of people with reading errors ``(..., K + L)``, and who could be
+    solved."""
     theta = unknown.theta(plan.fixed, at[..., : len(unknown.names)])
     driving = plan.driving(theta[..., None, :], noise, at[..., len(unknown.names) :])
     level = plan.readings.at_stops(driving).reshape(-1)

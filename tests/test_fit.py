@@ -172,7 +172,9 @@ def test_what_drives_the_model_is_the_basal_level_at_rest_and_what_was_read_with
     assert (read.analyte == "insulin").all() and "reading" in true.attrs["long_name"]
     for name in ("subject", "occasion", "time"):
         assert (true[f"reading_{name}"].values == read[name].values).all()
-    assert set(zip(true.reading_subject.values, true.reading_occasion.values, strict=True)) == set(study.tests)
+    assert set(zip(true.reading_subject.values, true.reading_occasion.values, strict=True)) == set(
+        study.tests
+    )
     rest = (true.reading_time <= 0) | (true.reading_time >= 120)
     basal = posterior.basal_insulin.isel(chain=0).sel(subject=true.reading_subject[rest])
     np.testing.assert_allclose(true[:, rest.values], basal, rtol=1e-12)

@@ -329,7 +329,9 @@ def test_the_gradient_by_the_levels_of_measured_insulin_agrees_with_central_diff
     by_theta, by_level = pull(bar)
     np.testing.assert_array_equal(by_theta, solving.outputs_and_pull(theta)[1](bar))
     h = 1e-2
-    sides = [[solving.outputs(theta, level + s * step)[0] for step in h * np.eye(len(level))] for s in (1, -1)]
+    sides = [
+        [solving.outputs(theta, level + s * step)[0] for step in h * np.eye(len(level))] for s in (1, -1)
+    ]
     expected = ((np.array(sides[0]) - np.array(sides[1])) * bar).sum(axis=(1, 2)) / (2 * h)
     np.testing.assert_allclose(by_level, expected, rtol=1e-5, atol=1e-7)
 

@@ -237,8 +237,8 @@ class Design:
             return np.where(self.is_logit, 1 / (1 + np.exp(-phi)), np.exp(np.where(self.is_logit, 0.0, phi)))
 
     def driving(self, theta, error=None, reading_error=None) -> np.ndarray:
-        """True concentrations at the readings that drive the model (..., R), from theta (..., test, parameter),
-        assay errors (..., analyte) and reading errors (..., L); without errors, what was read."""
+        """True concentrations at the readings that drive the model (..., R), from theta (..., test,
+        parameter), assay errors (..., analyte) and reading errors (..., L); without errors, what was read."""
         r = self.readings
         true = np.exp(r.log_value) - r.offset
         if reading_error is not None:
@@ -249,8 +249,8 @@ class Design:
         return np.where(r.slot < 0, theta[..., r.test, r.basal], true)
 
     def solve(self, theta: np.ndarray, driving: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Predictions of the rows ``(row,)`` and outcome codes for theta ``(test, parameter)``, driven by true
-        concentrations ``(R,)``; without them, by what was read."""
+        """Predictions of the rows ``(row,)`` and outcome codes for theta ``(test, parameter)``, driven by
+        true concentrations ``(R,)``; without them, by what was read."""
         driving = self.driving(theta) if driving is None else driving
         physiology = theta[:, : len(self.solver.system.parameters)]
         outputs, outcome = self.solver.outputs(physiology, self.readings.at_stops(driving))

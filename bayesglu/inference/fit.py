@@ -48,7 +48,8 @@ def fit(
     """The posterior of a model given a study, as a DataTree that ArviZ understands.
 
     method : ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"map"`` gives posterior
-        modes with Laplace intervals in seconds: a first look, with draws of a Gaussian about the modes.
+        modes with Laplace intervals in seconds: a first look, with draws of a Gaussian about the modes, which
+        takes readings that drive the model as exact.
     coordinates : ``"whitened"`` (see `density`) or ``"non-centred"``; the posterior is the same.
     nuts : more settings for nutpie, such as ``{"maxdepth": 8}``.
     resume : a folder, ``"run.zarr"``, in which draws are kept as they come. When the run is stopped, even
@@ -167,7 +168,8 @@ def prior_predictive(
 
 def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path:
     """Write a fit to ``.nc`` (netCDF) or ``.zarr``; `without_data` leaves out every sample and covariate
-    of the people, the concentrations that drove the model, and what each was given when it was not the same for all."""
+    of the people, the concentrations that drove the model, and what each was given when it was not the same
+    for all."""
     path = Path(path)
     kept = fit
     if without_data:

@@ -42,9 +42,7 @@ def prior_of(d: Design, draws: int, rng: np.random.Generator) -> tuple[xr.Datase
     )
 
 
-def parameters_dataset(
-    d: Design, shape, typical, effect, between, error, correlation, block, reading_error
-):
+def parameters_dataset(d: Design, shape, typical, effect, between, error, correlation, block, reading_error):
     """See `posterior_of`; the first axis of all arrays runs over chains and draws."""
     theta = d.theta(typical, effect, block)
     driving = d.driving(theta, error, reading_error)

@@ -37,8 +37,8 @@ class _SolverOp(Op):
 
 
 class Solve(_SolverOp):
-    """Outputs ``(sample, output)`` for parameters ``(person, parameter)`` and the level of a measured curve at
-    the stops ``(stop,)``, empty for that of the plan; then outcome codes, and what pullback needs."""
+    """Outputs ``(sample, output)`` for parameters ``(person, parameter)`` and the level of a measured curve
+    at the stops ``(stop,)``, empty for that of the plan; then outcome codes, and what pullback needs."""
 
     def make_node(self, theta, level, *plan):
         inputs = [pt.as_tensor(a) for a in (theta, level, *plan)]
