@@ -136,9 +136,10 @@ def _module(compiled: Compiled) -> ir.Module:
 
     programs = {}
     for name, program in system.programs.items():
-        pulls = name in ("rhs_adjoint", "observe_adjoint")  # to state, coefficients and, if any, the level
-        added = frozenset({"c"}) if pulls else frozenset()
-        n_arguments = len(program.inputs) + (3 if pulls else len(program.outputs))
+        added = frozenset({"c"}) if name in ("rhs_adjoint", "observe_adjoint") else frozenset()
+        n_arguments = len(program.inputs) + len(program.outputs)
+        if name == "observe_adjoint":
+            n_arguments = 7  # called with room for the level's cotangents, whether there is a level or not
         programs[name] = made(name, n_arguments, program_body(program, added))
     made("step", 11, step_body(programs["rhs"], system.scales, n_inputs))
     made("step_adjoint", 7, step_adjoint_body(programs["rhs_adjoint"], n, n_inputs))

@@ -276,7 +276,8 @@ def step_adjoint_body(rhs_adjoint: ir.Function, n: int, n_inputs: int):
                 lanes.store(lanes.mul(weight, total[i]), bar_k[s], i)
         for s in range(5, -1, -1):
             here = lanes.at(stages, s * n), lanes.at(u, s * n_inputs)
-            b.call(rhs_adjoint, [*here, c, bar_k[s], pulled, bar_c, lanes.at(bar_level, s)])
+            arguments = *here, c, bar_k[s], pulled, bar_c, lanes.at(bar_level, s)
+            b.call(rhs_adjoint, arguments[: len(rhs_adjoint.args)])
             for i in range(n):
                 total[i] = lanes.add(total[i], lanes.load(pulled, i))
             for q in range(s):
