@@ -91,10 +91,9 @@ def driven(offset, time, rate, slope, level, column):
     """Rates and slopes ``(stop, input)`` with a measured curve in one column: `level` at the stops and
     straight between; as they are when there is none."""
     rate, slope = rate.copy(), slope.copy()
-    if len(level) == 0:
-        return rate, slope
-    rate[:, column] = level
-    for p in range(len(offset) - 1):
+    for s in range(len(level)):  # a slice would take two seconds to compile
+        rate[s, column] = level[s]
+    for p in range(len(offset) - 1 if len(level) else 0):
         for s in range(offset[p], offset[p + 1] - 1):
             slope[s, column] = (level[s + 1] - level[s]) / (time[s + 1] - time[s])
     return rate, slope
