@@ -94,8 +94,11 @@ def _measured(d: Design, found: xr.DataTree, rng: np.random.Generator) -> np.nda
         factor = np.linalg.cholesky(matrices_of(posterior.correlation.transpose("sample", "pair").values))
         away[..., d.correlated] = np.einsum("dij,dsj->dsi", factor, away[..., d.correlated])
     block = d.centre(typical, effect) + between[:, None, d.block_varying] * away
-    predicted, _ = predict(d, d.theta(typical, effect, block)[None])
-    errors = {f"error_{a}": (("chain", "draw"), posterior[f"error_{a}"].values[None]) for a in d.analytes}
+    theta = d.theta(typical, effect, block)
+    error = np.column_stack([posterior[f"error_{a}"].values for a in d.analytes])
+    driving = d.driving(theta, error, rng.normal(size=(draws, d.readings.n_errors)))
+    predicted, _ = predict(d, theta[None], driving[None])
+    errors = {f"error_{a}": (("chain", "draw"), error[None, :, i]) for i, a in enumerate(d.analytes)}
     errors = xr.Dataset(errors, coords={"chain": [0], "draw": np.arange(draws)})
     return samples_groups(d, errors, predicted, rng)["posterior_predictive"].value.values[0]
 

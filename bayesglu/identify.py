@@ -70,7 +70,8 @@ def identify(
         names of fixed parameters that shall be unknown too. Fixed ones have no spread of their own in a model
         file: they are taken as the same in all people, and known within `prior_cv`, a coefficient of
         variation (of the odds, where the scale is logit).
-    forcing : ``(times, values)`` of measured insulin (min, pmol/L), for a model whose insulin is forced.
+    forcing : ``(times, values)`` of measured insulin (min, pmol/L), for a model whose insulin is forced. Each
+        value is known within its assay's error; at rest the concentration is the person's basal one.
 
     Returns a Dataset. Along ``parameter``, with coordinates ``symbol``, ``unit``, ``level`` and ``scale``:
 
@@ -110,7 +111,7 @@ def identify(
     rng = np.random.default_rng(random_seed)
     people = min(subjects, MOST_PEOPLE)
     phi = unknown.draw(rng, draws, people)
-    soft, data, fine = _information(plan, unknown, phi.reshape(draws * people, -1), _errors(plan, noise))
+    soft, data, fine = _information(plan, unknown, phi.reshape(draws * people, -1), _noise(plan, noise))
     _require_enough(fine)
 
     shape = (draws, people, *soft.shape[1:])
@@ -250,40 +251,53 @@ def _unknown(plan: Design, parameters: str | Iterable[str], prior_cv: float) -> 
     )
 
 
-def _information(plan: Design, unknown: _Unknown, phi: np.ndarray, error: np.ndarray):
+def _information(plan: Design, unknown: _Unknown, phi: np.ndarray, noise: np.ndarray):
     """What soft observations and what samples tell, ``(person, K, K)`` each, and who could be solved."""
     count, k = phi.shape
     soft, data, fine = np.zeros((count, k, k)), np.zeros((count, k, k)), np.ones(count, bool)
     low, high = _limits(plan)
-    nudges = STEP * np.stack([np.eye(k), -np.eye(k)])
-    together = max(1, AT_ONCE // (2 * k))
+    error = _errors(plan, noise)
+    at = np.pad(phi, ((0, 0), (0, plan.readings.n_errors)))  # and the errors of readings that drive the model
+    nudges = STEP * np.stack([np.eye(at.shape[1]), -np.eye(at.shape[1])])
+    together = max(1, AT_ONCE // (2 * at.shape[1]))
     for begin in range(0, count, together):
         part = slice(begin, begin + together)
-        log, solved = _predict(plan, unknown, phi[part, None, None, :] + nudges)
+        log, solved = _predict(plan, unknown, at[part, None, None, :] + nudges, noise)
         fine[part] = solved.all(axis=(1, 2)) & np.isfinite(log).all(axis=(1, 2, 3))
         log[~fine[part]] = 0.0
-        slope = (log[:, 0] - log[:, 1]) / (2 * STEP)  # (person, K, row)
+        slope = (log[:, 0] - log[:, 1]) / (2 * STEP)  # (person, K + L, row)
         middle = log.mean(axis=(1, 2))
         seen = (low < middle) & (middle < high)
         tells = slope / error * seen[:, None, :]
-        soft[part] = tells[..., plan.n_obs :] @ tells[..., plan.n_obs :].swapaxes(1, 2)
-        data[part] = tells[..., : plan.n_obs] @ tells[..., : plan.n_obs].swapaxes(1, 2)
+        known, sampled = tells[:, :k, plan.n_obs :], tells[..., : plan.n_obs]
+        soft[part] = known @ known.swapaxes(1, 2)
+        data[part] = _of_the_first(k, sampled @ sampled.swapaxes(1, 2))
     return soft, data, fine
 
 
-def _predict(plan: Design, unknown: _Unknown, phi: np.ndarray):
-    """Log predictions ``(..., row)`` of people ``(..., K)``, and who could be solved."""
-    theta = unknown.theta(plan.fixed, phi)
+def _of_the_first(k: int, information: np.ndarray) -> np.ndarray:
+    """What is told ``(..., K, K)`` of the first k numbers, when the others are standard Normal before."""
+    cross, others = information[..., :k, k:], information[..., k:, k:]
+    others = others + np.eye(others.shape[-1])
+    return information[..., :k, :k] - cross @ np.linalg.solve(others, cross.swapaxes(-1, -2))
+
+
+def _predict(plan: Design, unknown: _Unknown, at: np.ndarray, noise: np.ndarray):
+    """Log predictions ``(..., row)`` of people with reading errors ``(..., K + L)``, and who could be
+    solved."""
+    theta = unknown.theta(plan.fixed, at[..., : len(unknown.names)])
+    driving = plan.driving(theta[..., None, :], noise, at[..., len(unknown.names) :])
+    level = plan.readings.at_stops(driving).reshape(-1)
     people = int(np.prod(theta.shape[:-1]))
     solving = replace(plan.solver, schedule=plan.solver.schedule.repeat(people))
-    out, outcome = solving.outputs(theta[..., : len(solving.system.parameters)].reshape(people, -1))
+    out, outcome = solving.outputs(theta[..., : len(solving.system.parameters)].reshape(people, -1), level)
     out = out.reshape(*theta.shape[:-1], -1, out.shape[-1])
     value = plan.rows.predict(out, theta[..., None, :])  # each of them is one person, who took one test
     return np.log(np.maximum(value, TINY)), (outcome == FINE).reshape(theta.shape[:-1])
 
 
-def _errors(plan: Design, noise: float | Mapping[str, float] | None) -> np.ndarray:
-    """SD of each row's log residual; for Student's t, of the Normal that tells as much."""
+def _noise(plan: Design, noise: float | Mapping[str, float] | None) -> np.ndarray:
+    """SD of the log residuals of each analyte."""
     given = noise if isinstance(noise, Mapping) else {}
     check_names("noise of an analyte", given, plan.spec.analytes)
     usual = {a: plan.spec.analytes[a].error.median for a in plan.analytes}
@@ -294,11 +308,14 @@ def _errors(plan: Design, noise: float | Mapping[str, float] | None) -> np.ndarr
         raise ValueError(
             f"noise: {', '.join(wrong)}. Give the SD of log residuals, such as 0.05 for five per cent."
         )
+    return np.array([usual[a] for a in plan.analytes])
+
+
+def _errors(plan: Design, noise: np.ndarray) -> np.ndarray:
+    """SD of each row's log residual; for Student's t, of the Normal that tells as much."""
     rows = plan.rows
-    by_analyte = np.array([usual[a] for a in plan.analytes])
-    tails = (rows.tails + 3) / (rows.tails + 1)
-    error = np.where(rows.analyte >= 0, by_analyte[rows.analyte], rows.known_error)
-    return error * np.sqrt(np.where(rows.tails > 0, tails, 1.0))
+    error = np.where(rows.analyte >= 0, noise[rows.analyte], rows.known_error)
+    return error * np.sqrt(np.where(rows.tails > 0, (rows.tails + 3) / (rows.tails + 1), 1.0))
 
 
 def _limits(plan: Design) -> tuple[np.ndarray, np.ndarray]:

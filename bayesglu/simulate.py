@@ -51,7 +51,7 @@ def simulate(
     parameters.
         ``glucose`` and ``liver_glycogen`` stand for ``glucose_mass`` and ``glycogen``. With `hold`, a clamp:
         ``start={"insulin": 300, "glucose": 55}, hold=["insulin", "glucose_mass"]``.
-    forcing : ``(times, values)`` of measured insulin (min, pmol/L), for a model whose insulin is forced.
+    forcing : ``(times, values)`` of insulin (min, pmol/L), taken as true, for a model with forced insulin.
 
     Returns a Dataset with one variable an output, unit in its attributes. The attributes ``delivered``,
     ``prescribed_later`` and ``in_depots`` report the amount of each substance, per kg body weight. In a model

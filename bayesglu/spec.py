@@ -158,14 +158,9 @@ def _summary(spec: ModelSpec) -> list[str]:
     lines = ["structure: " + ", ".join(f"{slot} {choice}" for slot, choice in spec.structure.items())]
     for a in spec.analytes.values():
         low, high = a.error.median / a.error.gsd**2, a.error.median * a.error.gsd**2
-        use = (
-            "drives the model"
-            if a.forcing
-            else f"log error about {a.error.median:g} ({low:.2g} to {high:.2g})"
-        )
-        lines.append(
-            f"measured: {a.name} in {a.unit}, {use}" + (f", assay floor {a.floor}" if a.floor else "")
-        )
+        told = f"measured: {a.name} in {a.unit}, log error about {a.error.median:g} ({low:.2g} to {high:.2g})"
+        told += ", drives the model" if a.forcing else ""
+        lines.append(told + (f", assay floor {a.floor}" if a.floor else ""))
     lines += [f"soft observation: {s.output} about {s.median:g}, CV {s.cv:g}" for s in spec.soft.values()]
     if spec.correlations:
         lines.append(f"correlated (LKJ, eta {spec.eta:g}): " + ", ".join(spec.correlations))

@@ -45,6 +45,12 @@ def fake_fit(
                 about = {"role": "error", "units": "1", "long_name": f"SD of log residuals of {analyte}"}
                 group[f"error_{analyte}"] = (SAMPLE, measured.error.median * _spread(rng, shape, sd), about)
     coords = {"subject": people, "test": tests}
+    if spec.structure["insulin"] == "forced":
+        about = {"role": "driving", "units": "pmol/L", "long_name": "true insulin at the readings"}
+        for group, shape in ((prior, (1, 500)), (posterior, (chains, draws))):
+            true = 60 * _spread(rng, (*shape, len(TIMES)), 0.15)
+            group["insulin_at_readings"] = ((*SAMPLE, "reading"), true, about)
+        coords |= {"reading": np.arange(len(TIMES)), "reading_time": ("reading", TIMES)}
     observed = _observations(spec, people, occasions, rng)
     predicted = observed["value"].values * _spread(rng, (chains, draws, observed.sizes["obs"]), 0.03)
     noisy = predicted * _spread(rng, predicted.shape, 0.06)
@@ -139,7 +145,7 @@ def _spread(rng, shape, sd):
 
 def _group(variables, coords, chains, draws):
     used = {dim for dims, *_ in variables.values() for dim in dims}
-    kept = {dim: labels for dim, labels in coords.items() if dim in used}
+    kept = {name: labels for name, labels in coords.items() if name.partition("_")[0] in used}
     return xr.Dataset(variables, kept | {"chain": np.arange(chains), "draw": np.arange(draws)})
 
 

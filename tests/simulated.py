@@ -80,9 +80,7 @@ def simulated(
     block = d.centre(typical, effect) + spread * deviation
     theta = d.theta(typical, effect, block)
     error = np.exp(noise * rng.normal(size=d.n_obs))
-    for _ in range(1 + forced):  # insulin at rest is the person's own: glucose has to follow that
-        table.loc[d.obs, "value"] = d.solve(theta)[0][: d.n_obs] * error - d.rows.offset[: d.n_obs]
-        d = design(spec, Study.from_table(table, **known), **settings)
+    table.loc[d.obs, "value"] = d.solve(theta)[0][: d.n_obs] * error - d.rows.offset[: d.n_obs]
     table["censoring"] = "none"
     for analyte, (lower, upper) in (limits or {}).items():
         own = table["analyte"] == analyte

@@ -60,8 +60,10 @@ def test_the_log_density_is_the_sum_that_scipy_makes_of_priors_and_samples(desig
         expected += (
             beta(d.partial_shapes, d.partial_shapes).logpdf(share) + np.log(share * (1 - share))
         ).sum()
-    predicted, _ = d.solve(people_at(d, point))
-    error = np.exp(point["log_error"])
+    theta, error = people_at(d, point), np.exp(point["log_error"])
+    reading_error = point.get("reading_error", np.zeros(0))
+    expected += norm().logpdf(reading_error).sum()
+    predicted, _ = d.solve(theta, d.driving(theta, error, reading_error))
     for i, value in enumerate(np.exp(d.rows.log_value)):
         sd = error[d.rows.analyte[i]] if i < d.n_obs else d.rows.known_error[i]
         distance = np.log(value / predicted[i]) / sd
@@ -84,6 +86,9 @@ def test_dimensions_bear_the_users_labels(design, model):
     assert model.coords["analyte"] == d.analytes
     assert model.coords["test"] == tuple("/".join(test) for test in d.study.tests)
     assert model.named_vars_to_dims["theta"] == ("test", "parameter")
+    if len(d.readings.obs):
+        assert model.named_vars_to_dims["driving"] == ("reading",)
+        assert set(model.coords["reading_with_error"]) < set(model.coords["reading"]) == set(d.readings.obs)
     shown = {*model.coords["obs"], *model.coords["heavy_tailed_obs"]}
     assert shown == set(d.obs[d.rows.censoring[: d.n_obs] == 0])
     assert {v.name for v in model.observed_RVs} <= {"observation", "heavy_tailed_observation"}

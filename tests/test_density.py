@@ -1,6 +1,7 @@
 """The compiled log density is the plain PyMC model's in other coordinates, and its gradient is exact."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 from simulated import CASES, LIMITS, REAL
@@ -8,8 +9,11 @@ from simulated import CASES, LIMITS, REAL
 from bayesglu.inference.build import model_of
 from bayesglu.inference.density import Density, _log_cdf, parameters_at, unpack
 from bayesglu.inference.design import Design
+from bayesglu.inference.design import design as design_of
 from bayesglu.inference.modes import expand
 from bayesglu.inference.refresh import refresh
+from bayesglu.spec import load_model
+from bayesglu.study import Study
 
 TIGHT = {"relative": 1e-10, "absolute": 1e-10}
 POINTS = 4
@@ -67,8 +71,10 @@ def test_it_is_the_log_density_of_the_plain_model_but_for_volume_and_a_constant(
         }
         if len(design.correlated):
             at = design.partial_shapes.size
-            begin = density.size - block.size - at
+            begin = density.size - block.size - at - design.readings.n_errors
             plain["partial_logodds__"] = 2 * density.coordinates.partial_scale * x[begin : begin + at]
+        if design.readings.n_errors:
+            plain["reading_error"] = density.unpack(x[None])[-1][0]
         if design.effects:
             plain["log_effect"] = shared[n_k:]
         volume = log_volume - len(block) * np.linalg.slogdet(unit)[1]
@@ -94,11 +100,13 @@ def test_the_cases_hold_all_that_a_row_or_a_parameter_can_be():
 
 def test_positions_unpack_to_the_same_people_in_compiled_code_and_in_numpy(density):
     design = density.design
-    typical, effect, between, error, correlation, block = density.unpack(points(density))
+    x = points(density)
+    typical, effect, between, error, correlation, block, reading_error = density.unpack(x)
     assert typical.shape == (POINTS, len(design.estimated)) and effect.shape == (POINTS, len(design.effects))
     assert between.shape == (POINTS, len(design.varying)) and error.shape == (POINTS, len(design.analytes))
     assert correlation.shape == (POINTS, len(design.partial_shapes))
     assert block.shape == (POINTS, len(design.study.subjects), len(design.block_parameter))
+    assert reading_error.shape == (POINTS, design.readings.n_errors)
     theta = design.theta(typical, effect, block)
     for i in range(POINTS):
         compiled, slope = parameters_at(np.concatenate([typical[i], effect[i]]), block[i], density.population)
@@ -117,6 +125,41 @@ def test_in_whitened_coordinates_the_posterior_is_about_a_standard_normal_at_the
     curvature = -(gradient[1:] - gradient[0]).diagonal() / 0.1
     assert (curvature > 0).all()
     assert np.median(curvature) == pytest.approx(1.0, abs=0.2)
+
+
+def test_everyone_may_have_readings_of_their_own_number_and_times_also_none_before_the_drink():
+    insulin = {"A": (-10, 0, 3, 9, 25, 70, 130, 150), "B": (2, 6, 40, 121), "C": (0, 180)}
+    rows = [
+        (person, t, analyte, value, unit)
+        for person, readings in insulin.items()
+        for analyte, times, value, unit in (
+            ("glucose", (0, 10, 30, 60, 120), 120.0, "mg/dL"),
+            ("insulin", readings, 80.0, "pmol/L"),
+        )
+        for t in times
+    ]
+    table = pd.DataFrame(rows, columns=["subject", "time", "analyte", "value", "unit"])
+    table["value"] *= np.exp(0.2 * np.random.default_rng(3).normal(size=len(table)))
+    study = Study.from_table(table, protocol="ivgtt(0.3)", body_weight=70.0)
+    d = design_of(load_model("minimal"), study, **TIGHT)
+    assert [list(d.readings.slot[d.readings.test == n] >= 0) for n in range(3)] == [
+        [False, False, True, True, True, True, False, False],
+        [True, True, True, False],
+        [False, False],
+    ]
+    density = Density(d)
+    (x,) = points(density, 1)
+    _, gradient = density(x)
+    steps = 1e-4 * np.eye(density.size)
+    expected = [(density(x + s)[0] - density(x - s)[0]) / 2e-4 for s in steps]
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-4)
+    typical, effect, _, error, _, block, e = density.unpack(x[None])
+    driving = d.driving(d.theta(typical, effect, block), error, e)[0]
+    schedule, found = d.solver.schedule, d.readings.at_stops(driving)
+    for n, (person, times) in enumerate(insulin.items()):
+        stops = slice(*schedule.offset[n : n + 2])
+        curve = np.interp(schedule.time[stops], times, driving[d.readings.test == n])
+        np.testing.assert_allclose(found[stops], curve, err_msg=person)
 
 
 def test_where_someones_equations_cannot_be_solved_the_density_is_zero():

@@ -89,6 +89,8 @@ def test_parameters_have_the_dimensions_of_their_level_and_say_what_they_are(cas
         label = f"{design.estimated[k]}_effect_{key.replace(':', '_')}"
         expected[label] = ((), "effect", "1")
     expected |= {f"error_{analyte}": ((), "error", "1") for analyte in design.analytes}
+    if len(design.readings.obs):
+        expected["insulin_at_readings"] = (("reading",), "driving", "pmol/L")
     for group in ("posterior", "prior"):
         variables = found[group].to_dataset()
         assert set(variables.data_vars) == set(expected)
@@ -96,7 +98,7 @@ def test_parameters_have_the_dimensions_of_their_level_and_say_what_they_are(cas
             attrs = variables[name].attrs
             assert variables[name].dims == ("chain", "draw", *dims)
             assert (attrs["role"], attrs["units"]) == (role, unit) and attrs["long_name"]
-            if role != "error":
+            if role not in ("error", "driving"):
                 p = design.spec.parameters[attrs["parameter"]]
                 assert (attrs["symbol"], attrs["level"], attrs["scale"]) == (p.symbol, p.level, p.scale)
             assert (variables[name] > 0).all()
@@ -163,6 +165,23 @@ def test_the_log_likelihood_of_a_sample_is_scipys(quick, name):
         np.testing.assert_allclose(found.log_likelihood.value.isel(chain=0, obs=i), expected, rtol=1e-9)
 
 
+def test_what_drives_the_model_is_the_basal_level_at_rest_and_what_was_read_within_its_error_elsewhere(quick):
+    posterior, study = quick[SEVERAL_TESTS].posterior, CASES[SEVERAL_TESTS]().study
+    true = posterior.insulin_at_readings.isel(chain=0)
+    read = study.observations.sel(obs=true.reading.values)
+    assert (read.analyte == "insulin").all() and "reading" in true.attrs["long_name"]
+    for name in ("subject", "occasion", "time"):
+        assert (true[f"reading_{name}"].values == read[name].values).all()
+    assert set(zip(true.reading_subject.values, true.reading_occasion.values, strict=True)) == set(
+        study.tests
+    )
+    rest = (true.reading_time <= 0) | (true.reading_time >= 120)
+    basal = posterior.basal_insulin.isel(chain=0).sel(subject=true.reading_subject[rest])
+    np.testing.assert_allclose(true[:, rest.values], basal, rtol=1e-12)
+    error = (np.log(true / read.value.values) / posterior.error_insulin.isel(chain=0)).values[:, ~rest.values]
+    np.testing.assert_allclose([error.mean(), error.std()], [0, 1], atol=0.1)
+
+
 def test_predictions_are_those_of_the_individual_parameters(case):
     design, found = case
     for draw in (0, -1):
@@ -179,7 +198,8 @@ def test_predictions_are_those_of_the_individual_parameters(case):
                     if label in at:
                         covariate = design.study.covariates[effect.covariate].values[design.subject_of_test]
                         theta[:, column] *= at[label].item() ** np.array([effect.score(c) for c in covariate])
-        predicted, _ = design.solve(theta)
+        driving = at.insulin_at_readings.values if "insulin_at_readings" in at else None
+        predicted, _ = design.solve(theta, driving)
         kept = found.predictions.value.isel(chain=0, draw=draw)
         expected = (predicted - design.rows.offset)[: design.n_obs]
         np.testing.assert_allclose(kept, expected, rtol=1e-9)
@@ -236,7 +256,8 @@ def test_saved_without_data_no_sample_nor_covariate_of_anyone_is_in_the_file(qui
     assert set(back.children) == {"posterior", "prior", "constant_data", "protocols"}
     assert set(back.constant_data.data_vars) == {"body_weight", "subject_label"}
     assert len(set(back.constant_data.body_weight.values)) == 1
-    xr.testing.assert_equal(back.posterior, found.posterior)
+    assert "insulin_at_readings" in found.posterior and "insulin_at_readings" not in back.prior
+    xr.testing.assert_equal(back.posterior.to_dataset(), found.posterior.to_dataset().drop_dims("reading"))
     assert back.attrs["model_text"] == found.attrs["model_text"]
     assert "observed_data" in found, "the fit itself stays whole"
     own = {("1", "1"): ivgtt(0.3), ("2", "1"): ivgtt(0.2)}

@@ -18,6 +18,7 @@ from bayesglu.identify import (
     AFTER_AN_INJECTION,
     _errors,
     _information,
+    _noise,
     _sampled,
     _study,
     _unknown,
@@ -225,8 +226,9 @@ def test_the_differences_are_the_exact_gradients_of_the_adjoint():
     plan = design(spec, _study(protocol, sampled, None, 70.0), relative=1e-8, absolute=1e-8)
     unknown = _unknown(plan, "free", 0.3)
     phi = unknown.draw(np.random.default_rng(4), 1, 1)[0]
-    error = _errors(plan, None)
-    soft, data, _ = _information(plan, unknown, phi, error)
+    noise = _noise(plan, None)
+    error = _errors(plan, noise)
+    soft, data, _ = _information(plan, unknown, phi, noise)
 
     theta = unknown.theta(plan.fixed, phi)
     count = len(plan.solver.system.parameters)
@@ -298,8 +300,9 @@ def test_a_model_driven_by_insulin_is_driven_by_the_insulin_that_is_given():
     assert found.person.sel(parameter="insulin_sensitivity") > 0.3
     assert "insulin at 0, 4, 20, 60, 180 min" in found.attrs["samples"]
     flat = identify("minimal", ivgtt(0.3), forcing=([0, 240], [50, 50]), **FEW)
-    sensitivity = [f.person.sel(parameter="insulin_sensitivity") for f in (flat, found)]
-    assert sensitivity[0] < sensitivity[1]
+    exact = identify("minimal", ivgtt(0.3), noise={"insulin": 1e-3}, forcing=forcing, **FEW)
+    sensitivity = [f.person.sel(parameter="insulin_sensitivity") for f in (flat, found, exact)]
+    assert sensitivity[0] < sensitivity[1] < sensitivity[2]
 
 
 def test_blood_is_drawn_as_is_usual():
@@ -358,8 +361,8 @@ def test_people_who_cannot_be_solved_are_left_out_and_too_many_of_them_are_told(
             plan = design(*args)
 
             class Hindered(type(plan.solver)):
-                def outputs(self, theta):
-                    out, outcome = super().outputs(theta)
+                def outputs(self, theta, level=None):
+                    out, outcome = super().outputs(theta, level)
                     outcome[: int(share * len(outcome))] = 1
                     return out, outcome
 

@@ -96,7 +96,9 @@ def by_adjoint(d: Design, expansion: Expansion) -> np.ndarray:
     typical, effect = expansion.shared[:k], expansion.shared[k:]
     theta = d.theta(typical, effect, expansion.block)
     n = len(d.solver.system.parameters)
-    outputs, pull = d.solver.outputs_and_pull(theta[:, :n])
+    r = d.readings
+    rest = r.slot < 0
+    outputs, pull = d.solver.outputs_and_pull(theta[:, :n], r.at_stops(d.driving(theta)))
     value = rows.predict(outputs, theta)
     natural = theta[:, d.columns]
     slope = np.where(d.is_logit, natural * (1 - natural), natural)
@@ -105,7 +107,11 @@ def by_adjoint(d: Design, expansion: Expansion) -> np.ndarray:
         bar = np.zeros(outputs.shape)
         bar[rows.sample[row], rows.output[row]] = rows.by_output[row]
         bar_theta = np.zeros(theta.shape)
-        bar_theta[:, :n] = pull(bar)
+        bar_theta[:, :n], bar_level = pull(bar)
+        bar_true = np.zeros(len(rest))
+        np.add.at(bar_true, r.before, (1 - r.weight) * bar_level)
+        np.add.at(bar_true, r.after, r.weight * bar_level)
+        np.add.at(bar_theta, (r.test[rest], r.basal), bar_true[rest])
         bar_theta[rows.test[row], rows.parameter[row]] += rows.by_parameter[row]
         at = (bar_theta[:, d.columns] * slope)[rows.test[row], d.varying_index]
         np.add.at(found[row], d.place[rows.test[row]], at / value[row])

@@ -9,7 +9,7 @@ import pytensor.tensor as pt
 import pytest
 from reference import FEEDBACK, TYPICAL, WEIGHT, crowd
 
-from bayesglu.protocols import ogtt
+from bayesglu.protocols import ivgtt, ogtt
 from bayesglu.schedule import build_schedule
 from bayesglu.solver.op import Solve, SolveAdjoint, solve_op
 from bayesglu.solver.solver import Solver, solver
@@ -149,6 +149,23 @@ def test_two_systems_in_one_process_each_keep_their_own_physics(three, theta, ba
     np.testing.assert_array_equal(compiled(theta, bar)[0], three.outputs(theta)[0])
 
 
+def test_the_gradient_by_the_level_of_measured_insulin_is_that_of_the_solver():
+    spec = load_model("minimal")
+    curves = [([0, 5, 40], [60.0, 500.0, 70.0]), ([0, 3, 20, 60], [50.0, 300.0, 200.0, 40.0])]
+    schedule = build_schedule([ivgtt()] * 2, [[0, 10, 90], [0, 30]], forcing=curves)
+    forced = solver(spec.structure, schedule, ("glucose",))
+    theta, bar = theta_of(forced, [spec.medians] * 2), np.ones((5, 1))
+    level = 1.1 * forced.plan.rate[:, forced.system.level]
+    symbols = pt.dmatrix("theta"), pt.dvector("level")
+    outputs = solve_op(forced, symbols[0], level=symbols[1])
+    results = [outputs, *pytensor.grad(outputs.sum(), symbols)]
+    expected, pull = forced.outputs_and_pull(theta, level)
+    for mode in ("NUMBA", "FAST_COMPILE"):
+        found = pytensor.function(symbols, results, mode=mode)(theta, level)
+        for one, other in zip(found, (expected, *pull(bar)), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_operations_are_equal_when_and_only_when_they_compute_the_same(three):
     assert Solve(three) == Solve(solver_for([[0, 10]]))
     assert hash(Solve(three)) == hash(Solve(solver_for([[0, 10]])))
@@ -161,12 +178,12 @@ def test_operations_are_equal_when_and_only_when_they_compute_the_same(three):
     assert len({Solve(three), *map(Solve, different)}) == 5
 
 
-def test_derivatives_come_by_pullback_and_only_to_the_parameters(three):
+def test_derivatives_come_by_pullback_and_only_to_the_parameters_and_the_level(three):
     for operation in (Solve, SolveAdjoint):
         assert "grad" not in vars(operation) and "L_op" not in vars(operation)
     theta = pt.dmatrix("theta")
     outputs = solve_op(three, theta)
     node = outputs.owner
-    assert sum(any(row) for row in node.op.connection_pattern(node)) == 1
+    assert sum(any(row) for row in node.op.connection_pattern(node)) == 2
     with pytest.raises(NotImplementedError):
         pytensor.grad(pytensor.grad(outputs.sum(), theta).sum(), theta)

@@ -414,7 +414,7 @@ def test_the_figure_of_the_readme_has_the_fit_the_published_values_the_truth_and
     )
     told = f"insulin sensitivity: {1e4 * middle:.2g}\n95 % interval {1e4 * low:.2g} to {1e4 * high:.2g}"
     assert axes[told].lines[-1].get_xdata()[0] == pytest.approx(5.07)
-    assert len(axes["Insulin, as measured"].lines[0].get_xdata()) == 24
+    assert len(axes["Insulin, measured and true"].lines[0].get_xdata()) == 24
 
 
 def test_figures_are_unknown_to_pyplot_and_a_notebook_can_show_them(overview):

@@ -40,9 +40,10 @@ def test_wherever_the_old_coordinates_were_the_new_ones_begin_where_the_draws_ar
         ),
     )
     x = 0.5 * np.random.default_rng(1).normal(size=(2, 200, density.size))
-    n_people, n_shared = e.block.size, len(e.shared)
+    n_shared, end = len(e.shared), density.size - density.design.readings.n_errors
+    own = np.s_[..., end - e.block.size : end]
     shifted = x.copy()
-    shifted[..., -n_people:] = (x[..., -n_people:] - 3) / 2
+    shifted[own] = (x[own] - 3) / 2
     away = e.shared_factor @ x[..., :n_shared, None] - 3 * np.diag(e.shared_factor)[:, None]
     shifted[..., :n_shared] = np.linalg.solve(2 * e.shared_factor, away)[..., 0]
     for there, here in zip(wrong.unpack(shifted[0]), density.unpack(x[0]), strict=True):
@@ -50,8 +51,8 @@ def test_wherever_the_old_coordinates_were_the_new_ones_begin_where_the_draws_ar
 
     mended = refresh(wrong, shifted)
     one = np.zeros((1, density.size))
-    typical, _, _, _, _, block = Density(density.design, mended).unpack(one)
-    drawn_typical, _, _, _, _, drawn = density.unpack(x.reshape(-1, density.size))
+    typical, _, _, _, _, block, _ = Density(density.design, mended).unpack(one)
+    drawn_typical, _, _, _, _, drawn, _ = density.unpack(x.reshape(-1, density.size))
     np.testing.assert_allclose((typical[0] - drawn_typical.mean(0)) / drawn_typical.std(0), 0, atol=0.05)
     np.testing.assert_allclose((block[0] - drawn.mean(0)) / drawn.std(0), 0, atol=0.5)
     scale = np.einsum("sdd->sd", mended.stretch)

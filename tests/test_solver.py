@@ -307,6 +307,35 @@ def test_the_gradient_through_measured_insulin_agrees_with_central_differences()
     np.testing.assert_allclose(gradient, (total[0] - total[1]) / 2e-4, rtol=1e-6, atol=1e-5)
 
 
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_the_gradient_by_the_levels_of_measured_insulin_agrees_with_central_differences(lanes):
+    """Three people with readings of their own, of whom the insulin itself is an output too."""
+    spec, rng = load_model("minimal"), np.random.default_rng(4)
+    curves = [
+        ([0.0, 4.0, 20.0, 60.0], [60.0, 700.0, 200.0, 50.0]),
+        ([-10.0, 0.0, 2.0, 5.0, 11.0, 33.0, 150.0], [70.0, 55.0, 300.0, 400.0, 180.0, 90.0, 60.0]),
+        ([3.0, 12.0], [500.0, 80.0]),
+    ]
+    times = [[0, 8, 30, 90], [-10, 0, 5, 19, 100], [0, 12, 40]]
+    schedule = build_schedule([ivgtt()] * 3, times, forcing=curves)
+    tight = {"relative": 1e-11, "absolute": 1e-11, "lanes": lanes}
+    solving = solver(spec.structure, schedule, ("glucose", "insulin"), **tight)
+    theta = np.array([[spec.parameters[n].typical.median for n in solving.system.parameters]] * 3)
+    theta *= np.exp(0.3 * rng.normal(size=theta.shape))
+    level = solving.plan.rate[:, solving.system.level].copy()
+    assert np.array_equal(solving.outputs(theta, level)[0], solving.outputs(theta)[0])
+    found, pull = solving.outputs_and_pull(theta, level)
+    bar = rng.normal(size=found.shape)
+    by_theta, by_level = pull(bar)
+    np.testing.assert_array_equal(by_theta, solving.outputs_and_pull(theta)[1](bar))
+    h = 1e-2
+    sides = [
+        [solving.outputs(theta, level + s * step)[0] for step in h * np.eye(len(level))] for s in (1, -1)
+    ]
+    expected = ((np.array(sides[0]) - np.array(sides[1])) * bar).sum(axis=(1, 2)) / (2 * h)
+    np.testing.assert_allclose(by_level, expected, rtol=1e-5, atol=1e-7)
+
+
 @pytest.fixture(scope="module")
 def other_library():
     """All derivatives of the states at two hours by diffrax: a drink, and glucagon released from muscle."""

@@ -29,6 +29,9 @@ def build(model: ModelSpec | str, study: Study | str, **settings) -> pm.Model:
     ``partial`` (pair)
         Half of one plus each partial correlation, if the model has correlated deviations; ``correlation``
         (correlated, also_correlated) is the matrix.
+    ``reading_error`` (reading_with_error)
+        Standard Normal errors of the readings that drive the model, in units of the assay's, if any do;
+        ``driving`` (reading) are the true concentrations.
     ``observation`` (obs)
         The samples that are not censored, each with its assay's offset, log-normal about the prediction.
     ``heavy_tailed_observation`` (heavy_tailed_obs)
@@ -60,6 +63,10 @@ def model_of(d: Design) -> pm.Model:
     if len(d.correlated):
         names = [d.estimated[k] for k in d.block_parameter[d.correlated]]
         coords |= {"pair": pairs(names), "correlated": names, "also_correlated": names}
+    if d.readings.n_errors:
+        coords["reading_with_error"] = d.readings.obs[d.readings.slot >= 0]
+    if len(d.readings.obs):
+        coords["reading"] = d.readings.obs
     if d.effects:
         coords["effect"] = [f"{d.estimated[k]}:{key}" for k, key in d.effects]
     with pm.Model(coords=coords) as model:
@@ -76,7 +83,7 @@ def model_of(d: Design) -> pm.Model:
         block = _centre(d, typical, effect) + spread * deviation
         natural, theta = _theta(d, typical, effect, block)
         pm.Deterministic("theta", natural, dims=("test", "parameter"))
-        _likelihood(d, theta, error)
+        _likelihood(d, theta, error, _at_stops(d, theta, error))
     return model
 
 
@@ -126,13 +133,26 @@ def _theta(d: Design, typical, effect, block):
     return natural, theta
 
 
+def _at_stops(d: Design, theta, error):
+    """The measured curve that drives the model, at the stops; None where there is none."""
+    r = d.readings
+    if not len(r.obs):
+        return None
+    true, own = theta[r.test, r.basal], np.flatnonzero(r.slot >= 0)
+    if r.n_errors:
+        reading_error = pm.Normal("reading_error", dims="reading_with_error")
+        log_true = r.log_value[own] + error[r.analyte] * reading_error
+        true = true[own].set(pt.exp(log_true) - r.offset)
+    return r.at_stops(pm.Deterministic("driving", true, dims="reading"))
+
+
 def _log_student(tails, log_value, sd, size):
     return pt.exp(pm.StudentT.dist(nu=tails, mu=log_value, sigma=sd, size=size))
 
 
-def _likelihood(d: Design, theta, error):
+def _likelihood(d: Design, theta, error, level):
     rows = d.rows
-    outputs = solve_op(d.solver, theta[:, : len(d.solver.system.parameters)])
+    outputs = solve_op(d.solver, theta[:, : len(d.solver.system.parameters)], level=level)
     value = rows.by_output * outputs[rows.sample, rows.output]
     if rows.by_parameter.any():
         value = value + rows.by_parameter * theta[rows.test, rows.parameter]

@@ -72,10 +72,11 @@ class Failures:
     counts: Counter = field(default_factory=Counter)
 
     def record(self, density: Density, x: np.ndarray) -> None:
-        typical, effect, _, _, _, block = density.unpack(x[None])
-        theta = self.design.theta(typical[0], effect[0], block[0])
-        if np.isfinite(theta).all():
-            self.count(self.design.solve(theta)[1])
+        typical, effect, _, error, _, block, reading_error = density.unpack(x[None])
+        theta = self.design.theta(typical, effect, block)
+        driving = self.design.driving(theta, error, reading_error)
+        if np.isfinite(theta).all() and np.isfinite(driving).all():
+            self.count(self.design.solve(theta[0], driving[0])[1])
 
     def count(self, outcome: np.ndarray) -> None:
         """Add the failures among outcome codes ``(..., test)``."""

@@ -11,7 +11,7 @@ with H and c from the linear model at the modes or about draws (`modes.Expansion
 Normals, and the logarithms of the spreads in units of their own uncertainty; the correlations of deviations,
 if any, by their partial correlations (`correlation`). The change of variables is exact whatever the
 likelihood is: the target is that of `build`, which a test compares with this one. With H = 0 these are
-non-centred coordinates.
+non-centred coordinates. The errors of readings that drive the model are coordinates as they are.
 
 Compiled once by numba for every model and study: it holds no physics, so nothing is compiled when a model or
 a study changes.
@@ -28,7 +28,7 @@ from bayesglu.inference.correlation import below_diagonal, factor_adjoint, facto
 from bayesglu.inference.design import TINY, Design
 from bayesglu.inference.modes import Expansion
 from bayesglu.solver.compiled import compiled
-from bayesglu.solver.integrate import FINE, solve, solve_adjoint
+from bayesglu.solver.integrate import FINE, Plan, driven, solve, solve_adjoint
 
 Population = namedtuple(
     "Population",
@@ -51,6 +51,9 @@ Compared = namedtuple(
     " tails",
 )
 """What is compared with the model: `design.Rows` as compiled code reads them."""
+
+Driving = namedtuple("Driving", "test log_value slot before after weight analyte basal offset n_errors")
+"""What drives the model: `design.Readings` as compiled code reads them."""
 
 
 @compiled(inner=True)
@@ -229,7 +232,8 @@ def unpack(x, population, coordinates):
         error[i] = np.exp(c.error[i] + c.error_scale[i] * x[at + i])
     at += n_error
     factor = factor_of(c.partial_scale * x[at : at + len(c.partial_scale)], len(p.correlated))
-    own = x[at + len(c.partial_scale) :].reshape(people, n)
+    at += len(c.partial_scale)
+    own = x[at : at + people * n].reshape(people, n)
     z = c.drift.copy()
     for s in range(people):
         for d in range(n):
@@ -291,9 +295,43 @@ def parameters_at(shared, block, population):
     return theta, slope
 
 
+@compiled(inner=True)
+def _true(theta, error, reading_error, driving):
+    """True concentrations at the readings (reading,), and at the stops (stop,)."""
+    d = driving
+    true, at_stop = np.empty(len(d.slot)), np.empty(len(d.before))
+    for j in range(len(true)):
+        if d.slot[j] < 0:
+            true[j] = theta[d.test[j], d.basal]
+        else:
+            true[j] = np.exp(d.log_value[j] + error[d.analyte] * reading_error[d.slot[j]]) - d.offset
+    for s in range(len(at_stop)):
+        at_stop[s] = (1.0 - d.weight[s]) * true[d.before[s]] + d.weight[s] * true[d.after[s]]
+    return true, at_stop
+
+
+@compiled(inner=True)
+def _true_adjoint(error, reading_error, true, bar_stop, driving, bar_theta, bar_error):
+    """Cotangents of the reading errors from those of the concentrations at the stops; those of theta and of
+    the assay errors are added to."""
+    d = driving
+    bar_true, bar_reading = np.zeros(len(true)), np.zeros(len(reading_error))
+    for s in range(len(bar_stop)):
+        bar_true[d.before[s]] += (1.0 - d.weight[s]) * bar_stop[s]
+        bar_true[d.after[s]] += d.weight[s] * bar_stop[s]
+    for j in range(len(true)):
+        if d.slot[j] < 0:
+            bar_theta[d.test[j], d.basal] += bar_true[j]
+        else:
+            bar_log = bar_true[j] * (true[j] + d.offset)
+            bar_error[d.analyte] += bar_log * reading_error[d.slot[j]]
+            bar_reading[d.slot[j]] += bar_log * error[d.analyte]
+    return bar_reading
+
+
 @compiled()
 def log_density(
-    x, population, coordinates, rows, kernels, plan, tolerance, max_steps, n_outputs, n_physiology
+    x, population, coordinates, rows, driving, kernels, plan, tolerance, max_steps, n_outputs, n_physiology
 ):
     """Log density at the coordinates x, up to a constant, and its gradient; minus infinity where a solve
     failed."""
@@ -307,6 +345,14 @@ def log_density(
 
     theta, slope = parameters_at(shared, block, p)
     physiology = np.ascontiguousarray(theta[:, :n_physiology])
+    reading_error = x[len(x) - driving.n_errors :]
+    true, level = _true(theta, error, reading_error, driving)
+    curve = driven(plan.offset, plan.time, plan.rate, plan.slope, level, kernels.level)
+    plan = Plan(
+        plan.order, plan.offset, plan.time, plan.sample, plan.jump, curve[0], curve[1], plan.release_offset,
+        plan.release_time, plan.release_channel, plan.release_amount, plan.release_rate, plan.doses,
+        plan.sample_person,
+    )  # fmt: skip
     keep = n_outputs > 0  # a literal True has a type of its own, for which the solver is compiled again
     out, outcome, tape = solve(kernels, physiology, plan, tolerance, max_steps, n_outputs, keep)
     for t in range(tests):
@@ -345,7 +391,10 @@ def log_density(
         bar_theta[rows.test[i], rows.parameter[i]] += rows.by_parameter[i] * bar_value
     if not np.isfinite(total):
         return -np.inf, gradient
-    bar_physiology = solve_adjoint(kernels, physiology, plan, tape, outcome, bar_out)
+    bar_physiology, bar_level = solve_adjoint(kernels, physiology, plan, tape, outcome, bar_out)
+    bar_reading = np.zeros(len(reading_error))
+    if len(level):
+        bar_reading = _true_adjoint(error, reading_error, true, bar_level, driving, bar_theta, bar_error)
     for t in range(tests):
         for i in range(n_physiology):
             bar_theta[t, i] += bar_physiology[t, i]
@@ -444,6 +493,10 @@ def log_density(
         for d in range(n):
             for e in range(d + 1):
                 gradient[at + s * n + e] += c.stretch[s, d, e] * bar_z[s, d]
+    at += people * n
+    for i in range(len(reading_error)):
+        total -= 0.5 * reading_error[i] * reading_error[i]
+        gradient[at + i] = bar_reading[i] - reading_error[i]
     return total, gradient
 
 
@@ -536,17 +589,18 @@ class Density:
         """How many coordinates there are."""
         p, c = self.population, self.coordinates
         population = len(p.shared_mean) + len(p.between_mean) + len(p.error_mean) + len(p.partial_shapes)
-        return population + c.pull.size
+        return population + c.pull.size + self.design.readings.n_errors
 
     @cached_property
     def arguments(self) -> tuple:
         """What `log_density` takes after x."""
         s = self.design.solver
         rows = Compared(*(getattr(self.design.rows, name) for name in Compared._fields))
+        driving = Driving(*(getattr(self.design.readings, name) for name in Driving._fields))
         n_outputs, n_physiology = len(s.system.outputs), len(s.system.parameters)
         kernels = s.compiled.kernels
         limits = s.max_steps, n_outputs, n_physiology
-        return self.population, self.coordinates, rows, kernels, s.plan, s.tolerance, *limits
+        return self.population, self.coordinates, rows, driving, kernels, s.plan, s.tolerance, *limits
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Log density, up to a constant, and gradient."""
@@ -554,10 +608,11 @@ class Density:
 
     def unpack(self, draws: np.ndarray) -> tuple[np.ndarray, ...]:
         """Typical values (draw, K), effects (draw, E), between (draw, V), error (draw, analyte), correlations
-        (draw, pair), blocks (draw, S, D)."""
+        (draw, pair), blocks (draw, S, D), reading errors (draw, L)."""
         shared, between, error, factor, block = unpack_draws(
             np.ascontiguousarray(draws), self.population, self.coordinates
         )
         n_k = len(self.design.estimated)
         correlation = below_diagonal(factor @ factor.swapaxes(1, 2))
-        return shared[:, :n_k], shared[:, n_k:], between, error, correlation, block
+        reading_error = draws[:, self.size - self.design.readings.n_errors :]
+        return shared[:, :n_k], shared[:, n_k:], between, error, correlation, block, reading_error

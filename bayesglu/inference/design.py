@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import xarray as xr
 
 from bayesglu.inference.correlation import beta_shapes
 from bayesglu.priors import Effect
@@ -68,6 +69,49 @@ class Rows:
         )
 
 
+@dataclass(frozen=True)
+class Readings:
+    """The R readings that drive the model, test by test; none in a model with insulin of its own.
+
+    What drives it are true concentrations, a straight line from each to the next. A reading was taken with
+    its assay's error, so that
+
+        log(true + offset) = log_value + error * reading_error
+
+    with one of L standard Normal reading errors, number `slot`, for each. All true values are equally likely
+    before the reading (on the logarithm), so that by itself it tells nothing of the size of the error. The
+    errors are Normal also where those of the assay's residuals are Student's: heavy tails are for a reading
+    that is at odds with a prediction, and nothing predicts these. They would only allow a single reading to
+    be wrong by any factor, and one such spike of insulin explains any fall of glucose.
+
+    A reading at rest (at or before time zero, or from `basal_from` on) is a row of `Rows` instead, compared
+    with the basal concentration. There the true concentration is the basal one, column `basal` of theta, and
+    `slot` is -1: the reading counts once. A censored reading drives the model as if its limit had been read.
+
+    At a stop of the schedule the curve is ``(1 - weight) * true[before] + weight * true[after]`` (M each).
+    """
+
+    obs: np.ndarray
+    test: np.ndarray
+    log_value: np.ndarray
+    slot: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    weight: np.ndarray
+    analyte: int = -1
+    basal: int = 0
+    offset: float = 0.0
+
+    @property
+    def n_errors(self) -> int:
+        """How many readings have an error of their own, L."""
+        return int((self.slot >= 0).sum())
+
+    def at_stops(self, true: np.ndarray) -> np.ndarray:
+        """The curve at the stops (..., M) through true concentrations (..., R)."""
+        return (1 - self.weight) * true[..., self.before] + self.weight * true[..., self.after]
+
+
 @dataclass(frozen=True, eq=False)
 class Design:
     """See the module's first lines. `n_obs` of the rows are samples, in the order of ``study.used``."""
@@ -76,6 +120,7 @@ class Design:
     study: Study
     solver: Solver
     rows: Rows
+    readings: Readings
     n_obs: int
     obs: np.ndarray
     analytes: tuple[str, ...]
@@ -192,9 +237,24 @@ class Design:
         with np.errstate(over="ignore"):
             return np.where(self.is_logit, 1 / (1 + np.exp(-phi)), np.exp(np.where(self.is_logit, 0.0, phi)))
 
-    def solve(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Predictions of the rows ``(row,)`` and outcome codes for theta ``(test, parameter)``."""
-        outputs, outcome = self.solver.outputs(theta[:, : len(self.solver.system.parameters)])
+    def driving(self, theta, error=None, reading_error=None) -> np.ndarray:
+        """True concentrations at the readings that drive the model (..., R), from theta (..., test,
+        parameter), assay errors (..., analyte) and reading errors (..., L); without errors, what was read."""
+        r = self.readings
+        true = np.exp(r.log_value) - r.offset
+        if reading_error is not None:
+            own = r.slot >= 0
+            log_true = r.log_value[own] + error[..., r.analyte, None] * reading_error
+            true = np.broadcast_to(true, (*log_true.shape[:-1], len(true))).copy()
+            true[..., own] = np.exp(log_true) - r.offset
+        return np.where(r.slot < 0, theta[..., r.test, r.basal], true)
+
+    def solve(self, theta: np.ndarray, driving: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Predictions of the rows ``(row,)`` and outcome codes for theta ``(test, parameter)``, driven by
+        true concentrations ``(R,)``; without them, by what was read."""
+        driving = self.driving(theta) if driving is None else driving
+        physiology = theta[:, : len(self.solver.system.parameters)]
+        outputs, outcome = self.solver.outputs(physiology, self.readings.at_stops(driving))
         return self.rows.predict(outputs, theta), outcome
 
 
@@ -217,7 +277,8 @@ def design(spec: ModelSpec, study: Study, **settings) -> Design:
     )
     used = used.isel(obs=keep)
 
-    schedule = _schedule(study, tests, forcing_analytes)
+    curves = _curves(study, tests, forcing_analytes)
+    schedule = _schedule(study, tests, curves)
     shown = [
         spec.analytes[a].output for a in spec.analytes if a in study.analytes and a not in forcing_analytes
     ]
@@ -229,10 +290,11 @@ def design(spec: ModelSpec, study: Study, **settings) -> Design:
         *(n for n in spec.parameters if n not in solving.system.parameters),
     )
 
-    analytes = tuple(a for a in spec.analytes if a in set(used.analyte.values))
+    analytes = tuple(a for a in spec.analytes if a in {*used.analyte.values, *forcing_analytes})
     unused = {a.floor for n, a in spec.analytes.items() if a.floor and n not in analytes}
     estimated = tuple(n for n in spec.estimated if n not in unused)
     rows = _rows(spec, study, used, solving, schedule, tests, parameters, outputs, analytes)
+    readings = _readings(spec, curves, schedule, parameters, analytes)
 
     place, block_parameter, block_test = _blocks(spec, estimated, subject_of_test, len(subjects))
     _warn_of_gaps(spec, study, estimated)
@@ -261,6 +323,7 @@ def design(spec: ModelSpec, study: Study, **settings) -> Design:
         study,
         solving,
         rows,
+        readings,
         used.sizes["obs"],
         used.obs.values,
         analytes,
@@ -304,25 +367,62 @@ def _is_compared(spec: ModelSpec, analyte: str, time: float) -> bool:
     return time <= 0 or time >= a.samples_from
 
 
-def _schedule(study: Study, tests, forcing_analytes) -> Schedule:
+def _of_test(study: Study, subject: str, occasion: str) -> xr.Dataset:
     obs = study.observations
-    times, forcing = [], []
-    for subject, occasion in tests:
-        mine = obs.isel(obs=(obs.subject.values == subject) & (obs.occasion.values == occasion))
-        times.append(np.unique(mine.time.values))
-        driven = mine.isel(
-            obs=np.isin(mine.analyte.values, list(forcing_analytes)) & np.isfinite(mine.value.values)
-        )
-        order = np.argsort(driven.time.values, kind="stable")
-        forcing.append((driven.time.values[order], driven.value.values[order]) if forcing_analytes else None)
+    return obs.isel(obs=(obs.subject.values == subject) & (obs.occasion.values == occasion))
+
+
+def _curves(study: Study, tests, forcing_analytes) -> list[xr.Dataset]:
+    """The readings that drive each test, in the order of their times."""
+    curves = []
+    for test in tests if forcing_analytes else ():
+        mine = _of_test(study, *test)
+        drives = np.isin(mine.analyte.values, list(forcing_analytes)) & np.isfinite(mine.value.values)
+        curves.append(mine.isel(obs=drives).sortby("time"))
+    return curves
+
+
+def _schedule(study: Study, tests, curves) -> Schedule:
+    times = [np.unique(_of_test(study, *test).time.values) for test in tests]
     protocols = [study.protocols[test] for test in tests]
     return build_schedule(
         protocols,
         times,
         start=[min(0.0, t[0], *(e.time for e in p.events)) for t, p in zip(times, protocols, strict=True)],
         body_weight=study.body_weight.sel(subject=[s for s, _ in tests]).values,
-        forcing=forcing if forcing_analytes else None,
+        forcing=[(c.time.values, c.value.values) for c in curves] or None,
         labels=[_label(test, tests) for test in tests],
+    )
+
+
+def _readings(spec, curves, schedule: Schedule, parameters, analytes) -> Readings:
+    none = np.zeros(0, int)
+    if not curves:
+        return Readings(none, none, np.zeros(0), none, none, none, np.zeros(0))
+    together = xr.concat(curves, "obs")
+    (name,) = set(together.analyte.values)
+    analyte = spec.analytes[name]
+    at_rest = np.array([_is_compared(spec, name, t) for t in together.time.values], bool)
+    first = np.concatenate([[0], np.cumsum([c.sizes["obs"] for c in curves])])
+    before, after, weight = [], [], []
+    for n, curve in enumerate(curves):
+        knots, stops = curve.time.values, schedule.time[schedule.offset[n] : schedule.offset[n + 1]]
+        place = np.interp(stops, knots, np.arange(len(knots)))
+        below = np.floor(place).astype(int)
+        before.append(first[n] + below)
+        after.append(first[n] + np.minimum(below + 1, len(knots) - 1))
+        weight.append(place - below)
+    return Readings(
+        obs=together.obs.values,
+        test=np.repeat(np.arange(len(curves)), np.diff(first)),
+        log_value=np.log(together.value.values + analyte.offset),
+        slot=np.where(at_rest, -1, np.cumsum(~at_rest) - 1),
+        before=np.concatenate(before),
+        after=np.concatenate(after),
+        weight=np.concatenate(weight),
+        analyte=analytes.index(name),
+        basal=parameters.index(f"basal_{analyte.output}"),
+        offset=analyte.offset,
     )
 
 

@@ -52,7 +52,8 @@ def fit(
     """The posterior of a model given a study, as a DataTree that ArviZ understands.
 
     method : ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"map"`` gives posterior
-        modes with Laplace intervals in seconds: a first look, with draws of a Gaussian about the modes.
+        modes with Laplace intervals in seconds: a first look, with draws of a Gaussian about the modes, which
+        takes readings that drive the model as exact.
     coordinates : ``"whitened"`` (see `density`) or ``"non-centred"``; the posterior is the same.
     tune : draws to tune the sampler, not kept. In whitened coordinates half of them are a pilot run, whose
         draws make the coordinates better; with fewer than 200 there is none.
@@ -66,7 +67,8 @@ def fit(
 
     Groups: ``posterior`` and ``prior`` with individual parameters (chain, draw, subject), typical values,
     between-subject SDs, covariate factors and assay errors, all on their natural scale with their unit in the
-    attributes; ``sample_stats``; ``observed_data``, ``constant_data`` and ``protocols``; over (chain, draw,
+    attributes, and in a model driven by measured insulin the true ``insulin_at_readings`` (chain, draw,
+    reading); ``sample_stats``; ``observed_data``, ``constant_data`` and ``protocols``; over (chain, draw,
     obs) ``predictions`` (without assay error), ``posterior_predictive`` (with it) and ``log_likelihood``. The
     attributes hold the model's text, hashes, versions and a seed that gives the same fit again.
 
@@ -162,8 +164,8 @@ def prior_predictive(
     d = _design(model, study, **solver_settings)
     seed, failures = _seed(random_seed), Failures(d)
     rng = np.random.default_rng(seed)
-    prior, theta = prior_of(d, draws, rng)
-    predicted, outcome = predict(d, theta)
+    prior, theta, driving = prior_of(d, draws, rng)
+    predicted, outcome = predict(d, theta, driving)
     failures.count(outcome)
     made = samples_groups(d, prior, predicted, rng)
     groups = {
@@ -179,14 +181,17 @@ def prior_predictive(
 
 def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path:
     """Write a fit to ``.nc`` (netCDF) or ``.zarr``; `without_data` leaves out every sample and covariate
-    of the people, and what each was given when it was not the same for all."""
+    of the people, the concentrations that drove the model, and what each was given when it was not the same
+    for all."""
     path = Path(path)
     kept = fit
     if without_data:
         private = {"observed_data", "posterior_predictive", "predictions", "log_likelihood"}
         if len(set(kept_protocols(fit.protocols.to_dataset()).values())) > 1:
             private.add("protocols")
-        kept = xr.DataTree.from_dict({n: c.to_dataset() for n, c in fit.children.items() if n not in private})
+        public = {n: c.to_dataset() for n, c in fit.children.items() if n not in private}
+        public = {n: group.drop_dims("reading", errors="ignore") for n, group in public.items()}
+        kept = xr.DataTree.from_dict(public)
         people = fit.constant_data.to_dataset()[["body_weight", "subject_label"]]
         kept["constant_data"] = xr.DataTree(
             people.assign(body_weight=people.body_weight * 0 + people.body_weight.mean())
@@ -243,9 +248,9 @@ def _seed(given: int | np.random.Generator | None) -> int:
 
 
 def _tree(d: Design, density: Density, positions, rng, groups, failures: Failures) -> xr.DataTree:
-    posterior, theta = posterior_of(density, positions)
-    predicted, outcome = predict(d, theta)
+    posterior, theta, driving = posterior_of(density, positions)
+    predicted, outcome = predict(d, theta, driving)
     failures.count(outcome)
-    prior, _ = prior_of(d, PRIOR_DRAWS, rng)
+    prior, _, _ = prior_of(d, PRIOR_DRAWS, rng)
     made = {"posterior": posterior, **groups, "prior": prior, **samples_groups(d, posterior, predicted, rng)}
     return xr.DataTree.from_dict({**made, **data_groups(d)})

@@ -25,7 +25,7 @@ def refresh(density: Density, positions: np.ndarray) -> Expansion:
     """The expansion of a whitened `density`, from draws (chain, draw, x) that need not be many."""
     d, before = density.design, density.expansion
     x = positions.reshape(-1, density.size)
-    typical, effect, between, error, correlation, block = density.unpack(x)
+    typical, effect, between, error, correlation, block, _ = density.unpack(x)
     shared = np.concatenate([typical, effect], axis=1)
     few = np.linspace(0, len(x) - 1, POINTS).astype(int)
     at = typical[few], effect[few], error[few], block[few]

@@ -15,15 +15,15 @@ from bayesglu.units import canonical_unit
 PACKAGES = ("bayesglu", "numpy", "scipy", "numba", "llvmlite", "nutpie", "pymc", "arviz", "xarray")
 
 
-def posterior_of(density: Density, positions: np.ndarray) -> tuple[xr.Dataset, np.ndarray]:
-    """Parameters on their natural scale from positions ``(chain, draw, x)``; and theta (chain, draw, test,
-    parameter)."""
+def posterior_of(density: Density, positions: np.ndarray) -> tuple[xr.Dataset, np.ndarray, np.ndarray]:
+    """Parameters on their natural scale from positions ``(chain, draw, x)``; theta (chain, draw, test,
+    parameter); and what drives the model (chain, draw, reading)."""
     d = density.design
     chains, draws, _ = positions.shape
     return parameters_dataset(d, (chains, draws), *density.unpack(positions.reshape(chains * draws, -1)))
 
 
-def prior_of(d: Design, draws: int, rng: np.random.Generator) -> tuple[xr.Dataset, np.ndarray]:
+def prior_of(d: Design, draws: int, rng: np.random.Generator) -> tuple[xr.Dataset, np.ndarray, np.ndarray]:
     """Draws of the prior (chain 1) in the same form."""
     n_s = len(d.study.subjects)
     typical = rng.normal(d.location, d.spread, size=(draws, len(d.estimated)))
@@ -36,12 +36,16 @@ def prior_of(d: Design, draws: int, rng: np.random.Generator) -> tuple[xr.Datase
     z[..., d.correlated] = np.einsum("...ij,...sj->...si", factor, z[..., d.correlated])
     block = d.centre(typical, effect) + between[:, None, d.block_varying] * z
     correlation = below_diagonal(factor @ factor.swapaxes(1, 2))
-    return parameters_dataset(d, (1, draws), typical, effect, between, error, correlation, block)
+    reading_error = rng.normal(size=(draws, d.readings.n_errors))
+    return parameters_dataset(
+        d, (1, draws), typical, effect, between, error, correlation, block, reading_error
+    )
 
 
-def parameters_dataset(d: Design, shape, typical, effect, between, error, correlation, block):
+def parameters_dataset(d: Design, shape, typical, effect, between, error, correlation, block, reading_error):
     """See `posterior_of`; the first axis of all arrays runs over chains and draws."""
     theta = d.theta(typical, effect, block)
+    driving = d.driving(theta, error, reading_error)
     natural = d.natural(typical)
     subjects, tests = list(d.study.subjects), ["/".join(t) for t in d.study.tests]
     first_test = [int(np.flatnonzero(d.subject_of_test == s)[0]) for s in range(len(subjects))]
@@ -91,18 +95,30 @@ def parameters_dataset(d: Design, shape, typical, effect, between, error, correl
         coords["pair"] = pairs([d.estimated[k] for k in d.block_parameter[d.correlated]])
     if d.spec.at("occasion"):
         coords["test"] = tests
-    return xr.Dataset(found, coords=coords), theta.reshape(*shape, *theta.shape[1:])
+    if len(d.readings.obs):
+        output = d.spec.analytes[d.analytes[d.readings.analyte]].output
+        told = f"true {output} at the readings that drive the model, a straight line from each to the next"
+        unit = canonical_unit(d.analytes[d.readings.analyte])
+        put(f"{output}_at_readings", driving, ("reading",), None, "driving", unit, told)
+        read = d.study.observations.sel(obs=d.readings.obs)
+        coords["reading"] = d.readings.obs
+        for name in ("subject", "occasion"):
+            coords[f"reading_{name}"] = ("reading", read[name].values.astype(object))
+        coords["reading_time"] = ("reading", read.time.values, {"units": "min"})
+    by_draw = (values.reshape(*shape, *values.shape[1:]) for values in (theta, driving))
+    return xr.Dataset(found, coords=coords), *by_draw
 
 
-def predict(d: Design, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def predict(d: Design, theta: np.ndarray, driving: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Predictions ``(chain, draw, row)`` and outcome codes ``(chain, draw, test)``.
 
-    theta : ``(chain, draw, test, parameter)``. Predictions are not-a-number where a solve failed.
+    theta : ``(chain, draw, test, parameter)``. driving : true concentrations at the readings that drive the
+    model, ``(chain, draw, reading)``. Predictions are not-a-number where a solve failed.
     """
     predicted = np.empty((*theta.shape[:2], len(d.rows.sample)))
     outcome = np.empty(theta.shape[:3], int)
     for place in np.ndindex(theta.shape[:2]):
-        predicted[place], outcome[place] = d.solve(theta[place])
+        predicted[place], outcome[place] = d.solve(theta[place], driving[place])
     return predicted, outcome
 
 

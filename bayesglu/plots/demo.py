@@ -18,6 +18,8 @@ from bayesglu.plots.style import (
     log_axis,
     name_panel,
     picture,
+    samples,
+    shade,
     styled,
     time_axis,
 )
@@ -68,21 +70,23 @@ def demo_figure(
 
 
 def _intravenous_test(place: SubFigure, fit: xr.DataTree, study: Study) -> None:
-    """Glucose with its fit, over the insulin that drives the model."""
+    """Glucose with its fit, over the insulin that drives the model: samples, and where true values lie."""
     above, below = place.subplots(2, 1, sharex=True, height_ratios=[1.7, 1])
-    samples = study.observations.to_dataframe()
+    table = study.observations.to_dataframe()
     name_panel(above, "glucose", "mg/dL")
-    name_panel(below, "insulin, as measured", "pmol/L")
-    time_axis([above, below], samples["time"].min(), samples["time"].max())
+    name_panel(below, "insulin, measured and true", "pmol/L")
+    time_axis([above, below], table["time"].min(), table["time"].max())
     rows = observed(fit)
     rows = rows[rows["analyte"] == "glucose"]
     draw_test(above, fit, rows, 1.0, BLUE)
-    glucose = samples[samples["analyte"] == "glucose"]
+    glucose = table[table["analyte"] == "glucose"]
     mixing = glucose[~glucose["time"].isin(rows["time"])]
     above.plot(mixing["time"], mixing["value"], "x", color=GREY, markersize=4, label="not fitted")
     above.legend(loc="upper right", handletextpad=0.2)
-    insulin = samples[samples["analyte"] == "insulin"]
-    below.plot(insulin["time"], insulin["value"], ".-", color=VERMILLION, linewidth=1, markersize=4)
+    insulin = table[table["analyte"] == "insulin"]
+    below.plot(insulin["time"], insulin["value"], ".", color="#222222", markersize=4)
+    true = fit["posterior"]["insulin_at_readings"]
+    shade(below, true["reading_time"].values, samples(true, "reading"), VERMILLION, 0.9, 0.3)
     below.set_ylim(bottom=0)
 
 

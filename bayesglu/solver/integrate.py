@@ -86,6 +86,19 @@ def _fill_inputs(plan, person, stop, t, h, n_stages, into, lane):
                 into[s, plan.release_channel[r], lane] += given
 
 
+@compiled()
+def driven(offset, time, rate, slope, level, column):
+    """Rates and slopes ``(stop, input)`` with a measured curve in one column: `level` at the stops and
+    straight between; as they are when there is none."""
+    rate, slope = rate.copy(), slope.copy()
+    for s in range(len(level)):  # a slice would take two seconds to compile
+        rate[s, column] = level[s]
+    for p in range(len(offset) - 1 if len(level) else 0):
+        for s in range(offset[p], offset[p + 1] - 1):
+            slope[s, column] = (level[s + 1] - level[s]) / (time[s + 1] - time[s])
+    return rate, slope
+
+
 @compiled(inner=True)
 def _give(plan, stop, y, c, lane):
     """The boluses of a stop."""
@@ -148,15 +161,16 @@ def _observe_samples(kernels, plan, tape, people, n_outputs):
 
 @compiled(inner=True)
 def _observe_samples_adjoint(kernels, plan, tape, people, bar_out):
-    """Cotangents of the states at the samples, and of the coefficients, from those of the outputs."""
+    """Cotangents of the states at the samples, of the coefficients, and of a measured curve's level at the
+    samples, from those of the outputs."""
     width, n, n_inputs, n_coefficients = _sizes(kernels)
     samples = plan.sample_person.shape[0]
     place = _places(plan, people)
-    bar_states = np.empty((samples, n))
+    bar_states, bar_levels = np.empty((samples, n)), np.zeros(samples)
     bar_coefficients = np.zeros(tape.coefficients.shape)
     y, u, c = _room((n, width)), _room((n_inputs, width)), np.zeros((n_coefficients, width))
     bar_lanes, bar_y = _room((bar_out.shape[1], width)), _room((n, width))
-    bar_c = _room((n_coefficients, width))
+    bar_c, bar_level = _room((n_coefficients, width)), np.zeros(width)
     for begin in range(0, samples, width):
         _gather(kernels.seen, plan, tape, place, begin, width, y, u, c)
         here = min(width, samples - begin)
@@ -165,14 +179,15 @@ def _observe_samples_adjoint(kernels, plan, tape, people, bar_out):
                 bar_lanes[i, lane] = bar_out[begin + lane, i] if lane < here else 0.0
             for i in range(n_coefficients):
                 bar_c[i, lane] = 0.0
-        observe_adjoint(kernels, y, u, c, bar_lanes, bar_y, bar_c)
+        observe_adjoint(kernels, y, u, c, bar_lanes, bar_y, bar_c, bar_level)
         for lane in range(here):
+            bar_levels[begin + lane] = bar_level[lane]
             where = place[plan.sample_person[begin + lane]]
             for i in range(n):
                 bar_states[begin + lane, i] = bar_y[i, lane]
             for i in kernels.seen:
                 bar_coefficients[where // width, i, where % width] += bar_c[i, lane]
-    return bar_states, bar_coefficients
+    return bar_states, bar_coefficients, bar_levels
 
 
 @compiled(inner=True)
@@ -368,23 +383,43 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
     return out, outcome, tape
 
 
+@compiled(inner=True)
+def _pull_level(plan, h, stop, end, bar_stage, bar_level):
+    """Cotangents of a measured curve's level at the stops, from those at the stages of a step of size h: it
+    ends at `end`, which becomes where it began, in the interval that begins at `stop`."""
+    for lane in range(len(h)):
+        if h[lane] > 0.0:
+            s = stop[lane]
+            end[lane] -= h[lane]
+            for stage in range(6):
+                moment = end[lane] + h[lane] * TIME_OF_STAGE[stage]
+                share = (moment - plan.time[s]) / (plan.time[s + 1] - plan.time[s])
+                bar_level[s] += (1.0 - share) * bar_stage[stage, lane]
+                bar_level[s + 1] += share * bar_stage[stage, lane]
+
+
 @compiled()
 def solve_adjoint(kernels, theta, plan, tape, outcome, bar_out):
-    """Cotangents of theta (person, parameter) from those of the outputs (sample, output); not-a-number for
-    people whose solve failed."""
+    """Cotangents of theta (person, parameter) and of a measured curve's level at the stops (stop,), if the
+    system has one, from those of the outputs (sample, output); those of theta are not-a-number for people
+    whose solve failed."""
     width, n, _, _ = _sizes(kernels)
     people = theta.shape[0]
-    bar_states, bar_coefficients = _observe_samples_adjoint(kernels, plan, tape, people, bar_out)
+    has_level = kernels.level >= 0
+    bar_levels = np.zeros(len(plan.time) if has_level else 0)
+    bar_level, end = np.zeros((6, width)), np.zeros(width)
+    bar_states, bar_coefficients, bar_seen = _observe_samples_adjoint(kernels, plan, tape, people, bar_out)
     bar_theta = np.zeros(theta.shape)
     theta_lanes = _room((theta.shape[1], width))
     bar_lanes = _room((theta.shape[1], width))
     bar_y = _room((n, width))
-    person = np.empty(width, np.int64)
+    person, stops = np.empty(width, np.int64), np.zeros(width, np.int64)
     no_inputs = np.zeros((7, 0, width))
     for pack in range(tape.first.shape[0] - 1):
         c, bar_c = tape.coefficients[pack], bar_coefficients[pack]
         for lane in range(width):
             person[lane] = plan.order[min(pack * width + lane, people - 1)]
+            stops[lane] = plan.offset[person[lane]]
             for i in range(theta.shape[1]):
                 theta_lanes[i, lane] = theta[person[lane], i]
             for i in range(n):
@@ -398,8 +433,13 @@ def solve_adjoint(kernels, theta, plan, tape, outcome, bar_out):
                     if sample >= 0:
                         for i in range(n):
                             bar_y[i, lane] += bar_states[sample, i]
+                        if has_level:
+                            bar_levels[stop] += bar_seen[sample]
+                    stops[lane], end[lane] = stop - 1, plan.time[stop]
             u = tape.inputs[row] if tape.inputs.shape[2] else no_inputs
-            step_adjoint(kernels, tape.stages[row], u, c, tape.h[row], bar_y, bar_c)
+            step_adjoint(kernels, tape.stages[row], u, c, tape.h[row], bar_y, bar_c, bar_level)
+            if has_level:
+                _pull_level(plan, tape.h[row], stops, end, bar_level, bar_levels)
         for lane in range(width):
             if pack * width + lane < people:
                 stop = plan.offset[person[lane]]
@@ -408,10 +448,12 @@ def solve_adjoint(kernels, theta, plan, tape, outcome, bar_out):
                 if sample >= 0:
                     for i in range(n):
                         bar_y[i, lane] += bar_states[sample, i]
+                    if has_level:
+                        bar_levels[stop] += bar_seen[sample]
         setup_adjoint(kernels, theta_lanes, bar_c, bar_y, bar_lanes)
         for lane in range(width):
             if pack * width + lane < people:
                 solved = outcome[person[lane]] == FINE
                 for i in range(theta.shape[1]):
                     bar_theta[person[lane], i] = bar_lanes[i, lane] if solved else np.nan
-    return bar_theta
+    return bar_theta, bar_levels

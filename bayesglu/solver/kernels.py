@@ -25,9 +25,9 @@ from bayesglu.solver.vector import DOUBLE, function, program_body, step_adjoint_
 NAMES = ("setup", "setup_adjoint", "rhs", "observe", "observe_adjoint", "step", "step_adjoint")
 SOURCES = ("kernels.py", "program.py", "symbolic.py", "tableau.py", "vector.py")
 
-Kernels = namedtuple("Kernels", "addresses seen width states inputs coefficients")
+Kernels = namedtuple("Kernels", "addresses seen width states inputs coefficients level")
 """What the integrator needs of a system: where its kernels are (in the order of `NAMES`), the coefficients
-that its outputs depend on, and its sizes."""
+that its outputs depend on, its sizes, and which input is a measured curve, or -1."""
 
 
 class Compiled:
@@ -48,7 +48,8 @@ class Compiled:
             _loaded.add(self.key)
         addresses = [engine.get_function_address(f"{name}_{self.key}") for name in NAMES]
         sizes = len(self.system.states), len(self.system.channels), self.system.n_coefficients
-        return Kernels(np.array(addresses, np.int64), self._seen(), self.width, *sizes)
+        level = self.system.level
+        return Kernels(np.array(addresses, np.int64), self._seen(), self.width, *sizes, level)
 
     def _seen(self) -> np.ndarray:
         """The coefficients that the outputs depend on."""
@@ -137,9 +138,11 @@ def _module(compiled: Compiled) -> ir.Module:
     for name, program in system.programs.items():
         added = frozenset({"c"}) if name in ("rhs_adjoint", "observe_adjoint") else frozenset()
         n_arguments = len(program.inputs) + len(program.outputs)
+        if name == "observe_adjoint":
+            n_arguments = 7  # called with room for the level's cotangents, whether there is a level or not
         programs[name] = made(name, n_arguments, program_body(program, added))
     made("step", 11, step_body(programs["rhs"], system.scales, n_inputs))
-    made("step_adjoint", 6, step_adjoint_body(programs["rhs_adjoint"], n, n_inputs))
+    made("step_adjoint", 7, step_adjoint_body(programs["rhs_adjoint"], n, n_inputs))
     return module
 
 
@@ -188,9 +191,10 @@ def observe(context, kernels, y, u, c, out):
 
 
 @intrinsic
-def observe_adjoint(context, kernels, y, u, c, bar_out, bar_y, bar_c):
-    """Cotangents of the state, and of the coefficients (added), from those of the outputs."""
-    return _call("observe_adjoint", kernels, (y, u, c, bar_out, bar_y, bar_c))
+def observe_adjoint(context, kernels, y, u, c, bar_out, bar_y, bar_c, bar_level):
+    """Cotangents of the state, of the coefficients (added) and of a measured curve's level, from those of
+    the outputs."""
+    return _call("observe_adjoint", kernels, (y, u, c, bar_out, bar_y, bar_c, bar_level))
 
 
 @intrinsic
@@ -200,6 +204,6 @@ def step(context, kernels, y, k, u, c, h, tolerance, stages, y_new, k_new, error
 
 
 @intrinsic
-def step_adjoint(context, kernels, stages, u, c, h, bar_y, bar_c):
+def step_adjoint(context, kernels, stages, u, c, h, bar_y, bar_c, bar_level):
     """The transpose of one step of every lane."""
-    return _call("step_adjoint", kernels, (stages, u, c, h, bar_y, bar_c))
+    return _call("step_adjoint", kernels, (stages, u, c, h, bar_y, bar_c, bar_level))

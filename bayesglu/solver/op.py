@@ -11,7 +11,7 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
 
 from bayesglu.solver.compiled import compiled
-from bayesglu.solver.integrate import Plan, Tape, solve, solve_adjoint
+from bayesglu.solver.integrate import Plan, Tape, driven, solve, solve_adjoint
 from bayesglu.solver.kernels import Kernels
 from bayesglu.solver.solver import Solver
 
@@ -29,45 +29,53 @@ class _SolverOp(Op):
         self.key = solver.compiled.key
         self.relative, self.absolute, self.max_steps = solver.relative, solver.absolute, solver.max_steps
 
+    def driven(self, level, plan: Plan) -> Plan:
+        """A plan with a measured curve at this level."""
+        column = self.solver.system.level
+        rate, slope = driven(plan.offset, plan.time, plan.rate, plan.slope, level, column)
+        return plan._replace(rate=rate, slope=slope)
+
 
 class Solve(_SolverOp):
-    """Outputs ``(sample, output)`` for parameters ``(person, parameter)``; then outcome codes, and what
-    pullback needs."""
+    """Outputs ``(sample, output)`` for parameters ``(person, parameter)`` and the level of a measured curve
+    at the stops ``(stop,)``, empty for that of the plan; then outcome codes, and what pullback needs."""
 
-    def make_node(self, theta, *plan):
-        inputs = [pt.as_tensor(theta), *(pt.as_tensor(a) for a in plan)]
+    def make_node(self, theta, level, *plan):
+        inputs = [pt.as_tensor(a) for a in (theta, level, *plan)]
         return Apply(self, inputs, [pt.dmatrix(), pt.lvector(), *(kind() for kind in TAPE_TYPES)])
 
     def perform(self, node, inputs, storage):
         s = self.solver
-        theta, plan = np.ascontiguousarray(inputs[0]), Plan(*inputs[1:])
+        theta, plan = np.ascontiguousarray(inputs[0]), self.driven(inputs[1], Plan(*inputs[2:]))
         n_outputs = len(s.system.outputs)
         out, outcome, tape = solve(s.compiled.kernels, theta, plan, s.tolerance, s.max_steps, n_outputs, True)
         for cell, value in zip(storage, (out, outcome, *tape), strict=True):
             cell[0] = value
 
     def connection_pattern(self, node):
-        return [[i == 0 and o == 0 for o in range(len(node.outputs))] for i in range(len(node.inputs))]
+        return [[i < 2 and o == 0 for o in range(len(node.outputs))] for i in range(len(node.inputs))]
 
     def pullback(self, inputs, outputs, cotangents):
         bar_out = cotangents[0]
-        rest = [DisconnectedType()() for _ in inputs[1:]]
+        rest = [DisconnectedType()() for _ in inputs]
         if isinstance(bar_out.type, DisconnectedType):
-            return [DisconnectedType()(), *rest]
-        return [SolveAdjoint(self.solver)(*inputs, *outputs[1:], bar_out), *rest]
+            return rest
+        return [*SolveAdjoint(self.solver)(*inputs, *outputs[1:], bar_out), *rest[2:]]
 
 
 class SolveAdjoint(_SolverOp):
-    """Cotangents of the parameters ``(person, parameter)`` from those of the outputs ``(sample, output)``."""
+    """Cotangents of the parameters ``(person, parameter)`` and of the level ``(stop,)`` from those of the
+    outputs ``(sample, output)``."""
 
     def make_node(self, *inputs):
-        return Apply(self, [pt.as_tensor(a) for a in inputs], [pt.dmatrix()])
+        return Apply(self, [pt.as_tensor(a) for a in inputs], [pt.dmatrix(), pt.dvector()])
 
     def perform(self, node, inputs, storage):
-        n = 1 + len(Plan._fields)
-        theta, plan, outcome = np.ascontiguousarray(inputs[0]), Plan(*inputs[1:n]), inputs[n]
+        n = 2 + len(Plan._fields)
+        theta, plan, outcome = np.ascontiguousarray(inputs[0]), Plan(*inputs[2:n]), inputs[n]
         tape, bar_out = Tape(*inputs[n + 1 : -1]), np.ascontiguousarray(inputs[-1])
-        storage[0][0] = solve_adjoint(self.solver.compiled.kernels, theta, plan, tape, outcome, bar_out)
+        pulled = solve_adjoint(self.solver.compiled.kernels, theta, plan, tape, outcome, bar_out)
+        storage[0][0], storage[1][0] = pulled
 
 
 INT, FLOAT = types.int64, types.float64
@@ -91,9 +99,8 @@ TAPE = types.NamedTuple([_array(*kind) for kind in TAPE_KINDS], Tape)
 KERNELS = types.NamedTuple([*[_array(INT, 1)] * 2, *[INT] * (len(Kernels._fields) - 2)], Kernels)
 RESULT = types.Tuple([_array(t, n, readonly=False) for t, n in ((FLOAT, 2), (INT, 1), *TAPE_KINDS)])
 VALUE = RESULT(KERNELS, _array(FLOAT, 2), PLAN, _array(FLOAT, 1), INT, INT)
-PULL = _array(FLOAT, 2, readonly=False)(
-    KERNELS, _array(FLOAT, 2), PLAN, TAPE, _array(INT, 1), _array(FLOAT, 2)
-)
+PULLED = types.Tuple([_array(FLOAT, 2, readonly=False), _array(FLOAT, 1, readonly=False)])
+PULL = PULLED(KERNELS, _array(FLOAT, 2), PLAN, TAPE, _array(INT, 1), _array(FLOAT, 2))
 
 
 @compiled(VALUE, address=True)
@@ -161,7 +168,7 @@ def _spelled_out(text: str, **scope):
     for word, kind in (("PLAN", Plan), ("TAPE", Tape)):
         text = text.replace(f"{word}_READ", ", ".join(f"_c({n})" for n in kind._fields))
         text = text.replace(word, ", ".join(kind._fields))
-    scope |= {"_c": _c, "np": np, "Plan": Plan, "Tape": Tape, "Kernels": Kernels}
+    scope |= {"_c": _c, "np": np, "Plan": Plan, "Tape": Tape, "Kernels": Kernels, "driven": driven}
     exec(text, scope)
     return numba_njit(scope["function"], fastmath=False)
 
@@ -169,8 +176,9 @@ def _spelled_out(text: str, **scope):
 @register_funcify_and_cache_key(Solve)
 def _(op, **kwargs):
     text = """
-def function(theta, PLAN):
+def function(theta, level, PLAN):
     kernels = Kernels(_c(np.array(addresses)), _c(seen), *sizes)
+    rate, slope = driven(_c(offset), _c(time), _c(rate), _c(slope), _c(level), kernels.level)
     return solve_at(kernels, _c(theta), Plan(PLAN_READ), _c(tolerance), max_steps, n_outputs)
 """
     # It holds addresses of this process, so it may not be cached.
@@ -180,16 +188,19 @@ def function(theta, PLAN):
 @register_funcify_and_cache_key(SolveAdjoint)
 def _(op, **kwargs):
     text = """
-def function(theta, PLAN, outcome, TAPE, bar_out):
+def function(theta, level, PLAN, outcome, TAPE, bar_out):
     kernels = Kernels(_c(np.array(addresses)), _c(seen), *sizes)
     return pull_at(kernels, _c(theta), Plan(PLAN_READ), Tape(TAPE_READ), _c(outcome), _c(bar_out))
 """
     return _spelled_out(text, pull_at=_Pointer(_pull, PULL), **_held(op)), None
 
 
-def solve_op(solver: Solver, theta, plan=None):
-    """Outputs ``(sample, output)`` of a `Solver` as a tensor, differentiable in `theta` (person, parameter).
+def solve_op(solver: Solver, theta, plan=None, level=None):
+    """Outputs ``(sample, output)`` of a `Solver` as a tensor, differentiable in `theta` (person, parameter)
+    and in `level` (stop,).
 
-    `plan` : tensors in the order of `Plan`, when the schedule is to be changed later; else the solver's own.
+    plan : tensors in the order of `Plan`, when the schedule is to be changed later; else the solver's own.
+    level : of a measured curve at the stops, in place of that of the plan.
     """
-    return Solve(solver)(theta, *(solver.plan if plan is None else plan))[0]
+    level = np.zeros(0) if level is None else level
+    return Solve(solver)(theta, level, *(solver.plan if plan is None else plan))[0]

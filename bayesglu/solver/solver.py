@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bayesglu.schedule import Schedule
-from bayesglu.solver.integrate import FINE, OUTCOMES, Plan, solve, solve_adjoint
+from bayesglu.solver.integrate import FINE, OUTCOMES, Plan, driven, solve, solve_adjoint
 from bayesglu.solver.kernels import Compiled, usual_lanes
 from bayesglu.solver.symbolic import System, system
 
@@ -78,36 +78,37 @@ class Solver:
             raise ValueError(f"{called} has the shape {array.shape}, but should have {shape}.")
         return array
 
-    def outputs(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Outputs ``(sample, output)``, not-a-number where a solve failed, and an outcome code per person."""
-        theta = self._checked(theta, (self.schedule.people, len(self.system.parameters)), "theta")
-        out, outcome, _ = solve(
-            self.compiled.kernels,
-            theta,
-            self.plan,
-            self.tolerance,
-            self.max_steps,
-            len(self.system.outputs),
-            False,
-        )
-        return out, outcome
+    def driven(self, level: np.ndarray | None) -> Plan:
+        """The plan with a measured curve at `level` (stop,); None, or of nobody, for that of the schedule."""
+        if level is None or not len(level):
+            return self.plan
+        level = self._checked(level, self.plan.time.shape, "the level")
+        curve = driven(*self.plan[1:3], self.plan.rate, self.plan.slope, level, self.system.level)
+        return self.plan._replace(rate=curve[0], slope=curve[1])
 
-    def outputs_and_pull(self, theta: np.ndarray):
-        """Outputs ``(sample, output)`` and a function from their cotangents to those of theta."""
-        theta = self._checked(theta, (self.schedule.people, len(self.system.parameters)), "theta")
-        out, outcome, tape = solve(
-            self.compiled.kernels,
-            theta,
-            self.plan,
-            self.tolerance,
-            self.max_steps,
-            len(self.system.outputs),
-            True,
-        )
+    def _solve(self, theta: np.ndarray, plan: Plan, keep: bool):
+        limits = self.tolerance, self.max_steps, len(self.system.outputs)
+        return solve(self.compiled.kernels, theta, plan, *limits, keep)
 
-        def pull(bar_out: np.ndarray) -> np.ndarray:
+    def outputs(self, theta: np.ndarray, level: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Outputs ``(sample, output)``, not-a-number where a solve failed, and an outcome code per person.
+
+        level : of a measured curve at the stops ``(stop,)``, in place of that of the schedule.
+        """
+        theta = self._checked(theta, (self.schedule.people, len(self.system.parameters)), "theta")
+        return self._solve(theta, self.driven(level), False)[:2]
+
+    def outputs_and_pull(self, theta: np.ndarray, level: np.ndarray | None = None):
+        """Outputs ``(sample, output)`` and a function from their cotangents to those of theta; with a `level`
+        to those of theta and of the level."""
+        theta = self._checked(theta, (self.schedule.people, len(self.system.parameters)), "theta")
+        plan = self.driven(level)
+        out, outcome, tape = self._solve(theta, plan, True)
+
+        def pull(bar_out: np.ndarray):
             bar = self._checked(bar_out, out.shape, "the cotangent")
-            return solve_adjoint(self.compiled.kernels, theta, self.plan, tape, outcome, bar)
+            pulled = solve_adjoint(self.compiled.kernels, theta, plan, tape, outcome, bar)
+            return pulled[0] if level is None else pulled
 
         return out, pull
 

@@ -16,6 +16,9 @@ import sympy
 from bayesglu.physiology.loop import INPUTS, Loop, assemble
 from bayesglu.solver.program import Program
 
+LEVEL = "insulin_level"
+"""The channel that carries a measured curve."""
+
 Statement = tuple[sympy.Symbol, sympy.Expr]
 
 
@@ -26,7 +29,8 @@ class System:
     The programs and their inputs: ``setup`` (parameters -> coefficients, initial state), ``rhs`` (state,
     input, coefficients -> change), ``observe`` (state, input, coefficients -> outputs), and for each its
     vector-Jacobian product
-    ``*_adjoint``. `channels` are the inputs with a rate; `doses` lists the states that a bolus on one of the
+    ``*_adjoint``, for ``rhs`` and ``observe`` also by the level of a measured curve, where there is one.
+    `channels` are the inputs with a rate; `doses` lists the states that a bolus on one of the
     `boluses` raises: (bolus, state, coefficient that multiplies the amount or -1).
     """
 
@@ -40,6 +44,11 @@ class System:
     n_coefficients: int
     doses: tuple[tuple[int, int, int], ...]
     programs: Mapping[str, Program]
+
+    @property
+    def level(self) -> int:
+        """Which of the channels is a measured curve; -1 where none is."""
+        return self.channels.index(LEVEL) if LEVEL in self.channels else -1
 
     def text(self) -> str:
         """All that decides the numbers, as text."""
@@ -112,14 +121,17 @@ def _system(
     theta = (*parameter.values(), *begun.values())
     y, u = tuple(state.values()), tuple(channel.values())
     c = tuple(coefficients)
+    moving = {"y": y, "c": c}
+    if LEVEL in channels:
+        moving["level"] = (channel[f"{LEVEL}_input"],)
     setup = constant + [(symbol, e) for symbol, e in coefficients.items()]
     programs = {
         "setup": _forward({"theta": theta}, setup, {"c": list(c), "y": starts}),
-        "setup_adjoint": _adjoint({"theta": theta}, setup, {"c": list(c), "y": starts}, ["theta"]),
+        "setup_adjoint": _adjoint({"theta": theta}, setup, {"c": list(c), "y": starts}, {"theta": theta}),
         "rhs": _forward({"y": y, "u": u, "c": c}, dynamic, {"dy": rates}),
-        "rhs_adjoint": _adjoint({"y": y, "u": u, "c": c}, dynamic, {"dy": rates}, ["y", "c"]),
+        "rhs_adjoint": _adjoint({"y": y, "u": u, "c": c}, dynamic, {"dy": rates}, moving),
         "observe": _forward({"y": y, "u": u, "c": c}, dynamic, {"out": views}),
-        "observe_adjoint": _adjoint({"y": y, "u": u, "c": c}, dynamic, {"out": views}, ["y", "c"]),
+        "observe_adjoint": _adjoint({"y": y, "u": u, "c": c}, dynamic, {"out": views}, moving),
     }
     doses = tuple(
         (boluses.index(s.channel), i, c.index(volume_of[n]) if n in volume_of else -1)
@@ -211,10 +223,10 @@ def _forward(inputs: Mapping, statements: list[Statement], results: Mapping[str,
 
 
 def _adjoint(
-    inputs: Mapping, statements: list[Statement], results: Mapping[str, list], wrt: list[str]
+    inputs: Mapping, statements: list[Statement], results: Mapping[str, list], wrt: Mapping[str, tuple]
 ) -> Program:
-    """The vector-Jacobian product: given the cotangents ``bar_*`` of the results, those of the inputs in
-    `wrt`."""
+    """The vector-Jacobian product: given the cotangents ``bar_*`` of the results, those of the symbols in
+    `wrt`, by group."""
     bars = {
         f"bar_{group}": tuple(sympy.Symbol(f"bar_{group}_{i}", real=True) for i in range(len(expressions)))
         for group, expressions in results.items()
@@ -237,6 +249,6 @@ def _adjoint(
             bar = sympy.Symbol(f"bar_{symbol.name}", real=True)
             program.define(bar, sympy.Add(*pulled[symbol]))
             pull(bar, e)
-    for group in wrt:
-        program.output(group, [sympy.Add(*pulled.get(s, [sympy.S.Zero])) for s in inputs[group]])
+    for group, symbols in wrt.items():
+        program.output(group, [sympy.Add(*pulled.get(s, [sympy.S.Zero])) for s in symbols])
     return program

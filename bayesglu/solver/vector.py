@@ -195,13 +195,13 @@ def function(module: ir.Module, name: str, width: int, n_arguments: int, body) -
 
 
 def program_body(program: Program, accumulate: frozenset[str] = frozenset()):
-    """Body of a function that takes the program's inputs, then its outputs; some outputs are added to what
-    is there."""
+    """Body of a function that takes the program's inputs, then its outputs, then what it has no use for;
+    some outputs are added to what is there."""
 
     def body(lanes: Lanes, *pointers):
         n = len(program.inputs)
         results = lanes.run(program, dict(zip(program.inputs, pointers, strict=False)))
-        for pointer, (group, values) in zip(pointers[n:], results.items(), strict=True):
+        for pointer, (group, values) in zip(pointers[n:], results.items(), strict=False):
             for i, value in enumerate(values):
                 if group in accumulate:
                     value = lanes.add(lanes.load(pointer, i), value)
@@ -259,10 +259,11 @@ def step_adjoint_body(rhs_adjoint: ir.Function, n: int, n_inputs: int):
     coefficients.
 
     Arguments: stages, inputs at the stage times, coefficients, step, cotangents of the state (in and out),
-    cotangents of the coefficients (added to).
+    cotangents of the coefficients (added to); result: those of a measured curve's level at the first six
+    stage times.
     """
 
-    def body(lanes: Lanes, stages, u, c, h, bar_y, bar_c):
+    def body(lanes: Lanes, stages, u, c, h, bar_y, bar_c, bar_level):
         b = lanes.b
         lanes.prefetch(stages, -6 * n, 6 * n, write=False)  # the step before, which is next
         step = lanes.load(h, 0)
@@ -274,9 +275,9 @@ def step_adjoint_body(rhs_adjoint: ir.Function, n: int, n_inputs: int):
             for i in range(n):
                 lanes.store(lanes.mul(weight, total[i]), bar_k[s], i)
         for s in range(5, -1, -1):
-            b.call(
-                rhs_adjoint, [lanes.at(stages, s * n), lanes.at(u, s * n_inputs), c, bar_k[s], pulled, bar_c]
-            )
+            here = lanes.at(stages, s * n), lanes.at(u, s * n_inputs)
+            arguments = *here, c, bar_k[s], pulled, bar_c, lanes.at(bar_level, s)
+            b.call(rhs_adjoint, arguments[: len(rhs_adjoint.args)])
             for i in range(n):
                 total[i] = lanes.add(total[i], lanes.load(pulled, i))
             for q in range(s):
