@@ -109,7 +109,7 @@ def fit(
         if pilot:
             first = Density(d, expansion)
             short = replace(sampling, draws=pilot, tune=pilot, seed=seed + 2)
-            seen, _, _ = sample(first, short, failures, cores, progressbar, doing="first look")
+            seen, _, _ = sample(first, short, failures, cores, progressbar, doing="pilot")
             expansion = refresh(first, seen)
     if run is not None:
         run.begin(about, expansion)
