@@ -305,17 +305,11 @@ def design(spec: ModelSpec, study: Study, **settings) -> Design:
         for key, effect in spec.parameters[n].effects.items()
         if _acts(effect, study)
     )
+    acting = [spec.parameters[estimated[k]].effects[key] for k, key in effects]
     scores = np.array(
-        [
-            [
-                spec.parameters[estimated[k]]
-                .effects[key]
-                .score(_covariate(study, spec, estimated[k], key, s))
-                for k, key in effects
-            ]
-            for s, _ in tests
-        ]
-    ).reshape(len(tests), len(effects))
+        [[e.score(v) for v in study.covariates[e.covariate].values[subject_of_test]] for e in acting], float
+    )
+    scores = scores.reshape(len(effects), len(tests)).T.copy()
     fixed = np.array([spec.parameters[n].typical.median for n in parameters])
     columns = np.array([parameters.index(n) for n in estimated], int)
     return Design(
@@ -383,7 +377,9 @@ def _curves(study: Study, tests, forcing_analytes) -> list[xr.Dataset]:
 
 
 def _schedule(study: Study, tests, curves) -> Schedule:
-    times = [np.unique(_of_test(study, *test).time.values) for test in tests]
+    samples = study.observations[["subject", "occasion", "time"]].to_dataframe()
+    sampled = samples.groupby(["subject", "occasion"])["time"].unique()
+    times = [np.sort(sampled[test]) for test in tests]
     protocols = [study.protocols[test] for test in tests]
     return build_schedule(
         protocols,
@@ -559,8 +555,3 @@ def _alike(found: str, known: str) -> bool:
     """Whether one begins as the other does, but for case and signs: ``t2d``, ``T2D-insulin``, ``T2``."""
     a, b = ("".join(filter(str.isalnum, name)).lower() for name in (found, known))
     return len(a) > 1 and (a.startswith(b) or b.startswith(a))
-
-
-def _covariate(study: Study, spec, parameter, key, subject):
-    name = spec.parameters[parameter].effects[key].covariate
-    return study.covariates[name].sel(subject=subject).item()
