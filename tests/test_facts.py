@@ -2,6 +2,7 @@
 
 import doctest
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,9 @@ from bayesglu.experiments import Experiment, draw_people
 from bayesglu.facts import FactError, load_facts, validate
 from bayesglu.physiology.loop import assemble
 from bayesglu.readings import ReadingError, fit_minimal_model, needs, read
+
+ROOT = Path(__file__).parents[1]
+LADDER = ("no glucagon", "glucagon 0.5", "glucagon 1", "glucagon 2", "saline")
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +51,21 @@ def test_every_fact_comes_out_as_published_but_those_that_are_known_not_to(answe
     )
     assert not len(mended), f"In the accepted range now; take 'fails' out of data/facts: {', '.join(mended)}"
     assert answers.clean and set(answers.counts) == {"passes", "fails as known"}
+
+
+def test_the_page_of_physiology_tells_what_the_facts_come_out_at(answers):
+    page = " ".join((ROOT / "docs" / "physiology.md").read_text(encoding="utf-8").split())
+    table = answers.table.set_index("fact")
+    ladder = [table.model.filter(like=f"type 1 diabetes, {rung}").item() for rung in LADDER]
+    none, half, one, two, saline = (f"{value:.0f}" for value in ladder)
+    assert f"{none}, {half}, {one} and {two} mg/dL (58, 104, 143 and 160 published)" in page
+    assert f"published), and {saline} with saline (98)" in page
+    withdrawn = table.model["both withdrawn: glucose after 60 min"]
+    assert f"after both islet hormones are withdrawn: {withdrawn:.0f} mg/dL" in page
+    passing = table[table["verdict"] == "passes"]
+    from_edge = np.minimum(passing.model - passing.lowest, passing.highest - passing.model)
+    near = (from_edge < (passing.highest - passing.lowest) / 20).sum()
+    assert f"{near} of the {len(table)} lie within a twentieth of an edge of their range" in page
 
 
 def test_every_fact_has_a_published_figure_in_its_own_range_and_a_source_or_a_reason():
