@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from matplotlib.collections import LineCollection, PolyCollection
 from reference import FEEDBACK, TYPICAL, solve_slowly
 from typer.testing import CliRunner
 
@@ -277,6 +278,26 @@ certainty = "C"
     assert not answers.clean and answers.counts == {"FAILS": 1}
 
 
+@pytest.mark.parametrize(("accepted", "verdict"), [([80, 100], "PASSES NOW"), ([40, 60], "fails as known")])
+def test_a_fact_that_is_known_to_be_missed_and_is_met_is_told(accepted, verdict, tmp_path):
+    (tmp_path / "mine.toml").write_text(f"""
+[experiments.mine]
+protocol = "fast(1)"
+until = 60
+every = 10
+shown = "glucose"
+[experiments.mine.facts.low]
+reads = "start(glucose)"
+unit = "mg/dL"
+value = 50
+accepted = {accepted}
+certainty = "C"
+fails = "it is known to"
+""")
+    answers = validate("feedback", load_facts(tmp_path))
+    assert answers.clean and answers.counts == {verdict: 1}
+
+
 # --- figure and command ---
 
 
@@ -287,6 +308,23 @@ def test_the_figure_has_a_panel_an_experiment_and_says_what_was_missed(answers):
     ]
     assert "1 fails as known" in figure.get_suptitle()
     assert all(axis.get_ylabel() for axis in figure.axes)
+
+
+def test_the_figure_has_bands_over_people_and_published_figures_with_their_spread_and_accepted_range():
+    (oral,) = (group for group in load_facts() if group.experiment.name == "ogtt")
+    (axis,) = plots.facts(validate("feedback", [oral], draws=20)).axes
+    shown = [fact for fact in oral.facts if fact.point]
+    bands = [c for c in axis.collections if isinstance(c, PolyCollection)]
+    bars = [line for c in axis.collections if isinstance(c, LineCollection) for line in c.get_segments()]
+    bars = [(float(bar[0, 0]), *map(float, bar[:, 1])) for bar in bars]
+    points = [(*line.get_xdata(), *line.get_ydata()) for line in axis.lines if line.get_marker() == "o"]
+    assert len(bands) == 2
+    assert points == [(fact.point[0], fact.value) for fact in shown]
+    for fact in shown:
+        assert (fact.point[0], *fact.accepted) in bars
+        if fact.spread:
+            ends = (fact.value - fact.spread, fact.value + fact.spread)
+            assert any(bar == pytest.approx((fact.point[0], *ends)) for bar in bars)
 
 
 @pytest.mark.parametrize(("accepted", "code"), [("[80, 100]", 0), ("[80, 85]", 2)])
