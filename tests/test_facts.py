@@ -310,6 +310,11 @@ def test_the_figure_has_a_panel_an_experiment_and_says_what_was_missed(answers):
     assert all(axis.get_ylabel() for axis in figure.axes)
 
 
+def test_every_experiment_shows_a_published_figure_but_those_that_have_none_at_a_time():
+    bare = {g.experiment.name for g in load_facts() if not any(fact.point for fact in g.facts)}
+    assert bare == {"clamp_ladder", "ogtt_92"}  # a level of insulin, and a peak whose time is not known
+
+
 def test_the_figure_has_bands_over_people_and_published_figures_with_their_spread_and_accepted_range():
     (oral,) = (group for group in load_facts() if group.experiment.name == "ogtt")
     (axis,) = plots.facts(validate("feedback", [oral], draws=20)).axes
