@@ -2,11 +2,13 @@
 
 import doctest
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from matplotlib.collections import LineCollection, PolyCollection
 from reference import FEEDBACK, TYPICAL, solve_slowly
 from typer.testing import CliRunner
 
@@ -16,6 +18,9 @@ from bayesglu.experiments import Experiment, draw_people
 from bayesglu.facts import FactError, load_facts, validate
 from bayesglu.physiology.loop import assemble
 from bayesglu.readings import ReadingError, fit_minimal_model, needs, read
+
+ROOT = Path(__file__).parents[1]
+LADDER = ("no glucagon", "glucagon 0.5", "glucagon 1", "glucagon 2", "saline")
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +52,21 @@ def test_every_fact_comes_out_as_published_but_those_that_are_known_not_to(answe
     )
     assert not len(mended), f"In the accepted range now; take 'fails' out of data/facts: {', '.join(mended)}"
     assert answers.clean and set(answers.counts) == {"passes", "fails as known"}
+
+
+def test_the_page_of_physiology_tells_what_the_facts_come_out_at(answers):
+    page = " ".join((ROOT / "docs" / "physiology.md").read_text(encoding="utf-8").split())
+    table = answers.table.set_index("fact")
+    ladder = [table.model.filter(like=f"type 1 diabetes, {rung}").item() for rung in LADDER]
+    none, half, one, two, saline = (f"{value:.0f}" for value in ladder)
+    assert f"{none}, {half}, {one} and {two} mg/dL (58, 104, 143 and 160 published)" in page
+    assert f"published), and {saline} with saline (98)" in page
+    withdrawn = table.model["both withdrawn: glucose after 60 min"]
+    assert f"after both islet hormones are withdrawn: {withdrawn:.0f} mg/dL" in page
+    passing = table[table["verdict"] == "passes"]
+    from_edge = np.minimum(passing.model - passing.lowest, passing.highest - passing.model)
+    near = (from_edge < (passing.highest - passing.lowest) / 20).sum()
+    assert f"{near} of the {len(table)} lie within a twentieth of an edge of their range" in page
 
 
 def test_every_fact_has_a_published_figure_in_its_own_range_and_a_source_or_a_reason():
@@ -258,6 +278,26 @@ certainty = "C"
     assert not answers.clean and answers.counts == {"FAILS": 1}
 
 
+@pytest.mark.parametrize(("accepted", "verdict"), [([80, 100], "PASSES NOW"), ([40, 60], "fails as known")])
+def test_a_fact_that_is_known_to_be_missed_and_is_met_is_told(accepted, verdict, tmp_path):
+    (tmp_path / "mine.toml").write_text(f"""
+[experiments.mine]
+protocol = "fast(1)"
+until = 60
+every = 10
+shown = "glucose"
+[experiments.mine.facts.low]
+reads = "start(glucose)"
+unit = "mg/dL"
+value = 50
+accepted = {accepted}
+certainty = "C"
+fails = "it is known to"
+""")
+    answers = validate("feedback", load_facts(tmp_path))
+    assert answers.clean and answers.counts == {verdict: 1}
+
+
 # --- figure and command ---
 
 
@@ -268,6 +308,28 @@ def test_the_figure_has_a_panel_an_experiment_and_says_what_was_missed(answers):
     ]
     assert "1 fails as known" in figure.get_suptitle()
     assert all(axis.get_ylabel() for axis in figure.axes)
+
+
+def test_every_experiment_shows_a_published_figure_but_those_that_have_none_at_a_time():
+    bare = {g.experiment.name for g in load_facts() if not any(fact.point for fact in g.facts)}
+    assert bare == {"clamp_ladder", "ogtt_92"}  # a level of insulin, and a peak whose time is not known
+
+
+def test_the_figure_has_bands_over_people_and_published_figures_with_their_spread_and_accepted_range():
+    (oral,) = (group for group in load_facts() if group.experiment.name == "ogtt")
+    (axis,) = plots.facts(validate("feedback", [oral], draws=20)).axes
+    shown = [fact for fact in oral.facts if fact.point]
+    bands = [c for c in axis.collections if isinstance(c, PolyCollection)]
+    bars = [line for c in axis.collections if isinstance(c, LineCollection) for line in c.get_segments()]
+    bars = [(float(bar[0, 0]), *map(float, bar[:, 1])) for bar in bars]
+    points = [(*line.get_xdata(), *line.get_ydata()) for line in axis.lines if line.get_marker() == "o"]
+    assert len(bands) == 2
+    assert points == [(fact.point[0], fact.value) for fact in shown]
+    for fact in shown:
+        assert (fact.point[0], *fact.accepted) in bars
+        if fact.spread:
+            ends = (fact.value - fact.spread, fact.value + fact.spread)
+            assert any(bar == pytest.approx((fact.point[0], *ends)) for bar in bars)
 
 
 @pytest.mark.parametrize(("accepted", "code"), [("[80, 100]", 0), ("[80, 85]", 2)])
