@@ -3,7 +3,7 @@
 import argparse
 from importlib import import_module
 
-NAMES = ("gradient", "coordinates", "sampling", "studies", "scaling", "start", "threads", "figures")
+NAMES = ("gradient", "coordinates", "sampling", "studies", "scaling", "start", "threads", "terms", "figures")
 
 
 def main() -> None:
