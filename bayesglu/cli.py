@@ -433,7 +433,11 @@ def validate(
     plot: Plot = None,
     csv: Csv = None,
 ) -> None:
-    """Put a model to published experiments. Ends with exit code 2 if it misses a fact that it should not."""
+    """Put a model to published experiments. Ends with exit code 2 if it misses a fact that it should not.
+
+    Which misses are known is told of `feedback`, for which the experiments are written: they begin after a
+    night's fast, where `fasting` begins at the last meal, and smaller models lack what some of them ask for.
+    """
     from bayesglu.facts import load_facts
     from bayesglu.facts import validate as ask
     from bayesglu.tables import verdicts
@@ -449,6 +453,11 @@ def validate(
         "dim",
     )
     say("B: remembered from it, C: order of magnitude. The accepted range is for the mean of a group.", "dim")
+    say(
+        "People also meet what is known of everyone, such as fasting glucose production; the typical person need "
+        "not lie amid them.",
+        "dim",
+    )
     for why, rows in answers.table.query("why != ''").groupby("why", sort=False):
         say(f"\n{'; '.join(rows['fact'])}\n  {why}", "dim")
     if csv:
