@@ -219,10 +219,13 @@ def load(path: str | Path) -> xr.DataTree:
         raise ValueError(
             f"{path.parent}: this run has not finished; fit(..., resume='{path.parent}') goes on with it."
         )
-    if path.suffix == ".zarr":
-        tree = xr.open_datatree(path, engine="zarr", consolidated=False).load()
-    else:
-        tree = xr.load_datatree(path, engine="h5netcdf")
+    try:
+        if path.suffix == ".zarr":
+            tree = xr.open_datatree(path, engine="zarr", consolidated=False).load()
+        else:
+            tree = xr.load_datatree(path, engine="h5netcdf")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: this cannot be read as a fit, saved as .nc or .zarr.") from error
     if "model_text" not in tree.attrs:
         raise ValueError(f"{path}: this is not a fit of bayesglu; it has no model_text in its attributes.")
     return tree
