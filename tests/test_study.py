@@ -312,6 +312,16 @@ def test_a_subject_without_events_is_an_error_when_there_is_a_table_of_events(tm
     assert "events.csv, line 4:" in text and "sugar" in text
 
 
+def test_a_repeated_event_names_the_row_it_repeats(tmp_path):
+    events = EVENTS + "B,0,glucose,oral,75,g\nA,0.0,glucose,oral,75,g\nA,5,glucose,oral,75,g\n"
+    text = problems(folder(tmp_path, events=events), protocol=None)
+    assert text == "events.csv, line 4: the same as line 2. Keep one, or write one row with the sum."
+    twice = type(ogtt())(ogtt(30).events + ogtt(30).events)
+    study = load_study(folder(tmp_path / "good"), protocol=twice)
+    with pytest.raises(StudyError, match="the same twice at one time"):
+        study.to_folder(tmp_path / "out")
+
+
 def test_a_study_must_say_what_was_given_and_only_once(tmp_path):
     assert "says nowhere what was given" in problems(folder(tmp_path), protocol=None)
     events = EVENTS + "B,0,glucose,oral,75,g\n"
@@ -352,6 +362,13 @@ def test_a_datasheet_may_widen_what_is_plausible(tmp_path):
     )
     with pytest.warns(StudyWarning, match="c_peptide"):
         assert load_study(path, protocol="fast(1)").observations["value"].item() == 2.6
+
+
+def test_a_folder_that_is_no_study_is_told_by_a_few_of_its_files(tmp_path):
+    for i in range(200):
+        (tmp_path / f"{i:03d}.txt").touch()
+    assert "Found: 000.txt, 001.txt" in (text := problems(tmp_path))
+    assert "and 190 more" in text and len(text) < 400
 
 
 def test_a_misspelt_file_is_not_overlooked(tmp_path):
