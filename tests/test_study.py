@@ -1,5 +1,9 @@
 """Studies: tidy tables in, checked and in canonical units out."""
 
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +11,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bayesglu.catalog import locate
 from bayesglu.datasheet import checksum
 from bayesglu.protocols import fast, infusion, ivgtt, ogtt, parse_protocol
 from bayesglu.study import Study, StudyError, StudyWarning, load_study
@@ -532,6 +537,17 @@ def test_bergman1986_has_the_published_figures_and_leaves_mixing_out_of_a_fit():
     assert list(table.index[~table["use"]]) == [("glucose", 2), ("glucose", 4), ("glucose", 6)]
     assert study.protocols["1", "1"].total() == {("glucose", "intravenous", "g/kg"): 0.3}
     assert "Pacini" in study.datasheet["source"]
+
+
+def test_the_simulated_people_are_those_that_their_script_draws_today(tmp_path):
+    """Up to the rounding of what was measured: to a whole pmol/L of C-peptide."""
+    shipped = locate("study", "synthetic_ogtt")
+    shutil.copy(shipped / "make.py", tmp_path)
+    subprocess.run([sys.executable, tmp_path / "make.py"], check=True, timeout=300)
+    drawn, kept = load_study(tmp_path), load_study("synthetic_ogtt")
+    xr.testing.assert_allclose(drawn.truth, kept.truth, rtol=1e-5)
+    xr.testing.assert_identical(drawn.covariates, kept.covariates)
+    xr.testing.assert_allclose(drawn.observations, kept.observations, rtol=0.01)
 
 
 def test_fujita2022_loads_with_a_body_weight_for_everyone(shared_data):
