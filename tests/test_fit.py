@@ -370,6 +370,10 @@ def test_bad_requests_are_refused_with_what_is_allowed():
         fit("minimal", "bergman1986", method="vb")
     with pytest.raises(ValueError, match=r"no coordinates 'centred'. Known: whitened, non-centred"):
         fit("minimal", "bergman1986", coordinates="centred")
+    with pytest.raises(ValueError, match=r"draws is 0; it must be 1 or more.\nchains is -1; it must"):
+        fit("minimal", "bergman1986", draws=0, chains=-1)
+    with pytest.raises(ValueError, match="draws is 0; it must be 1 or more"):
+        prior_predictive("minimal", "bergman1986", draws=0)
     with pytest.raises(SpecError, match="minimal"):
         fit("minimall", "bergman1986")
     with pytest.raises(StudyError, match="bergman1986"):
