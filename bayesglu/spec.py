@@ -202,7 +202,11 @@ def load_model(source: str | Path | ModelSpec) -> ModelSpec:
         raise SpecError(f"{where}: there is no such file.{near}")
     elif (own := path.parent / "references.bib").is_file():
         papers |= catalog.references(own.resolve())
-    return read_model(path.read_text(encoding="utf-8"), where, papers=papers, path=path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise SpecError(f"{where}: is not UTF-8 text, and so no model file.") from None
+    return read_model(text, where, papers=papers, path=path)
 
 
 def read_model(

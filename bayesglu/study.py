@@ -271,7 +271,7 @@ def _folder(path: Path, protocol: Any, body_weight: Any, problems: Problems) -> 
     problems.found += sheet_problems.found
     found = [name for name in FILES if (path / name).is_file()]
     if "observations.csv" not in found:
-        lying = ", ".join(sorted(other.name for other in path.iterdir())) or "nothing"
+        lying = some(sorted(other.name for other in path.iterdir())) or "nothing"
         problems.add(f"has no file 'observations.csv'. Found: {lying}.")
     for other in sorted(path.glob("*.csv")):
         if other.name not in FILES and (meant := hint(other.name, set(FILES) - set(found))):

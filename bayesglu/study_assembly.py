@@ -158,7 +158,7 @@ def _protocols(
     if found is not None and sheet.protocol is not None:
         problems.add("both events.csv and the datasheet say what was given. Keep one.")
     if found is not None:
-        return assign(found, tests, problems, "events.csv")
+        return assign(found, tests, problems, "events.csv:")
     if sheet.protocol is not None:
         return assign(sheet.protocol, tests, problems, "datasheet.toml, protocol:")
     problems.add(

@@ -41,7 +41,11 @@ def read_events(table: Table, sheet: Datasheet) -> dict[Test, Protocol]:
         return {}
     subjects, occasions = table.labels("subject"), table.labels("occasion", "1")
     given: dict[Test, list[Event]] = {}
+    first: dict[tuple[str, ...], int] = {}
     for line, row in table.rows.iterrows():
+        if (same := first.setdefault(tuple(map(str, row)), line)) != line:
+            message = f"the same as {table.faults.word} {{found}}. Keep one, or write one row with the sum."
+            table.faults.add(message, line, same)
         events = given.setdefault((subjects[line], occasions[line]), [])
         try:
             events.extend(_events(row, table, line))

@@ -126,7 +126,7 @@ def what_if(
 def _protocol(fit: xr.DataTree, protocol: Protocol | str | None) -> Protocol:
     if isinstance(protocol, Protocol):
         return protocol
-    if isinstance(protocol, str):
+    if protocol is not None:
         return parse_protocol(protocol)
     advice = "so name one: what_if(fit, protocol=ogtt(75), ...)."
     if "protocols" not in fit.children:

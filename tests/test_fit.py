@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import arviz as az
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from scipy.stats import lognorm, norm, t
@@ -26,10 +27,10 @@ from simulated import (
 from bayesglu.inference.density import Density
 from bayesglu.inference.fit import Failures, fit, load, prior_predictive, save
 from bayesglu.kept_protocols import keep_protocols, kept_protocols
-from bayesglu.protocols import ivgtt
+from bayesglu.protocols import ivgtt, ogtt
 from bayesglu.solver.solver import SolverError
 from bayesglu.spec import SpecError, load_model, read_model
-from bayesglu.study import StudyError, load_study
+from bayesglu.study import Study, StudyError, load_study
 from bayesglu.summaries import population
 
 QUIET = {"progressbar": False}
@@ -277,6 +278,11 @@ def test_a_file_that_is_none_of_ours_is_refused_in_words(real, tmp_path):
     other.to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
     with pytest.raises(ValueError, match="not a fit of bayesglu"):
         load(tmp_path / "other.nc")
+    (tmp_path / "table.csv").write_text("subject,time\n")
+    (tmp_path / "empty.zarr").mkdir()
+    for name in ("table.csv", "empty.zarr", "."):
+        with pytest.raises(ValueError, match="cannot be read as a fit"):
+            load(tmp_path / name)
 
 
 # --- sampling ---
@@ -364,6 +370,10 @@ def test_bad_requests_are_refused_with_what_is_allowed():
         fit("minimal", "bergman1986", method="vb")
     with pytest.raises(ValueError, match=r"no coordinates 'centred'. Known: whitened, non-centred"):
         fit("minimal", "bergman1986", coordinates="centred")
+    with pytest.raises(ValueError, match=r"draws is 0; it must be 1 or more.\nchains is -1; it must"):
+        fit("minimal", "bergman1986", draws=0, chains=-1)
+    with pytest.raises(ValueError, match="draws is 0; it must be 1 or more"):
+        prior_predictive("minimal", "bergman1986", draws=0)
     with pytest.raises(SpecError, match="minimal"):
         fit("minimall", "bergman1986")
     with pytest.raises(StudyError, match="bergman1986"):
@@ -376,6 +386,13 @@ def test_a_study_that_the_model_does_not_describe_is_refused():
         fit("oral", whole, method="map")
     with pytest.raises(StudyError, match="driven by measured insulin"):
         fit("minimal", load_study("bergman1986").select(analytes=["glucose"]), method="map")
+
+
+def test_a_study_without_a_single_sample_to_compare_with_is_refused():
+    columns = {"subject": "1", "time": [0, 30], "analyte": "glucose", "value": "", "unit": "mg/dL"}
+    empty = Study.from_table(pd.DataFrame(columns), protocol=ogtt(75), body_weight=70, name="empty")
+    with pytest.raises(StudyError, match="'empty' has no sample that the model 'oral' can be compared with"):
+        fit("oral", empty, method="map")
 
 
 @pytest.mark.parametrize("settings", [{"method": "map"}, {}, {"coordinates": "non-centred"}])

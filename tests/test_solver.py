@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import FEEDBACK, TYPICAL, WEIGHT, Body, crowd, people, solve_slowly, whole_system
 
+from bayesglu.catalog import list_models
 from bayesglu.physiology import smooth
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols import clamp, fast, infusion, injection, ivgtt, meal, ogtt
@@ -83,7 +84,7 @@ def test_fluxes_of_anyone_agree_with_scipy(name, parameters):
     np.testing.assert_allclose(found[:, columns(SHOWN)], expected, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["minimal", "ivgtt", "oral", "oral_cpeptide", "feedback"])
+@pytest.mark.parametrize("name", list_models())
 def test_every_model_compiled_for_its_own_protocol_agrees_with_scipy(name):
     spec = load_model(name)
     measured = (np.array([0.0, 4.0, 20.0, 60.0, 200.0]), np.array([60.0, 700.0, 200.0, 120.0, 50.0]))

@@ -180,6 +180,12 @@ def test_an_unknown_model_is_an_error_that_lists_those_there_are():
         load_model("nowhere/oral.toml")
 
 
+def test_a_file_that_is_not_text_is_refused_by_its_name(tmp_path):
+    (tmp_path / "figure.png").write_bytes(b"\x89PNG")
+    with pytest.raises(SpecError, match=r"figure\.png: is not UTF-8 text"):
+        load_model(tmp_path / "figure.png")
+
+
 def test_a_chain_of_files_that_extend_each_other_in_a_circle_is_an_error(tmp_path):
     for name, parent in (("one", "two"), ("two", "one")):
         (tmp_path / f"{name}.toml").write_text(f'title = "{name}"\nextends = "{parent}.toml"\n')

@@ -1,5 +1,9 @@
 """Studies: tidy tables in, checked and in canonical units out."""
 
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +11,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bayesglu.catalog import locate
 from bayesglu.datasheet import checksum
 from bayesglu.protocols import fast, infusion, ivgtt, ogtt, parse_protocol
 from bayesglu.study import Study, StudyError, StudyWarning, load_study
@@ -312,6 +317,16 @@ def test_a_subject_without_events_is_an_error_when_there_is_a_table_of_events(tm
     assert "events.csv, line 4:" in text and "sugar" in text
 
 
+def test_a_repeated_event_names_the_row_it_repeats(tmp_path):
+    events = EVENTS + "B,0,glucose,oral,75,g\nA,0.0,glucose,oral,75,g\nA,5,glucose,oral,75,g\n"
+    text = problems(folder(tmp_path, events=events), protocol=None)
+    assert text == "events.csv, line 4: the same as line 2. Keep one, or write one row with the sum."
+    twice = type(ogtt())(ogtt(30).events + ogtt(30).events)
+    study = load_study(folder(tmp_path / "good"), protocol=twice)
+    with pytest.raises(StudyError, match="the same twice at one time"):
+        study.to_folder(tmp_path / "out")
+
+
 def test_a_study_must_say_what_was_given_and_only_once(tmp_path):
     assert "says nowhere what was given" in problems(folder(tmp_path), protocol=None)
     events = EVENTS + "B,0,glucose,oral,75,g\n"
@@ -352,6 +367,13 @@ def test_a_datasheet_may_widen_what_is_plausible(tmp_path):
     )
     with pytest.warns(StudyWarning, match="c_peptide"):
         assert load_study(path, protocol="fast(1)").observations["value"].item() == 2.6
+
+
+def test_a_folder_that_is_no_study_is_told_by_a_few_of_its_files(tmp_path):
+    for i in range(200):
+        (tmp_path / f"{i:03d}.txt").touch()
+    assert "Found: 000.txt, 001.txt" in (text := problems(tmp_path))
+    assert "and 190 more" in text and len(text) < 400
 
 
 def test_a_misspelt_file_is_not_overlooked(tmp_path):
@@ -515,6 +537,17 @@ def test_bergman1986_has_the_published_figures_and_leaves_mixing_out_of_a_fit():
     assert list(table.index[~table["use"]]) == [("glucose", 2), ("glucose", 4), ("glucose", 6)]
     assert study.protocols["1", "1"].total() == {("glucose", "intravenous", "g/kg"): 0.3}
     assert "Pacini" in study.datasheet["source"]
+
+
+def test_the_simulated_people_are_those_that_their_script_draws_today(tmp_path):
+    """Up to the rounding of what was measured: to a whole pmol/L of C-peptide."""
+    shipped = locate("study", "synthetic_ogtt")
+    shutil.copy(shipped / "make.py", tmp_path)
+    subprocess.run([sys.executable, tmp_path / "make.py"], check=True, timeout=300)
+    drawn, kept = load_study(tmp_path), load_study("synthetic_ogtt")
+    xr.testing.assert_allclose(drawn.truth, kept.truth, rtol=1e-5)
+    xr.testing.assert_identical(drawn.covariates, kept.covariates)
+    xr.testing.assert_allclose(drawn.observations, kept.observations, rtol=0.01)
 
 
 def test_fujita2022_loads_with_a_body_weight_for_everyone(shared_data):

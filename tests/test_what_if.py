@@ -243,6 +243,7 @@ def test_a_saved_fit_is_enough_and_pymc_stays_away(tmp_path):
         ({"draws": 0}, "must be 1 or more"),
         ({"subjects": "new", "new": 0}, "must be 1 or more"),
         ({"protocol": "ogt(75)"}, "ogtt"),
+        ({"protocol": 75}, "A protocol must be a text"),
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused_in_words(people, request_, words):

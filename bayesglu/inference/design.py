@@ -273,8 +273,13 @@ def design(spec: ModelSpec, study: Study, **settings) -> Design:
     used = study.used
     forcing_analytes = {a for a, analyte in spec.analytes.items() if analyte.forcing}
     keep = np.array(
-        [_is_compared(spec, a, t) for a, t in zip(used.analyte.values, used.time.values, strict=True)]
+        [_is_compared(spec, a, t) for a, t in zip(used.analyte.values, used.time.values, strict=True)], bool
     )
+    if not keep.any():
+        raise StudyError(
+            f"The study '{study.name}' has no sample that the model '{spec.name}' can be compared with: of "
+            f"{study.observations.sizes['obs']} samples all are missing or left out."
+        )
     used = used.isel(obs=keep)
 
     curves = _curves(study, tests, forcing_analytes)

@@ -86,6 +86,7 @@ def fit(
         raise ValueError(f"There are no coordinates '{coordinates}'. Known: whitened, non-centred.")
     if resume is not None and method != "nuts":
         raise ValueError(f"resume keeps draws of method 'nuts'; '{method}' takes seconds and needs none.")
+    _check_counts(draws=draws, chains=chains)
     began = time.perf_counter()
     d = _design(model, study, **solver_settings)
     run = Run(resume) if resume is not None else None
@@ -161,6 +162,7 @@ def prior_predictive(
     Dims as in `fit`, with one chain. Draws whose equations could not be solved are not-a-number, and counted
     in the attribute ``failed_solves``.
     """
+    _check_counts(draws=draws)
     d = _design(model, study, **solver_settings)
     seed, failures = _seed(random_seed), Failures(d)
     rng = np.random.default_rng(seed)
@@ -219,10 +221,13 @@ def load(path: str | Path) -> xr.DataTree:
         raise ValueError(
             f"{path.parent}: this run has not finished; fit(..., resume='{path.parent}') goes on with it."
         )
-    if path.suffix == ".zarr":
-        tree = xr.open_datatree(path, engine="zarr", consolidated=False).load()
-    else:
-        tree = xr.load_datatree(path, engine="h5netcdf")
+    try:
+        if path.suffix == ".zarr":
+            tree = xr.open_datatree(path, engine="zarr", consolidated=False).load()
+        else:
+            tree = xr.load_datatree(path, engine="h5netcdf")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: this cannot be read as a fit, saved as .nc or .zarr.") from error
     if "model_text" not in tree.attrs:
         raise ValueError(f"{path}: this is not a fit of bayesglu; it has no model_text in its attributes.")
     return tree
@@ -232,6 +237,12 @@ def _design(model, study, **solver_settings) -> Design:
     return design(
         load_model(model), load_study(study) if isinstance(study, (str, Path)) else study, **solver_settings
     )
+
+
+def _check_counts(**counts: int) -> None:
+    wrong = [f"{name} is {count}; it must be 1 or more." for name, count in counts.items() if count < 1]
+    if wrong:
+        raise ValueError("\n".join(wrong))
 
 
 def _identity(d: Design) -> dict[str, str]:
