@@ -454,8 +454,8 @@ def validate(
     )
     say("B: remembered from it, C: order of magnitude. The accepted range is for the mean of a group.", "dim")
     say(
-        "People also meet what is known of everyone, such as fasting glucose production; the typical person need "
-        "not lie amid them.",
+        "People also meet what is known of everyone, such as fasting glucose production; the typical person "
+        "need not lie amid them.",
         "dim",
     )
     for why, rows in answers.table.query("why != ''").groupby("why", sort=False):

@@ -139,15 +139,16 @@ class Parameter:
 class Analyte:
     """How an output of the model is measured.
 
-    `error` is the standard deviation of the log residuals. With an `offset`, in the analyte's unit, they are
-    those of value + offset: the standard deviation of a sample is then about ``error * (value + offset)``, a
-    part in proportion to the value and a constant one, as the noise of magnetic resonance has. `lower` and
-    `upper` are detection limits and `floor` names a parameter that the assay adds to the true value. Samples
-    after time zero and before `samples_from` (min) are not compared with the model. A `forcing` analyte
-    drives the model by the true values behind its samples, which are known within `error`. Its samples at or
-    before time zero, and from `basal_from` (min) on when it has come to rest again, are compared with its
-    basal concentration, which then is the true value. Log residuals are
-    Normal, or Student's with `tails` degrees of freedom where single samples may be far off; 0 is Normal.
+    `error` is the standard deviation of the log residuals. With an `offset`, in the analyte's unit, they
+    are those of value + offset: the standard deviation of a sample is then about ``error * (value +
+    offset)``, a part in proportion to the value and a constant one, as the noise of magnetic resonance
+    has. `lower` and `upper` are detection limits, beyond which no more is known of a sample than that.
+    `floor` names a parameter that the assay adds to the true value. Samples after time zero and before
+    `samples_from` (min) are not compared with the model. A `forcing` analyte drives the model by the true
+    values behind its samples, which are known within `error`. Its samples at or before time zero, and
+    from `basal_from` (min) on when it has come to rest again, are compared with its basal concentration,
+    which then is the true value. Log residuals are Normal, or Student's with `tails` degrees of freedom
+    where single samples may be far off; 0 is Normal.
     """
 
     name: str

@@ -8,7 +8,7 @@ import xarray as xr
 
 from bayesglu.physiology.loop import SLOTS, Loop, assemble
 from bayesglu.problems import hint
-from bayesglu.protocols import Protocol
+from bayesglu.protocols import Protocol, parse_protocol
 from bayesglu.schedule import AMOUNT_CHANNELS, Forcing, Schedule, build_schedule
 from bayesglu.solver.solver import Solver, require_solved, solver
 from bayesglu.spec import ModelSpec, load_model
@@ -24,7 +24,7 @@ NOT_TAKEN = {
 
 def simulate(
     model: ModelSpec | str,
-    protocol: Protocol,
+    protocol: Protocol | str,
     parameters: Mapping[str, float | xr.DataArray] | None = None,
     times: Sequence[float] | None = None,
     outputs: Iterable[str] | None = None,
@@ -39,6 +39,7 @@ def simulate(
     """What happens over time to people with the given parameters under a protocol.
 
     model : a `ModelSpec`, or the name or path of a model file.
+    protocol : a `Protocol`, or its text, such as ``"ogtt(75)"``.
     parameters : values that differ from the model's medians, in the model's units: numbers or DataArrays with
     any
         dimensions (``subject``, ``draw``, ...), which the result then has too, before ``time``.
@@ -66,6 +67,7 @@ def simulate(
     True
     """
     spec = load_model(model)
+    protocol = parse_protocol(protocol) if isinstance(protocol, str) else protocol
     times = default_times(protocol) if times is None else np.asarray(times, float)
     if times.ndim != 1 or not len(times) or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise ValueError("times must be a sequence of minutes that increases.")

@@ -23,7 +23,7 @@ from bayesglu.study_checks import (
     read_truth,
     suspicious_units,
 )
-from bayesglu.study_protocols import assign, check_deliveries, read_events, some
+from bayesglu.study_protocols import Lines, assign, check_deliveries, read_events, some, who
 from bayesglu.study_tables import StudyError, Table, natural
 from bayesglu.units import ANALYTES
 
@@ -56,19 +56,19 @@ def assemble(
     covariates = xr.Dataset(coords={"subject": np.array(subjects, dtype=str)})
     if "subjects" in tables:
         covariates = _same_people(
-            read_covariates(tables["subjects"], sheet), subjects, "subjects.csv", problems
+            read_covariates(tables["subjects"], sheet), subjects, tables["subjects"], problems
         )
     truth = None
     if "truth" in tables:
         truth = read_truth(tables["truth"])
-        truth = _same_people(truth, subjects, "truth.csv", problems)
+        truth = _same_people(truth, subjects, tables["truth"], problems)
     _check_units(sheet, tables, covariates, problems)
     weights = _body_weights(body_weight, sheet, covariates, subjects, problems)
-    protocols = _protocols(protocol, sheet, tables.get("events"), tests, problems)
+    protocols, lines = _protocols(protocol, sheet, tables.get("events"), tests, problems)
 
-    problems.found += [sentence for table in tables.values() for sentence in table.faults.sentences()]
     times = samples[samples["value"].notna()].groupby(["subject", "occasion"])["time"].max().to_dict()
-    check_deliveries(protocols, weights, times, problems, advice)
+    check_deliveries(protocols, weights, times, problems, advice, tables.get("events"), lines)
+    problems.found += [sentence for table in tables.values() for sentence in table.faults.sentences()]
     problems.raise_any(StudyError)
     for sentence in suspicious_units(samples):
         warnings.warn(f"{name}: {sentence}", StudyWarning, stacklevel=3)
@@ -103,16 +103,17 @@ def _check_units(
         problems.unknown(name, PLAUSIBLE, "quantity", "datasheet.toml, [plausible]")
 
 
-def _same_people(table: xr.Dataset, subjects: Sequence[str], file: str, problems: Problems) -> xr.Dataset:
-    """A table of people for exactly those with samples; each one missing on either side is a problem."""
-    listed = list(map(str, table["subject"].values))
-    for subject in (label for label in listed if label and label not in subjects):
-        problems.add(
-            f"subject {subject!r} of {file} has no samples.{hint(subject, set(subjects) - set(listed))}"
-        )
+def _same_people(people: xr.Dataset, subjects: Sequence[str], table: Table, problems: Problems) -> xr.Dataset:
+    """What a `table` says of exactly those people with samples; each one missing on either side is a
+    problem."""
+    listed = list(map(str, people["subject"].values))
+    for label in (label for label in listed if label and label not in subjects):
+        lines = table.rows.index[table.rows["subject"].str.strip() == label]
+        meant = hint(label, set(subjects) - set(listed))
+        table.faults.add(f"subject {label!r} has no samples.{meant}", *lines[:1])
     if absent := [subject for subject in subjects if subject not in listed]:
-        problems.add(f"{some(absent)} of {len(subjects)} subjects with samples: not in {file}.")
-    return table.sel(subject=[subject for subject in subjects if subject in listed])
+        problems.add(f"{some(absent)} of {len(subjects)} subjects with samples: not in {table.faults.file}.")
+    return people.sel(subject=[subject for subject in subjects if subject in listed])
 
 
 def _body_weights(
@@ -150,21 +151,27 @@ def covariate_weight(covariates: xr.Dataset) -> dict[str, float] | None:
 
 def _protocols(
     given: Any, sheet: Datasheet, events: Table | None, tests: Sequence[tuple[str, str]], problems: Problems
-) -> dict[tuple[str, str], Protocol]:
-    """Protocol of each test: the caller's, else that of events.csv or of the datasheet, never of both."""
-    found = read_events(events, sheet) if events is not None else None
+) -> tuple[dict[tuple[str, str], Protocol], Lines]:
+    """Protocol of each test: the caller's, else that of events.csv or of the datasheet, never of both; and
+    where it is written, if in events.csv."""
+    found, lines = read_events(events, sheet) if events is not None else (None, {})
     if given is not None:
-        return assign(given, tests, problems, "protocol:")
+        return assign(given, tests, problems, "protocol:"), {}
     if found is not None and sheet.protocol is not None:
         problems.add("both events.csv and the datasheet say what was given. Keep one.")
     if found is not None:
-        return assign(found, tests, problems, "events.csv:")
+        for (test, _), where in lines.items():
+            for line in where if test not in tests and all(test) else ():
+                meant = hint(test[0], [subject for subject, _ in tests])
+                events.faults.add(f"{who(test)} has no samples.{meant}", line)
+        known = {test: found[test] for test in found if test in tests}
+        return assign(known, tests, problems, "events.csv:"), lines
     if sheet.protocol is not None:
-        return assign(sheet.protocol, tests, problems, "datasheet.toml, protocol:")
+        return assign(sheet.protocol, tests, problems, "datasheet.toml, protocol:"), {}
     problems.add(
         "says nowhere what was given. Name a protocol, such as 'ogtt(75)' or 'fast(10)', or write events.csv."
     )
-    return {}
+    return {}, {}
 
 
 def _dataset(samples: pd.DataFrame) -> xr.Dataset:

@@ -32,21 +32,28 @@ OTHER_EVENT_COLUMNS = ("occasion", "kind", "route", "unit", *EVENT_NUMBERS)
 Test = tuple[str, str]
 
 
-def read_events(table: Table, sheet: Datasheet) -> dict[Test, Protocol]:
-    """The protocol of each test (subject, occasion) that has events."""
+Lines = dict[tuple[Test, float], list[int]]
+"""Where the events of a test at a time are written."""
+
+
+def read_events(table: Table, sheet: Datasheet) -> tuple[dict[Test, Protocol], Lines]:
+    """The protocol of each test (subject, occasion) that has events, and where it is written."""
     table.rename(sheet.columns)
     table.minutes("time", sheet.units.get("time", "min"))
     table.minutes("duration", sheet.units.get("duration", "min"), required=False)
     if not table.require(EVENT_COLUMNS, OTHER_EVENT_COLUMNS):
-        return {}
+        return {}, {}
     subjects, occasions = table.labels("subject"), table.labels("occasion", "1")
+    lines: Lines = {}
     given: dict[Test, list[Event]] = {}
     first: dict[tuple[str, ...], int] = {}
     for line, row in table.rows.iterrows():
         if (same := first.setdefault(tuple(map(str, row)), line)) != line:
             message = f"the same as {table.faults.word} {{found}}. Keep one, or write one row with the sum."
             table.faults.add(message, line, same)
-        events = given.setdefault((subjects[line], occasions[line]), [])
+        test = subjects[line], occasions[line]
+        lines.setdefault((test, row["time"]), []).append(line)
+        events = given.setdefault(test, [])
         try:
             events.extend(_events(row, table, line))
         except ProtocolError as error:
@@ -56,8 +63,8 @@ def read_events(table: Table, sheet: Datasheet) -> dict[Test, Protocol]:
         try:
             protocols[test] = Protocol(tuple(events), name="events.csv")
         except ProtocolError as error:
-            table.faults.add(f"{_who(test)}: {_sentence(error)}")
-    return protocols
+            table.faults.add(f"{who(test)}: {_sentence(error)}")
+    return protocols, lines
 
 
 def assign(given: Any, tests: Sequence[Test], problems: Problems, where: str) -> dict[Test, Protocol]:
@@ -80,13 +87,13 @@ def assign(given: Any, tests: Sequence[Test], problems: Problems, where: str) ->
             by_test |= {test: value for test in tests if test[0] == str(key)}
         else:
             by_test[str(key), "1"] = value
-    without = [_who(test) for test in tests if test not in by_test]
+    without = [who(test) for test in tests if test not in by_test]
     if without:
         problems.add(f"{len(without)} of {len(tests)} tests have no protocol: {some(without)}.", where)
     for test in by_test:
         if test not in tests:
             problems.add(
-                f"gives a protocol to {_who(test)}, who has no samples.{hint(test[0], subjects)}", where
+                f"gives a protocol to {who(test)}, who has no samples.{hint(test[0], subjects)}", where
             )
     parsed = {test: _protocol(by_test[test], where, problems) for test in tests if test in by_test}
     return {test: protocol for test, protocol in parsed.items() if protocol is not None}
@@ -98,25 +105,35 @@ def check_deliveries(
     last_samples: Mapping[Test, float],
     problems: Problems,
     advice: str = "",
+    table: Table | None = None,
+    lines: Lines | None = None,
 ) -> None:
-    """Note amounts per person without a body weight, and events after the last sample of their test."""
+    """Note amounts per person without a body weight, and events after the last sample of their test; on its
+    lines of the `table` what is written there."""
     alike: dict[str, list[Test]] = {}
+
+    def note(message: str, test: Test, event: Event) -> None:
+        for line in (written := (lines or {}).get((test, event.time), [])):
+            table.faults.add(f"{who(test)}: {message}", line)
+        if not written:
+            alike.setdefault(message, []).append(test)
+
     for test, protocol in protocols.items():
         needy = [event for event in protocol.events if event.kind != "clamp" and is_per_person(event.unit)]
         if needy and math.isnan(weights.get(test[0], math.nan)):
             amount = f"{needy[0].amount:g} {needy[0].unit} of {needy[0].substance}"
-            alike.setdefault(
+            note(
                 f"{amount} is for a whole person and the body weight is missing. Give body_weight in kg, a "
                 f"covariate weight_kg, or the amount per kg.{advice}",
-                [],
-            ).append(test)
+                test,
+                needy[0],
+            )
         last = last_samples.get(test, math.inf)
         for event in protocol.events:
             if event.time > last:
-                message = f"the event at {event} comes after the last sample, at {last:g} min."
-                alike.setdefault(message, []).append(test)
+                note(f"the event at {event} comes after the last sample, at {last:g} min.", test, event)
     for message, tests in alike.items():
-        problems.add(f"{some([_who(test) for test in tests])}: {message}")
+        problems.add(f"{some([who(test) for test in tests])}: {message}")
 
 
 def _events(row: pd.Series, table: Table, line: int) -> Sequence[Event]:
@@ -169,7 +186,8 @@ def _protocol(given: Any, where: str, problems: Problems) -> Protocol | None:
         return None
 
 
-def _who(test: Test) -> str:
+def who(test: Test) -> str:
+    """A test in words."""
     return f"subject {test[0]}" + ("" if test[1] == "1" else f", occasion {test[1]}")
 
 

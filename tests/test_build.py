@@ -169,6 +169,8 @@ def test_pymc_samples_it_as_it_is():
     d = CASES[SHARED]()
     with model_of(d):
         found = pm.sample(20, tune=60, chains=2, cores=1, random_seed=1, progressbar=False)
+        again = pm.sample_posterior_predictive(found, random_seed=1, progressbar=False).posterior_predictive
+    assert sum(values.size for values in again.data_vars.values()) == 2 * 20 * d.n_obs
     assert found.posterior.theta.shape == (2, 20, len(d.study.tests), len(d.estimated))
     glucose = found.posterior.theta.sel(parameter="basal_glucose")
     assert 70 < float(glucose.mean()) < 110

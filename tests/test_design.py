@@ -232,6 +232,27 @@ def test_a_covariate_with_gaps_is_left_out_and_that_is_said(covariates):
     assert not d.effects
 
 
+def test_samples_beyond_the_models_detection_limits_are_known_to_be_beyond_them_and_no_more():
+    study = load_study("synthetic_ogtt").select(analytes=["glucose", "insulin"])
+    limits = {"insulin": {"lower": 60.0, "upper": 200.0}}
+    d = design(load_model("oral").change(analytes=limits), study)
+    used = study.used
+    insulin, value = used.analyte.values == "insulin", used.value.values
+    expected = np.where(insulin & (value < 60), -1, np.where(insulin & (value > 200), 1, 0))
+    assert {-1, 0, 1} == set(expected)
+    np.testing.assert_array_equal(d.rows.censoring[: d.n_obs], expected)
+    np.testing.assert_allclose(
+        np.exp(d.rows.log_value[: d.n_obs]), np.where(insulin, np.clip(value, 60, 200), value)
+    )
+    assert set(d.study.observations.censoring.values) == {"left", "none", "right"}
+
+
+def test_a_person_of_whom_nothing_was_measured_is_named():
+    rows = [("A", t, "glucose", 90.0, "mg/dL") for t in (0, 60)] + [("B", 0, "glucose", None, "mg/dL")]
+    with pytest.warns(StudyWarning, match="Nothing that 'oral' compares was measured in subject B"):
+        design(load_model("oral"), small_study(rows))
+
+
 def test_a_level_that_looks_like_one_the_model_knows_is_said_and_another_is_not():
     with pytest.warns(StudyWarning, match=r"The group 't2d' is none .*\(IGT, T2D\).* If 'T2D' is meant"):
         simulated("minimal", 2, (0, 10, 40, 130), covariates={"group": ["NGT", "t2d"]})

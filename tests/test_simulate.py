@@ -305,3 +305,7 @@ def test_a_concentration_stands_for_the_state_that_it_is_measured_by():
 def test_a_beginning_that_cannot_be_is_refused(start, told):
     with pytest.raises(ValueError, match=told):
         simulate("oral", fast(1), start=start)
+
+
+def test_a_protocol_may_be_its_text():
+    xr.testing.assert_identical(simulate("oral", "ogtt(75)"), simulate("oral", ogtt(75)))

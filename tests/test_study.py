@@ -203,7 +203,7 @@ def test_everything_wrong_in_every_file_is_told_at_once(tmp_path):
     assert "observations.csv, line 3: value 'high' is not a number." in text
     assert "observations.csv, line 4: glucose 5 in 'mg/dL'" in text
     assert "subjects.csv, line 2: weight_kg 'heavy' is not a number." in text
-    assert "subject 'B' of subjects.csv has no samples." in text
+    assert "subjects.csv, line 3: subject 'B' has no samples." in text
     assert "C of 2 subjects with samples: not in subjects.csv." in text
     assert "body weight is missing" in text
 
@@ -313,8 +313,16 @@ def test_a_subject_without_events_is_an_error_when_there_is_a_table_of_events(tm
     events = EVENTS + "AA,0,glucose,oral,75,g\nA,0,sugar,oral,75,g\n"
     text = problems(folder(tmp_path, events=events), protocol=None)
     assert "1 of 2 tests have no protocol: subject B." in text
-    assert "gives a protocol to subject AA, who has no samples." in text
-    assert "events.csv, line 4:" in text and "sugar" in text
+    lines = (EVENTS + "AA").count("\n") + 1
+    assert f"events.csv, line {lines}: subject AA has no samples." in text
+    assert f"events.csv, line {lines + 1}:" in text and "sugar" in text
+
+
+def test_what_is_wrong_with_events_beside_samples_names_their_lines(tmp_path):
+    events = "subject,time,substance,route,amount,unit\nA,0,glucose,oral,75,g\nB,90,glucose,oral,1,g/kg\n"
+    text = problems(folder(tmp_path, events=events, subjects=None), protocol=None)
+    assert "events.csv, line 2: subject A: 75 g of glucose is for a whole person and the body weight" in text
+    assert "events.csv, line 3: subject B: the event at 90 min" in text and "after the last sample" in text
 
 
 def test_a_repeated_event_names_the_row_it_repeats(tmp_path):

@@ -8,7 +8,7 @@ covariate effects act on them.
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -265,6 +265,7 @@ def design(spec: ModelSpec, study: Study, **settings) -> Design:
     not fit together, with every reason.
     """
     _check(spec, study)
+    study = _within_limits(spec, study)
     for protocol in set(study.protocols.values()):
         check_protocol(spec, protocol)
     tests = study.tests
@@ -302,6 +303,14 @@ def design(spec: ModelSpec, study: Study, **settings) -> Design:
     readings = _readings(spec, curves, schedule, parameters, analytes)
 
     place, block_parameter, block_test = _blocks(spec, estimated, subject_of_test, len(subjects))
+    if blank := [test for test in tests if not (used.subject.values == test[0]).any()]:
+        people = some(sorted({subject for subject, _ in blank}))
+        warnings.warn(
+            f"Nothing that '{spec.name}' compares was measured in subject {people}: what is said of them is "
+            "what the others tell of people in general.",
+            StudyWarning,
+            stacklevel=3,
+        )
     _warn_of_gaps(spec, study, estimated)
     _warn_of_near_levels(spec, study, estimated)
     effects = tuple(
@@ -357,6 +366,22 @@ def _check(spec: ModelSpec, study: Study) -> None:
             f"The model '{spec.name}' is driven by measured {', '.join(forced)}, "
             f"which the study '{study.name}' lacks."
         )
+
+
+def _within_limits(spec: ModelSpec, study: Study) -> Study:
+    """The study with samples beyond the model's detection limits at the limit, and censored there."""
+    obs = study.observations
+    value, censoring = obs.value.values.copy(), obs.censoring.values.astype(object)
+    for name, analyte in spec.analytes.items():
+        whole = (obs.analyte.values == name) & (obs.censoring.values == "none")
+        for side, limit in (("left", analyte.lower), ("right", analyte.upper)):
+            if limit is not None:
+                beyond = whole & (value < limit if side == "left" else value > limit)
+                value[beyond], censoring[beyond] = limit, side
+    if (censoring == obs.censoring.values).all():
+        return study
+    censored = {"value": ("obs", value, obs.value.attrs), "censoring": ("obs", censoring.astype(str))}
+    return replace(study, observations=obs.assign(censored))
 
 
 def _is_compared(spec: ModelSpec, analyte: str, time: float) -> bool:
