@@ -260,26 +260,15 @@ sauce = "me"
     assert len(error.value.problems) == 5
 
 
-def test_a_fact_that_is_missed_and_not_known_to_be_is_not_clean(tmp_path):
-    (tmp_path / "mine.toml").write_text("""
-[experiments.mine]
-protocol = "fast(1)"
-until = 60
-every = 10
-shown = "glucose"
-[experiments.mine.facts.low]
-reads = "start(glucose)"
-unit = "mg/dL"
-value = 50
-accepted = [40, 60]
-certainty = "C"
-""")
-    answers = validate("feedback", load_facts(tmp_path))
-    assert not answers.clean and answers.counts == {"FAILS": 1}
-
-
-@pytest.mark.parametrize(("accepted", "verdict"), [([80, 100], "PASSES NOW"), ([40, 60], "fails as known")])
-def test_a_fact_that_is_known_to_be_missed_and_is_met_is_told(accepted, verdict, tmp_path):
+@pytest.mark.parametrize(
+    ("accepted", "known", "verdict"),
+    [
+        ([40, 60], "", "FAILS"),
+        ([40, 60], 'fails = "it is known to"', "fails as known"),
+        ([80, 100], 'fails = "it is known to"', "PASSES NOW"),
+    ],
+)
+def test_a_fact_that_is_missed_is_clean_only_where_that_is_known(accepted, known, verdict, tmp_path):
     (tmp_path / "mine.toml").write_text(f"""
 [experiments.mine]
 protocol = "fast(1)"
@@ -292,10 +281,10 @@ unit = "mg/dL"
 value = 50
 accepted = {accepted}
 certainty = "C"
-fails = "it is known to"
+{known}
 """)
     answers = validate("feedback", load_facts(tmp_path))
-    assert answers.clean and answers.counts == {verdict: 1}
+    assert answers.clean == (verdict != "FAILS") and answers.counts == {verdict: 1}
 
 
 # --- figure and command ---
