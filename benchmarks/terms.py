@@ -9,7 +9,7 @@ import numpy as np
 
 from bayesglu.facts import load_facts, validate
 from bayesglu.inference.design import TINY, Design, design
-from bayesglu.inference.modes import expand
+from bayesglu.inference.modes import average_linear_model, expand
 from bayesglu.spec import load_model
 from bayesglu.study import Study
 from benchmarks.report import show, write
@@ -17,7 +17,6 @@ from benchmarks.studies import STUDIES, real_study
 
 QUARTERS = 4
 ROUNDS = 40
-STEP = 1e-3
 
 GONE = {"level": "fixed"}
 TERMS = {
@@ -82,16 +81,14 @@ def evidence(seen: Design, modes, new: Design) -> float:
 
     block, damping = centre, np.ones(len(centre))
     log = fitted(block)
-    slots = np.eye(block.shape[1])
+    shared = np.concatenate([typical, effect])
     for _ in range(ROUNDS):
-        slope = np.array([fitted(block + STEP * slot) - fitted(block - STEP * slot) for slot in slots])
-        slope = np.nan_to_num(slope.T / (2 * STEP)) / sd[:, None]
-        q = np.zeros((len(block), *slots.shape))
-        np.add.at(q, whose, slope[:, :, None] * slope[:, None, :])
-        uphill = -precision * (block - centre)
-        np.add.at(uphill, whose, slope * ((rows.log_value - log) / sd)[:, None])
-        q = q + np.diag(precision)
-        step = np.linalg.solve(q + damping[:, None, None] * q * slots, uphill[..., None])[..., 0]
+        at = typical[None], effect[None], modes.error[None], block[None]
+        information, pull, cross = average_linear_model(new, *at)
+        q = information + np.diag(precision)
+        uphill = pull - cross @ shared + precision * centre - (q @ block[..., None])[..., 0]
+        damped = q + damping[:, None, None] * q * np.eye(q.shape[1])
+        step = np.linalg.solve(damped, uphill[..., None])[..., 0]
         trial = block + np.clip(step, -1.0, 1.0)
         there = fitted(trial)
         with np.errstate(invalid="ignore"):
