@@ -6,10 +6,12 @@ parameters integrated out by Laplace's method. A term is taken out by a value at
 """
 
 import numpy as np
+from scipy.stats import t
 
 from bayesglu.facts import load_facts, validate
 from bayesglu.inference.design import TINY, Design, design
-from bayesglu.inference.modes import average_linear_model, expand
+from bayesglu.inference.expansion import Expansion, average_linear_model
+from bayesglu.inference.modes import modes
 from bayesglu.spec import load_model
 from bayesglu.study import Study
 from benchmarks.report import show, write
@@ -56,35 +58,40 @@ def held_out(spec, study: Study) -> float:
         out = people[quarter::QUARTERS]
         seen = design(spec, study.select(subjects=[p for p in people if p not in out]))
         new = design(spec, study.select(subjects=list(out)))
-        total += evidence(seen, expand(seen), new)
+        total += evidence(seen, modes(seen), new)
     return total
 
 
-def evidence(seen: Design, modes, new: Design) -> float:
-    """Log density of the samples of `new` people, their own parameters integrated out about their modes."""
-    known = dict(zip(seen.effects, modes.shared[len(seen.estimated) :], strict=True))
-    typical = modes.shared[: len(seen.estimated)]
+def evidence(seen: Design, at: Expansion, new: Design) -> float:
+    """Log density of the samples of `new` people, their own parameters integrated out about their at."""
+    known = dict(zip(seen.effects, at.shared[len(seen.estimated) :], strict=True))
+    typical = at.shared[: len(seen.estimated)]
     effect = np.array([known.get(key, 0.0) for key in new.effects])
-    precision = modes.between[new.block_varying] ** -2.0
+    precision = at.between[new.block_varying] ** -2.0
     rows, centre = new.rows, new.centre(typical, effect)
     whose = new.subject_of_test[rows.test]
-    sd = np.where(rows.analyte >= 0, modes.error[np.maximum(rows.analyte, 0)], rows.known_error)
+    sd = np.where(rows.analyte >= 0, at.error[np.maximum(rows.analyte, 0)], rows.known_error)
 
     def fitted(block):
         value, _ = new.solve(new.theta(typical, effect, block))
         with np.errstate(invalid="ignore"):
             return np.log(np.maximum(value, TINY))
 
+    degrees = np.where(rows.tails > 0, rows.tails, 1.0)
+    normal, student = -0.5 * np.log(2 * np.pi), t.logpdf(0.0, degrees)
+
     def cost(block, log):
-        misfit = np.bincount(whose, ((rows.log_value - log) / sd) ** 2, minlength=len(block))
+        squares = ((rows.log_value - log) / sd) ** 2
+        squares = np.where(rows.tails > 0, (degrees + 1) * np.log1p(squares / degrees), squares)
+        misfit = np.bincount(whose, squares, minlength=len(block))
         return misfit + ((block - centre) ** 2 * precision).sum(-1)
 
     block, damping = centre, np.ones(len(centre))
     log = fitted(block)
     shared = np.concatenate([typical, effect])
     for _ in range(ROUNDS):
-        at = typical[None], effect[None], modes.error[None], block[None]
-        information, pull, cross = average_linear_model(new, *at)
+        here = typical[None], effect[None], at.error[None], block[None]
+        information, pull, cross = average_linear_model(new, *here)
         q = information + np.diag(precision)
         uphill = pull - cross @ shared + precision * centre - (q @ block[..., None])[..., 0]
         damped = q + damping[:, None, None] * q * np.eye(q.shape[1])
@@ -97,7 +104,7 @@ def evidence(seen: Design, modes, new: Design) -> float:
         block, log = np.where(better[:, None], trial, block), np.where(better[whose], there, log)
     return float(
         -0.5 * cost(block, log).sum()
-        - np.log(sd * np.sqrt(2 * np.pi)).sum()
+        + (np.where(rows.tails > 0, student, normal) - np.log(sd)).sum()
         + 0.5 * len(block) * np.log(precision).sum()
         - 0.5 * np.linalg.slogdet(q)[1].sum()
     )

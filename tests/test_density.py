@@ -10,7 +10,7 @@ from bayesglu.inference.build import model_of
 from bayesglu.inference.density import Density, _log_cdf, parameters_at, unpack
 from bayesglu.inference.design import Design
 from bayesglu.inference.design import design as design_of
-from bayesglu.inference.modes import expand
+from bayesglu.inference.modes import modes
 from bayesglu.inference.refresh import refresh
 from bayesglu.spec import load_model
 from bayesglu.study import Study
@@ -34,7 +34,7 @@ def plain_log_density(design):
 def density(request, design) -> Density:
     if request.param == "non-centred":
         return Density(design)
-    first = Density(design, expand(design))
+    first = Density(design, modes(design))
     return Density(design, refresh(first, points(first, 30)[None]))
 
 
@@ -118,7 +118,7 @@ def test_positions_unpack_to_the_same_people_in_compiled_code_and_in_numpy(densi
 def test_in_whitened_coordinates_the_posterior_is_about_a_standard_normal_at_the_origin(name):
     """Exactly so for a linear model with known spreads; samples beyond limits make it no linear model."""
     design = CASES[name](**TIGHT)
-    expansion = expand(design)
+    expansion = modes(design)
     density = Density(design, expansion)
     gradient = np.array([density(x)[1] for x in (np.zeros(density.size), *(0.1 * np.eye(density.size)))])
     np.testing.assert_allclose(gradient[0, : len(expansion.shared)], 0.0, atol=0.5)

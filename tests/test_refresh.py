@@ -7,14 +7,15 @@ import pytest
 from simulated import CASES, CORRELATED, COVARIATES
 
 from bayesglu.inference.density import Density
-from bayesglu.inference.modes import average_linear_model, expand
+from bayesglu.inference.expansion import average_linear_model
+from bayesglu.inference.modes import modes
 from bayesglu.inference.refresh import refresh
 
 
 @pytest.fixture(scope="module", params=[COVARIATES, CORRELATED])
 def density(request) -> Density:
     design = CASES[request.param]()
-    return Density(design, expand(design))
+    return Density(design, modes(design))
 
 
 def test_at_the_modes_the_linear_model_is_that_of_the_modes(density):

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from bayesglu.inference import threads
 from bayesglu.inference.density import Density, log_density
 from bayesglu.inference.design import Design
-from bayesglu.inference.modes import Expansion
+from bayesglu.inference.expansion import Expansion
 from bayesglu.inference.progress import Progress
 from bayesglu.solver.integrate import FINE, OUTCOMES
 from bayesglu.solver.solver import SolverError
@@ -197,7 +198,7 @@ def sample(
     missing = [sampling.draws - sum(len(p.positions) for p in own) for own in parts]
     waiting = [chain for chain in range(sampling.chains) if missing[chain] > 0]
     tunes = {c: min(sampling.tune, RETUNE) if parts[c] else sampling.tune for c in waiting}
-    at_once = min(len(waiting), cores or getattr(os, "process_cpu_count", os.cpu_count)() or 1)
+    at_once = min(len(waiting), cores or threads.cores())
     running: dict[int, object] = {}
     expected = sum(missing[c] + tunes[c] for c in waiting)
     with Progress(expected, progressbar, failures.counts, doing) as progress:

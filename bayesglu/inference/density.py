@@ -6,7 +6,7 @@ prior precision P and prior mean m exactly Normal, with precision ``Q = H + P = 
 
     block = Q^-1 (c + P m) + L'^-1 (drift + stretch z)
 
-with H and c from the linear model at the modes or about draws (`modes.Expansion`), where `drift` and
+with H and c from the linear model at the modes or about draws (`expansion`), where `drift` and
 `stretch` mend what the linear model misses, the population's typical values as an affine map of standard
 Normals, and the logarithms of the spreads in units of their own uncertainty; the correlations of deviations,
 if any, by their partial correlations (`correlation`). The change of variables is exact whatever the
@@ -26,7 +26,7 @@ import numpy as np
 
 from bayesglu.inference.correlation import below_diagonal, factor_adjoint, factor_of
 from bayesglu.inference.design import TINY, Design
-from bayesglu.inference.modes import Expansion
+from bayesglu.inference.expansion import Expansion
 from bayesglu.solver.compiled import compiled
 from bayesglu.solver.integrate import FINE, Plan, driven, solve, solve_adjoint
 
@@ -43,7 +43,7 @@ Coordinates = namedtuple(
     "shared shared_factor between between_scale error error_scale partial_scale information pull cross"
     " drift stretch",
 )
-"""The origin of the coordinates, and their scales: see `modes.Expansion`."""
+"""The origin of the coordinates, and their scales: see `expansion.Expansion`."""
 
 Compared = namedtuple(
     "Compared",
@@ -587,9 +587,29 @@ class Density:
     @cached_property
     def size(self) -> int:
         """How many coordinates there are."""
-        p, c = self.population, self.coordinates
-        population = len(p.shared_mean) + len(p.between_mean) + len(p.error_mean) + len(p.partial_shapes)
-        return population + c.pull.size + self.design.readings.n_errors
+        return self.blocks.stop + self.design.readings.n_errors
+
+    @property
+    def spreads(self) -> slice:
+        """Which coordinates are those of the spreads between people and of the assay errors."""
+        p = self.population
+        first = len(p.shared_mean)
+        return slice(first, first + len(p.between_mean) + len(p.error_mean))
+
+    @property
+    def blocks(self) -> slice:
+        """Which coordinates are those of the deviations."""
+        first = self.spreads.stop + len(self.population.partial_shapes)
+        return slice(first, first + self.coordinates.pull.size)
+
+    def position(self, block: np.ndarray) -> np.ndarray:
+        """Coordinates of blocks (S, D) in the population of the expansion."""
+        x, c = np.zeros(self.size), self.coordinates
+        *_, origin, _, precision, _, _ = unpack(x, self.population, c)
+        factor = np.linalg.cholesky(c.information + precision)
+        away = factor.swapaxes(1, 2) @ (block - origin)[..., None]
+        x[self.blocks] = np.linalg.solve(c.stretch, away).ravel()
+        return x
 
     @cached_property
     def arguments(self) -> tuple:

@@ -13,7 +13,7 @@ import xarray as xr
 from bayesglu.inference.chains import Failures, Run, Sampling, sample
 from bayesglu.inference.density import Density
 from bayesglu.inference.design import Design, design
-from bayesglu.inference.modes import expand
+from bayesglu.inference.modes import modes
 from bayesglu.inference.refresh import refresh
 from bayesglu.inference.results import (
     data_groups,
@@ -106,7 +106,7 @@ def fit(
             return load(run.fit)
         expansion = run.expansion()
     else:
-        expansion = expand(d) if coordinates == "whitened" or method == "map" else None
+        expansion = modes(d) if coordinates == "whitened" or method == "map" else None
         if pilot:
             first = Density(d, expansion)
             short = replace(sampling, draws=pilot, tune=pilot, seed=seed + 2)

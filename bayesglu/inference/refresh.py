@@ -12,7 +12,7 @@ import numpy as np
 
 from bayesglu.inference.correlation import matrices_of
 from bayesglu.inference.density import Density
-from bayesglu.inference.modes import Expansion, average_linear_model
+from bayesglu.inference.expansion import Expansion, average_linear_model
 
 POINTS = 24
 """Draws about which the model is linearised."""

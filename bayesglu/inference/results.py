@@ -9,6 +9,7 @@ import xarray as xr
 from bayesglu.inference.correlation import below_diagonal, factor_of, pairs
 from bayesglu.inference.density import Density
 from bayesglu.inference.design import TINY, Design
+from bayesglu.inference.threads import in_threads
 from bayesglu.kept_protocols import keep_protocols
 from bayesglu.units import canonical_unit
 
@@ -117,8 +118,11 @@ def predict(d: Design, theta: np.ndarray, driving: np.ndarray) -> tuple[np.ndarr
     """
     predicted = np.empty((*theta.shape[:2], len(d.rows.sample)))
     outcome = np.empty(theta.shape[:3], int)
-    for place in np.ndindex(theta.shape[:2]):
+
+    def solve(place):
         predicted[place], outcome[place] = d.solve(theta[place], driving[place])
+
+    in_threads(solve, np.ndindex(theta.shape[:2]))
     return predicted, outcome
 
 
