@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import erfc
 
+import numba
 import numpy as np
 
 from bayesglu.inference.correlation import below_diagonal, factor_adjoint, factor_of
@@ -29,7 +30,8 @@ from bayesglu.inference.design import TINY, Design
 from bayesglu.inference.modes import Expansion
 from bayesglu.solver.arrays import empty, flags, zeros
 from bayesglu.solver.compiled import compiled
-from bayesglu.solver.integrate import FINE, Plan, driven, separate_solve, separate_solve_adjoint
+from bayesglu.solver.integrate import FINE, Plan, driven, solve, solve_adjoint
+from bayesglu.solver.separate import elsewhere
 
 Population = namedtuple(
     "Population",
@@ -341,7 +343,7 @@ def _true_adjoint(error, reading_error, true, bar_stop, driving, bar_theta, bar_
     return bar_reading
 
 
-solve_at, solve_adjoint_at = separate_solve.call, separate_solve_adjoint.call
+solve_at, solve_adjoint_at = solve.call, solve_adjoint.call
 
 
 @compiled()
@@ -620,9 +622,11 @@ class Density:
         rows = Compared(*(getattr(self.design.rows, name) for name in Compared._fields))
         driving = Driving(*(getattr(self.design.readings, name) for name in Driving._fields))
         n_outputs, n_physiology = len(s.system.outputs), len(s.system.parameters)
-        kernels = s.compiled.kernels
-        limits = s.max_steps, n_outputs, n_physiology, separate_solve.address, separate_solve_adjoint.address
-        return self.population, self.coordinates, rows, driving, kernels, s.plan, s.tolerance, *limits
+        sizes = s.max_steps, n_outputs, n_physiology
+        with elsewhere(solve, solve_adjoint):
+            held = self.population, self.coordinates, rows, driving, s.compiled.kernels, s.plan, s.tolerance
+            log_density.compile(tuple(numba.typeof(a) for a in (np.zeros(0), *held, *sizes, 0, 0)))
+        return *held, *sizes, solve.address, solve_adjoint.address
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Log density, up to a constant, and gradient."""

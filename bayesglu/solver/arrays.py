@@ -1,7 +1,7 @@
 """New arrays in compiled code, each beginning where a line of the cache does: see `vector.LINE`.
 
-A shape is a whole number or a tuple of them. What numba compiles for `np.empty` and `np.zeros` is many times
-longer, and a third of a second for each kind of shape.
+A shape is a whole number or a tuple of them. `np.empty` and `np.zeros` are functions to numba, which it
+compiles anew for each kind of shape; these are a few instructions.
 """
 
 from numba.core import cgutils, types

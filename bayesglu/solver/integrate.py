@@ -12,7 +12,7 @@ import numpy as np
 from numba import types
 
 from bayesglu.solver.arrays import empty, empty_integers, flags, grown, zero_integers, zeros
-from bayesglu.solver.compiled import Separate, compiled
+from bayesglu.solver.compiled import compiled
 from bayesglu.solver.kernels import (
     Kernels,
     observe,
@@ -23,6 +23,7 @@ from bayesglu.solver.kernels import (
     step,
     step_adjoint,
 )
+from bayesglu.solver.separate import separate
 from bayesglu.solver.tableau import LARGEST_GROWTH, TIMES
 
 Plan = namedtuple(
@@ -41,6 +42,29 @@ Tape = namedtuple("Tape", "first stages inputs h stop coefficients states sample
 """What the backward pass needs: per pack the `first` of its iterations, per iteration the stage states,
 inputs, sizes (0 where a lane did not move) and the stop that a lane reached or -1; the coefficients; states
 and inputs at the samples."""
+
+INTEGER, NUMBER = types.int64, types.float64
+
+
+def _array(dtype, dimensions: int) -> types.Array:
+    return types.Array(dtype, dimensions, "C")
+
+
+def _of_plan(name: str) -> types.Array:
+    """The type of a field of `Plan`."""
+    if name in ("jump", "rate", "slope", "doses"):
+        return _array(INTEGER if name == "doses" else NUMBER, 2)
+    times_or_amounts = ("time", "release_time", "release_amount", "release_rate")
+    return _array(NUMBER if name in times_or_amounts else INTEGER, 1)
+
+
+LIST, VECTOR, MATRIX = _array(INTEGER, 1), _array(NUMBER, 1), _array(NUMBER, 2)
+KERNELS = types.NamedTuple([LIST, LIST, *[INTEGER] * (len(Kernels._fields) - 2)], Kernels)
+PLAN = types.NamedTuple([_of_plan(name) for name in Plan._fields], Plan)
+STACK, STACKS = _array(NUMBER, 3), _array(NUMBER, 4)
+TAPE = types.NamedTuple([LIST, STACKS, STACKS, MATRIX, _array(INTEGER, 2), STACK, MATRIX, MATRIX], Tape)
+SOLVE = types.Tuple([MATRIX, LIST, TAPE])(KERNELS, MATRIX, PLAN, VECTOR, INTEGER, INTEGER, types.boolean)
+SOLVE_ADJOINT = types.Tuple([MATRIX, VECTOR])(KERNELS, MATRIX, PLAN, TAPE, LIST, MATRIX)
 
 FINE, TOO_MANY_STEPS, NOT_FINITE, STEP_TOO_SMALL = 0, 1, 2, 3
 
@@ -190,7 +214,7 @@ def _gather(seen, plan, tape, place, begin, width, y, u, c):
             c[i, lane] = tape.coefficients[where // width, i, where % width]
 
 
-@compiled()
+@separate(SOLVE)
 def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
     """Solve for all people.
 
@@ -376,7 +400,7 @@ def _pull_level(plan, h, stop, end, bar_stage, bar_level):
                 bar_level[s + 1] += share * bar_stage[stage, lane]
 
 
-@compiled()
+@separate(SOLVE_ADJOINT)
 def solve_adjoint(kernels, theta, plan, tape, outcome, bar_out):
     """Cotangents of theta (person, parameter) and of a measured curve's level at the stops (stop,), if the
     system has one, from those of the outputs (sample, output); those of theta are not-a-number for people
@@ -435,30 +459,3 @@ def solve_adjoint(kernels, theta, plan, tape, outcome, bar_out):
                 for i in range(theta.shape[1]):
                     bar_theta[person[lane], i] = bar_lanes[i, lane] if solved else np.nan
     return bar_theta, bar_levels
-
-
-INTEGER, NUMBER = types.int64, types.float64
-
-
-def _array(dtype, dimensions: int) -> types.Array:
-    return types.Array(dtype, dimensions, "C")
-
-
-def _of_plan(name: str) -> types.Array:
-    """The type of a field of `Plan`."""
-    if name in ("jump", "rate", "slope", "doses"):
-        return _array(INTEGER if name == "doses" else NUMBER, 2)
-    times_or_amounts = ("time", "release_time", "release_amount", "release_rate")
-    return _array(NUMBER if name in times_or_amounts else INTEGER, 1)
-
-
-LIST, VECTOR, MATRIX = _array(INTEGER, 1), _array(NUMBER, 1), _array(NUMBER, 2)
-KERNELS = types.NamedTuple([LIST, LIST, *[INTEGER] * (len(Kernels._fields) - 2)], Kernels)
-PLAN = types.NamedTuple([_of_plan(name) for name in Plan._fields], Plan)
-STACK, STACKS = _array(NUMBER, 3), _array(NUMBER, 4)
-TAPE = types.NamedTuple([LIST, STACKS, STACKS, MATRIX, _array(INTEGER, 2), STACK, MATRIX, MATRIX], Tape)
-SOLVED = types.Tuple([MATRIX, LIST, TAPE])
-PULLED = types.Tuple([MATRIX, VECTOR])
-
-separate_solve = Separate(solve, SOLVED(KERNELS, MATRIX, PLAN, VECTOR, INTEGER, INTEGER, types.boolean))
-separate_solve_adjoint = Separate(solve_adjoint, PULLED(KERNELS, MATRIX, PLAN, TAPE, LIST, MATRIX))

@@ -10,17 +10,9 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
 
-from bayesglu.solver.compiled import Separate
-from bayesglu.solver.integrate import (
-    Plan,
-    Tape,
-    driven,
-    separate_solve,
-    separate_solve_adjoint,
-    solve,
-    solve_adjoint,
-)
+from bayesglu.solver.integrate import Plan, Tape, driven, solve, solve_adjoint
 from bayesglu.solver.kernels import Kernels
+from bayesglu.solver.separate import Separate
 from bayesglu.solver.solver import Solver
 
 TAPE_TYPES = (pt.lvector, *(pt.TensorType("float64", (None,) * d) for d in (4, 4, 2)), pt.lmatrix)
@@ -143,7 +135,7 @@ def function(theta, level, PLAN):
     return out, outcome, OF_TAPE
 """
     # It holds addresses of this process, so it may not be cached.
-    return _spelled_out(text, separate_solve, **_held(op)), None
+    return _spelled_out(text, solve, **_held(op)), None
 
 
 @register_funcify_and_cache_key(SolveAdjoint)
@@ -154,7 +146,7 @@ def function(theta, level, PLAN, outcome, TAPE, bar_out):
     plan, tape = Plan(PLAN_READ), Tape(TAPE_READ)
     return call(address, (kernels, _c(theta), plan, tape, _c(outcome), _c(bar_out)))
 """
-    return _spelled_out(text, separate_solve_adjoint, **_held(op)), None
+    return _spelled_out(text, solve_adjoint, **_held(op)), None
 
 
 def solve_op(solver: Solver, theta, plan=None, level=None):
