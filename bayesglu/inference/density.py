@@ -224,7 +224,7 @@ def _partial(x, at, coordinates):
     return found
 
 
-@compiled()
+@compiled(inner=True)
 def unpack(x, population, coordinates):
     """The population and the blocks at coordinates x: shared values, between, error, the factor of the
     correlations, block, centre, precision, r, and the log volume."""
@@ -280,7 +280,7 @@ def unpack(x, population, coordinates):
     return shared, between, error, factor, block, centre, precision, r, log_volume
 
 
-@compiled()
+@compiled(inner=True)
 def parameters_at(shared, block, population):
     """Parameters on their natural scale (test, parameter), and the derivative of the estimated ones (test,
     K)."""
