@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from numba import njit
 from scipy.stats import norm
 from simulated import CASES, LIMITS, REAL
 
@@ -17,6 +18,17 @@ from bayesglu.study import Study
 
 TIGHT = {"relative": 1e-10, "absolute": 1e-10}
 POINTS = 4
+
+
+@njit
+def _unpack(x, population, coordinates):
+    """`unpack`, which only compiled functions can call."""
+    return unpack(x, population, coordinates)
+
+
+@njit
+def _parameters_at(shared, block, population):
+    return parameters_at(shared, block, population)
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -57,7 +69,7 @@ def test_it_is_the_log_density_of_the_plain_model_but_for_volume_and_a_constant(
     design = density.design
     offsets = []
     for x in points(density):
-        unpacked = unpack(x, density.population, density.coordinates)
+        unpacked = _unpack(x, density.population, density.coordinates)
         shared, between, error, factor, block, centre, _, _, log_volume = unpacked
         # A deviation is its block's in units of the spread and of what it goes together with.
         unit = np.diag(between[design.block_varying])
@@ -109,7 +121,8 @@ def test_positions_unpack_to_the_same_people_in_compiled_code_and_in_numpy(densi
     assert reading_error.shape == (POINTS, design.readings.n_errors)
     theta = design.theta(typical, effect, block)
     for i in range(POINTS):
-        compiled, slope = parameters_at(np.concatenate([typical[i], effect[i]]), block[i], density.population)
+        shared = np.concatenate([typical[i], effect[i]])
+        compiled, slope = _parameters_at(shared, block[i], density.population)
         np.testing.assert_allclose(compiled, theta[i], rtol=1e-12)
         assert (slope > 0).all()
 

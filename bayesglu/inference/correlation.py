@@ -9,6 +9,7 @@ all. Under the LKJ prior they are independent, ``(1 + z) / 2 ~ Beta(a, a)`` with
 
 import numpy as np
 
+from bayesglu.solver.arrays import empty, zeros
 from bayesglu.solver.compiled import compiled
 
 
@@ -20,7 +21,7 @@ def beta_shapes(m: int, eta: float) -> np.ndarray:
 @compiled()
 def factor_of(y, m):
     """Cholesky factor (m, m) of the correlation matrix."""
-    factor, at = np.zeros((m, m)), 0
+    factor, at = zeros((m, m)), 0
     for i in range(m):
         left = 1.0
         for j in range(i):
@@ -35,11 +36,12 @@ def factor_of(y, m):
 @compiled(inner=True)
 def factor_adjoint(y, bar_factor):
     """Cotangents of y from those of the factor."""
-    m, bar_y, at = len(bar_factor), np.empty(len(y)), 0
+    m, bar_y, at = len(bar_factor), empty(len(y)), 0
     for i in range(m):
         left = 1.0
         for j in range(i):
-            left *= np.sqrt(1.0 - np.tanh(y[at + j]) ** 2)
+            z = np.tanh(y[at + j])
+            left *= np.sqrt(1.0 - z * z)
         bar_left = bar_factor[i, i]
         for j in range(i - 1, -1, -1):
             z = np.tanh(y[at + j])

@@ -22,13 +22,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import erfc
 
+import numba
 import numpy as np
 
 from bayesglu.inference.correlation import below_diagonal, factor_adjoint, factor_of
 from bayesglu.inference.design import TINY, Design
 from bayesglu.inference.expansion import Expansion
+from bayesglu.solver.arrays import empty, flags, zeros
 from bayesglu.solver.compiled import compiled
 from bayesglu.solver.integrate import FINE, Plan, driven, solve, solve_adjoint
+from bayesglu.solver.separate import elsewhere
 
 Population = namedtuple(
     "Population",
@@ -88,7 +91,7 @@ def _backward_solve(lower, x):
 def _blocks(information, precision, r, z):
     """Blocks (subject, slot) and the log volume of their change of variables."""
     people, n = z.shape
-    block, lower, log_volume = np.empty((people, n)), np.zeros((n, n)), 0.0
+    block, lower, log_volume = empty((people, n)), zeros((n, n)), 0.0
     for s in range(people):
         _factor(information[s], precision, lower)
         for i in range(n):
@@ -111,9 +114,9 @@ def _blocks_adjoint(information, precision, r, block, bar_block, whole):
     diagonal unless the `whole` is needed.
     """
     people, n = r.shape
-    bar_precision, bar_r, bar_z = np.zeros((n, n)), np.empty((people, n)), np.empty((people, n))
-    lower, bar_lower, phi = np.zeros((n, n)), np.zeros((n, n)), np.zeros((n, n))
-    u, inverse, half = np.empty(n), np.zeros((n, n)), np.empty(n)
+    bar_precision, bar_r, bar_z = zeros((n, n)), empty((people, n)), empty((people, n))
+    lower, bar_lower, phi = zeros((n, n)), zeros((n, n)), zeros((n, n))
+    u, inverse, half = empty(n), zeros((n, n)), empty(n)
     for s in range(people):
         _factor(information[s], precision, lower)
         for i in range(n):
@@ -170,7 +173,7 @@ def _log_cdf(x):
 def _inverse(factor, spread):
     """Inverse of the lower triangular ``diag(spread) factor``."""
     m = len(factor)
-    inverse = np.zeros((m, m))
+    inverse = zeros((m, m))
     for j in range(m):
         for i in range(j, m):
             total = 1.0 / spread[i] if i == j else 0.0
@@ -186,12 +189,12 @@ def _correlated_adjoint(factor, spread, bar_precision, people):
     M = diag(spread) F, and from the density's -people log det M."""
     m = len(factor)
     inverse = _inverse(factor, spread)
-    bar_inverse = np.zeros((m, m))
+    bar_inverse = zeros((m, m))
     for i in range(m):
         for j in range(m):
             for k in range(m):
                 bar_inverse[i, j] += inverse[i, k] * (bar_precision[k, j] + bar_precision[j, k])
-    bar_spread, bar_factor = np.zeros(m), np.zeros((m, m))
+    bar_spread, bar_factor = zeros(m), zeros((m, m))
     for i in range(m):
         for j in range(i + 1):
             bar = -people / (spread[i] * factor[i, i]) if i == j else 0.0
@@ -206,43 +209,54 @@ def _correlated_adjoint(factor, spread, bar_precision, people):
 @compiled(inner=True)
 def _spreads(between, population):
     """Those of the correlated deviations."""
-    found = np.empty(len(population.correlated))
+    found = empty(len(population.correlated))
     for i in range(len(found)):
         found[i] = between[population.block_varying[population.correlated[i]]]
     return found
 
 
-@compiled()
+@compiled(inner=True)
+def _partial(x, at, coordinates):
+    """What the partial correlations are made of: see `correlation`."""
+    found = empty(len(coordinates.partial_scale))
+    for i in range(len(found)):
+        found[i] = coordinates.partial_scale[i] * x[at + i]
+    return found
+
+
+@compiled(inner=True)
 def unpack(x, population, coordinates):
     """The population and the blocks at coordinates x: shared values, between, error, the factor of the
     correlations, block, centre, precision, r, and the log volume."""
     p, c = population, coordinates
     n_shared, n_between, n_error = len(p.shared_mean), len(p.between_mean), len(p.error_mean)
     people, n = c.pull.shape
-    shared = c.shared.copy()
+    shared = empty(n_shared)
     for i in range(n_shared):
+        shared[i] = c.shared[i]
         for j in range(n_shared):
             shared[i] += c.shared_factor[i, j] * x[j]
     at = n_shared
-    between, error = np.empty(n_between), np.empty(n_error)
+    between, error = empty(n_between), empty(n_error)
     for i in range(n_between):
         between[i] = np.exp(c.between[i] + c.between_scale[i] * x[at + i])
     at += n_between
     for i in range(n_error):
         error[i] = np.exp(c.error[i] + c.error_scale[i] * x[at + i])
     at += n_error
-    factor = factor_of(c.partial_scale * x[at : at + len(c.partial_scale)], len(p.correlated))
+    factor = factor_of(_partial(x, at, c), len(p.correlated))
     at += len(c.partial_scale)
-    own = x[at : at + people * n].reshape(people, n)
-    z = c.drift.copy()
+    z = empty((people, n))
     for s in range(people):
         for d in range(n):
+            z[s, d] = c.drift[s, d]
             for e in range(d + 1):
-                z[s, d] += c.stretch[s, d, e] * own[s, e]
+                z[s, d] += c.stretch[s, d, e] * x[at + s * n + e]
     n_k = n_shared - len(p.effect_parameter)
-    centre, r, precision = np.empty((people, n)), np.empty((people, n)), np.zeros((n, n))
+    centre, r, precision = empty((people, n)), empty((people, n)), zeros((n, n))
     for d in range(n):
-        precision[d, d] = between[p.block_varying[d]] ** -2
+        sd = between[p.block_varying[d]]
+        precision[d, d] = 1.0 / (sd * sd)
     if len(p.correlated):
         inverse = _inverse(factor, _spreads(between, p))
         for i in range(len(p.correlated)):
@@ -266,15 +280,15 @@ def unpack(x, population, coordinates):
     return shared, between, error, factor, block, centre, precision, r, log_volume
 
 
-@compiled()
+@compiled(inner=True)
 def parameters_at(shared, block, population):
     """Parameters on their natural scale (test, parameter), and the derivative of the estimated ones (test,
     K)."""
     p = population
     n_k, n_e = len(p.columns), len(p.effect_parameter)
     tests = len(p.subject_of_test)
-    theta, slope = np.empty((tests, len(p.fixed))), np.empty((tests, n_k))
-    phi = np.empty(n_k)
+    theta, slope = empty((tests, len(p.fixed))), empty((tests, n_k))
+    phi = empty(n_k)
     for t in range(tests):
         for i in range(len(p.fixed)):
             theta[t, i] = p.fixed[i]
@@ -299,7 +313,7 @@ def parameters_at(shared, block, population):
 def _true(theta, error, reading_error, driving):
     """True concentrations at the readings (reading,), and at the stops (stop,)."""
     d = driving
-    true, at_stop = np.empty(len(d.slot)), np.empty(len(d.before))
+    true, at_stop = empty(len(d.slot)), empty(len(d.before))
     for j in range(len(true)):
         if d.slot[j] < 0:
             true[j] = theta[d.test[j], d.basal]
@@ -315,7 +329,7 @@ def _true_adjoint(error, reading_error, true, bar_stop, driving, bar_theta, bar_
     """Cotangents of the reading errors from those of the concentrations at the stops; those of theta and of
     the assay errors are added to."""
     d = driving
-    bar_true, bar_reading = np.zeros(len(true)), np.zeros(len(reading_error))
+    bar_true, bar_reading = zeros(len(true)), zeros(len(reading_error))
     for s in range(len(bar_stop)):
         bar_true[d.before[s]] += (1.0 - d.weight[s]) * bar_stop[s]
         bar_true[d.after[s]] += d.weight[s] * bar_stop[s]
@@ -329,23 +343,31 @@ def _true_adjoint(error, reading_error, true, bar_stop, driving, bar_theta, bar_
     return bar_reading
 
 
+solve_at, solve_adjoint_at = solve.call, solve_adjoint.call
+
+
 @compiled()
 def log_density(
-    x, population, coordinates, rows, driving, kernels, plan, tolerance, max_steps, n_outputs, n_physiology
-):
+    x, population, coordinates, rows, driving, kernels, plan, tolerance, max_steps, n_outputs, n_physiology,
+    where_solve, where_solve_adjoint,
+):  # fmt: skip
     """Log density at the coordinates x, up to a constant, and its gradient; minus infinity where a solve
-    failed."""
+    failed. The solver is called where it is: see `Separate`."""
     p, c = population, coordinates
     shared, between, error, factor, block, centre, precision, r, log_volume = unpack(x, p, c)
     n_shared, n_between, n_error = len(shared), len(between), len(error)
     n_k, n_e = len(p.columns), len(p.effect_parameter)
     people, n = block.shape
     tests = len(p.subject_of_test)
-    gradient = np.zeros(len(x))
+    gradient = zeros(len(x))
 
     theta, slope = parameters_at(shared, block, p)
-    physiology = np.ascontiguousarray(theta[:, :n_physiology])
-    reading_error = x[len(x) - driving.n_errors :]
+    physiology, reading_error = empty((tests, n_physiology)), empty(driving.n_errors)
+    for t in range(tests):
+        for i in range(n_physiology):
+            physiology[t, i] = theta[t, i]
+    for i in range(len(reading_error)):
+        reading_error[i] = x[len(x) - len(reading_error) + i]
     true, level = _true(theta, error, reading_error, driving)
     curve = driven(plan.offset, plan.time, plan.rate, plan.slope, level, kernels.level)
     plan = Plan(
@@ -353,15 +375,15 @@ def log_density(
         plan.release_time, plan.release_channel, plan.release_amount, plan.release_rate, plan.doses,
         plan.sample_person,
     )  # fmt: skip
-    keep = n_outputs > 0  # a literal True has a type of its own, for which the solver is compiled again
-    out, outcome, tape = solve(kernels, physiology, plan, tolerance, max_steps, n_outputs, keep)
+    solved = solve_at(where_solve, (kernels, physiology, plan, tolerance, max_steps, n_outputs, True))
+    out, outcome, tape = solved
     for t in range(tests):
         if outcome[t] != FINE:
             return -np.inf, gradient
 
     # Likelihood.
     total = log_volume
-    bar_out, bar_theta, bar_error = np.zeros(out.shape), np.zeros(theta.shape), np.zeros(n_error)
+    bar_out, bar_theta, bar_error = zeros(out.shape), zeros(theta.shape), zeros(n_error)
     for i in range(len(rows.sample)):
         value = rows.by_output[i] * out[rows.sample[i], rows.output[i]]
         value += rows.by_parameter[i] * theta[rows.test[i], rows.parameter[i]] + rows.offset[i]
@@ -391,8 +413,10 @@ def log_density(
         bar_theta[rows.test[i], rows.parameter[i]] += rows.by_parameter[i] * bar_value
     if not np.isfinite(total):
         return -np.inf, gradient
-    bar_physiology, bar_level = solve_adjoint(kernels, physiology, plan, tape, outcome, bar_out)
-    bar_reading = np.zeros(len(reading_error))
+    bar_physiology, bar_level = solve_adjoint_at(
+        where_solve_adjoint, (kernels, physiology, plan, tape, outcome, bar_out)
+    )
+    bar_reading = zeros(len(reading_error))
     if len(level):
         bar_reading = _true_adjoint(error, reading_error, true, bar_level, driving, bar_theta, bar_error)
     for t in range(tests):
@@ -400,8 +424,8 @@ def log_density(
             bar_theta[t, i] += bar_physiology[t, i]
 
     # Back to the population and the blocks.
-    bar_shared, bar_block, bar_centre = np.zeros(n_shared), np.zeros((people, n)), np.zeros((people, n))
-    is_varying = np.zeros(n_k, np.bool_)
+    bar_shared, bar_block, bar_centre = zeros(n_shared), zeros((people, n)), zeros((people, n))
+    is_varying = flags(n_k)
     for v in range(len(p.varying)):
         is_varying[p.varying[v]] = True
     for t in range(tests):
@@ -417,7 +441,7 @@ def log_density(
                 bar_shared[n_k + e] += p.scores[t, e] * slope[t, p.effect_parameter[e]]
 
     # Priors: blocks about their centres, typical values, spreads.
-    bar_between, bar_away, away = np.zeros(n_between), np.zeros((n, n)), np.empty(n)
+    bar_between, bar_away, away = zeros(n_between), zeros((n, n)), empty(n)
     for s in range(people):
         for d in range(n):
             away[d] = block[s, d] - centre[s, d]
@@ -444,18 +468,18 @@ def log_density(
             bar_shared[p.block_parameter[d]] += bar_centre[s, d]
             for e in range(n_e):
                 bar_shared[n_k + e] += bar_centre[s, d] * p.block_scores[s, d, e]
-    alone = np.ones(n, np.bool_)
+    together = flags(n)
     for i in range(m):
-        alone[p.correlated[i]] = False
+        together[p.correlated[i]] = True
     for d in range(n):
-        if alone[d]:
+        if not together[d]:
             v = p.block_varying[d]
             total -= people * np.log(between[v])
             bar_between[v] -= 2.0 * precision[d, d] / between[v] * bar_precision[d, d] + people / between[v]
-    partial = c.partial_scale * x[n_shared + n_between + n_error :][: len(c.partial_scale)]
-    bar_partial = np.zeros(len(partial))
+    partial = _partial(x, n_shared + n_between + n_error, c)
+    bar_partial = zeros(len(partial))
     if m:
-        bar_whole = np.empty((m, m))
+        bar_whole = empty((m, m))
         for i in range(m):
             for j in range(m):
                 bar_whole[i, j] = bar_precision[p.correlated[i], p.correlated[j]]
@@ -505,10 +529,10 @@ def unpack_draws(draws, population, coordinates):
     """For draws (draw, x): shared values, between, error, factors of the correlations and blocks of each."""
     p, c = population, coordinates
     people, n = c.pull.shape
-    shared = np.empty((len(draws), len(p.shared_mean)))
-    between, error = np.empty((len(draws), len(p.between_mean))), np.empty((len(draws), len(p.error_mean)))
-    factor = np.empty((len(draws), len(p.correlated), len(p.correlated)))
-    block = np.empty((len(draws), people, n))
+    shared = empty((len(draws), len(p.shared_mean)))
+    between, error = empty((len(draws), len(p.between_mean))), empty((len(draws), len(p.error_mean)))
+    factor = empty((len(draws), len(p.correlated), len(p.correlated)))
+    block = empty((len(draws), people, n))
     for i in range(len(draws)):
         shared[i], between[i], error[i], factor[i], block[i], _, _, _, _ = unpack(draws[i], p, c)
     return shared, between, error, factor, block
@@ -604,11 +628,12 @@ class Density:
 
     def position(self, block: np.ndarray) -> np.ndarray:
         """Coordinates of blocks (S, D) in the population of the expansion."""
-        x, c = np.zeros(self.size), self.coordinates
-        *_, origin, _, precision, _, _ = unpack(x, self.population, c)
-        factor = np.linalg.cholesky(c.information + precision)
+        x, e = np.zeros(self.size), self.expansion
+        *_, (origin,), _ = self.unpack(x[None])
+        precision = np.diag(e.between[self.design.block_varying] ** -2.0)
+        factor = np.linalg.cholesky(e.information + precision)
         away = factor.swapaxes(1, 2) @ (block - origin)[..., None]
-        x[self.blocks] = np.linalg.solve(c.stretch, away).ravel()
+        x[self.blocks] = np.linalg.solve(e.stretch, away).ravel()
         return x
 
     @cached_property
@@ -618,9 +643,11 @@ class Density:
         rows = Compared(*(getattr(self.design.rows, name) for name in Compared._fields))
         driving = Driving(*(getattr(self.design.readings, name) for name in Driving._fields))
         n_outputs, n_physiology = len(s.system.outputs), len(s.system.parameters)
-        kernels = s.compiled.kernels
-        limits = s.max_steps, n_outputs, n_physiology
-        return self.population, self.coordinates, rows, driving, kernels, s.plan, s.tolerance, *limits
+        sizes = s.max_steps, n_outputs, n_physiology
+        with elsewhere(solve, solve_adjoint):
+            held = self.population, self.coordinates, rows, driving, s.compiled.kernels, s.plan, s.tolerance
+            log_density.compile(tuple(numba.typeof(a) for a in (np.zeros(0), *held, *sizes, 0, 0)))
+        return *held, *sizes, solve.address, solve_adjoint.address
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Log density, up to a constant, and gradient."""

@@ -28,23 +28,23 @@ def _sources() -> str:
     return sha256(b"\n".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
-def compiled(signature=None, inner: bool = False, address: bool = False):
+def numba_folder() -> Path:
+    """Where what is compiled from these sources is kept."""
+    return cache_folder("numba") / _sources()
+
+
+def compiled(inner: bool = False):
     """Decorator: `numba.njit` with the options of this project, and a cache that is never out of date.
 
     Functions that only other compiled functions call are `inner`: what Python would need to call them is not
-    compiled. A function with a `signature` may have an `address` to be called by.
+    compiled.
     """
 
     def decorate(function):
         before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(cache_folder("numba") / _sources())
+        numba.config.CACHE_DIR = str(numba_folder())
         try:
-            return numba.njit(
-                *([] if signature is None else [signature]),
-                **OPTIONS,
-                no_cpython_wrapper=inner,
-                no_cfunc_wrapper=not address,
-            )(function)
+            return numba.njit(**OPTIONS, no_cpython_wrapper=inner, no_cfunc_wrapper=True)(function)
         finally:
             numba.config.CACHE_DIR = before
 

@@ -9,9 +9,12 @@ given.
 from collections import namedtuple
 
 import numpy as np
+from numba import types
 
+from bayesglu.solver.arrays import empty, empty_integers, flags, grown, zero_integers, zeros
 from bayesglu.solver.compiled import compiled
 from bayesglu.solver.kernels import (
+    Kernels,
     observe,
     observe_adjoint,
     rhs,
@@ -20,8 +23,8 @@ from bayesglu.solver.kernels import (
     step,
     step_adjoint,
 )
+from bayesglu.solver.separate import separate
 from bayesglu.solver.tableau import LARGEST_GROWTH, TIMES
-from bayesglu.solver.vector import LINE
 
 Plan = namedtuple(
     "Plan",
@@ -39,6 +42,29 @@ Tape = namedtuple("Tape", "first stages inputs h stop coefficients states sample
 """What the backward pass needs: per pack the `first` of its iterations, per iteration the stage states,
 inputs, sizes (0 where a lane did not move) and the stop that a lane reached or -1; the coefficients; states
 and inputs at the samples."""
+
+INTEGER, NUMBER = types.int64, types.float64
+
+
+def _array(dtype, dimensions: int) -> types.Array:
+    return types.Array(dtype, dimensions, "C")
+
+
+def _of_plan(name: str) -> types.Array:
+    """The type of a field of `Plan`."""
+    if name in ("jump", "rate", "slope", "doses"):
+        return _array(INTEGER if name == "doses" else NUMBER, 2)
+    times_or_amounts = ("time", "release_time", "release_amount", "release_rate")
+    return _array(NUMBER if name in times_or_amounts else INTEGER, 1)
+
+
+LIST, VECTOR, MATRIX = _array(INTEGER, 1), _array(NUMBER, 1), _array(NUMBER, 2)
+KERNELS = types.NamedTuple([LIST, LIST, *[INTEGER] * (len(Kernels._fields) - 2)], Kernels)
+PLAN = types.NamedTuple([_of_plan(name) for name in Plan._fields], Plan)
+STACK, STACKS = _array(NUMBER, 3), _array(NUMBER, 4)
+TAPE = types.NamedTuple([LIST, STACKS, STACKS, MATRIX, _array(INTEGER, 2), STACK, MATRIX, MATRIX], Tape)
+SOLVE = types.Tuple([MATRIX, LIST, TAPE])(KERNELS, MATRIX, PLAN, VECTOR, INTEGER, INTEGER, types.boolean)
+SOLVE_ADJOINT = types.Tuple([MATRIX, VECTOR])(KERNELS, MATRIX, PLAN, TAPE, LIST, MATRIX)
 
 FINE, TOO_MANY_STEPS, NOT_FINITE, STEP_TOO_SMALL = 0, 1, 2, 3
 
@@ -62,17 +88,6 @@ def _sizes(kernels):
 
 
 @compiled(inner=True)
-def _room(shape):
-    """An array that is not filled, and begins where a line of the cache does: see `vector.LINE`."""
-    size = 1
-    for length in shape:
-        size *= length
-    raw = np.empty(size + LINE // 8)
-    skipped = (-raw.ctypes.data % LINE) // 8
-    return raw[skipped : skipped + size].reshape(shape)
-
-
-@compiled(inner=True)
 def _fill_inputs(plan, person, stop, t, h, n_stages, into, lane):
     """Inputs at the stage times of a step of size h from t, in the interval that begins at `stop`."""
     for s in range(n_stages):
@@ -90,8 +105,8 @@ def _fill_inputs(plan, person, stop, t, h, n_stages, into, lane):
 def driven(offset, time, rate, slope, level, column):
     """Rates and slopes ``(stop, input)`` with a measured curve in one column: `level` at the stops and
     straight between; as they are when there is none."""
-    rate, slope = rate.copy(), slope.copy()
-    for s in range(len(level)):  # a slice would take two seconds to compile
+    rate, slope = grown(rate, len(rate)), grown(slope, len(slope))
+    for s in range(len(level)):
         rate[s, column] = level[s]
     for p in range(len(offset) - 1 if len(level) else 0):
         for s in range(offset[p], offset[p + 1] - 1):
@@ -117,13 +132,6 @@ def _give_adjoint(plan, stop, bar_y, bar_c, lane):
 
 
 @compiled(inner=True)
-def _copied(old, new):
-    """Begin the flat array `new` with all of the flat array `old`."""
-    for i in range(len(old)):
-        new[i] = old[i]
-
-
-@compiled(inner=True)
 def _most_stops(plan):
     """Stops of the person with the most."""
     most = 0
@@ -135,7 +143,7 @@ def _most_stops(plan):
 @compiled(inner=True)
 def _places(plan, people):
     """Where each person sits: its place in the order."""
-    place = np.empty(people, np.int64)
+    place = empty_integers(people)
     for i in range(people):
         place[plan.order[i]] = i
     return place
@@ -147,9 +155,9 @@ def _observe_samples(kernels, plan, tape, people, n_outputs):
     width, n, n_inputs, n_coefficients = _sizes(kernels)
     samples = plan.sample_person.shape[0]
     place = _places(plan, people)
-    out = np.empty((samples, n_outputs))
-    y, u = _room((n, width)), _room((n_inputs, width))
-    c, lanes_out = np.zeros((n_coefficients, width)), _room((n_outputs, width))
+    out = empty((samples, n_outputs))
+    y, u = empty((n, width)), empty((n_inputs, width))
+    c, lanes_out = zeros((n_coefficients, width)), empty((n_outputs, width))
     for begin in range(0, samples, width):
         _gather(kernels.seen, plan, tape, place, begin, width, y, u, c)
         observe(kernels, y, u, c, lanes_out)
@@ -166,11 +174,11 @@ def _observe_samples_adjoint(kernels, plan, tape, people, bar_out):
     width, n, n_inputs, n_coefficients = _sizes(kernels)
     samples = plan.sample_person.shape[0]
     place = _places(plan, people)
-    bar_states, bar_levels = np.empty((samples, n)), np.zeros(samples)
-    bar_coefficients = np.zeros(tape.coefficients.shape)
-    y, u, c = _room((n, width)), _room((n_inputs, width)), np.zeros((n_coefficients, width))
-    bar_lanes, bar_y = _room((bar_out.shape[1], width)), _room((n, width))
-    bar_c, bar_level = _room((n_coefficients, width)), np.zeros(width)
+    bar_states, bar_levels = empty((samples, n)), zeros(samples)
+    bar_coefficients = zeros(tape.coefficients.shape)
+    y, u, c = empty((n, width)), empty((n_inputs, width)), zeros((n_coefficients, width))
+    bar_lanes, bar_y = empty((bar_out.shape[1], width)), empty((n, width))
+    bar_c, bar_level = empty((n_coefficients, width)), zeros(width)
     for begin in range(0, samples, width):
         _gather(kernels.seen, plan, tape, place, begin, width, y, u, c)
         here = min(width, samples - begin)
@@ -206,7 +214,7 @@ def _gather(seen, plan, tape, place, begin, width, y, u, c):
             c[i, lane] = tape.coefficients[where // width, i, where % width]
 
 
-@compiled()
+@separate(SOLVE)
 def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
     """Solve for all people.
 
@@ -219,26 +227,26 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
     people = theta.shape[0]
     packs = (people + width - 1) // width
     samples = plan.sample_person.shape[0]
-    outcome = np.zeros(people, np.int64)
-    states = np.empty((samples, n))
-    sample_inputs = np.zeros((samples, n_inputs))
-    coefficients = _room((packs, n_coefficients, width))
-    first = np.zeros(packs + 1, np.int64)
+    outcome = zero_integers(people)
+    states = empty((samples, n))
+    sample_inputs = zeros((samples, n_inputs))
+    coefficients = empty((packs, n_coefficients, width))
+    first = zero_integers(packs + 1)
     room = packs * 8 * (2 + _most_stops(plan)) if keep and people else 1
-    stages = _room((room, 6, n, width))
-    inputs = _room((room if n_inputs else 1, 7, n_inputs, width))
-    sizes_kept = _room((room, width))
-    reached = np.empty((room, width), np.int64)
+    stages = empty((room, 6, n, width))
+    inputs = empty((room if n_inputs else 1, 7, n_inputs, width))
+    sizes_kept = empty((room, width))
+    reached = empty_integers((room, width))
 
-    y, y_new, k = _room((n, width)), _room((n, width)), _room((n, width))
-    k_new, k_here = _room((n, width)), _room((n, width))
-    u = np.zeros((7, n_inputs, width))
-    theta_lanes = _room((theta.shape[1], width))
-    t, h, taken = np.empty(width), np.empty(width), _room((width,))
-    error, factor = _room((width,)), _room((width,))
-    person, stop, tried = np.empty(width, np.int64), np.empty(width, np.int64), np.empty(width, np.int64)
-    active, varies, last = np.empty(width, np.bool_), np.empty(width, np.bool_), np.empty(width, np.bool_)
-    moved, restarts = np.empty(width, np.bool_), np.empty(width, np.bool_)
+    y, y_new, k = empty((n, width)), empty((n, width)), empty((n, width))
+    k_new, k_here = empty((n, width)), empty((n, width))
+    u = zeros((7, n_inputs, width))
+    theta_lanes = empty((theta.shape[1], width))
+    t, h, taken = empty(width), empty(width), empty((width,))
+    error, factor = empty((width,)), empty((width,))
+    person, stop, tried = empty_integers(width), empty_integers(width), empty_integers(width)
+    active, varies, last = flags(width), flags(width), flags(width)
+    moved, restarts = flags(width), flags(width)
 
     row = 0
     for pack in range(packs):
@@ -276,14 +284,8 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
         while remaining > 0:
             if row >= stages.shape[0]:
                 room = 2 * stages.shape[0]
-                more_stages, more_sizes = _room((room, 6, n, width)), _room((room, width))
-                more_reached = np.empty((room, width), np.int64)
-                more_inputs = _room((room if n_inputs else 1, 7, n_inputs, width))
-                _copied(stages.reshape(-1), more_stages.reshape(-1))
-                _copied(inputs.reshape(-1), more_inputs.reshape(-1))
-                _copied(sizes_kept.reshape(-1), more_sizes.reshape(-1))
-                _copied(reached.reshape(-1), more_reached.reshape(-1))
-                stages, inputs, sizes_kept, reached = more_stages, more_inputs, more_sizes, more_reached
+                stages, inputs = grown(stages, room), grown(inputs, room if n_inputs else 1)
+                sizes_kept, reached = grown(sizes_kept, room), grown(reached, room)
             for lane in range(width):
                 taken[lane] = 0.0
                 if active[lane]:
@@ -398,7 +400,7 @@ def _pull_level(plan, h, stop, end, bar_stage, bar_level):
                 bar_level[s + 1] += share * bar_stage[stage, lane]
 
 
-@compiled()
+@separate(SOLVE_ADJOINT)
 def solve_adjoint(kernels, theta, plan, tape, outcome, bar_out):
     """Cotangents of theta (person, parameter) and of a measured curve's level at the stops (stop,), if the
     system has one, from those of the outputs (sample, output); those of theta are not-a-number for people
@@ -406,15 +408,15 @@ def solve_adjoint(kernels, theta, plan, tape, outcome, bar_out):
     width, n, _, _ = _sizes(kernels)
     people = theta.shape[0]
     has_level = kernels.level >= 0
-    bar_levels = np.zeros(len(plan.time) if has_level else 0)
-    bar_level, end = np.zeros((6, width)), np.zeros(width)
+    bar_levels = zeros(len(plan.time) if has_level else 0)
+    bar_level, end = zeros((6, width)), zeros(width)
     bar_states, bar_coefficients, bar_seen = _observe_samples_adjoint(kernels, plan, tape, people, bar_out)
-    bar_theta = np.zeros(theta.shape)
-    theta_lanes = _room((theta.shape[1], width))
-    bar_lanes = _room((theta.shape[1], width))
-    bar_y = _room((n, width))
-    person, stops = np.empty(width, np.int64), np.zeros(width, np.int64)
-    no_inputs = np.zeros((7, 0, width))
+    bar_theta = zeros(theta.shape)
+    theta_lanes = empty((theta.shape[1], width))
+    bar_lanes = empty((theta.shape[1], width))
+    bar_y = empty((n, width))
+    person, stops = empty_integers(width), zero_integers(width)
+    no_inputs = zeros((7, 0, width))
     for pack in range(tape.first.shape[0] - 1):
         c, bar_c = tape.coefficients[pack], bar_coefficients[pack]
         for lane in range(width):

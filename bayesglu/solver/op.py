@@ -10,9 +10,9 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
 
-from bayesglu.solver.compiled import compiled
 from bayesglu.solver.integrate import Plan, Tape, driven, solve, solve_adjoint
 from bayesglu.solver.kernels import Kernels
+from bayesglu.solver.separate import Separate
 from bayesglu.solver.solver import Solver
 
 TAPE_TYPES = (pt.lvector, *(pt.TensorType("float64", (None,) * d) for d in (4, 4, 2)), pt.lmatrix)
@@ -78,73 +78,21 @@ class SolveAdjoint(_SolverOp):
         storage[0][0], storage[1][0] = pulled
 
 
-INT, FLOAT = types.int64, types.float64
-FLOAT_VECTORS = ("time", "release_time", "release_amount", "release_rate")
-MATRICES = {"jump": FLOAT, "rate": FLOAT, "slope": FLOAT, "doses": INT}
-
-
-def _array(dtype, dimensions: int, readonly: bool = True) -> types.Array:
-    return types.Array(dtype, dimensions, "C", readonly=readonly)
-
-
-def _plan_array(name: str) -> types.Array:
-    if name in MATRICES:
-        return _array(MATRICES[name], 2)
-    return _array(FLOAT if name in FLOAT_VECTORS else INT, 1)
-
-
-PLAN = types.NamedTuple([_plan_array(name) for name in Plan._fields], Plan)
-TAPE_KINDS = [(INT if kind.dtype == "int64" else FLOAT, kind.ndim) for kind in TAPE_TYPES]
-TAPE = types.NamedTuple([_array(*kind) for kind in TAPE_KINDS], Tape)
-KERNELS = types.NamedTuple([*[_array(INT, 1)] * 2, *[INT] * (len(Kernels._fields) - 2)], Kernels)
-RESULT = types.Tuple([_array(t, n, readonly=False) for t, n in ((FLOAT, 2), (INT, 1), *TAPE_KINDS)])
-VALUE = RESULT(KERNELS, _array(FLOAT, 2), PLAN, _array(FLOAT, 1), INT, INT)
-PULLED = types.Tuple([_array(FLOAT, 2, readonly=False), _array(FLOAT, 1, readonly=False)])
-PULL = PULLED(KERNELS, _array(FLOAT, 2), PLAN, TAPE, _array(INT, 1), _array(FLOAT, 2))
-
-
-@compiled(VALUE, address=True)
-def _value(kernels, theta, plan, tolerance, max_steps, n_outputs):
-    out, outcome, tape = solve(kernels, theta, plan, tolerance, max_steps, n_outputs, True)
-    return (
-        out, outcome, tape.first, tape.stages, tape.inputs, tape.h, tape.stop,
-        tape.coefficients, tape.states, tape.sample_inputs,
-    )  # fmt: skip
-
-
-@compiled(PULL, address=True)
-def _pull(kernels, theta, plan, tape, outcome, bar_out):
-    return solve_adjoint(kernels, theta, plan, tape, outcome, bar_out)
-
-
-class _Pointer(types.WrapperAddressProtocol):
-    """A compiled function called through its address, so that no caller compiles it again."""
-
-    def __init__(self, dispatcher, signature):
-        self._compiled, self._signature = dispatcher.overloads[signature.args], signature
-
-    def __wrapper_address__(self):
-        return self._compiled.library.get_pointer_to_function(self._compiled.fndesc.llvm_cfunc_wrapper_name)
-
-    def signature(self):
-        return self._signature
-
-
 @intrinsic
-def _fixed(context, array):
-    """A contiguous array as one that is only read, whatever it was."""
-    frozen = types.Array(array.dtype, array.ndim, "C", readonly=True)
+def _usual(context, array):
+    """A contiguous array as one of the type that the solver is compiled for, which only reads it."""
+    usual = types.Array(array.dtype, array.ndim, "C")
 
     def codegen(context, builder, signature, arguments):
         context.nrt.incref(builder, signature.args[0], arguments[0])
         return arguments[0]
 
-    return frozen(array), codegen
+    return usual(array), codegen
 
 
 @njit
 def _c(array):
-    return _fixed(np.ascontiguousarray(array))
+    return _usual(np.ascontiguousarray(array))
 
 
 def _held(op: _SolverOp) -> dict:
@@ -160,15 +108,18 @@ def _held(op: _SolverOp) -> dict:
     }
 
 
-def _spelled_out(text: str, **scope):
-    """A function from its text, in which ``PLAN`` and ``TAPE`` stand for the names of their fields.
+def _spelled_out(text: str, called: Separate, **scope):
+    """A function that calls another, from its text, in which ``PLAN`` and ``TAPE`` stand for the names of
+    their fields.
 
     numba passes no arguments on by a star, so that the many arrays have to be named one by one.
     """
     for word, kind in (("PLAN", Plan), ("TAPE", Tape)):
+        text = text.replace(f"OF_{word}", ", ".join(f"{word.lower()}.{n}" for n in kind._fields))
         text = text.replace(f"{word}_READ", ", ".join(f"_c({n})" for n in kind._fields))
         text = text.replace(word, ", ".join(kind._fields))
     scope |= {"_c": _c, "np": np, "Plan": Plan, "Tape": Tape, "Kernels": Kernels, "driven": driven}
+    scope |= {"call": called.call, "address": called.address}
     exec(text, scope)
     return numba_njit(scope["function"], fastmath=False)
 
@@ -179,10 +130,12 @@ def _(op, **kwargs):
 def function(theta, level, PLAN):
     kernels = Kernels(_c(np.array(addresses)), _c(seen), *sizes)
     rate, slope = driven(_c(offset), _c(time), _c(rate), _c(slope), _c(level), kernels.level)
-    return solve_at(kernels, _c(theta), Plan(PLAN_READ), _c(tolerance), max_steps, n_outputs)
+    plan = Plan(PLAN_READ)
+    out, outcome, tape = call(address, (kernels, _c(theta), plan, _c(tolerance), max_steps, n_outputs, True))
+    return out, outcome, OF_TAPE
 """
     # It holds addresses of this process, so it may not be cached.
-    return _spelled_out(text, solve_at=_Pointer(_value, VALUE), **_held(op)), None
+    return _spelled_out(text, solve, **_held(op)), None
 
 
 @register_funcify_and_cache_key(SolveAdjoint)
@@ -190,9 +143,10 @@ def _(op, **kwargs):
     text = """
 def function(theta, level, PLAN, outcome, TAPE, bar_out):
     kernels = Kernels(_c(np.array(addresses)), _c(seen), *sizes)
-    return pull_at(kernels, _c(theta), Plan(PLAN_READ), Tape(TAPE_READ), _c(outcome), _c(bar_out))
+    plan, tape = Plan(PLAN_READ), Tape(TAPE_READ)
+    return call(address, (kernels, _c(theta), plan, tape, _c(outcome), _c(bar_out)))
 """
-    return _spelled_out(text, pull_at=_Pointer(_pull, PULL), **_held(op)), None
+    return _spelled_out(text, solve_adjoint, **_held(op)), None
 
 
 def solve_op(solver: Solver, theta, plan=None, level=None):

@@ -1,0 +1,125 @@
+"""Functions that are compiled apart from those that call them; in another process, if there is a core for it.
+
+numba makes a compiled function a part of every compiled function that calls it, and optimises it there once
+more. The solver is too large for that.
+"""
+
+import gc
+import os
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from functools import cached_property
+
+from numba.core import types
+from numba.core.typing import Signature
+from numba.extending import intrinsic
+
+from bayesglu.solver.compiled import compiled, numba_folder
+
+LONGEST = 300.0  # seconds to wait for another process that compiles
+
+
+class Separate:
+    """A compiled function that other compiled functions call through its address, so that it is compiled for
+    one signature, once, and not again as a part of each of them. Python calls it as any other."""
+
+    def __init__(self, dispatcher, signature: Signature):
+        self._dispatcher, self._signature = dispatcher, signature
+
+    def __call__(self, *arguments):
+        return self._dispatcher(*arguments)
+
+    @cached_property
+    def address(self) -> int:
+        """Where it is in this process. It is compiled for this, unless it is on the disk."""
+        self._dispatcher.compile(self._signature.args)
+        found = self._dispatcher.overloads[self._signature.args]
+        if found.signature != self._signature:
+            raise TypeError(f"{self._dispatcher.__name__} has another signature: {found.signature}")
+        return found.library.get_pointer_to_function(found.fndesc.llvm_func_name)
+
+    @cached_property
+    def call(self):
+        """What compiled functions call it by: ``call(address, arguments)``, the arguments in a tuple."""
+        result, kinds = self._signature.return_type, self._signature.args
+
+        def codegen(context, builder, signature, arguments):
+            values = context.cast(builder, arguments[1], signature.args[1], types.Tuple(kinds))
+            values = [builder.extract_value(values, i) for i in range(len(kinds))]
+            pointer = context.call_conv.get_function_type(result, kinds).as_pointer()
+            function = builder.inttoptr(arguments[0], pointer)
+            status, value = context.call_conv.call_function(builder, function, result, kinds, values)
+            with builder.if_then(status.is_error, likely=False):
+                context.call_conv.return_status_propagate(builder, status)
+            return value
+
+        @intrinsic
+        def call(context, address, arguments):
+            return result(types.int64, arguments), codegen
+
+        return call
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether it has been compiled, by this process or another."""
+        function = self._dispatcher.py_func
+        name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
+        return any(numba_folder().glob(f"**/{name}-*.nbc"))
+
+    @property
+    def command(self) -> str:
+        """What makes another Python compile it."""
+        function = self._dispatcher.py_func
+        return f"from {function.__module__} import {function.__name__} as it; it.address"
+
+
+def separate(signature: Signature):
+    """Decorator: a function compiled for one signature, and called from compiled code through its address."""
+    return lambda function: Separate(compiled()(function), signature)
+
+
+@contextmanager
+def elsewhere(*functions: Separate):
+    """While this lasts another process compiles what is not on the disk of `functions`, where there is a core
+    for it: a process compiles one thing at a time. What it fails to do is left to be compiled here."""
+    missing = [function.command for function in functions if not function.on_disk]
+    process = _started(missing) if missing and _another_core() else None
+    try:
+        with _no_collection():
+            yield
+        if process:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LONGEST)
+    finally:
+        if process:
+            process.kill()
+            process.wait()
+
+
+def _started(commands: list[str]) -> subprocess.Popen | None:
+    """Another Python that runs `commands` with the modules of this one; None if there can be none."""
+    text = "\n".join(["import gc, sys", "gc.disable()", f"sys.path[:] = {sys.path}", *commands])
+    nothing = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    try:
+        return subprocess.Popen([sys.executable, "-c", text], **nothing)
+    except OSError:
+        return None
+
+
+def _another_core() -> bool:
+    """Whether there is a core for another Python, and a Python to start."""
+    cores = getattr(os, "process_cpu_count", os.cpu_count)() or 1
+    return cores > 1 and bool(sys.executable) and not getattr(sys, "frozen", False)
+
+
+@contextmanager
+def _no_collection():
+    """Nothing looks for garbage meanwhile: of what compiling makes, most stays."""
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collected:
+            gc.enable()

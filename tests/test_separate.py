@@ -1,0 +1,92 @@
+"""Functions that are compiled apart, by another process or by this one."""
+
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bayesglu import load_model, load_study
+from bayesglu.inference.density import Density
+from bayesglu.inference.design import design
+from bayesglu.solver import separate
+from bayesglu.solver.integrate import solve, solve_adjoint
+from bayesglu.solver.separate import elsewhere
+
+IN_TURN = """
+from bayesglu.solver import separate
+from bayesglu.solver.integrate import solve_adjoint
+
+separate._another_core = lambda: True
+assert not solve_adjoint.on_disk
+with separate.elsewhere(solve_adjoint):
+    pass
+assert solve_adjoint.on_disk and solve_adjoint.address
+assert solve_adjoint._dispatcher.stats.cache_hits
+"""
+
+
+def waiting(command: str = "import time; time.sleep(60)") -> SimpleNamespace:
+    return SimpleNamespace(on_disk=False, command=command)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The processes that were started, where there is a core for them."""
+    processes = []
+
+    def start(commands):
+        processes.append(whole(commands))
+        return processes[-1]
+
+    whole = separate._started
+    monkeypatch.setattr(separate, "_started", start)
+    monkeypatch.setattr(separate, "_another_core", lambda: True)
+    return processes
+
+
+def test_another_process_compiles_what_is_then_found_on_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setenv("BAYESGLU_CACHE_DIR", str(tmp_path))
+    subprocess.run([sys.executable, "-c", IN_TURN], check=True, timeout=240)
+
+
+def test_no_process_outlives_a_stop(started):
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), elsewhere(waiting()):
+        raise KeyboardInterrupt
+    assert started[0].poll() is not None and time.monotonic() - began < 30
+
+
+def test_a_process_that_fails_or_hangs_or_cannot_start_is_no_matter(started, monkeypatch):
+    with elsewhere(waiting("1 / 0")):
+        pass
+    assert started[0].returncode == 1
+    monkeypatch.setattr(separate, "LONGEST", 0.1)
+    with elsewhere(waiting()):
+        pass
+    assert started[1].returncode
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with elsewhere(waiting()):
+        pass
+    assert started[2] is None
+
+
+def test_no_process_starts_without_need(started):
+    solve.address, solve_adjoint.address  # noqa: B018
+    with elsewhere(solve, solve_adjoint):
+        pass
+    assert not started
+
+
+def test_the_solver_is_compiled_once_for_all_who_call_it():
+    d = design(load_model("feedback"), load_study("synthetic_ogtt"))
+    density = Density(d)
+    solve.address, solve_adjoint.address  # noqa: B018
+    before = len(solve._dispatcher.overloads), len(solve_adjoint._dispatcher.overloads)
+    density(np.zeros(density.size))
+    theta = d.theta(d.location, np.zeros(0), d.centre(d.location, np.zeros(0)))
+    out, pull = d.solver.outputs_and_pull(theta[:, : len(d.solver.system.parameters)])
+    pull(out)
+    assert (len(solve._dispatcher.overloads), len(solve_adjoint._dispatcher.overloads)) == before
