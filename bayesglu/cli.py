@@ -283,8 +283,14 @@ def fit(
         ),
     ] = "nuts",
     draws: Annotated[
-        int, option("Draws of each chain that are kept.", metavar="N", min=1, panel="Sampler")
-    ] = 1000,
+        int | None,
+        option(
+            "Draws of each chain that are kept: 1000, or 400 of the mode's Gaussian.",
+            metavar="N",
+            min=1,
+            panel="Sampler",
+        ),
+    ] = None,
     tune: Annotated[int, option("Draws before them, to adapt.", metavar="N", min=1, panel="Sampler")] = 1000,
     chains: Annotated[int, option("Independent chains.", metavar="N", min=1, panel="Sampler")] = 4,
     seed: Annotated[

@@ -10,6 +10,7 @@ and the coordinates in which it begins.
 
 import numpy as np
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from bayesglu.inference.density import Density
 from bayesglu.inference.design import Design
@@ -23,6 +24,7 @@ FAILED = 1e3
 """What a failed solve adds to the cost: about as much as a point 45 SDs off."""
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")  # its threads wait for each other longer than they work
 def modes(design: Design, max_rounds: int = 20, tolerance: float = 0.05) -> Expansion:
     """The linear model at the modes, which are nearer than `tolerance` SDs unless rounds run out.
 
@@ -31,8 +33,10 @@ def modes(design: Design, max_rounds: int = 20, tolerance: float = 0.05) -> Expa
     d = design
     typical, effect = d.location, d.effect_prior[0]
     block = d.centre(typical, effect)
-    _, outcome = d.solve(d.theta(typical, effect, block))
-    require_solved(outcome, [f"subject {subject}" for subject, _ in d.study.tests])
+    start = Density(d)
+    if not np.isfinite(start(np.zeros(start.size))[0]):
+        _, outcome = d.solve(d.theta(typical, effect, block))
+        require_solved(outcome, [f"subject {subject}" for subject, _ in d.study.tests])
     found = expand(d, typical, effect, np.exp(d.between_prior[0]), np.exp(d.error_prior[0]), block)
     pace, last = 1.0, None
     for _ in range(max_rounds):

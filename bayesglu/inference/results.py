@@ -156,14 +156,15 @@ def log_likelihood(d: Design, log_predicted: np.ndarray, sd: np.ndarray) -> np.n
     from scipy.special import log_ndtr
     from scipy.stats import t
 
-    log_value, censoring = d.rows.log_value[: d.n_obs], d.rows.censoring[: d.n_obs]
-    distance = (log_value - log_predicted) / sd
-    density = -0.5 * distance**2 - np.log(sd) - 0.5 * np.log(2 * np.pi) - log_value
-    heavy = d.rows.tails[: d.n_obs]
-    if heavy.any():
-        student = t.logpdf(distance, np.where(heavy > 0, heavy, 1.0)) - np.log(sd) - log_value
-        density = np.where(heavy > 0, student, density)
-    return np.where(censoring == 0, density, log_ndtr(np.where(censoring > 0, -distance, distance)))
+    log_value, censoring, tails = (
+        values[: d.n_obs] for values in (d.rows.log_value, d.rows.censoring, d.rows.tails)
+    )
+    distance, log_volume = (log_value - log_predicted) / sd, np.log(sd) + log_value
+    density = -0.5 * distance**2 - 0.5 * np.log(2 * np.pi) - log_volume
+    heavy, beyond = np.flatnonzero(tails > 0), np.flatnonzero(censoring)
+    density[..., heavy] = t.logpdf(distance[..., heavy], tails[heavy]) - log_volume[..., heavy]
+    density[..., beyond] = log_ndtr(-censoring[beyond] * distance[..., beyond])
+    return density
 
 
 def data_groups(d: Design) -> dict:
