@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bayesglu.spec import load_model
 from bayesglu.study import Study, load_study
 from benchmarks.report import show, write
 
@@ -21,6 +22,7 @@ COLUMNS = {
     "name": "study",
     "model": "model",
     "people": "people",
+    "first_look_seconds": "first look, s",
     "clock_seconds": "s",
     "processor_seconds": "processor s",
     "memory_gib": "peak GiB",
@@ -63,7 +65,7 @@ def real_study(folder: str) -> Study:
 
 
 def measure(folder: str, model: str, draws: int, chains: int) -> dict:
-    """Fit one study and judge it."""
+    """Fit one study and judge it. The first look is timed after another one, so that all is compiled."""
     from bayesglu.diagnostics import mixing
     from bayesglu.inference.fit import fit
 
@@ -76,6 +78,7 @@ def measure(folder: str, model: str, draws: int, chains: int) -> dict:
     found = mixing(np.concatenate(columns, axis=-1))
     return {
         "people": len(study.subjects),
+        "first_look_seconds": first_look(model, study),
         "clock_seconds": clock,
         "processor_seconds": processor,
         "memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
@@ -86,6 +89,18 @@ def measure(folder: str, model: str, draws: int, chains: int) -> dict:
         "divergences": int(tree.sample_stats.diverging.sum()),
         "failed_solves": sum(failure["count"] for failure in json.loads(tree.attrs["failed_solves"])),
     }
+
+
+def first_look(model: str, study: Study, rounds: int = 5) -> float:
+    """Median seconds of a first look at a study, model and study being loaded."""
+    from bayesglu.inference.fit import fit
+
+    spec, seconds = load_model(model), []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        fit(spec, study, method="map", random_seed=1, progressbar=False)
+        seconds.append(time.perf_counter() - began)
+    return float(np.median(seconds))
 
 
 if __name__ == "__main__":

@@ -246,7 +246,8 @@ class Design:
             own = r.slot >= 0
             log_true = r.log_value[own] + error[..., r.analyte, None] * reading_error
             true = np.broadcast_to(true, (*log_true.shape[:-1], len(true))).copy()
-            true[..., own] = np.exp(log_true) - r.offset
+            with np.errstate(over="ignore"):
+                true[..., own] = np.exp(log_true) - r.offset
         return np.where(r.slot < 0, theta[..., r.test, r.basal], true)
 
     def solve(self, theta: np.ndarray, driving: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

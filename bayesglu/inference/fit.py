@@ -55,7 +55,7 @@ def fit(
     method : ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"map"`` gives posterior
         modes with Laplace intervals in seconds: a first look, with draws of a Gaussian about the modes, which
         takes readings that drive the model as exact.
-    draws : of each chain, 1000 if not said; of the Gaussian of ``"map"`` 400, which do not depend on each other.
+    draws : of each chain, 1000 if not said; of the Gaussian of ``"map"`` 400, which are independent.
     coordinates : ``"whitened"`` (see `density`) or ``"non-centred"``; the posterior is the same.
     tune : draws to tune the sampler, not kept. In whitened coordinates half of them are a pilot run, whose
         draws make the coordinates better; with fewer than 200 there is none.
