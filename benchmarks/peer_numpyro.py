@@ -72,10 +72,9 @@ def _model(d: Design):
     import numpyro
     from numpyro import distributions as dist
 
-    if d.effects or d.rows.censoring.any() or d.rows.tails.any():
-        raise NotImplementedError(
-            "covariates, detection limits and heavy tails are no part of the comparison"
-        )
+    if d.effects or d.rows.censoring.any():
+        raise NotImplementedError("covariates and detection limits are no part of the comparison")
+    heavy = d.rows.tails > 0
     schedule, system = d.solver.schedule, d.solver.system
     dose = schedule.jump[0, [schedule.channels.index(name) for name in system.boluses]]
     times = schedule.time[: schedule.offset[1]]
@@ -94,8 +93,10 @@ def _model(d: Design):
         value = d.rows.by_output * flat[d.rows.sample, d.rows.output]
         value = value + d.rows.by_parameter * theta[d.rows.test, d.rows.parameter]
         sd = jnp.where(d.rows.analyte >= 0, error[np.maximum(d.rows.analyte, 0)], d.rows.known_error)
-        observed = dist.Normal(jnp.log(value), sd, validate_args=False).log_prob(d.rows.log_value)
-        total = observed.sum()  # a solve that failed is impossible, as with ours
+        known = {"loc": jnp.log(value), "scale": sd, "validate_args": False}
+        normal = dist.Normal(**known).log_prob(d.rows.log_value)
+        student = dist.StudentT(np.where(heavy, d.rows.tails, 1.0), **known).log_prob(d.rows.log_value)
+        total = jnp.where(heavy, student, normal).sum()  # a solve that failed is impossible, as with ours
         numpyro.factor("likelihood", jnp.where(jnp.isfinite(total), total, -jnp.inf))
 
     return model
