@@ -65,7 +65,7 @@ def real_study(folder: str) -> Study:
 
 
 def measure(folder: str, model: str, draws: int, chains: int) -> dict:
-    """Fit one study and judge it. The first look is timed after another one, so that all is compiled."""
+    """Fit one study and judge it. The first look is timed after the fit, so that all is compiled."""
     from bayesglu.diagnostics import mixing
     from bayesglu.inference.fit import fit
 

@@ -63,7 +63,7 @@ def held_out(spec, study: Study) -> float:
 
 
 def evidence(seen: Design, at: Expansion, new: Design) -> float:
-    """Log density of the samples of `new` people, their own parameters integrated out about their at."""
+    """Log density of the samples of `new` people, their own parameters integrated out about their modes."""
     known = dict(zip(seen.effects, at.shared[len(seen.estimated) :], strict=True))
     typical = at.shared[: len(seen.estimated)]
     effect = np.array([known.get(key, 0.0) for key in new.effects])

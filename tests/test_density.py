@@ -8,7 +8,14 @@ from scipy.stats import norm
 from simulated import CASES, LIMITS, REAL
 
 from bayesglu.inference.build import model_of
-from bayesglu.inference.density import Density, _log_cdf, parameters_at, unpack
+from bayesglu.inference.density import (
+    Density,
+    _log_cdf,
+    log_density,
+    parameters_at,
+    unpack,
+    unpack_draws,
+)
 from bayesglu.inference.design import Design
 from bayesglu.inference.design import design as design_of
 from bayesglu.inference.modes import modes
@@ -63,6 +70,21 @@ def test_the_gradient_is_that_of_differences(density):
     near, far = ([density(x + k * s)[0] - density(x - k * s)[0] for s in steps] for k in (1, 2))
     expected = (8 * np.array(near) - np.array(far)) / (12 * h)
     np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_it_is_compiled_once_whatever_the_design_and_the_coordinates(density):
+    density(np.zeros(density.size))
+    density.unpack(np.zeros((1, density.size)))
+    assert len(log_density.overloads) == len(unpack_draws.overloads) == 1
+
+
+def test_blocks_have_a_position_from_which_they_unpack(design):
+    expansion = modes(design)
+    first = Density(design, expansion)
+    for whitened in (first, Density(design, refresh(first, points(first, 30)[None]))):
+        block = expansion.block + 0.1 * np.random.default_rng(2).normal(size=expansion.block.shape)
+        *_, (found,), _ = whitened.unpack(whitened.position(block)[None])
+        np.testing.assert_allclose(found, block, rtol=1e-9, atol=1e-9)
 
 
 def test_it_is_the_log_density_of_the_plain_model_but_for_volume_and_a_constant(density, plain_log_density):

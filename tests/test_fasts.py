@@ -265,6 +265,6 @@ def test_bands_of_people_not_seen_hold_nine_tenths_of_their_glycogen(seven):
 
 @pytest.mark.sampling
 def test_the_fit_of_the_seven_people_is_clean(seven):
-    fit = bayesglu.fit("fasting", seven, draws=500, tune=500, chains=2, random_seed=1, **QUIET)
+    fit = bayesglu.fit("fasting", seven, draws=1000, tune=500, chains=2, random_seed=1, **QUIET)
     verdict = bayesglu.check(fit, warn=False)
     assert verdict.clean, verdict

@@ -8,8 +8,8 @@ from simulated import CASES, INTRAVENOUS_TIMES, LIMITS, OUTLIERS, SEVERAL_TESTS,
 
 from bayesglu.inference.density import Density
 from bayesglu.inference.design import Design, design
-from bayesglu.inference.expansion import Expansion
-from bayesglu.inference.modes import modes
+from bayesglu.inference.expansion import Expansion, _working
+from bayesglu.inference.modes import _volume, modes
 from bayesglu.solver.solver import SolverError
 from bayesglu.spec import load_model
 
@@ -149,7 +149,7 @@ def test_an_outlier_moves_the_modes_less_when_tails_are_heavy():
     assert moved[1] < 0.5 * moved[0]
 
 
-def test_a_sample_below_a_limit_counts_only_where_the_model_contradicts_it():
+def test_a_sample_below_a_limit_pulls_little_where_the_model_agrees_and_much_where_not():
     d = CASES[LIMITS]()
     below = d.rows.censoring < 0
     assert below.any()
@@ -161,7 +161,7 @@ def test_a_sample_below_a_limit_counts_only_where_the_model_contradicts_it():
         theta = d.theta(expansion.shared, np.zeros(0), expansion.block)
         predicted.append(np.log(d.solve(theta)[0][below]).mean())
     limit, far_above, lower = predicted
-    assert limit == pytest.approx(far_above, abs=0.02), "a limit above the prediction says nothing"
+    assert limit == pytest.approx(far_above, abs=0.02), "these limits are well above what is predicted"
     assert lower < limit - 0.1
 
 
@@ -170,8 +170,7 @@ def test_the_density_is_level_where_the_modes_are(name):
     """But for what readings that drive the model, and correlations, would still change."""
     density = Density(CASES[name](), modes(CASES[name]()))
     _, gradient = density(np.zeros(density.size))
-    errors = gradient[: density.spreads.stop][-len(density.expansion.error) :]
-    errors += density.coordinates.error_scale * density.expansion.learnt
+    gradient[density.spreads] += _volume(density, np.zeros(density.size)[density.spreads])[1]
     np.testing.assert_allclose(gradient[: density.spreads.stop], 0, atol=0.1)
     np.testing.assert_allclose(gradient[density.blocks], 0, atol=0.1)
 
@@ -180,7 +179,9 @@ def test_errors_are_not_too_small_though_few_samples_tell_many_parameters():
     """Of twelve samples a person, parameters take a third or more; without that, errors would be 0.08."""
     known = simulated("oral_cpeptide", 40, (0, 30, 60, 120), noise=0.1)
     found = modes(known.design)
-    assert found.learnt.sum() > 0.3 * known.design.n_obs
+    precision = np.diag(found.between[known.design.block_varying] ** -2.0)
+    learnt = np.linalg.solve(found.information + precision, found.information).trace(axis1=1, axis2=2)
+    assert learnt.sum() > 0.3 * known.design.n_obs
     assert ((found.error > 0.09) & (found.error < 0.12)).all()
 
 
@@ -188,3 +189,44 @@ def test_when_nobodys_equations_can_be_solved_it_is_said_who_and_why():
     d = CASES[SEVERAL_TESTS]()
     with pytest.raises(SolverError, match=r"5 of 5 solves failed.\nsubject A: The budget of steps ran out"):
         modes(design(d.spec, d.study, max_steps=5))
+
+
+def test_modes_that_did_not_settle_are_told_and_begin_at_the_best_place_found():
+    d = CASES[WHOLE]()
+    with pytest.warns(UserWarning, match="did not settle in 2 rounds"):
+        found = modes(d, max_rounds=2)
+    density = Density(d, found)
+    *_, (block,), _ = density.unpack(np.zeros((1, density.size)))
+    np.testing.assert_allclose(block, found.block, rtol=1e-6)
+    assert np.isfinite(density(np.zeros(density.size))[0])
+
+
+@pytest.mark.parametrize("beyond", [-3e4, -300.0, -99.0, -3.0, 0.0, 2.0])
+def test_a_sample_beyond_a_limit_pulls_as_its_probability_rises(beyond):
+    """Weight and residual of the Normal row in its place against the derivatives of the log probability."""
+    d = CASES[LIMITS]()
+    row = int(np.flatnonzero(d.rows.censoring < 0)[0])
+    error = np.full(len(d.analytes), 0.2)
+    residual = np.zeros(len(d.rows.test))
+    residual[row] = 0.2 * beyond
+    weight, pull = _working(d, error, residual)
+    hazard = np.exp(norm.logpdf(beyond) - norm.logcdf(beyond))
+    assert weight[row] * pull[row] == pytest.approx(-hazard / 0.2, rel=1e-6)
+    curvature = (
+        -derivative(lambda x: np.exp(norm.logpdf(x) - norm.logcdf(x)), beyond) if beyond > -99 else 1.0
+    )
+    assert weight[row] == pytest.approx(curvature / 0.2**2, rel=1e-3)
+
+
+def derivative(function, x: float, h: float = 1e-4) -> float:
+    return (function(x + h) - function(x - h)) / (2 * h)
+
+
+def test_the_gradient_of_the_volume_is_that_of_differences():
+    d = CASES[WHOLE]()
+    density = Density(d, modes(d, tolerance=0.5))
+    x = np.random.default_rng(1).normal(size=density.size)[density.spreads]
+    _, gradient = _volume(density, x)
+    ways = 1e-5 * np.eye(len(x))
+    expected = [(_volume(density, x + h)[0] - _volume(density, x - h)[0]) / 2e-5 for h in ways]
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6)

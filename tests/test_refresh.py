@@ -18,13 +18,15 @@ def density(request) -> Density:
     return Density(design, modes(design))
 
 
-def test_at_the_modes_the_linear_model_is_that_of_the_modes(density):
+def test_the_average_over_two_points_is_half_way_between_theirs(density):
     e, n_k = density.expansion, len(density.design.estimated)
     at = e.shared[None, :n_k], e.shared[None, n_k:], e.error[None], e.block[None]
-    for found, expected in zip(
-        average_linear_model(density.design, *at), (e.information, e.pull, e.cross), strict=True
-    ):
-        np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max(initial=1.0))
+    away = (*at[:2], 2 * e.error[None], 1.01 * e.block[None])
+    both = [np.concatenate(pair) for pair in zip(at, away, strict=True)]
+    one, other, found = (average_linear_model(density.design, *where) for where in (at, away, both))
+    for here, there, average in zip(one, other, found, strict=True):
+        np.testing.assert_allclose((here + there) / 2, average, rtol=1e-9, atol=1e-9)
+    assert (one[0] > 3 * other[0]).any(), "twice the error, a quarter of the information"
 
 
 def test_wherever_the_old_coordinates_were_the_new_ones_begin_where_the_draws_are(density):

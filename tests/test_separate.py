@@ -20,16 +20,16 @@ from bayesglu.solver import separate
 from bayesglu.solver.integrate import solve_adjoint
 
 separate._another_core = lambda: True
-assert not solve_adjoint.on_disk
+assert not solve_adjoint.ready
 with separate.elsewhere(solve_adjoint):
     pass
-assert solve_adjoint.on_disk and solve_adjoint.address
+assert solve_adjoint.ready and solve_adjoint.address
 assert solve_adjoint._dispatcher.stats.cache_hits
 """
 
 
 def waiting(command: str = "import time; time.sleep(60)") -> SimpleNamespace:
-    return SimpleNamespace(on_disk=False, command=command)
+    return SimpleNamespace(ready=False, command=command)
 
 
 @pytest.fixture

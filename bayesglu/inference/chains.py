@@ -6,19 +6,19 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
-from bayesglu.inference import threads
 from bayesglu.inference.density import Density, log_density
 from bayesglu.inference.design import Design
 from bayesglu.inference.expansion import Expansion
 from bayesglu.inference.progress import Progress
 from bayesglu.solver.integrate import FINE, OUTCOMES
 from bayesglu.solver.solver import SolverError
+from bayesglu.threads import cores as usable_cores
 
 RETUNE = 250
 """Tuning draws, at most, of a chain that goes on from its last draw: its step sizes are learnt again."""
@@ -127,6 +127,8 @@ class Run:
         if not path.exists():
             return None
         with np.load(path) as kept:
+            if set(kept.files) != {f.name for f in fields(Expansion)}:
+                raise ValueError(f"{self.folder} was begun by another version of bayesglu: begin anew.")
             return Expansion(**{name: kept[name] for name in kept.files})
 
     def check(self, about: Mapping) -> None:
@@ -198,7 +200,7 @@ def sample(
     missing = [sampling.draws - sum(len(p.positions) for p in own) for own in parts]
     waiting = [chain for chain in range(sampling.chains) if missing[chain] > 0]
     tunes = {c: min(sampling.tune, RETUNE) if parts[c] else sampling.tune for c in waiting}
-    at_once = min(len(waiting), cores or threads.cores())
+    at_once = min(len(waiting), cores or usable_cores())
     running: dict[int, object] = {}
     expected = sum(missing[c] + tunes[c] for c in waiting)
     with Progress(expected, progressbar, failures.counts, doing) as progress:

@@ -5,13 +5,13 @@ conditional estimation; Lindstrom and Bates 1990, Biometrics 46:673). Those Gaus
 which the sampler runs (`density`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import log_ndtr
 
 from bayesglu.inference.design import TINY, Design
-from bayesglu.inference.threads import in_threads
+from bayesglu.threads import in_threads
 
 STEP = 1e-3  # of the central differences, on the scale of log parameters
 
@@ -20,13 +20,13 @@ STEP = 1e-3  # of the central differences, on the scale of log parameters
 class Expansion:
     """The linearised model, at the modes or about draws of the posterior (`refresh`).
 
-    ``shared`` stacks the typical values (K) and the covariate effects (E), with posterior mean and Cholesky
-    factor of the covariance given `between` and `error`. Given shared values s, the data tell of a block that
-    its precision is
-    ``information`` (S, D, D) and its linear term ``pull - cross @ s`` (S, D). Deviations from what this says
-    have the mean ``drift`` (S, D) and the Cholesky factor ``stretch`` (S, D, D): 0 and 1 at the modes.
-    ``learnt`` (analyte) is how many parameters the samples of each analyte tell, the trace of their share in
-    what is known.
+    ``shared`` stacks the typical values (K) and the covariate effects (E); ``shared_factor`` is the Cholesky
+    factor of their covariance given `between` and `error`. Given shared values s, the data tell of a block
+    that its precision is ``information`` (S, D, D) and its linear term ``pull - cross @ s`` (S, D).
+    Deviations from what this says have the mean ``drift`` (S, D) and the Cholesky factor ``stretch``
+    (S, D, D): 0 and 1 at the modes.
+    ``by_analyte`` (analyte, S, D, D) is what each analyte's samples give of the information: at the modes,
+    also in an expansion about draws.
     """
 
     shared: np.ndarray
@@ -39,7 +39,7 @@ class Expansion:
     cross: np.ndarray
     drift: np.ndarray
     stretch: np.ndarray
-    learnt: np.ndarray
+    by_analyte: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -73,20 +73,14 @@ def expand(
     expected[:, np.arange(block.shape[1]), d.block_parameter] = 1.0
     expected[..., n_k:] = d.block_scores
     # With blocks integrated out: block | s ~ N(q^-1 (pull - cross s + precision * expected s), q^-1).
-    q_inverse = np.linalg.inv(information + np.diag(precision))
     lean = precision[:, None] * expected - cross
-    lever = q_inverse @ lean
+    lever = np.linalg.solve(information + np.diag(precision), lean)
     a = np.diag(np.concatenate([d.spread, d.effect_prior[1]]) ** -2.0)
     a = a + (found.direct * found.weight[:, None]).T @ found.direct
     a = a + np.tensordot(expected * precision[:, None], expected, ([0, 1], [0, 1]))
     a = a - np.tensordot(lean, lever, ([0, 1], [0, 1]))
     covariance = np.linalg.inv(a)
-
-    whose = d.subject_of_test[d.rows.test]
-    joint = (found.own[:, None] @ lever[whose])[:, 0] + found.direct
-    doubt = ((found.own[:, None] @ q_inverse[whose])[:, 0] * found.own).sum(-1)
-    share = found.weight * (doubt + (joint @ covariance * joint).sum(-1))
-    of = d.rows.analyte
+    parts = [replace(found, weight=found.weight * (d.rows.analyte == a)) for a in range(len(error))]
     return Expansion(
         np.concatenate([typical, effect]),
         np.linalg.cholesky(covariance),
@@ -98,7 +92,7 @@ def expand(
         cross,
         np.zeros_like(pull),
         np.tile(np.eye(pull.shape[1]), (len(pull), 1, 1)),
-        np.bincount(of[of >= 0], share[of >= 0], minlength=len(error)),
+        np.array([_of_subjects(d, part)[0] for part in parts]),
     )
 
 
@@ -134,7 +128,7 @@ def _slopes(d: Design, typical, effect, error, block) -> Slopes:
     acting = [*sorted(alone), *(n_k + e for e, (k, _) in enumerate(d.effects) if k in alone)]
     still, along = np.zeros(len(shared)), np.eye(len(shared))[acting]
     ways = [(still, way) for way in np.eye(n_d)] + [(way, 0.0) for way in along]
-    found = np.array(in_threads(lambda way: slope(*way), ways))
+    found = np.array(in_threads(lambda way: slope(*way), ways)).reshape(len(ways), len(d.rows.test))
     own, direct = found[:n_d].T, np.zeros((len(d.rows.test), len(shared)))
     direct[:, acting] = found[n_d:].T
 
@@ -155,8 +149,10 @@ def _working(d: Design, error: np.ndarray, residual: np.ndarray) -> tuple[np.nda
     side = -rows.censoring
     beyond = side * distance
     hazard = np.exp(-0.5 * beyond**2 - log_ndtr(beyond)) / np.sqrt(2 * np.pi)
-    weight = np.where(side != 0, hazard * (hazard + beyond) / sd**2, weight)
-    return weight, np.where(side != 0, -side * sd / (hazard + beyond), residual)
+    with np.errstate(divide="ignore"):
+        excess = np.where(beyond < -100, -1 / beyond, hazard + beyond)  # far out the sum would cancel
+    weight = np.where(side != 0, hazard * excess / sd**2, weight)
+    return weight, np.where(side != 0, -side * sd / excess, residual)
 
 
 def _of_subjects(d: Design, found: Slopes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -169,4 +165,6 @@ def _of_subjects(d: Design, found: Slopes) -> tuple[np.ndarray, np.ndarray, np.n
     pieces = zip(np.split(weighted, ends), np.split(right, ends), strict=True)
     summed = np.array([left.T @ right for left, right in pieces])
     n_d = found.own.shape[1]
-    return summed[..., :n_d], summed[..., n_d], summed[..., n_d + 1 :]
+    parts = summed[..., :n_d], summed[..., n_d], summed[..., n_d + 1 :]
+    # What is compiled for arrays in a row is compiled again for parts of them.
+    return tuple(np.ascontiguousarray(part) for part in parts)

@@ -55,6 +55,7 @@ def fit(
     method : ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"map"`` gives posterior
         modes with Laplace intervals in seconds: a first look, with draws of a Gaussian about the modes, which
         takes readings that drive the model as exact.
+    cores : chains that run at a time; by default as many as there are cores.
     draws : of each chain, 1000 if not said; of the Gaussian of ``"map"`` 400, which are independent.
     coordinates : ``"whitened"`` (see `density`) or ``"non-centred"``; the posterior is the same.
     tune : draws to tune the sampler, not kept. In whitened coordinates half of them are a pilot run, whose
@@ -152,6 +153,8 @@ def with_data(
     kept = json.loads(previous.attrs["settings"])
     names = ("draws", "tune", "chains", "target_accept", "coordinates", "nuts")
     settings = {name: kept[name] for name in names} | kept["solver"] | {"method": previous.attrs["method"]}
+    if changes.get("method", settings["method"]) != settings["method"]:
+        del settings["draws"]
     spec = read_model(previous.attrs["model_text"], where="the model in the fit")
     return fit(spec, study, random_seed=random_seed, **{**settings, **changes})
 

@@ -1,12 +1,15 @@
 """Posterior modes in seconds, found in coordinates in which the posterior is nearly a standard Normal.
 
 Whitened about any values (`expansion`, `density`), the posterior is rounder than it was; so a mode is looked
-for there, the coordinates are made anew about what was found, and so on until it lies at their origin. People
-are integrated out of the spreads between them, since the volume of the change of variables is in the density
-(Laplace), and errors have the degrees of freedom that the parameters leave them. What remains, a Gaussian for
-each person and one for the population, is the first look (`method="map"`), the starting point of the sampler,
-and the coordinates in which it begins.
+for there, the coordinates are made anew about what was found, and so on until it lies at their origin. From
+the spreads between people and the errors of assays everyone's deviations are integrated out (Laplace's
+method), so that errors have the degrees of freedom that people leave them. What remains, a Gaussian for each
+person and one for the population, is the first look (`method="map"`), the starting point of the sampler, and
+the coordinates in which it begins.
 """
+
+import warnings
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import minimize
@@ -15,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from bayesglu.inference.density import Density
 from bayesglu.inference.design import Design
 from bayesglu.inference.expansion import Expansion, expand
-from bayesglu.solver.solver import require_solved
+from bayesglu.solver.solver import SolverError, require_solved
 
 ITERATIONS = 15
 """Of the optimiser, in one set of coordinates."""
@@ -26,41 +29,47 @@ FAILED = 1e3
 
 @threadpool_limits.wrap(limits=1, user_api="blas")  # its threads wait for each other longer than they work
 def modes(design: Design, max_rounds: int = 20, tolerance: float = 0.05) -> Expansion:
-    """The linear model at the modes, which are nearer than `tolerance` SDs unless rounds run out.
+    """The linear model at the modes, which are nearer than `tolerance` SDs; if they are not after so many
+    rounds, a warning says so.
 
     Raises SolverError when the typical person's equations cannot be solved.
     """
     d = design
     typical, effect = d.location, d.effect_prior[0]
     block = d.centre(typical, effect)
-    start = Density(d)
-    if not np.isfinite(start(np.zeros(start.size))[0]):
-        _, outcome = d.solve(d.theta(typical, effect, block))
-        require_solved(outcome, [f"subject {subject}" for subject, _ in d.study.tests])
+    _require_finite(Density(d))
     found = expand(d, typical, effect, np.exp(d.between_prior[0]), np.exp(d.error_prior[0]), block)
-    pace, last = 1.0, None
     for _ in range(max_rounds):
         density = Density(d, found)
-        x = _climb(density, tolerance)
-        if np.abs(x).max() < tolerance:
-            break
-        # What is known of people depends on spreads and errors, and these on it: two rounds that undo each
-        # other overshoot.
-        way = x[density.spreads]
-        if last is not None:
-            pace = pace / 2 if way @ last < 0 else min(1.5 * pace, 1.0)
-        last, x[density.spreads] = way.copy(), pace * way
+        x, settled = _climb(density, tolerance)
+        if settled:
+            return found
         typical, effect, between, error, _, block, _ = (values[0] for values in density.unpack(x[None]))
         found = expand(d, typical, effect, between, error, block)
-    return found
+    warnings.warn(
+        f"The posterior modes did not settle in {max_rounds} rounds. The sampler does not mind; a first look "
+        "(method 'map') is of a place near them.",
+        stacklevel=3,
+    )
+    density = Density(d, found)
+    return replace(found, drift=density.position(block)[density.blocks].reshape(block.shape))
 
 
-def _climb(density: Density, tolerance: float) -> np.ndarray:
-    """Coordinates with a higher density than those of the expansion; correlations are held at zero, and
-    readings that drive the model at what was read."""
-    errors, free = np.zeros(density.size), np.zeros(density.size, bool)
-    n_errors = len(density.coordinates.error_scale)
-    errors[density.spreads][-n_errors:] = density.coordinates.error_scale * density.expansion.learnt
+def _require_finite(density: Density) -> None:
+    """Raise SolverError when the density is not finite at the origin, with everyone whose solve failed."""
+    d = density.design
+    if np.isfinite(density(np.zeros(density.size))[0]):
+        return
+    typical, effect = d.location, d.effect_prior[0]
+    _, outcome = d.solve(d.theta(typical, effect, d.centre(typical, effect)))
+    require_solved(outcome, [f"subject {subject}" for subject, _ in d.study.tests])
+    raise SolverError("The density of the samples is not finite at the typical values of the model.")
+
+
+def _climb(density: Density, tolerance: float) -> tuple[np.ndarray, bool]:
+    """Coordinates nearer to the mode than the origin, and whether the origin is near enough; correlations are
+    held at zero, and readings that drive the model at what was read."""
+    free = np.zeros(density.size, bool)
     free[: density.spreads.stop], free[density.blocks] = True, True
     worst = -np.inf
 
@@ -69,10 +78,37 @@ def _climb(density: Density, tolerance: float) -> np.ndarray:
         value, gradient = density(x)
         if value == -np.inf:
             return worst + FAILED, np.zeros(len(x))
-        worst = max(worst, -value - errors @ x)
-        return -value - errors @ x, np.where(free, -gradient - errors, 0.0)
+        volume, slope = _volume(density, x[density.spreads])
+        gradient[density.spreads] += slope
+        worst = max(worst, -value - volume)
+        return -value - volume, np.where(free, -gradient, 0.0)
 
     starts = np.zeros(density.size), density.position(density.expansion.block)
     start = max(starts, key=lambda x: density(x)[0])
+    if not np.isfinite(density(start)[0]):
+        raise SolverError("The equations could not be solved near the modes.")
     options = {"maxiter": ITERATIONS, "maxcor": ITERATIONS, "gtol": tolerance, "ftol": 0.0}
-    return minimize(cost, start, jac=True, method="L-BFGS-B", options=options).x
+    top = minimize(cost, start, jac=True, method="L-BFGS-B", options=options)
+    return top.x, max(np.abs(top.x).max(), np.abs(top.jac).max()) < tolerance
+
+
+def _volume(density: Density, x: np.ndarray) -> tuple[float, np.ndarray]:
+    """What the density lacks of the log volume that everyone's deviations have about their modes, at
+    coordinates x of the spreads; and its gradient.
+
+    With the prior's precision P that volume is -1/2 log det (H + P), where the information H falls as errors
+    grow. In the density H is that of the expansion.
+    """
+    c, e, n = density.coordinates, density.expansion, len(density.coordinates.between_scale)
+    between, growth = np.exp(c.between + c.between_scale * x[:n]), c.error_scale * x[n:]
+    whose = density.design.block_varying
+    precision = between[whose] ** -2.0
+    now = np.exp(-2 * growth)[:, None, None, None] * e.by_analyte
+    held = e.information + np.diag(precision)
+    true = held - e.by_analyte.sum(0) + now.sum(0)
+    inverse_held, inverse = np.linalg.inv(held), np.linalg.inv(true)
+    volume = 0.5 * (np.linalg.slogdet(held)[1] - np.linalg.slogdet(true)[1]).sum()
+    by_block = precision * np.einsum("sdd->d", inverse - inverse_held)
+    by_between = np.bincount(whose, by_block, minlength=n)
+    by_error = np.einsum("sde,ased->a", inverse, now)
+    return volume, np.concatenate([by_between * c.between_scale, by_error * c.error_scale])

@@ -9,8 +9,8 @@ import xarray as xr
 from bayesglu.inference.correlation import below_diagonal, factor_of, pairs
 from bayesglu.inference.density import Density
 from bayesglu.inference.design import TINY, Design
-from bayesglu.inference.threads import in_threads
 from bayesglu.kept_protocols import keep_protocols
+from bayesglu.threads import in_threads
 from bayesglu.units import canonical_unit
 
 PACKAGES = ("bayesglu", "numpy", "scipy", "numba", "llvmlite", "nutpie", "pymc", "arviz", "xarray")

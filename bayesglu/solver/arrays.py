@@ -5,6 +5,7 @@ compiles anew for each kind of shape; these are a few instructions.
 """
 
 from numba.core import cgutils, types
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
@@ -75,8 +76,9 @@ def flags(context, shape):
 
 @intrinsic
 def grown(context, array, rows):
-    """A copy of a contiguous array that has `rows`, of which the last are not filled."""
-
+    """A copy of a contiguous array that has `rows`, more than it had, of which the last are not filled."""
+    if array.layout != "C":
+        raise TypingError("only a contiguous array can grow")
     kind = types.Array(array.dtype, array.ndim, "C")
 
     def codegen(context, builder, signature, arguments):

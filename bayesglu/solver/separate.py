@@ -5,17 +5,18 @@ more. The solver is too large for that.
 """
 
 import gc
-import os
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
 from functools import cached_property
+from pathlib import Path
 
 from numba.core import types
 from numba.core.typing import Signature
 from numba.extending import intrinsic
 
-from bayesglu.solver.compiled import compiled, numba_folder
+from bayesglu.solver.compiled import compiled
+from bayesglu.threads import cores
 
 LONGEST = 300.0  # seconds to wait for another process that compiles
 
@@ -61,11 +62,13 @@ class Separate:
         return call
 
     @property
-    def on_disk(self) -> bool:
-        """Whether it has been compiled, by this process or another."""
+    def ready(self) -> bool:
+        """Whether it has been compiled, by this process or, for the disk, by another of this Python."""
         function = self._dispatcher.py_func
         name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
-        return any(numba_folder().glob(f"**/{name}-*.nbc"))
+        python = f"py{sys.version_info.major}{sys.version_info.minor}"
+        on_disk = Path(self._dispatcher.stats.cache_path).glob(f"{name}-*.{python}*.nbc")
+        return bool(self._dispatcher.overloads) or any(on_disk)
 
     @property
     def command(self) -> str:
@@ -81,9 +84,9 @@ def separate(signature: Signature):
 
 @contextmanager
 def elsewhere(*functions: Separate):
-    """While this lasts another process compiles what is not on the disk of `functions`, where there is a core
+    """While this lasts another process compiles what is not ready of `functions`, where there is a core
     for it: a process compiles one thing at a time. What it fails to do is left to be compiled here."""
-    missing = [function.command for function in functions if not function.on_disk]
+    missing = [function.command for function in functions if not function.ready]
     process = _started(missing) if missing and _another_core() else None
     try:
         with _no_collection():
@@ -109,8 +112,7 @@ def _started(commands: list[str]) -> subprocess.Popen | None:
 
 def _another_core() -> bool:
     """Whether there is a core for another Python, and a Python to start."""
-    cores = getattr(os, "process_cpu_count", os.cpu_count)() or 1
-    return cores > 1 and bool(sys.executable) and not getattr(sys, "frozen", False)
+    return cores() > 1 and bool(sys.executable) and not getattr(sys, "frozen", False)
 
 
 @contextmanager

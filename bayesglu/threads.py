@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 def cores() -> int:
     """How many this process may use."""
-    return getattr(os, "process_cpu_count", os.cpu_count)() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def in_threads(function: Callable, items: Iterable) -> list:
