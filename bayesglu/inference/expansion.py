@@ -75,15 +75,14 @@ def expand(
     # With blocks integrated out: block | s ~ N(q^-1 (pull - cross s + precision * expected s), q^-1).
     lean = precision[:, None] * expected - cross
     lever = np.linalg.solve(information + np.diag(precision), lean)
-    a = np.diag(np.concatenate([d.spread, d.effect_prior[1]]) ** -2.0)
-    a = a + (found.direct * found.weight[:, None]).T @ found.direct
-    a = a + np.tensordot(expected * precision[:, None], expected, ([0, 1], [0, 1]))
-    a = a - np.tensordot(lean, lever, ([0, 1], [0, 1]))
-    covariance = np.linalg.inv(a)
+    known = np.diag(np.concatenate([d.spread, d.effect_prior[1]]) ** -2.0)
+    known = known + (found.direct * found.weight[:, None]).T @ found.direct
+    known = known + np.tensordot(expected * precision[:, None], expected, ([0, 1], [0, 1]))
+    known = known - np.tensordot(lean, lever, ([0, 1], [0, 1]))
     parts = [replace(found, weight=found.weight * (d.rows.analyte == a)) for a in range(len(error))]
     return Expansion(
         np.concatenate([typical, effect]),
-        np.linalg.cholesky(covariance),
+        np.linalg.cholesky(np.linalg.inv(known)),
         between,
         error,
         block,

@@ -28,11 +28,6 @@ def _sources() -> str:
     return sha256(b"\n".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
-def numba_folder() -> Path:
-    """Where what is compiled from these sources is kept."""
-    return cache_folder("numba") / _sources()
-
-
 def compiled(inner: bool = False):
     """Decorator: `numba.njit` with the options of this project, and a cache that is never out of date.
 
@@ -42,7 +37,7 @@ def compiled(inner: bool = False):
 
     def decorate(function):
         before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(numba_folder())
+        numba.config.CACHE_DIR = str(cache_folder("numba") / _sources())
         try:
             return numba.njit(**OPTIONS, no_cpython_wrapper=inner, no_cfunc_wrapper=True)(function)
         finally:
