@@ -38,7 +38,7 @@ def run(out: Path, seed: int = 1, progress: bool = True) -> bool:
 
     say("\nTwelve simulated people", style="bold")
     say("Oral tests with glucose and three hormones, in one hierarchical fit (synthetic_ogtt).")
-    people = fit("feedback", "synthetic_ogtt", draws=1800, tune=500, random_seed=seed, progressbar=progress)
+    people = fit("feedback", "synthetic_ogtt", draws=1800, tune=700, random_seed=seed, progressbar=progress)
     clean &= _verdict(people)
     truth = load_study("synthetic_ogtt").truth
     answers().print(_against_truth(people, truth))
