@@ -84,9 +84,10 @@ def _climb(density: Density, tolerance: float) -> tuple[np.ndarray, bool]:
         return -value - volume, np.where(free, -gradient, 0.0)
 
     starts = np.zeros(density.size), density.position(density.expansion.block)
-    start = max(starts, key=lambda x: density(x)[0])
-    if not np.isfinite(density(start)[0]):
+    values = [density(x)[0] for x in starts]
+    if not np.isfinite(max(values)):
         raise SolverError("The equations could not be solved near the modes.")
+    start = starts[int(np.argmax(values))]
     options = {"maxiter": ITERATIONS, "maxcor": ITERATIONS, "gtol": tolerance, "ftol": 0.0}
     top = minimize(cost, start, jac=True, method="L-BFGS-B", options=options)
     return top.x, max(np.abs(top.x).max(), np.abs(top.jac).max()) < tolerance
