@@ -8,22 +8,21 @@ in neither a sampler nor a plotting library.
 ('fasting', 'feedback', 'ivgtt', 'minimal', 'oral', 'oral_cpeptide')
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what an editor and a type checker see; the table below says the same to Python
     from bayesglu import plots
+    from bayesglu.analysis.checks import FitWarning, check
+    from bayesglu.analysis.counterfactual import scale, set_to, shift, what_if
+    from bayesglu.analysis.cross_validation import coverage, leave_one_out
+    from bayesglu.analysis.identifiability import identify
+    from bayesglu.analysis.simulation import simulate
+    from bayesglu.analysis.summaries import population, subjects
     from bayesglu.catalog import citation, list_models, list_studies
-    from bayesglu.checks import FitWarning, check
-    from bayesglu.facts import load_facts, validate
-    from bayesglu.fasts import fasting_study, net_shares
-    from bayesglu.held_out import coverage, leave_one_out
-    from bayesglu.identify import identify
-    from bayesglu.inference.build import build
-    from bayesglu.inference.fit import fit, load, prior_predictive, save, with_data
-    from bayesglu.protocols import (
+    from bayesglu.inference.fitting import fit, load, prior_predictive, save, with_data
+    from bayesglu.inference.pymc_model import build
+    from bayesglu.protocols.library import (
         Protocol,
         clamp,
         fast,
@@ -38,32 +37,31 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
         pump_stop,
         stepped_clamp,
     )
-    from bayesglu.simulate import simulate
     from bayesglu.solver.solver import SolverError
-    from bayesglu.spec import ModelSpec, SpecError, load_model
-    from bayesglu.study import Study, StudyError, load_study
-    from bayesglu.summaries import population, subjects
-    from bayesglu.what_if import scale, set_to, shift, what_if
+    from bayesglu.spec.model import ModelSpec, SpecError, load_model
+    from bayesglu.study.study import Study, StudyError, load_study
+    from bayesglu.validation.facts import load_facts, validate
+    from bayesglu.validation.rothman1991 import fasting_study, net_shares
 
 _HOMES = {
     "catalog": ("citation", "list_models", "list_studies"),
-    "checks": ("FitWarning", "check"),
-    "facts": ("load_facts", "validate"),
-    "fasts": ("fasting_study", "net_shares"),
-    "held_out": ("coverage", "leave_one_out"),
-    "identify": ("identify",),
-    "inference.build": ("build",),
-    "inference.fit": ("fit", "load", "prior_predictive", "save", "with_data"),
-    "protocols": (
+    "analysis.checks": ("FitWarning", "check"),
+    "validation.facts": ("load_facts", "validate"),
+    "validation.rothman1991": ("fasting_study", "net_shares"),
+    "analysis.cross_validation": ("coverage", "leave_one_out"),
+    "analysis.identifiability": ("identify",),
+    "inference.pymc_model": ("build",),
+    "inference.fitting": ("fit", "load", "prior_predictive", "save", "with_data"),
+    "protocols.library": (
         *("Protocol", "clamp", "fast", "infusion", "injection", "isoglycaemic", "ivgtt", "meal", "meal_day"),
         *("ogtt", "pancreatic_clamp", "pump_stop", "stepped_clamp"),
     ),
-    "simulate": ("simulate",),
+    "analysis.simulation": ("simulate",),
     "solver.solver": ("SolverError",),
-    "spec": ("ModelSpec", "SpecError", "load_model"),
-    "study": ("Study", "StudyError", "load_study"),
-    "summaries": ("population", "subjects"),
-    "what_if": ("scale", "set_to", "shift", "what_if"),
+    "spec.model": ("ModelSpec", "SpecError", "load_model"),
+    "study.study": ("Study", "StudyError", "load_study"),
+    "analysis.summaries": ("population", "subjects"),
+    "analysis.counterfactual": ("scale", "set_to", "shift", "what_if"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -134,18 +132,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
-
-
-class _Package(ModuleType):
-    """Keeps the functions `simulate` and `what_if` from being hidden by the modules in which they live.
-
-    To import a module sets it as an attribute of its package. Where a public function has the name of its
-    module, the name here is the function's, whichever is asked for first.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOME_OF and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from bayesglu.problems import hint
+from bayesglu.text.problems import hint
 
 _PACKAGE = Path(__file__).resolve().parent
 _FOLDERS = {"model": "models", "study": "data", "facts": "data/facts"}

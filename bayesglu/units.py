@@ -12,7 +12,7 @@ glucagon in pg/mL. The factors that differ between papers are stated once, here:
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from bayesglu.problems import hint
+from bayesglu.text.problems import hint
 
 GLUCOSE_MG_PER_MMOL = 180.16
 INSULIN_PMOL_PER_UNIT = 6000.0

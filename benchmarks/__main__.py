@@ -3,7 +3,18 @@
 import argparse
 from importlib import import_module
 
-NAMES = ("gradient", "coordinates", "sampling", "studies", "scaling", "start", "threads", "terms", "figures")
+NAMES = (
+    "gradient",
+    "coordinates",
+    "sampling",
+    "studies",
+    "scaling",
+    "start",
+    "threads",
+    "terms",
+    "figures",
+    "compare",
+)
 
 
 def main() -> None:

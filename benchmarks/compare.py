@@ -1,12 +1,11 @@
-"""The log density, its gradient and posterior means beside those of an earlier commit, for every model and study.
+"""Log density, gradient and posterior means beside those of an earlier commit, for every model and study.
 
-``python -m benchmarks compare`` checks out the earlier commit beside this one, asks both the same questions, each
-in a process of its own, and prints the largest differences. A question is asked of every shipped model and each
-study that it can be fitted to, the real ones of ``shared/data`` included.
+``python -m benchmarks compare`` checks out the earlier commit, asks it and this one the same questions, each
+in a process of its own, and prints the largest differences. A question is asked of every shipped model and
+each study that it can be fitted to, the real ones of ``shared/data`` included.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -85,7 +84,7 @@ def densities(folder: Path) -> list[dict]:
 def posterior_means(folder: Path) -> list[dict]:
     """A row a model and study: the largest difference of posterior means, in Monte Carlo standard errors."""
     import bayesglu
-    from bayesglu.diagnostics import mixing
+    from bayesglu.analysis.diagnostics import mixing
 
     rows = []
     for path in sorted((folder / "then").glob("*.nc")):
@@ -153,16 +152,17 @@ def studies():
 
 def _then():
     """How the earlier commit puts model and study together."""
-    from bayesglu.inference.density import Density
     from bayesglu.inference.design import design
+
+    from bayesglu.inference.density import Density
 
     return design, Density
 
 
 def _now():
     """How this one does."""
+    from bayesglu.hierarchy.design import design
     from bayesglu.inference.density import Density
-    from bayesglu.inference.design import design
 
     return design, Density
 

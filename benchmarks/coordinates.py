@@ -6,11 +6,11 @@ ships. Gradients are counted, not seconds, so that what else the machine does is
 
 import numpy as np
 
+from bayesglu.analysis.diagnostics import mixing
 from bayesglu.catalog import list_models
-from bayesglu.diagnostics import mixing
-from bayesglu.inference.fit import fit
-from bayesglu.spec import load_model
-from bayesglu.study import Study, load_study
+from bayesglu.inference.fitting import fit
+from bayesglu.spec.model import load_model
+from bayesglu.study.study import Study, load_study
 from benchmarks.people import synthetic_study
 from benchmarks.report import show, write
 

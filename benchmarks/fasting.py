@@ -7,8 +7,8 @@ import argparse
 from pathlib import Path
 
 import bayesglu
-from bayesglu.fasts import imaged
 from bayesglu.plots import fasting
+from bayesglu.validation.rothman1991 import imaged
 from benchmarks.report import show, write
 
 TABLES = Path(__file__).parents[2] / "shared" / "data" / "literature"

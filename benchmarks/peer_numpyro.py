@@ -11,8 +11,8 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from bayesglu.inference.design import Design, design
-from bayesglu.spec import load_model
+from bayesglu.hierarchy.design import Design, design
+from bayesglu.spec.model import load_model
 from benchmarks.peer_diffrax import one_person  # sets the threads of jax before it starts
 from benchmarks.people import MODEL, synthetic_study
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bayesglu.study import Study
+from bayesglu.study.study import Study
 from bayesglu.units import canonical_unit
 from benchmarks.problem import TIMES, problem
 

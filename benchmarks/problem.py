@@ -5,11 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
-from bayesglu.protocols import ogtt
-from bayesglu.schedule import build_schedule
+from bayesglu.protocols.library import ogtt
+from bayesglu.protocols.schedule import build_schedule
 from bayesglu.solver.solver import SHARE_OF_A_STEP, Solver, channels_of
 from bayesglu.solver.symbolic import System, system
-from bayesglu.spec import load_model
+from bayesglu.spec.model import load_model
 
 WEIGHT = 70.0
 TIMES = (0.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 150.0, 180.0, 210.0, 240.0)

@@ -8,11 +8,11 @@ import time
 
 import numpy as np
 
-from bayesglu.diagnostics import mixing
+from bayesglu.analysis.diagnostics import mixing
+from bayesglu.hierarchy.design import design
 from bayesglu.inference.density import Density
-from bayesglu.inference.design import design
-from bayesglu.inference.fit import fit
-from bayesglu.spec import load_model
+from bayesglu.inference.fitting import fit
+from bayesglu.spec.model import load_model
 from benchmarks import peer_numpyro
 from benchmarks.people import MODEL, synthetic_study
 from benchmarks.report import show, write

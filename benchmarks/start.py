@@ -14,7 +14,7 @@ began = time.perf_counter()
 import bayesglu
 imported = time.perf_counter()
 from bayesglu.inference.density import Density
-from bayesglu.inference.design import design
+from bayesglu.hierarchy.design import design
 import numpy as np
 loaded = time.perf_counter()
 density = Density(design(bayesglu.load_model("feedback"), bayesglu.load_study("synthetic_ogtt")))

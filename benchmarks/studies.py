@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bayesglu.spec import load_model
-from bayesglu.study import Study, load_study
+from bayesglu.spec.model import load_model
+from bayesglu.study.study import Study, load_study
 from benchmarks.report import show, write
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -66,8 +66,8 @@ def real_study(folder: str) -> Study:
 
 def measure(folder: str, model: str, draws: int, chains: int) -> dict:
     """Fit one study and judge it. The first look is timed after the fit, so that all is compiled."""
-    from bayesglu.diagnostics import mixing
-    from bayesglu.inference.fit import fit
+    from bayesglu.analysis.diagnostics import mixing
+    from bayesglu.inference.fitting import fit
 
     study = real_study(folder)
     began, spent = time.perf_counter(), time.process_time()
@@ -93,7 +93,7 @@ def measure(folder: str, model: str, draws: int, chains: int) -> dict:
 
 def first_look(model: str, study: Study, rounds: int = 5) -> float:
     """Median seconds of a first look at a study, model and study being loaded."""
-    from bayesglu.inference.fit import fit
+    from bayesglu.inference.fitting import fit
 
     spec, seconds = load_model(model), []
     for _ in range(rounds):

@@ -8,12 +8,12 @@ parameters integrated out by Laplace's method. A term is taken out by a value at
 import numpy as np
 from scipy.stats import t
 
-from bayesglu.facts import load_facts, validate
-from bayesglu.inference.design import TINY, Design, design
-from bayesglu.inference.expansion import Expansion, average_linear_model
+from bayesglu.hierarchy.design import TINY, Design, design
+from bayesglu.inference.linearise import Expansion, average_linear_model
 from bayesglu.inference.modes import modes
-from bayesglu.spec import load_model
-from bayesglu.study import Study
+from bayesglu.spec.model import load_model
+from bayesglu.study.study import Study
+from bayesglu.validation.facts import load_facts, validate
 from benchmarks.report import show, write
 from benchmarks.studies import STUDIES, real_study
 

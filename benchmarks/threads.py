@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from bayesglu.hierarchy.design import design
 from bayesglu.inference.density import Density
-from bayesglu.inference.design import design
-from bayesglu.spec import load_model
+from bayesglu.spec.model import load_model
 from benchmarks.people import MODEL, synthetic_study
 from benchmarks.report import show, write
 

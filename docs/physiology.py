@@ -13,7 +13,7 @@ import sympy
 
 from bayesglu.physiology import basal, gut, liver, pancreas, periphery
 from bayesglu.physiology.loop import Loop, assemble
-from bayesglu.spec import load_model
+from bayesglu.spec.model import load_model
 
 PAGE = Path(__file__).with_name("physiology.md")
 BEGIN, END = "<!-- begin: written by physiology.py -->", "<!-- end -->"

@@ -18,7 +18,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 import bayesglu as bg
-from bayesglu.events import Event, number
 from bayesglu.plots.style import (
     COLOUR_OF,
     GREY,
@@ -32,8 +31,9 @@ from bayesglu.plots.style import (
     time_axis,
     told,
 )
-from bayesglu.protocols import parse_protocol
-from bayesglu.readings import needs, read
+from bayesglu.protocols.events import Event, number
+from bayesglu.protocols.library import parse_protocol
+from bayesglu.validation.readings import needs, read
 
 HERE = Path(__file__).parent
 PAGE = HERE / "protocols.md"

@@ -8,9 +8,9 @@ import json
 import numpy as np
 import xarray as xr
 
-from bayesglu.kept_protocols import keep_protocols
-from bayesglu.protocols import ogtt
-from bayesglu.spec import load_model
+from bayesglu.protocols.library import ogtt
+from bayesglu.protocols.table import keep_protocols
+from bayesglu.spec.model import load_model
 
 TIMES = np.array([0.0, 10, 20, 30, 60, 90, 120, 180])
 SAMPLE = ("chain", "draw")

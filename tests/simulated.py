@@ -7,9 +7,9 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from bayesglu.inference.design import Design, design
-from bayesglu.spec import ModelSpec, load_model, read_model
-from bayesglu.study import Study, load_study
+from bayesglu.hierarchy.design import Design, design
+from bayesglu.spec.model import ModelSpec, load_model, read_model
+from bayesglu.study.study import Study, load_study
 from bayesglu.units import canonical_unit
 
 USUAL = {"glucose": 100.0, "insulin": 60.0, "c_peptide": 500.0, "glucagon": 100.0}

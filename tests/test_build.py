@@ -8,12 +8,12 @@ from scipy.special import expit
 from scipy.stats import beta, lognorm, norm, t
 from simulated import CASES, COVARIATES, LIMITS, REAL, SEVERAL_TESTS, SHARED, WHOLE
 
-from bayesglu.inference.build import build, model_of
-from bayesglu.inference.correlation import factor_of
+from bayesglu.hierarchy.correlation import factor_of
 from bayesglu.inference.density import Density
+from bayesglu.inference.pymc_model import build, model_of
 from bayesglu.solver.op import Solve
-from bayesglu.spec import SpecError
-from bayesglu.study import StudyError, load_study
+from bayesglu.spec.model import SpecError
+from bayesglu.study.study import StudyError, load_study
 
 QUICK = {"mode": "FAST_COMPILE"}
 

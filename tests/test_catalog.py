@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bayesglu import catalog
-from bayesglu.facts import load_facts
-from bayesglu.spec import load_model
+from bayesglu.spec.model import load_model
+from bayesglu.validation.facts import load_facts
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from fake_fit import fake_fit
 
-from bayesglu.checks import FitWarning, check
+from bayesglu.analysis.checks import FitWarning, check
 
 
 def changed(fit, group, **variables):

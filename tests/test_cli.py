@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import bayesglu
-from bayesglu import cli, tables, terminal, words
-from bayesglu.spec import read_model
+from bayesglu.cli import app as cli
+from bayesglu.cli import options as words
+from bayesglu.cli import tables, terminal
+from bayesglu.spec.model import read_model
 
 COMMANDS = (
     *("demo", "fit", "check", "subjects", "population"),
@@ -208,7 +210,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(in_place):
 
 def test_a_warning_of_ours_is_a_note_and_that_of_others_says_where_it_arose(in_place):
     class OurWarning(UserWarning):
-        __module__ = "bayesglu.study"
+        __module__ = "bayesglu.study.study"
 
     def listed():
         warnings.warn("units look swapped", OurWarning, stacklevel=1)
@@ -327,7 +329,7 @@ def test_a_what_if_is_asked_as_written_and_answered_with_paired_differences(save
 def test_the_demo_says_whether_its_fits_are_clean(tmp_path, monkeypatch, clean, code):
     asked = []
     demo = SimpleNamespace(run=lambda *words: asked.append(words) or clean)
-    monkeypatch.setitem(sys.modules, "bayesglu.demo", demo)
+    monkeypatch.setitem(sys.modules, "bayesglu.cli.demo", demo)
     assert run("demo", "--out", tmp_path, "--seed", 3, "--no-progress").exit_code == code
     assert asked == [(tmp_path, 3, False)]
 

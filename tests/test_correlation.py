@@ -5,7 +5,7 @@ import pymc as pm
 import pytest
 from scipy.stats import beta, kstest
 
-from bayesglu.inference.correlation import (
+from bayesglu.hierarchy.correlation import (
     below_diagonal,
     beta_shapes,
     factor_of,

@@ -7,7 +7,8 @@ from numba import njit
 from scipy.stats import norm
 from simulated import CASES, LIMITS, REAL
 
-from bayesglu.inference.build import model_of
+from bayesglu.hierarchy.design import Design
+from bayesglu.hierarchy.design import design as design_of
 from bayesglu.inference.density import (
     Density,
     _log_cdf,
@@ -16,12 +17,11 @@ from bayesglu.inference.density import (
     unpack,
     unpack_draws,
 )
-from bayesglu.inference.design import Design
-from bayesglu.inference.design import design as design_of
 from bayesglu.inference.modes import modes
-from bayesglu.inference.refresh import refresh
-from bayesglu.spec import load_model
-from bayesglu.study import Study
+from bayesglu.inference.pilot import refresh
+from bayesglu.inference.pymc_model import model_of
+from bayesglu.spec.model import load_model
+from bayesglu.study.study import Study
 
 TIGHT = {"relative": 1e-10, "absolute": 1e-10}
 POINTS = 4

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from simulated import CASES, COVARIATES, ORAL_TIMES, REAL, SEVERAL_TESTS, simulated, varied
 
-from bayesglu.inference.design import design
-from bayesglu.protocols import ogtt
-from bayesglu.simulate import simulate
-from bayesglu.spec import SpecError, load_model, read_model
-from bayesglu.study import Study, StudyError, StudyWarning, load_study
+from bayesglu.analysis.simulation import simulate
+from bayesglu.hierarchy.design import design
+from bayesglu.protocols.library import ogtt
+from bayesglu.spec.model import SpecError, load_model, read_model
+from bayesglu.study.study import Study, StudyError, StudyWarning, load_study
 
 
 @pytest.fixture(scope="module")

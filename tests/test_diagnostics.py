@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayesglu.diagnostics import energy_fraction, mixing, normal_scores
+from bayesglu.analysis.diagnostics import energy_fraction, mixing, normal_scores
 
 
 def wandering(shape, memory, seed=0):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bayesglu import catalog, protocols
+from bayesglu import catalog
+from bayesglu.protocols import library as protocols
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

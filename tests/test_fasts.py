@@ -11,8 +11,8 @@ import xarray as xr
 
 import bayesglu
 from bayesglu import plots
-from bayesglu.fasts import GLYCOGEN, GROUPS, HOURS, PRODUCTION, PUBLISHED, courses, imaged
-from bayesglu.study import StudyError, load_study
+from bayesglu.study.study import StudyError, load_study
+from bayesglu.validation.rothman1991 import GLYCOGEN, GROUPS, HOURS, PRODUCTION, PUBLISHED, courses, imaged
 
 TIMES = np.array([4.0, 7, 10, 13, 16, 22, 28, 40, 46, 52, 64]) * 60
 PEOPLE = [f"P{i}" for i in range(1, 8)]
@@ -73,7 +73,7 @@ def test_a_fast_begins_at_the_last_meal_whenever_the_first_sample_was_taken():
         columns=["subject", "time", "analyte", "value", "unit"],
     )
     study = bayesglu.Study.from_table(table, protocol=bayesglu.fast(hours=HOURS))
-    from bayesglu.inference.design import design
+    from bayesglu.hierarchy.design import design
 
     d = design(spec, study)
     predicted, _ = d.solve(np.tile(d.fixed, (2, 1)))
@@ -191,7 +191,7 @@ def test_the_study_has_the_fasting_samples_and_the_means_of_healthy_groups_and_n
 
 def test_the_study_can_be_written_as_a_folder_that_is_read_again(tables, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "bayesglu.fasts", str(tables), str(tmp_path / "fasts")],
+        [sys.executable, "-m", "bayesglu.validation.rothman1991", str(tables), str(tmp_path / "fasts")],
         capture_output=True,
         text=True,
         check=True,

@@ -24,14 +24,14 @@ from simulated import (
     simulated,
 )
 
+from bayesglu.analysis.summaries import population
 from bayesglu.inference.density import Density
-from bayesglu.inference.fit import Failures, fit, load, prior_predictive, save
-from bayesglu.kept_protocols import keep_protocols, kept_protocols
-from bayesglu.protocols import ivgtt, ogtt
+from bayesglu.inference.fitting import Failures, fit, load, prior_predictive, save
+from bayesglu.protocols.library import ivgtt, ogtt
+from bayesglu.protocols.table import keep_protocols, kept_protocols
 from bayesglu.solver.solver import SolverError
-from bayesglu.spec import SpecError, load_model, read_model
-from bayesglu.study import Study, StudyError, load_study
-from bayesglu.summaries import population
+from bayesglu.spec.model import SpecError, load_model, read_model
+from bayesglu.study.study import Study, StudyError, load_study
 
 QUIET = {"progressbar": False}
 SHORT = {"draws": 100, "tune": 100, "chains": 2, "cores": 2, **QUIET}

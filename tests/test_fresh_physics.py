@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from bayesglu.protocols import ogtt
-from bayesglu.simulate import simulate
+from bayesglu.analysis.simulation import simulate
+from bayesglu.protocols.library import ogtt
 from bayesglu.solver.kernels import Compiled
 from bayesglu.solver.symbolic import system
-from bayesglu.spec import load_model
+from bayesglu.spec.model import load_model
 
 TIMES = [0.0, 30.0, 60.0, 120.0]
 
@@ -25,10 +25,10 @@ source = inspect.getsource(gut)
 assert before in source
 exec(compile(source.replace(before, after), gut.__file__, "exec"), vars(gut))
 
-from bayesglu.protocols import ogtt
-from bayesglu.schedule import build_schedule
+from bayesglu.protocols.library import ogtt
+from bayesglu.protocols.schedule import build_schedule
 from bayesglu.solver.solver import solver
-from bayesglu.spec import load_model
+from bayesglu.spec.model import load_model
 oral = load_model("oral")
 solving = solver(oral.structure, build_schedule([ogtt(75)], [[0, 30, 60, 120]], 70.0), ("glucose", "insulin"))
 print(json.dumps(solving.outputs([[oral.medians[name] for name in solving.system.parameters]])[0].tolist()))
@@ -37,7 +37,7 @@ print(json.dumps(solving.outputs([[oral.medians[name] for name in solving.system
 NAME = """
 from hashlib import sha256
 from bayesglu.solver.symbolic import system
-from bayesglu.spec import load_model
+from bayesglu.spec.model import load_model
 whole = load_model("feedback").structure
 parts = system(whole, ("glucose", "urine"), ("insulin", "glucagon"), ("stomach",))
 print(sha256(parts.text().encode()).hexdigest())

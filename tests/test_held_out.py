@@ -5,7 +5,7 @@ import pytest
 from simulated import simulated
 
 import bayesglu
-from bayesglu.study import StudyError
+from bayesglu.study.study import StudyError
 
 QUICK = {"method": "map", "draws": 600}
 

@@ -13,7 +13,7 @@ from simulated import simulated
 
 import bayesglu
 from bayesglu import clamp, fast, identify, ivgtt, load_model, meal, ogtt
-from bayesglu.identify import (
+from bayesglu.analysis.identifiability import (
     AFTER_A_DRINK,
     AFTER_AN_INJECTION,
     _errors,
@@ -28,9 +28,9 @@ from bayesglu.identify import (
     untouched,
     usual_times,
 )
-from bayesglu.inference.design import design
+from bayesglu.hierarchy.design import design
 from bayesglu.solver.solver import SolverError
-from bayesglu.spec import SpecError
+from bayesglu.spec.model import SpecError
 
 FEW = {"subjects": 4, "draws": 8}
 NOISE = {"glucose": 0.03, "insulin": 0.10, "c_peptide": 0.06, "glucagon": 0.15}
@@ -354,7 +354,7 @@ def test_a_protocol_or_a_model_that_cannot_be_used_is_told():
 
 
 def test_people_who_cannot_be_solved_are_left_out_and_too_many_of_them_are_told(monkeypatch):
-    module = sys.modules["bayesglu.identify"]
+    module = sys.modules["bayesglu.analysis.identifiability"]
 
     def hindered(share):
         def planned(*args):

@@ -2,8 +2,8 @@
 
 import xarray as xr
 
-from bayesglu import protocols as bg
-from bayesglu.kept_protocols import keep_protocols, kept_protocols
+from bayesglu.protocols import library as bg
+from bayesglu.protocols.table import keep_protocols, kept_protocols
 
 PROTOCOLS = {
     ("1", "1"): bg.ogtt(75),

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from reference import FEEDBACK, TYPICAL, WEIGHT, crowd, people, whole_system
 from scipy.integrate import solve_ivp
 
+from bayesglu.analysis.simulation import simulate
 from bayesglu.catalog import list_models
 from bayesglu.physiology import liver, pancreas, periphery
 from bayesglu.physiology.loop import assemble, carbon
-from bayesglu.protocols import clamp, fast, infusion, injection, ivgtt, meal, ogtt
-from bayesglu.schedule import build_schedule
-from bayesglu.simulate import simulate
+from bayesglu.protocols.library import clamp, fast, infusion, injection, ivgtt, meal, ogtt
+from bayesglu.protocols.schedule import build_schedule
 from bayesglu.solver.solver import Solver
-from bayesglu.spec import load_model
-from bayesglu.study import load_study
+from bayesglu.spec.model import load_model
+from bayesglu.study.study import load_study
 
 unhurried = settings(deadline=None, max_examples=15)
 

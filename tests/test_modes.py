@@ -6,12 +6,12 @@ from scipy.optimize import minimize
 from scipy.stats import lognorm, norm
 from simulated import CASES, INTRAVENOUS_TIMES, LIMITS, OUTLIERS, SEVERAL_TESTS, WHOLE, simulated, varied
 
+from bayesglu.hierarchy.design import Design, design
 from bayesglu.inference.density import Density
-from bayesglu.inference.design import Design, design
-from bayesglu.inference.expansion import Expansion, _working
+from bayesglu.inference.linearise import Expansion, _working
 from bayesglu.inference.modes import _volume, modes
 from bayesglu.solver.solver import SolverError
-from bayesglu.spec import load_model
+from bayesglu.spec.model import load_model
 
 TIGHT = {"relative": 1e-10, "absolute": 1e-10}
 MANY_TIMES = (*range(0, 60, 2), *range(60, 240, 5))

@@ -9,11 +9,11 @@ import pytensor.tensor as pt
 import pytest
 from reference import FEEDBACK, TYPICAL, WEIGHT, crowd
 
-from bayesglu.protocols import ivgtt, ogtt
-from bayesglu.schedule import build_schedule
+from bayesglu.protocols.library import ivgtt, ogtt
+from bayesglu.protocols.schedule import build_schedule
 from bayesglu.solver.op import Solve, SolveAdjoint, solve_op
 from bayesglu.solver.solver import Solver, solver
-from bayesglu.spec import load_model
+from bayesglu.spec.model import load_model
 
 SHOWN = ("glucose", "insulin", "glucagon")
 TIMES = ([0, 30, 90], [0, 10, 60, 120], [5, 240])

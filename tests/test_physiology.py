@@ -18,7 +18,7 @@ from bayesglu.catalog import list_models
 from bayesglu.physiology import basal, gut, liver, loop, pancreas, periphery, smooth
 from bayesglu.physiology.loop import ALWAYS, INPUTS, PARAMETERS, SLOTS, LoopError, assemble, required
 from bayesglu.physiology.quantities import units
-from bayesglu.spec import load_model
+from bayesglu.spec.model import load_model
 
 unhurried = settings(deadline=None, max_examples=8)
 

@@ -1,8 +1,6 @@
 """What the figures show: not how they look, but what is in them."""
 
-import doctest
 import sys
-from importlib import import_module
 from itertools import pairwise
 
 import numpy as np
@@ -14,11 +12,11 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Annotation
 
 from bayesglu import plots
-from bayesglu.kept_protocols import keep_protocols
+from bayesglu.analysis.summaries import minimal_model_indices, population, subjects
 from bayesglu.plots.style import colour_of_person, scaled, symbol
-from bayesglu.protocols import ivgtt
-from bayesglu.spec import load_model
-from bayesglu.summaries import minimal_model_indices, population, subjects
+from bayesglu.protocols.library import ivgtt
+from bayesglu.protocols.table import keep_protocols
+from bayesglu.spec.model import load_model
 
 
 @pytest.fixture(scope="module")
@@ -147,10 +145,6 @@ def test_the_map_of_the_organs_has_an_arrow_as_wide_as_each_flow_and_the_levels_
     assert numbers == [["1.0"] * 5 + ["2.0"], ["1.0"] * 4 + ["2.0", "2.5"]]
     assert [axis.get_title(loc="left") for axis in (rest, later)] == ["Rest", "Later"]
     assert any("123\nunit" in text.get_text() for text in later.texts)
-
-
-def test_the_example_of_the_map_is_true():
-    assert doctest.testmod(import_module("bayesglu.plots.organs")).failed == 0
 
 
 def test_in_the_map_a_hormone_that_is_gone_has_no_line():

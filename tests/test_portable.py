@@ -9,19 +9,19 @@ import sys
 import numpy as np
 from llvmlite import binding
 
-from bayesglu.protocols import ogtt
-from bayesglu.schedule import build_schedule
+from bayesglu.protocols.library import ogtt
+from bayesglu.protocols.schedule import build_schedule
 from bayesglu.solver.kernels import NAMES, _module, usual_lanes
 from bayesglu.solver.solver import solver
-from bayesglu.spec import load_model
+from bayesglu.spec.model import load_model
 
 SCRIPT = """
 import json, sys
-from bayesglu.protocols import ogtt
-from bayesglu.schedule import build_schedule
+from bayesglu.protocols.library import ogtt
+from bayesglu.protocols.schedule import build_schedule
 from bayesglu.solver.kernels import _processor, usual_lanes
 from bayesglu.solver.solver import solver
-from bayesglu.spec import load_model
+from bayesglu.spec.model import load_model
 import numpy as np
 spec = load_model("feedback")
 schedule = build_schedule([ogtt(75)] * 3, [np.arange(0.0, 181, 20)] * 3, body_weight=np.array([60.0, 70, 80]))

@@ -10,7 +10,8 @@ import pytest
 import xarray as xr
 from reference import TYPICAL, WEIGHT, solve_slowly
 
-from bayesglu.protocols import (
+from bayesglu.analysis.simulation import simulate
+from bayesglu.protocols.library import (
     Protocol,
     clamp,
     fast,
@@ -26,9 +27,8 @@ from bayesglu.protocols import (
     pump_stop,
     stepped_clamp,
 )
-from bayesglu.schedule import AMOUNT_CHANNELS, build_schedule
-from bayesglu.simulate import simulate
-from bayesglu.spec import load_model
+from bayesglu.protocols.schedule import AMOUNT_CHANNELS, build_schedule
+from bayesglu.spec.model import load_model
 
 FEEDBACK = load_model("feedback")
 WITHOUT_ISLETS = (("alpha_cell_mass", 0.0), ("beta_cell_mass", 0.0))

@@ -7,9 +7,9 @@ import pytest
 from simulated import CASES, CORRELATED, COVARIATES
 
 from bayesglu.inference.density import Density
-from bayesglu.inference.expansion import average_linear_model
+from bayesglu.inference.linearise import average_linear_model
 from bayesglu.inference.modes import modes
-from bayesglu.inference.refresh import refresh
+from bayesglu.inference.pilot import refresh
 
 
 @pytest.fixture(scope="module", params=[COVARIATES, CORRELATED])

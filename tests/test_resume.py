@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayesglu.checks import check
-from bayesglu.inference.chains import CHUNK, RETUNE, Run, Sampling
-from bayesglu.inference.fit import SHORTEST_WITH_PILOT, fit, load, with_data
-from bayesglu.study import load_study
+from bayesglu.analysis.checks import check
+from bayesglu.inference.fitting import SHORTEST_WITH_PILOT, fit, load, with_data
+from bayesglu.inference.sampler import CHUNK, RETUNE, Run, Sampling
+from bayesglu.study.study import load_study
 
 SHORT = {"draws": 320, "tune": 100, "chains": 2, "random_seed": 3, "progressbar": False}
 QUICK = {**SHORT, "draws": 40, "tune": SHORTEST_WITH_PILOT}
 SLOWED = """
 import sys, time
-from bayesglu.inference import chains, fit
+from bayesglu.inference import fitting as fit
+from bayesglu.inference import sampler as chains
 whole = chains.log_density
 def slow(*arguments):
     time.sleep(float(sys.argv[2]))

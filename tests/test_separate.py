@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from bayesglu import load_model, load_study
+from bayesglu.hierarchy.design import design
 from bayesglu.inference.density import Density
-from bayesglu.inference.design import design
 from bayesglu.solver import separate
 from bayesglu.solver.integrate import solve, solve_adjoint
 from bayesglu.solver.separate import elsewhere

@@ -1,19 +1,16 @@
 """A simulation gives what was asked for, tells what was delivered, and refuses what it could not mean."""
 
-import doctest
-from importlib import import_module
-
 import numpy as np
 import pytest
 import xarray as xr
 from reference import TYPICAL, solve_slowly
 
+from bayesglu.analysis.simulation import available_outputs, default_times, simulate
 from bayesglu.catalog import list_models
 from bayesglu.physiology.loop import assemble
-from bayesglu.protocols import ProtocolError, clamp, fast, infusion, injection, ivgtt, meal, ogtt
-from bayesglu.simulate import available_outputs, default_times, simulate
+from bayesglu.protocols.library import ProtocolError, clamp, fast, infusion, injection, ivgtt, meal, ogtt
 from bayesglu.solver.solver import SolverError
-from bayesglu.spec import load_model
+from bayesglu.spec.model import load_model
 
 INSULIN = ([0.0, 4.0, 20.0, 60.0, 180.0], [60.0, 700.0, 200.0, 90.0, 55.0])
 USUAL = {"minimal": ivgtt(), "ivgtt": ivgtt()}
@@ -27,10 +24,6 @@ def usual(name, **settings) -> xr.Dataset:
 
 def people(*values, name="subject", labels=None) -> xr.DataArray:
     return xr.DataArray(list(values), dims=name, coords={name: labels} if labels else None)
-
-
-def test_the_examples_in_the_documentation_are_true():
-    assert doctest.testmod(import_module("bayesglu.simulate")).failed == 0
 
 
 @pytest.mark.parametrize("name", list_models())

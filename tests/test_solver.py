@@ -9,12 +9,12 @@ from reference import FEEDBACK, TYPICAL, WEIGHT, Body, crowd, people, solve_slow
 from bayesglu.catalog import list_models
 from bayesglu.physiology import smooth
 from bayesglu.physiology.loop import assemble
-from bayesglu.protocols import clamp, fast, infusion, injection, ivgtt, meal, ogtt
-from bayesglu.schedule import build_schedule
+from bayesglu.protocols.library import clamp, fast, infusion, injection, ivgtt, meal, ogtt
+from bayesglu.protocols.schedule import build_schedule
 from bayesglu.solver.integrate import FINE, NOT_FINITE, OUTCOMES, TOO_MANY_STEPS
 from bayesglu.solver.solver import Solver, SolverError, require_solved, solver
 from bayesglu.solver.symbolic import system
-from bayesglu.spec import load_model
+from bayesglu.spec.model import load_model
 
 few = settings(deadline=None, max_examples=4)
 

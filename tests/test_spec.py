@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayesglu import catalog, model_file
+from bayesglu import catalog
 from bayesglu.physiology.loop import PARAMETERS, assemble, required
-from bayesglu.spec import Effect, Parameter, Prior, SpecError, load_model, read_model
+from bayesglu.spec import files as model_file
+from bayesglu.spec.model import Effect, Parameter, Prior, SpecError, load_model, read_model
 
 MODELS = catalog.list_models()
 

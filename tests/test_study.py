@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayesglu.catalog import locate
-from bayesglu.datasheet import checksum
-from bayesglu.protocols import fast, infusion, ivgtt, ogtt, parse_protocol
-from bayesglu.study import Study, StudyError, StudyWarning, load_study
-from bayesglu.study_checks import covariate_name
-from bayesglu.study_tables import natural, ranges
+from bayesglu.protocols.library import fast, infusion, ivgtt, ogtt, parse_protocol
+from bayesglu.study.datasheet import checksum
+from bayesglu.study.samples import covariate_name
+from bayesglu.study.study import Study, StudyError, StudyWarning, load_study
+from bayesglu.study.tables import natural, ranges
 from bayesglu.units import canonical_unit, express
 
 HEADER = "subject,time,analyte,value,unit"

@@ -7,9 +7,9 @@ from fake_fit import fake_fit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayesglu import summaries
-from bayesglu.spec import load_model
-from bayesglu.summaries import LITTLE, NOTE, WIDER, minimal_model_indices, population, subjects
+from bayesglu.analysis import summaries
+from bayesglu.analysis.summaries import LITTLE, NOTE, WIDER, minimal_model_indices, population, subjects
+from bayesglu.spec.model import load_model
 
 FIT = fake_fit("minimal", subjects=2)
 WITH_FRACTION = fake_fit("oral_cpeptide", subjects=1, draws=100)

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import CASES, WHOLE, varied
 
-from bayesglu.inference.fit import fit, save
-from bayesglu.kept_protocols import keep_protocols
-from bayesglu.protocols import fast, infusion, ogtt
-from bayesglu.simulate import simulate
+from bayesglu.analysis.counterfactual import _deviations, scale, set_to, shift, what_if
+from bayesglu.analysis.simulation import simulate
+from bayesglu.inference.fitting import fit, save
+from bayesglu.protocols.library import fast, infusion, ogtt
+from bayesglu.protocols.table import keep_protocols
 from bayesglu.solver.solver import SolverError
-from bayesglu.spec import load_model, read_model
-from bayesglu.what_if import _deviations, scale, set_to, shift, what_if
+from bayesglu.spec.model import load_model, read_model
 
 SHOWN = ("glucose", "insulin", "insulin_secretion")
 TIMES = (0, 30, 60, 120, 240)

@@ -25,9 +25,9 @@ from math import erfc
 import numba
 import numpy as np
 
-from bayesglu.inference.correlation import below_diagonal, factor_adjoint, factor_of
-from bayesglu.inference.design import TINY, Design
-from bayesglu.inference.expansion import Expansion
+from bayesglu.hierarchy.correlation import below_diagonal, factor_adjoint, factor_of
+from bayesglu.hierarchy.design import TINY, Design
+from bayesglu.inference.linearise import Expansion
 from bayesglu.solver.arrays import empty, flags, zeros
 from bayesglu.solver.compiled import compiled
 from bayesglu.solver.integrate import FINE, Plan, driven, solve, solve_adjoint

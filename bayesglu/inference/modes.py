@@ -15,9 +15,9 @@ import numpy as np
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
+from bayesglu.hierarchy.design import Design
 from bayesglu.inference.density import Density
-from bayesglu.inference.design import Design
-from bayesglu.inference.expansion import Expansion, expand
+from bayesglu.inference.linearise import Expansion, expand
 from bayesglu.solver.solver import SolverError, require_solved
 
 ITERATIONS = 15

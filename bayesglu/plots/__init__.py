@@ -6,13 +6,13 @@ are equal-tailed, colours are safe for colour-blind eyes, and a person has the s
 """
 
 from bayesglu.plots.demo import demo_figure
-from bayesglu.plots.facts import facts
-from bayesglu.plots.fasting import fasting
-from bayesglu.plots.identified import identified
-from bayesglu.plots.learnt import learning, parameters
-from bayesglu.plots.measured import fit_overview
-from bayesglu.plots.organs import organs
-from bayesglu.plots.over_time import contrast, trajectories
+from bayesglu.plots.fits import fit_overview
+from bayesglu.plots.identifiability import identified
+from bayesglu.plots.loop_map import organs
+from bayesglu.plots.posteriors import learning, parameters
+from bayesglu.plots.rothman1991 import fasting
+from bayesglu.plots.time_courses import contrast, trajectories
+from bayesglu.plots.validation import facts
 
 __all__ = [
     "contrast",

@@ -7,8 +7,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from bayesglu.plots.measured import draw_test, observed
-from bayesglu.plots.over_time import change_told, draw_contrast
+from bayesglu.analysis.summaries import minimal_model_indices, subjects
+from bayesglu.plots.fits import draw_test, observed
 from bayesglu.plots.style import (
     BLUE,
     GREY,
@@ -23,8 +23,8 @@ from bayesglu.plots.style import (
     styled,
     time_axis,
 )
-from bayesglu.study import Study, load_study
-from bayesglu.summaries import minimal_model_indices, subjects
+from bayesglu.plots.time_courses import change_told, draw_contrast
+from bayesglu.study.study import Study, load_study
 from bayesglu.units import convert
 
 PUBLISHED = {"insulin_sensitivity": 5.07e-4, "glucose_effectiveness": 0.0308}

@@ -24,7 +24,8 @@ def cache_folder(kind: str) -> Path:
 def _sources() -> str:
     """Hash of the sources of the solver and of the log density."""
     package = Path(__file__).parents[1]
-    files = sorted([*package.glob("solver/*.py"), *package.glob("inference/*.py")])
+    rooms = ("solver", "hierarchy", "inference")
+    files = sorted(file for room in rooms for file in package.glob(f"{room}/*.py"))
     return sha256(b"\n".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 

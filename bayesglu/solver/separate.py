@@ -15,8 +15,8 @@ from numba.core import types
 from numba.core.typing import Signature
 from numba.extending import intrinsic
 
+from bayesglu.parallel import cores
 from bayesglu.solver.compiled import compiled
-from bayesglu.threads import cores
 
 LONGEST = 300.0  # seconds to wait for another process that compiles
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bayesglu.schedule import Schedule
+from bayesglu.protocols.schedule import Schedule
 from bayesglu.solver.integrate import FINE, OUTCOMES, Plan, driven, solve, solve_adjoint
 from bayesglu.solver.kernels import Compiled, usual_lanes
 from bayesglu.solver.symbolic import System, system

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesglu.protocols import ogtt
-from bayesglu.simulate import simulate
-from bayesglu.spec import load_model
-from bayesglu.study import Study
+from bayesglu.analysis.simulation import simulate
+from bayesglu.protocols.library import ogtt
+from bayesglu.spec.model import load_model
+from bayesglu.study.study import Study
 
 SEED = 20
 PEOPLE = 12

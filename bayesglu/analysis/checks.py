@@ -1,0 +1,268 @@
+"""Can this fit be trusted? A verdict in sentences, from the draws and from how the sampling went."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html import escape
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesglu.analysis.diagnostics import energy_fraction, mixing, normal_scores
+
+LARGEST_RHAT = 1.01
+SMALLEST_ESS = 400
+SMALLEST_ENERGY_FRACTION = 0.3
+TOLERATED_DIVERGENCES = 0.001
+
+
+class FitWarning(UserWarning):
+    """A fit whose draws should not be believed as they stand; the message says why and what may help."""
+
+
+@dataclass(frozen=True, repr=False)
+class Verdict:
+    """What the checks of a fit found.
+
+    ``headline`` is the verdict in one line. ``sentences`` tell everything that was looked at; ``problems``
+    are those that are not well, and a fit without any is ``clean``. ``table`` has a row a variable: the worst
+    ``rhat``, ``ess_bulk`` and ``ess_tail`` of its ``values``, and whose R-hat is the worst.
+    """
+
+    clean: bool
+    headline: str
+    sentences: tuple[str, ...]
+    problems: tuple[str, ...]
+    table: pd.DataFrame = field(compare=False)
+
+    def __repr__(self) -> str:
+        marked = (f"{'!' if told in self.problems else ' '} {told}" for told in self.sentences)
+        return "\n".join([self.headline, *marked])
+
+    def _repr_html_(self) -> str:
+        items = (
+            f"<li>{f'<b>{escape(told)}</b>' if told in self.problems else escape(told)}</li>"
+            for told in self.sentences
+        )
+        return f"<p><b>{self.headline}</b></p><ul>{''.join(items)}</ul>"
+
+
+class Finding(NamedTuple):
+    """A sentence, and whether all is well with what it tells."""
+
+    told: str
+    fine: bool = True
+
+
+def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
+    """The verdict on a fit: do the chains agree, are there draws enough, did sampler and solver work?
+
+    A fit is clean when every R-hat is below 1.01 and every bulk and tail effective sample size above 400,
+    when fewer than one draw in a thousand diverged, when each chain moves well across energies (E-BFMI above
+    0.3), and when no one's equations failed. Constant variables are passed over. A fit with
+    ``method="map"`` has no chains: there the verdict says what its intervals are.
+
+    fit : a DataTree as ``fit(...)`` and ``load(...)`` return it.
+    warn : issue a `FitWarning` when the fit is not clean.
+
+    Raises ValueError when ``fit`` has no posterior.
+    """
+    if not isinstance(fit, xr.DataTree) or "posterior" not in fit.children:
+        raise ValueError("check needs a fit with a group 'posterior', as fit(...) and load(...) return it.")
+    every = diagnostics(fit)
+    quick = fit.attrs.get("method") == "map"
+    judged = _judge_mode() if quick else _judge_chains(fit, every)
+    findings = [*judged, *_judge_numbers(fit), *_judge_solves(fit)]
+    problems = tuple(finding.told for finding in findings if not finding.fine)
+    sentences = tuple(finding.told for finding in findings)
+    headline = "This is a first look, and nothing went wrong." if quick else "The fit is clean."
+    if problems:
+        headline = f"The fit is not clean: {_count(len(problems), 'problem')}."
+    verdict = Verdict(not problems, headline, sentences, problems, _by_variable(every))
+    if warn and problems:
+        warnings.warn("\n".join([verdict.headline, *problems]), FitWarning, stacklevel=2)
+    return verdict
+
+
+def diagnostics(fit: xr.DataTree) -> pd.DataFrame:
+    """R-hat, bulk and tail effective sample size of every value of the posterior.
+
+    A row is a ``(variable, value)``; ``value`` says whose it is (``"subject 7"``) and is empty for what
+    people share. Constant values have NaN.
+    """
+    tables = []
+    for name, draws in fit["posterior"].data_vars.items():
+        columns, labels = _columns(draws)
+        rows = pd.MultiIndex.from_product([[name], labels], names=["variable", "value"])
+        tables.append(pd.DataFrame(mixing(columns)._asdict(), index=rows))
+    return pd.concat(tables)
+
+
+def _columns(draws: xr.DataArray) -> tuple[np.ndarray, list[str]]:
+    """Draws as ``(chain, draw, column)``, and what each column is."""
+    dims = [str(dim) for dim in draws.dims if dim not in ("chain", "draw")]
+    values = draws.transpose("chain", "draw", *dims).values
+    labels = [""]
+    for dim in dims:
+        here = draws[dim].values
+        labels = [f"{before}, {dim} {label}".removeprefix(", ") for before in labels for label in here]
+    return values.reshape(*values.shape[:2], -1), labels
+
+
+def _by_variable(every: pd.DataFrame) -> pd.DataFrame:
+    by = {"level": "variable", "sort": False}
+    worst = every["rhat"].fillna(-np.inf).groupby(**by).idxmax()
+    table = every.groupby(**by).agg({"rhat": "max", "ess_bulk": "min", "ess_tail": "min"})
+    return table.assign(values=every.groupby(**by).size(), worst=[value for _, value in worst])
+
+
+def _judge_mode() -> Iterator[Finding]:
+    yield Finding(
+        "These are posterior modes with Laplace intervals, which take the posterior for Normal about them: a "
+        'start for sampling. Fit with method="nuts" before you report a number.'
+    )
+
+
+def _judge_chains(fit: xr.DataTree, every: pd.DataFrame) -> Iterator[Finding]:
+    yield _effort(fit)
+    if breaks := json.loads(fit.attrs.get("continued", "[]")):
+        places = ", ".join(f"chain {b['chain']} after draw {b['draw']}" for b in breaks)
+        yield Finding(f"The run was stopped and went on with a short new tuning: {places}.")
+    if every["ess_bulk"].isna().all():
+        yield Finding("No value of the posterior varies over its draws: nothing can be judged.", False)
+        return
+    yield _agreement(every["rhat"].dropna(), fit["posterior"].sizes["chain"])
+    yield _enough_draws(every["ess_bulk"].dropna(), "bulk", "medians")
+    yield _enough_draws(every["ess_tail"].dropna(), "tail", "the ends of intervals")
+    statistics = fit["sample_stats"] if "sample_stats" in fit.children else {}
+    if "diverging" in statistics:
+        yield _divergences(fit, statistics["diverging"])
+    if "energy" in statistics:
+        yield _energy(statistics["energy"])
+
+
+def _effort(fit: xr.DataTree) -> Finding:
+    """How much was drawn, and at what price."""
+    sizes = fit["posterior"].sizes
+    told = f"{_count(sizes['chain'], 'chain')} of {_count(sizes['draw'], 'draw')}"
+    if "sample_stats" in fit.children and "n_steps" in fit["sample_stats"]:
+        told += f", {float(fit['sample_stats']['n_steps'].median()):.0f} leapfrog steps a draw"
+    if "wall_seconds" in fit.attrs:
+        told += f", {float(fit.attrs['wall_seconds']):.0f} s in all"
+    return Finding(f"{told}.")
+
+
+def _agreement(rhat: pd.Series, chains: int) -> Finding:
+    if chains < 2:
+        return Finding("One chain cannot show that it found the whole posterior: fit with chains=4.", False)
+    largest = f"the largest R-hat is {rhat.max():.3f} ({_named(rhat.idxmax())})"
+    bad = int((rhat >= LARGEST_RHAT).sum())
+    if not bad:
+        return Finding(f"{chains} chains agree: {largest}.")
+    others = f", and {_count(bad - 1, 'other value')} with it" if bad > 1 else ""
+    advice = "Tune and draw longer."
+    if rhat.max() > 1.1:
+        advice = "Tune longer, or see whether two explanations fit the same data and a prior must choose."
+    return Finding(f"{chains} chains disagree: {largest}, not below {LARGEST_RHAT}{others}. {advice}", False)
+
+
+def _enough_draws(ess: pd.Series, kind: str, what_for: str) -> Finding:
+    least = f"The smallest {kind} ESS is {ess.min():.0f} ({_named(ess.idxmin())})"
+    if ess.min() > SMALLEST_ESS:
+        return Finding(f"{least}: enough for {what_for}.")
+    few = int((ess <= SMALLEST_ESS).sum())
+    others = f", and {_count(few - 1, 'other value')} with it" if few > 1 else ""
+    times = max(np.ceil(10 * SMALLEST_ESS / ess.min()) / 10, 1.1)
+    advice = f"draw about {times:.2g} times as many."
+    if times > 10:
+        advice = "the chains hardly move along it, and more draws alone will not help."
+    return Finding(f"{least}: below {SMALLEST_ESS}{others}; {advice}", False)
+
+
+def _divergences(fit: xr.DataTree, diverging: xr.DataArray) -> Finding:
+    count, size = int(diverging.sum()), diverging.size
+    if not count:
+        return Finding("No draw diverged.")
+    told = f"{count} of {size} draws diverged ({100 * count / size:.2g} %)"
+    if count < TOLERATED_DIVERGENCES * size:
+        return Finding(f"{told}: less than one in a thousand, which is tolerated.")
+    return Finding(
+        f"{told}: the posterior may be cut short where it is steep{_where_diverging(fit, diverging)}. Raise "
+        "target_accept (0.95), tune longer, or narrow a prior that the data leave wide.",
+        False,
+    )
+
+
+def _where_diverging(fit: xr.DataTree, diverging: xr.DataArray) -> str:
+    """The value in whose tail the diverging draws gather, if there is one."""
+    hit = diverging.transpose("chain", "draw").values.astype(bool)
+    farthest, told = 5.0, ""  # five standard errors, since the farthest of many values is picked
+    for name, draws in fit["posterior"].data_vars.items():
+        columns, labels = _columns(draws)
+        scores = normal_scores(np.moveaxis(columns, -1, 0))
+        away = scores[:, hit].mean(axis=1) * np.sqrt(hit.sum())
+        far = int(np.abs(away).argmax())
+        if abs(away[far]) > farthest:
+            farthest = abs(away[far])
+            told = f", near {'large' if away[far] > 0 else 'small'} {_named((str(name), labels[far]))}"
+    return told
+
+
+def _energy(energy: xr.DataArray) -> Finding:
+    fractions = energy_fraction(energy.transpose("chain", "draw").values)
+    bad = energy["chain"].values[fractions <= SMALLEST_ENERGY_FRACTION]
+    if not len(bad):
+        return Finding(f"The chains move well across energies: the smallest E-BFMI is {fractions.min():.2f}.")
+    which = f"{'chain' if len(bad) == 1 else 'chains'} {', '.join(map(str, bad))}"
+    return Finding(
+        f"E-BFMI falls to {fractions.min():.2f}, below {SMALLEST_ENERGY_FRACTION}, in {which}: heavy tails "
+        "are explored slowly. Tune longer, or narrow the prior of a between-subject SD.",
+        False,
+    )
+
+
+def _judge_numbers(fit: xr.DataTree) -> Iterator[Finding]:
+    posterior = fit["posterior"].data_vars.items()
+    bad = [str(name) for name, draws in posterior if not np.isfinite(draws.values).all()]
+    if bad:
+        yield Finding(f"Some draws of {', '.join(bad)} are no finite numbers: do not use them.", False)
+
+
+def _judge_solves(fit: xr.DataTree) -> Iterator[Finding]:
+    """Solves that failed: after the warm-up each makes a draw diverge, so without divergences all is well."""
+    failures = json.loads(fit.attrs.get("failed_solves", "null"))
+    if failures and "sample_stats" in fit.children and not fit.sample_stats.diverging.any():
+        count = sum(int(failure["count"]) for failure in failures)
+        yield Finding(
+            f"{_count(count, 'solve')} failed while the sampler was warming up, and none after that."
+        )
+        return
+    if failures == []:
+        yield Finding("Everyone's equations were solved, wherever the sampler went.")
+    for failure in failures or ():
+        who = f"subject {str(failure['subject']).removeprefix('subject ')}"
+        yield Finding(
+            f"The equations of {who} failed {_count(int(failure['count']), 'time')} (warm-up included), and "
+            f"what failed counts as impossible. {failure['reason']}",
+            _few_divergences(fit),
+        )
+
+
+def _few_divergences(fit: xr.DataTree) -> bool:
+    """Whether even if every divergence were a failed solve there would be too few to matter."""
+    diverging = fit.sample_stats.diverging if "sample_stats" in fit.children else np.zeros(0)
+    return int(diverging.sum()) < TOLERATED_DIVERGENCES * max(diverging.size, 1)
+
+
+def _named(place: tuple[str, str]) -> str:
+    variable, value = place
+    return f"{variable} of {value}" if value else variable
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

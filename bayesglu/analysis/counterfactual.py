@@ -1,0 +1,261 @@
+"""What would happen: the same draws of the posterior with and without a change. Works from a saved fit,
+without PyMC."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from bayesglu.analysis.simulation import check_names, simulate
+from bayesglu.hierarchy.correlation import matrices_of
+from bayesglu.physiology.loop import assemble
+from bayesglu.protocols.library import Protocol, parse_protocol
+from bayesglu.protocols.table import kept_protocols
+from bayesglu.spec.model import ModelSpec, read_model
+from bayesglu.spec.priors import Parameter
+from bayesglu.text.problems import hint
+
+DEFAULT_OUTPUTS = (
+    "glucose",
+    "insulin",
+    "c_peptide",
+    "glucagon",
+    "liver_glycogen",
+    "glucose_appearance",
+    "endogenous_glucose_production",
+    "glycogenolysis",
+    "gluconeogenesis",
+    "hepatic_glucose_uptake",
+    "tissue_uptake",
+    "insulin_secretion",
+    "urine",
+    "glucose_infusion",
+)
+AS_IS, CHANGED = "as is", "changed"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of one parameter; made by `scale`, `shift` and `set_to`."""
+
+    words: str
+    apply: Callable[[xr.DataArray], xr.DataArray]
+
+
+def scale(factor: float) -> Change:
+    """The parameter times `factor`."""
+    if not factor >= 0:
+        raise ValueError(f"scale({factor}) would make a parameter negative; give a factor of 0 or more.")
+    return Change(f"x {factor:g}", lambda value: value * factor)
+
+
+def shift(amount: float) -> Change:
+    """The parameter plus `amount`, in its own unit."""
+    return Change(f"{amount:+g}", lambda value: value + amount)
+
+
+def set_to(value: float) -> Change:
+    """The parameter at `value`, in its own unit, for everyone."""
+    return Change(f"= {value:g}", lambda old: xr.full_like(old, float(value)))
+
+
+def what_if(
+    fit: xr.DataTree,
+    protocol: Protocol | str | None = None,
+    change: Mapping[str, Change] | None = None,
+    subjects: str | Sequence[str] = "same",
+    times: Sequence[float] | None = None,
+    outputs: Iterable[str] | None = None,
+    draws: int = 400,
+    new: int = 20,
+    body_weight: float | None = None,
+    random_seed: int | np.random.Generator | None = 0,
+    hold: Iterable[str] = (),
+) -> xr.Dataset:
+    """Trajectories with and without a change, on the same draws of the same people: differences are paired.
+
+    protocol : what is done to everyone; by default what was done in the study, when it was the same for all.
+    change : parameter -> `scale`, `shift` or `set_to`. Without it only the scenario "as is" is simulated.
+    subjects : ``"same"`` for the people of the study, ``"new"`` for `new` people drawn from the population
+        (again with each draw of its parameters, so that its uncertainty is in them; covariates are at their
+        references), or labels of some people.
+    times : minutes. outputs : names of states and fluxes. draws : how many draws to use, evenly spaced.
+    body_weight : kg, of everyone; by default that of the study's people, and their mean for new people.
+    hold : states that stay where they start, such as ``"glycogen"``; as in `simulate`.
+
+    Returns a Dataset with dims ``(chain, draw, subject, scenario, time)``; scenarios "as is" and "changed".
+    The bands of concentrations are of the body's own values: they do not include the assay's error.
+
+    Raises ValueError for unknown people, parameters or outputs, and SolverError, which names the person and
+    the draw.
+    """
+    if draws < 1 or new < 1:
+        raise ValueError(f"draws is {draws} and new is {new}; both must be 1 or more.")
+    spec = read_model(fit.attrs["model_text"], where="the model in the fit")
+    if spec.structure["insulin"] == "forced":
+        raise ValueError(
+            f"The model '{spec.name}' is driven by measured insulin and cannot tell what insulin would be. "
+            "Fit a model with insulin of its own, such as 'ivgtt' or 'oral'."
+        )
+    protocol = _protocol(fit, protocol)
+    chosen = _thin(fit.posterior.to_dataset(), draws)
+    rng = np.random.default_rng(random_seed)
+    if isinstance(subjects, str) and subjects == "new":
+        parameters, weight = _new_people(spec, chosen, new, rng), _mean_weight(fit)
+    else:
+        known = fit.constant_data.to_dataset().sel(subject=_labels(fit, subjects))
+        parameters, weight = _fitted_people(spec, chosen, known), known.body_weight
+    weight = float(body_weight) if body_weight is not None else weight
+    scenarios = {AS_IS: parameters}
+    if change:
+        scenarios[CHANGED] = _changed(spec, parameters, change)
+    wanted = tuple(outputs) if outputs is not None else _default_outputs(spec)
+    runs = [
+        simulate(spec, protocol, values, times, wanted, body_weight=weight, hold=hold)
+        for values in scenarios.values()
+    ]
+    result = xr.concat(runs, xr.Variable("scenario", list(scenarios)), combine_attrs="override")
+    result = result.transpose("chain", "draw", "subject", "scenario", "time", missing_dims="ignore")
+    told = {name: c.words for name, c in (change or {}).items()}
+    result.attrs |= {"change": ", ".join(f"{n} {w}" for n, w in told.items()) or "none"}
+    result.attrs["subjects"] = subjects if isinstance(subjects, str) else ", ".join(map(str, subjects))
+    return result
+
+
+def _protocol(fit: xr.DataTree, protocol: Protocol | str | None) -> Protocol:
+    if isinstance(protocol, Protocol):
+        return protocol
+    if protocol is not None:
+        return parse_protocol(protocol)
+    advice = "so name one: what_if(fit, protocol=ogtt(75), ...)."
+    if "protocols" not in fit.children:
+        raise ValueError(f"The fit was saved without what each person was given, {advice}")
+    followed = set(kept_protocols(fit.protocols.to_dataset()).values())
+    if len(followed) != 1:
+        raise ValueError(f"People of the study had {len(followed)} different protocols, {advice}")
+    return followed.pop()
+
+
+def _thin(posterior: xr.Dataset, draws: int) -> xr.Dataset:
+    """About `draws` draws, evenly spaced within each chain."""
+    chains, length = posterior.sizes["chain"], posterior.sizes["draw"]
+    each = min(length, max(1, round(draws / chains)))
+    return posterior.isel(draw=np.linspace(0, length - 1, each).astype(int))
+
+
+def _labels(fit: xr.DataTree, subjects: str | Sequence[str]) -> list[str]:
+    known = [str(s) for s in fit.constant_data.subject_label.values]
+    if isinstance(subjects, str):
+        if subjects == "same":
+            return known
+        subjects = [subjects]
+    wrong = [f"There is no subject '{s}'.{hint(str(s), known)}" for s in subjects if str(s) not in known]
+    wrong += [] if len(subjects) else ["No subject was chosen."]
+    if wrong:
+        raise ValueError("\n".join([*wrong, f"  Known: same, new, {', '.join(known)}."]))
+    return [str(s) for s in subjects]
+
+
+def _fitted_people(spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Parameters of people of the study; `known` is what the fit knows of each."""
+    found = {n: posterior[n] for n in assemble(spec.structure).parameters if n in posterior}
+    people = known.subject
+    for name, values in found.items():
+        if "subject" in values.dims:
+            found[name] = values.sel(subject=people)
+        elif "test" in values.dims:  # what varies from test to test is taken as in each person's first test
+            tested = [test.rpartition("/")[0] for test in posterior.test.values]
+            first = xr.DataArray([tested.index(s) for s in people.values], coords={"subject": people})
+            found[name] = values.isel(test=first).drop_vars("test")
+        else:
+            found[name] = _with_covariates(spec.parameters[name], values, posterior, known)
+    return found
+
+
+def _with_covariates(
+    parameter: Parameter, shared: xr.DataArray, posterior: xr.Dataset, known: xr.Dataset
+) -> xr.DataArray:
+    """A parameter that people share, but for what their covariates make of it."""
+    factor = xr.DataArray(np.ones(known.sizes["subject"]), coords={"subject": known.subject})
+    for key, effect in parameter.effects.items():
+        each, label = f"{parameter.name}_effect_{key.replace(':', '_')}", f"covariate_{effect.covariate}"
+        if each not in posterior:
+            continue
+        if label not in known:
+            raise ValueError(
+                f"{parameter.name} depends on {effect.covariate}, which the fit was saved without; "
+                "choose subjects='new'."
+            )
+        score = known[label].copy(data=[effect.score(v) for v in known[label].values])
+        factor = factor * posterior[each] ** score
+    if parameter.scale == "logit":
+        odds = shared / (1 - shared) * factor
+        return odds / (1 + odds)
+    return shared * factor
+
+
+def _new_people(spec: ModelSpec, posterior: xr.Dataset, new: int, rng) -> dict[str, xr.DataArray]:
+    """People drawn from the population: typical values with deviations of the population's own size."""
+    names = assemble(spec.structure).parameters
+    labels = [f"new {i + 1}" for i in range(new)]
+    deviations = _deviations(spec, posterior, labels, rng)
+    found = {}
+    for n in names:
+        if f"{n}_typical" in posterior:
+            typical, between, z = posterior[f"{n}_typical"], posterior[f"{n}_between"], deviations[n]
+            if spec.parameters[n].scale == "logit":
+                odds = typical / (1 - typical) * np.exp(between * z)
+                found[n] = odds / (1 + odds)
+            else:
+                found[n] = typical * np.exp(between * z)
+        elif n in posterior:
+            found[n] = posterior[n]
+    return found
+
+
+def _deviations(spec: ModelSpec, posterior: xr.Dataset, labels: list[str], rng) -> dict[str, xr.DataArray]:
+    """Standard Normal deviations of new people, correlated where the population's are."""
+    varying = [n for n in spec.parameters if f"{n}_between" in posterior]
+    shape = posterior.sizes["chain"], posterior.sizes["draw"], len(labels)
+    found = {
+        n: xr.DataArray(rng.normal(size=shape), {"subject": labels}, ("chain", "draw", "subject"))
+        for n in varying
+    }
+    if "correlation" in posterior:
+        together = [n for n in spec.correlations if n in varying]
+        factor = np.linalg.cholesky(matrices_of(posterior.correlation.transpose(..., "pair").values))
+        z = np.einsum("cdij,jcds->icds", factor, [found[n].values for n in together])
+        found |= {n: found[n].copy(data=z[i]) for i, n in enumerate(together)}
+    return found
+
+
+def _mean_weight(fit: xr.DataTree):
+    weights = fit.constant_data.body_weight.values
+    return float(np.nanmean(weights)) if np.isfinite(weights).any() else None
+
+
+def _changed(spec: ModelSpec, parameters: Mapping, change: Mapping[str, Change]) -> dict:
+    check_names("parameter", change, assemble(spec.structure).parameters)
+    wrong = [
+        f"{n}: {c!r} is not a change; use scale(1.3), shift(5) or set_to(0)."
+        for n, c in change.items()
+        if not isinstance(c, Change)
+    ]
+    if wrong:
+        raise ValueError("\n".join(wrong))
+    changed = dict(parameters)
+    for name, how in change.items():
+        before = changed.get(name, xr.DataArray(spec.parameters[name].typical.median))
+        after = how.apply(before)
+        if not bool(np.isfinite(after).all()) or bool((after < 0).any()):
+            raise ValueError(f"{name} {how.words} makes some values negative or not finite.")
+        if spec.parameters[name].scale == "logit" and bool((after >= 1).any()):
+            raise ValueError(f"{name} {how.words} makes some values 1 or more; it is a fraction.")
+        changed[name] = after
+    return changed
+
+
+def _default_outputs(spec: ModelSpec) -> tuple[str, ...]:
+    loop = assemble(spec.structure)
+    return tuple(n for n in DEFAULT_OUTPUTS if n in loop.states or n in loop.quantities)

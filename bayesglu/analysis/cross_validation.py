@@ -1,0 +1,114 @@
+"""Does a model foretell people whom it has not seen? Each is left out of a fit and met as a stranger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesglu.analysis.checks import check
+from bayesglu.hierarchy.correlation import matrices_of
+from bayesglu.hierarchy.design import Design, design
+from bayesglu.inference.datatree import predict, samples_groups
+from bayesglu.inference.fitting import fit
+from bayesglu.spec.model import ModelSpec, load_model
+from bayesglu.study.study import Study, load_study
+
+
+def leave_one_out(
+    model: ModelSpec | str,
+    study: Study | str,
+    subjects: Sequence[str] | None = None,
+    probability: float = 0.9,
+    random_seed: int = 1,
+    **settings,
+) -> xr.Dataset:
+    """Bands for each person's samples, from fits that have not seen that person.
+
+    The model is fitted to all the others, and the person is drawn from the population that this fit learnt,
+    once with each of its draws: the bands hold the differences between people, the uncertainty of the
+    population and the assay's error. Of analytes that nobody else has there are no bands.
+
+    subjects : labels of the people to leave out, one after another; by default everyone.
+    probability : of the equal-tailed bands.
+    settings : of `bayesglu.fit`, such as ``draws=500`` or ``method="map"``.
+
+    Returns a Dataset with dim ``obs``: ``subject``, ``analyte``, ``time`` (min), ``value`` (canonical unit),
+    ``lower``, ``median``, ``upper``, and ``inside``; and with dim ``person`` whether the fit without them was
+    ``clean``. `coverage` counts. A censored sample counts as inside where its band reaches into what the
+    limit leaves possible.
+
+    Raises ValueError for a study of one person, StudyError for unknown labels, and what `fit` raises.
+    """
+    spec, study = load_model(model), study if isinstance(study, Study) else load_study(study)
+    people = list(study.subjects if subjects is None else study.select(subjects=subjects).subjects)
+    if len(study.subjects) < 2:
+        raise ValueError(f"The study '{study.name}' has one person, and a fit without them has nobody.")
+    if not 0 < probability < 1:
+        raise ValueError(f"probability is {probability:g}; it must be between 0 and 1.")
+    parts, clean = [], []
+    for person in people:
+        others = study.select(subjects=[s for s in study.subjects if s != person])
+        known = [a for a in study.select(subjects=[person]).analytes if a in others.analytes]
+        found = fit(spec, others, random_seed=random_seed, **{"progressbar": False, **settings})
+        clean.append(check(found, warn=False).clean)
+        if known:
+            stranger = design(spec, study.select(subjects=[person], analytes=known))
+            rng = np.random.default_rng(random_seed)
+            parts.append(_bands(stranger, _measured(stranger, found, rng), probability))
+    result = xr.concat(parts, "obs").assign_coords(person=people)
+    result["clean"] = ("person", np.array(clean))
+    result.attrs = {"model": spec.name, "study": study.name, "probability": probability}
+    return result
+
+
+def coverage(left_out: xr.Dataset) -> pd.DataFrame:
+    """How many samples lie inside their bands: one row an analyte and person, and a row ``all`` for each
+    analyte; ``inside``, ``samples`` and their ratio, ``share``."""
+    table = left_out[["subject", "analyte", "inside"]].to_dataframe()
+    counted = {"inside": ("inside", "sum"), "samples": ("inside", "size")}
+    by_person = table.groupby(["analyte", "subject"], sort=False).agg(**counted)
+    total = table.assign(subject="all").groupby(["analyte", "subject"], sort=False).agg(**counted)
+    both = pd.concat([by_person, total]).sort_index(level="analyte", sort_remaining=False, kind="stable")
+    return both.assign(share=both["inside"] / both["samples"])
+
+
+def _measured(d: Design, found: xr.DataTree, rng: np.random.Generator) -> np.ndarray:
+    """Samples ``(draw, obs)`` of a stranger whose tests are those of `d`, drawn from a fit's population."""
+    posterior = found.posterior.to_dataset().stack(sample=("chain", "draw"))
+    draws = posterior.sizes["sample"]
+    shared = [f"{n}_typical" if n in d.varying else n for n in d.estimated]
+    natural = np.column_stack([posterior[n].values for n in shared])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        typical = np.where(d.is_logit, np.log(natural / (1 - natural)), np.log(natural))
+    effect = np.tile(d.effect_prior[0], (draws, 1))
+    for e, (k, key) in enumerate(d.effects):
+        name = f"{d.estimated[k]}_effect_{key.replace(':', '_')}"
+        if name in posterior:
+            effect[:, e] = np.log(posterior[name].values)
+    between = np.column_stack([posterior[f"{n}_between"].values for n in d.varying] or [np.zeros((draws, 0))])
+    away = rng.normal(size=(draws, 1, len(d.block_parameter)))
+    if len(d.correlated):
+        factor = np.linalg.cholesky(matrices_of(posterior.correlation.transpose("sample", "pair").values))
+        away[..., d.correlated] = np.einsum("dij,dsj->dsi", factor, away[..., d.correlated])
+    block = d.centre(typical, effect) + between[:, None, d.block_varying] * away
+    theta = d.theta(typical, effect, block)
+    error = np.column_stack([posterior[f"error_{a}"].values for a in d.analytes])
+    driving = d.driving(theta, error, rng.normal(size=(draws, d.readings.n_errors)))
+    predicted, _ = predict(d, theta[None], driving[None])
+    errors = {f"error_{a}": (("chain", "draw"), error[None, :, i]) for i, a in enumerate(d.analytes)}
+    errors = xr.Dataset(errors, coords={"chain": [0], "draw": np.arange(draws)})
+    return samples_groups(d, errors, predicted, rng)["posterior_predictive"].value.values[0]
+
+
+def _bands(d: Design, measured: np.ndarray, probability: float) -> xr.Dataset:
+    tail = (1 - probability) / 2
+    low, middle, high = np.nanquantile(measured, [tail, 0.5, 1 - tail], axis=0)
+    own = d.study.observations.sel(obs=d.obs).drop_vars("obs")
+    value, censoring = own.value.values, own.censoring.values
+    inside = ((low <= value) | (censoring == "right")) & ((value <= high) | (censoring == "left"))
+    bands = {"lower": low, "median": middle, "upper": high, "inside": inside}
+    kept = own[["subject", "occasion", "analyte", "time", "value", "censoring"]]
+    return kept.assign({name: ("obs", values) for name, values in bands.items()})

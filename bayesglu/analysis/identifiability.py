@@ -1,0 +1,464 @@
+"""What a protocol can teach, before anyone is measured: the share of prior uncertainty that it would remove.
+
+The model is linearised at people drawn from the prior. There the posterior is Normal, with precision
+
+    prior precision + J' W J
+
+where J are the sensitivities of the log predictions and W the precisions of the samples: Bayesian optimal
+design (Chaloner and Verdinelli 1995, Statistical Science 10:273). For the population the deviations of its
+people are integrated out (Mentré, Mallet and Baccar 1997, Biometrika 84:429). What is foretold for one person
+is the shrinkage of that person's fit (Combes et al. 2013, Pharmaceutical Research 30:2355).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+
+from bayesglu.analysis.simulation import check_names, default_times
+from bayesglu.hierarchy.compatibility import check_protocol
+from bayesglu.hierarchy.design import TINY, Design, design
+from bayesglu.protocols.library import Protocol
+from bayesglu.protocols.schedule import Forcing
+from bayesglu.solver.integrate import FINE
+from bayesglu.solver.solver import SolverError
+from bayesglu.spec.model import ModelSpec, SpecError, load_model
+from bayesglu.study.study import Study
+
+WELL, PARTLY, A_LITTLE = 0.5, 0.25, 0.1
+"""Shares from which a parameter is learnt so far. Below the last its number is the prior's."""
+
+INSEPARABLE = 0.9
+"""Two parameters with a posterior correlation beyond this cannot be told apart."""
+
+STEP = 1e-2  # of the central differences, on the scale of log parameters
+MOST_PEOPLE = 20  # who are simulated in each draw; more people are taken to be like these
+AT_ONCE = 8192  # solves, so that memory stays small
+
+AFTER_A_DRINK = (0, 10, 20, 30, 45, 60, 90, 120, 150, 180, 240)
+AFTER_AN_INJECTION = (
+    *(0, 2, 4, 6, 8, 10, 12, 14, 16, 19, 22, 25, 30, 40, 50, 60, 70, 80, 100, 120, 140, 160, 180),
+    *(210, 240),
+)
+
+
+def identify(
+    spec: ModelSpec | str,
+    protocol: Protocol,
+    times: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
+    analytes: Iterable[str] | None = None,
+    noise: float | Mapping[str, float] | None = None,
+    subjects: int = 20,
+    draws: int = 24,
+    body_weight: float | None = 70.0,
+    random_seed: int | None = 0,
+    parameters: str | Iterable[str] = "free",
+    prior_cv: float = 0.3,
+    forcing: Forcing | None = None,
+) -> xr.Dataset:
+    """The share of prior uncertainty of each parameter that samples under a protocol would remove.
+
+    spec : a `ModelSpec`, or the name or path of a model file.
+    times : minutes of the samples, for all analytes or by analyte; by default those of `usual_times`.
+    analytes : what is measured; by default all that the model describes.
+    noise : SD of the log residuals, for all analytes or by analyte; by default the medians of the model's
+        priors.
+    subjects : people in the study whose typical values are to be learnt.
+    draws : populations drawn from the prior, over which shares are averaged.
+    body_weight : kg; needed by protocols with amounts a person.
+    parameters : what is unknown: ``"free"`` for what the model estimates, ``"all"`` for every parameter, or
+        names of fixed parameters that shall be unknown too. Fixed ones have no spread of their own in a model
+        file: they are taken as the same in all people, and known within `prior_cv`, a coefficient of
+        variation (of the odds, where the scale is logit).
+    forcing : ``(times, values)`` of measured insulin (min, pmol/L), for a model whose insulin is forced. Each
+        value is known within its assay's error; at rest the concentration is the person's basal one.
+
+    Returns a Dataset. Along ``parameter``, with coordinates ``symbol``, ``unit``, ``level`` and ``scale``:
+
+    ``person``, ``population``
+        1 - posterior SD / prior SD, on the log (logit) scale: of one person alone, whose prior has the spread
+        of the typical values and that between people, and of the typical values, from `subjects` people. 1 is
+        everything, 0 nothing.
+    ``person_prior_sd``, ``population_prior_sd``
+        The SDs before any sample. What the model softly knows of everyone's basal state counts as known
+        before.
+    ``person_correlation``, ``population_correlation``
+        Posterior correlations, ``(parameter, other)``.
+
+    Along ``pair``, with coordinates ``first`` and ``second``: ``pair_person`` and ``pair_population``, the
+    correlations of those pairs that cannot be told apart, beyond 0.9 in absolute value in either, the worst
+    first. Everything is a mean over the draws. Assay errors and spreads between people are taken as known,
+    and a sample beyond a detection limit as telling nothing. The attribute ``failed_solves``
+    counts the people who had to be left out.
+
+    Raises ValueError for names or numbers that make no sense, and SolverError when the equations cannot be
+    solved for half of the people.
+
+    >>> from bayesglu import identify, ogtt
+    >>> taught = identify("oral", ogtt(75), subjects=5, draws=4)
+    >>> bool(taught.person.sel(parameter="basal_insulin") > 0.5)
+    True
+    """
+    spec = load_model(spec)
+    _check_numbers(subjects=subjects, draws=draws, prior_cv=prior_cv)
+    measured = tuple(spec.analytes) if analytes is None else tuple(dict.fromkeys(_names(analytes)))
+    check_names("analyte", measured, spec.analytes)
+    check_protocol(spec, protocol)
+    _check_forcing(spec, forcing)
+    sampled = _sampled(spec, protocol, times, measured, forcing)
+    plan = design(spec, _study(protocol, sampled, forcing, body_weight))
+    unknown = _unknown(plan, parameters, prior_cv)
+    rng = np.random.default_rng(random_seed)
+    people = min(subjects, MOST_PEOPLE)
+    phi = unknown.draw(rng, draws, people)
+    soft, data, fine = _information(plan, unknown, phi.reshape(draws * people, -1), _noise(plan, noise))
+    _require_enough(fine)
+
+    shape = (draws, people, *soft.shape[1:])
+    soft, data, fine = soft.reshape(shape), data.reshape(shape), fine.reshape(draws, people)
+    typical, between = unknown.typical, unknown.between
+    one = tuple(person_covariance(h[fine], typical, between) for h in (soft, soft + data))
+    some = fine.any(axis=1)
+    weight = np.where(fine, subjects / np.maximum(fine.sum(axis=1, keepdims=True), 1), 0.0)[some]
+    all_ = tuple(population_covariance(h[some], typical, between, weight) for h in (soft, soft + data))
+
+    found = _dataset(plan, unknown, one, all_)
+    found.attrs = {
+        "model": spec.name,
+        "model_hash": spec.hash,
+        "protocol": protocol.name,
+        "samples": _told(sampled),
+        "subjects": subjects,
+        "draws": draws,
+        "failed_solves": int((~fine).sum()),
+        "random_seed": "none" if random_seed is None else random_seed,
+    }
+    return found
+
+
+def person_covariance(information: np.ndarray, typical: np.ndarray, between: np.ndarray) -> np.ndarray:
+    """Covariance ``(..., K, K)`` of one person's K parameters, given what that person's samples tell.
+
+    information : J' W J, ``(..., K, K)``. typical, between : prior SDs ``(K,)`` of the typical values and
+    between people, 0 where people do not differ.
+    """
+    sd = np.hypot(typical, between)
+    # In units of the prior SDs the matrix to be inverted is never near singular.
+    return _scaled(np.linalg.inv(np.eye(len(sd)) + _scaled(information, sd)), sd)
+
+
+def population_covariance(
+    information: np.ndarray, typical: np.ndarray, between: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """Covariance ``(..., K, K)`` of the typical values, with everyone's deviations integrated out.
+
+    information : ``(..., person, K, K)``, as in `person_covariance`. weight : ``(..., person)``, how many
+    people each one stands for. With B the diagonal matrix of the SDs between people, the samples of one tell
+    of the typical values ``H - H B (1 + B H B)^-1 B H``.
+    """
+    inner = np.linalg.inv(np.eye(len(between)) + _scaled(information, between))
+    tells = information - information @ _scaled(inner, between) @ information
+    total = np.einsum("...p,...pij->...ij", weight, tells)
+    return _scaled(np.linalg.inv(np.eye(len(typical)) + _scaled(total, typical)), typical)
+
+
+def usual_times(protocol: Protocol) -> np.ndarray:
+    """Minutes at which blood is usually drawn.
+
+    After a drink or a meal, and when an infusion starts or stops, 11 samples in four hours; after an
+    injection 25, most of them early; then every hour until the protocol ends. Where nothing is given, or
+    glucose is clamped, 13 at equal distances.
+    """
+    end = default_times(protocol)[-1]
+    starts: dict[float, tuple[int, ...]] = {}
+    for event in protocol.events:
+        if event.kind == "bolus" and event.route != "oral":
+            starts[event.time] = AFTER_AN_INJECTION
+        elif event.kind != "clamp":
+            starts.setdefault(event.time, AFTER_A_DRINK)
+        if event.kind == "infusion" and event.time + event.duration < end:
+            starts.setdefault(event.time + event.duration, AFTER_A_DRINK)
+    if not starts:
+        return np.linspace(0.0, end, 13)
+    drawn, order = [0.0], sorted(starts)
+    end = max(end, order[-1] + AFTER_A_DRINK[-1])
+    for start, stop in zip(order, [*order[1:], end], strict=True):
+        hourly = np.arange(300.0, stop - start + 1e-9, 60.0)
+        drawn += [start + t for t in (*starts[start], *hourly) if start + t <= stop + 1e-9]
+    return np.unique(drawn)
+
+
+def grade(share: float) -> str:
+    """A share, as it is printed, in a word: well, partly, a little, hardly."""
+    steps = {"well": WELL, "partly": PARTLY, "a little": A_LITTLE}
+    return next((word for word, least in steps.items() if round(share, 2) >= least), "hardly")
+
+
+def untouched(identified: xr.Dataset) -> tuple[str, ...]:
+    """Names of the parameters of which less than half a per cent would be learnt: nothing."""
+    most = np.maximum(identified["person"], identified["population"])
+    return tuple(map(str, identified["parameter"].values[most.values < 0.005]))
+
+
+@dataclass(frozen=True)
+class _Unknown:
+    """The K unknown parameters: their columns in theta, prior means and SDs on their own scales."""
+
+    names: tuple[str, ...]
+    columns: np.ndarray
+    location: np.ndarray
+    typical: np.ndarray
+    between: np.ndarray
+    is_logit: np.ndarray
+
+    def draw(self, rng: np.random.Generator, draws: int, people: int) -> np.ndarray:
+        """People ``(draw, person, K)``, those of a draw about typical values of their own."""
+        centre = self.location + self.typical * rng.standard_normal((draws, 1, len(self.names)))
+        return centre + self.between * rng.standard_normal((draws, people, len(self.names)))
+
+    def theta(self, fixed: np.ndarray, phi: np.ndarray) -> np.ndarray:
+        """Parameters ``(..., parameter)`` on their natural scale from ``(..., K)``."""
+        theta = np.broadcast_to(fixed, (*phi.shape[:-1], len(fixed))).copy()
+        natural = np.exp(phi)
+        theta[..., self.columns] = np.where(self.is_logit, natural / (1 + natural), natural)
+        return theta
+
+
+def _unknown(plan: Design, parameters: str | Iterable[str], prior_cv: float) -> _Unknown:
+    spec = plan.spec
+    if parameters == "all":
+        # A fixed zero stays: it has no logarithm.
+        asked = {n for n in plan.parameters if np.isfinite(spec.parameters[n].location)}
+    else:
+        asked = set() if parameters == "free" else set(_names(parameters))
+        check_names("parameter", sorted(asked), spec.parameters)
+        if zero := sorted(n for n in asked if not np.isfinite(spec.parameters[n].location)):
+            raise ValueError(f"{', '.join(zero)}: fixed at a value that has no logarithm, so nothing varies.")
+    # The floor of an assay that is not used is no part of the question.
+    names = tuple(
+        n for n in plan.parameters if n in plan.estimated or (n in asked and n not in spec.estimated)
+    )
+    if not names:
+        raise SpecError(f"{spec.name}: every parameter is fixed. Ask for some: parameters='all'.")
+    found = [spec.parameters[n] for n in names]
+    return _Unknown(
+        names=names,
+        columns=np.array([plan.parameters.index(n) for n in names]),
+        location=np.array([p.location for p in found]),
+        typical=np.array([p.typical.sd or np.sqrt(np.log1p(prior_cv**2)) for p in found]),
+        between=np.array([p.between.omega if p.name in spec.varying else 0.0 for p in found]),
+        is_logit=np.array([p.scale == "logit" for p in found]),
+    )
+
+
+def _information(plan: Design, unknown: _Unknown, phi: np.ndarray, noise: np.ndarray):
+    """What soft observations and what samples tell, ``(person, K, K)`` each, and who could be solved."""
+    count, k = phi.shape
+    soft, data, fine = np.zeros((count, k, k)), np.zeros((count, k, k)), np.ones(count, bool)
+    low, high = _limits(plan)
+    error = _errors(plan, noise)
+    at = np.pad(phi, ((0, 0), (0, plan.readings.n_errors)))  # and the errors of readings that drive the model
+    nudges = STEP * np.stack([np.eye(at.shape[1]), -np.eye(at.shape[1])])
+    together = max(1, AT_ONCE // (2 * at.shape[1]))
+    for begin in range(0, count, together):
+        part = slice(begin, begin + together)
+        log, solved = _predict(plan, unknown, at[part, None, None, :] + nudges, noise)
+        fine[part] = solved.all(axis=(1, 2)) & np.isfinite(log).all(axis=(1, 2, 3))
+        log[~fine[part]] = 0.0
+        slope = (log[:, 0] - log[:, 1]) / (2 * STEP)  # (person, K + L, row)
+        middle = log.mean(axis=(1, 2))
+        seen = (low < middle) & (middle < high)
+        tells = slope / error * seen[:, None, :]
+        known, sampled = tells[:, :k, plan.n_obs :], tells[..., : plan.n_obs]
+        soft[part] = known @ known.swapaxes(1, 2)
+        data[part] = _of_the_first(k, sampled @ sampled.swapaxes(1, 2))
+    return soft, data, fine
+
+
+def _of_the_first(k: int, information: np.ndarray) -> np.ndarray:
+    """What is told ``(..., K, K)`` of the first k numbers, when the others are standard Normal before."""
+    cross, others = information[..., :k, k:], information[..., k:, k:]
+    others = others + np.eye(others.shape[-1])
+    return information[..., :k, :k] - cross @ np.linalg.solve(others, cross.swapaxes(-1, -2))
+
+
+def _predict(plan: Design, unknown: _Unknown, at: np.ndarray, noise: np.ndarray):
+    """Log predictions ``(..., row)`` of people with reading errors ``(..., K + L)``, and who could be
+    solved."""
+    theta = unknown.theta(plan.fixed, at[..., : len(unknown.names)])
+    driving = plan.driving(theta[..., None, :], noise, at[..., len(unknown.names) :])
+    level = plan.readings.at_stops(driving).reshape(-1)
+    people = int(np.prod(theta.shape[:-1]))
+    solving = replace(plan.solver, schedule=plan.solver.schedule.repeat(people))
+    out, outcome = solving.outputs(theta[..., : len(solving.system.parameters)].reshape(people, -1), level)
+    out = out.reshape(*theta.shape[:-1], -1, out.shape[-1])
+    value = plan.rows.predict(out, theta[..., None, :])  # each of them is one person, who took one test
+    return np.log(np.maximum(value, TINY)), (outcome == FINE).reshape(theta.shape[:-1])
+
+
+def _noise(plan: Design, noise: float | Mapping[str, float] | None) -> np.ndarray:
+    """SD of the log residuals of each analyte."""
+    given = noise if isinstance(noise, Mapping) else {}
+    check_names("noise of an analyte", given, plan.spec.analytes)
+    usual = {a: plan.spec.analytes[a].error.median for a in plan.analytes}
+    if noise is not None and given is not noise:
+        usual = dict.fromkeys(plan.analytes, noise)
+    usual |= {a: sd for a, sd in given.items() if a in usual}
+    if wrong := [f"{a} {sd!r}" for a, sd in usual.items() if not 0 < sd < np.inf]:
+        raise ValueError(
+            f"noise: {', '.join(wrong)}. Give the SD of log residuals, such as 0.05 for five per cent."
+        )
+    return np.array([usual[a] for a in plan.analytes])
+
+
+def _errors(plan: Design, noise: np.ndarray) -> np.ndarray:
+    """SD of each row's log residual; for Student's t, of the Normal that tells as much."""
+    rows = plan.rows
+    error = np.where(rows.analyte >= 0, noise[rows.analyte], rows.known_error)
+    return error * np.sqrt(np.where(rows.tails > 0, (rows.tails + 3) / (rows.tails + 1), 1.0))
+
+
+def _limits(plan: Design) -> tuple[np.ndarray, np.ndarray]:
+    """Logarithms of the detection limits of each row."""
+    own = [plan.spec.analytes[plan.analytes[a]] if a >= 0 else None for a in plan.rows.analyte]
+    low = [np.log(a.lower + a.offset) if a and a.lower else -np.inf for a in own]
+    return np.array(low), np.array([np.log(a.upper + a.offset) if a and a.upper else np.inf for a in own])
+
+
+def _sampled(spec, protocol, times, measured, forcing) -> dict[str, np.ndarray]:
+    """Minutes at which each analyte is measured."""
+    if isinstance(times, Mapping):
+        check_names("times of an analyte", times, measured)
+        sampled = {a: times.get(a, ()) for a in measured}
+    else:
+        sampled = dict.fromkeys(measured, usual_times(protocol) if times is None else times)
+    forced = [a for a, analyte in spec.analytes.items() if analyte.forcing]
+    sampled |= {a: forcing[0] for a in forced if forcing is not None}
+    sampled = {a: np.unique(np.asarray(t, float)) for a, t in sampled.items()}
+    if wrong := [a for a, t in sampled.items() if not (len(t) and np.isfinite(t).all())]:
+        raise ValueError(f"times of {', '.join(wrong)}: give one or more minutes.")
+    return sampled
+
+
+def _told(sampled: Mapping[str, np.ndarray]) -> str:
+    """Which analytes are measured when, those with the same times together."""
+    by_times: dict[str, list[str]] = {}
+    for analyte, minutes in sampled.items():
+        by_times.setdefault(", ".join(f"{t:g}" for t in minutes), []).append(analyte)
+    return "; ".join(f"{', '.join(names)} at {minutes} min" for minutes, names in by_times.items())
+
+
+def _study(protocol, sampled, forcing, body_weight) -> Study:
+    """One person, measured as planned; the values stand for nothing, but for insulin that drives a model."""
+    rows = [(a, t) for a, ts in sampled.items() for t in ts]
+    values = np.ones(len(rows))
+    if forcing is not None:
+        driven = np.interp([t for _, t in rows], *forcing)
+        values = np.where([a == "insulin" for a, _ in rows], driven, values)
+    columns = {
+        "subject": ["1"] * len(rows),
+        "occasion": ["1"] * len(rows),
+        "analyte": [a for a, _ in rows],
+        "time": [t for _, t in rows],
+        "value": values,
+        "censoring": ["none"] * len(rows),
+        "use": [True] * len(rows),
+        "line": np.arange(len(rows)),
+    }
+    person = {"subject": ["1"]}
+    return Study(
+        name="planned",
+        observations=xr.Dataset(
+            {name: ("obs", np.asarray(column)) for name, column in columns.items()},
+            coords={"obs": np.arange(len(rows))},
+        ),
+        covariates=xr.Dataset(coords=person),
+        protocols={("1", "1"): protocol},
+        body_weight=xr.DataArray([np.nan if body_weight is None else body_weight], coords=person),
+    )
+
+
+def _dataset(plan: Design, unknown: _Unknown, one, all_) -> xr.Dataset:
+    found = [plan.spec.parameters[n] for n in unknown.names]
+    about = {what: [getattr(p, what) for p in found] for what in ("symbol", "unit", "level", "scale")}
+    dataset = xr.Dataset(
+        coords={"parameter": list(unknown.names), "other": list(unknown.names)}
+        | {what: ("parameter", values) for what, values in about.items()}
+    )
+    told = {"person": ("one person", one), "population": ("the typical values", all_)}
+    for who, (words, (prior, posterior)) in told.items():
+        before, after = (np.sqrt(np.einsum("...ii->...i", c)) for c in (prior, posterior))
+        correlation = posterior / (after[..., :, None] * after[..., None, :])
+        dataset[who] = (
+            "parameter",
+            (1 - after / before).mean(axis=0),
+            {"long_name": f"expected share of prior uncertainty removed, {words}", "units": "1"},
+        )
+        dataset[f"{who}_prior_sd"] = (
+            "parameter",
+            before.mean(axis=0),
+            {"long_name": f"prior SD on the log (logit) scale, {words}", "units": "1"},
+        )
+        dataset[f"{who}_correlation"] = (
+            ("parameter", "other"),
+            correlation.mean(axis=0),
+            {"long_name": f"posterior correlation, {words}", "units": "1"},
+        )
+    return dataset.merge(_pairs(dataset))
+
+
+def _pairs(dataset: xr.Dataset) -> xr.Dataset:
+    """The pairs that cannot be told apart, the worst first."""
+    names = dataset["parameter"].values
+    correlations = np.stack([dataset[f"{who}_correlation"].values for who in ("person", "population")])
+    i, j = np.triu_indices(len(names), k=1)
+    worst = np.abs(correlations[:, i, j]).max(axis=0)
+    chosen = np.argsort(-worst, kind="stable")[: int((worst > INSEPARABLE).sum())]
+    i, j = i[chosen], j[chosen]
+    return xr.Dataset(
+        {
+            f"pair_{who}": ("pair", correlation[i, j], {"long_name": "posterior correlation", "units": "1"})
+            for who, correlation in zip(("person", "population"), correlations, strict=True)
+        },
+        coords={"first": ("pair", names[i]), "second": ("pair", names[j])},
+    )
+
+
+def _scaled(matrix: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    return matrix * sd[:, None] * sd
+
+
+def _require_enough(fine: np.ndarray) -> None:
+    if 2 * fine.sum() < len(fine):
+        raise SolverError(
+            f"The equations could not be solved for {int((~fine).sum())} of {len(fine)} people drawn from "
+            "the prior. Are its spreads meant to be so wide?"
+        )
+
+
+def _check_numbers(subjects: int, draws: int, prior_cv: float) -> None:
+    problems = [
+        f"{name} is {value!r}; give a whole number from 1 on."
+        for name, value in {"subjects": subjects, "draws": draws}.items()
+        if int(value) != value or value < 1
+    ]
+    if not 0 < prior_cv < np.inf:
+        problems.append(f"prior_cv is {prior_cv!r}; give a coefficient of variation, such as 0.3.")
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def _check_forcing(spec: ModelSpec, forcing: Forcing | None) -> None:
+    forced = [a for a, analyte in spec.analytes.items() if analyte.forcing]
+    if forced and forcing is None:
+        raise ValueError(
+            f"The model '{spec.name}' is driven by measured {forced[0]}: give forcing=(times, values), or "
+            "choose a model with insulin of its own, such as 'ivgtt' or 'oral'."
+        )
+    if forcing is not None and not forced:
+        raise ValueError(f"The model '{spec.name}' has insulin of its own: leave forcing out.")
+
+
+def _names(given: str | Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)

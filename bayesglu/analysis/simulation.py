@@ -1,0 +1,264 @@
+"""Trajectories of concentrations, stores and fluxes for given parameters."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+
+from bayesglu.hierarchy.compatibility import check_protocol
+from bayesglu.physiology.loop import SLOTS, Loop, assemble
+from bayesglu.protocols.library import Protocol, parse_protocol
+from bayesglu.protocols.schedule import AMOUNT_CHANNELS, Forcing, Schedule, build_schedule
+from bayesglu.solver.solver import Solver, require_solved, solver
+from bayesglu.spec.model import ModelSpec, load_model
+from bayesglu.text.problems import hint
+
+AMOUNT_UNITS = {"stomach": "mg/kg", "glucose": "mg/kg", "insulin": "pmol/kg", "glucagon": "pg/kg"}
+MEASURED_AS = {"glucose": "glucose_mass", "liver_glycogen": "glycogen"}  # in proportion to a state
+
+
+def simulate(
+    model: ModelSpec | str,
+    protocol: Protocol | str,
+    parameters: Mapping[str, float | xr.DataArray] | None = None,
+    times: Sequence[float] | None = None,
+    outputs: Iterable[str] | None = None,
+    body_weight: float | xr.DataArray | None = 70.0,
+    hold: Iterable[str] = (),
+    start: Mapping[str, float | xr.DataArray] | None = None,
+    forcing: Forcing | None = None,
+    relative: float = 1e-6,
+    absolute: float = 1e-6,
+    max_steps: int = 20_000,
+) -> xr.Dataset:
+    """What happens over time to people with the given parameters under a protocol.
+
+    model : a `ModelSpec`, or the name or path of a model file.
+    protocol : a `Protocol`, or its text, such as ``"ogtt(75)"``.
+    parameters : values that differ from the model's medians, in the model's units: numbers or DataArrays with
+    any
+        dimensions (``subject``, ``draw``, ...), which the result then has too, before ``time``.
+    times : minutes, increasing; by default every five minutes until the protocol ends (two hours at least).
+    outputs : names of states and fluxes; by default all of them.
+    body_weight : kg, a number or a DataArray; needed by protocols with amounts a person.
+    hold : states that stay where they start, such as ``"glycogen"``; what the model holds already may be
+    named too.
+    start : initial values of states that do not start from the basal state: numbers or DataArrays, like
+    parameters.
+        ``glucose`` and ``liver_glycogen`` stand for ``glucose_mass`` and ``glycogen``. With `hold`, a clamp:
+        ``start={"insulin": 300, "glucose": 55}, hold=["insulin", "glucose_mass"]``.
+    forcing : ``(times, values)`` of insulin (min, pmol/L), taken as true, for a model with forced insulin.
+
+    Returns a Dataset with one variable an output, unit in its attributes. The attributes ``delivered``,
+    ``prescribed_later`` and ``in_depots`` report the amount of each substance, per kg body weight. In a model
+    whose glycogen is held, ``glycogen`` and ``liver_glycogen`` are constant.
+
+    Raises SolverError, which names everyone whose equations could not be solved; ValueError for names that
+    the model does not have, and for a protocol that gives what the model has no place for.
+
+    >>> from bayesglu import ogtt, simulate
+    >>> glucose = simulate("oral", ogtt(75), outputs=["glucose"]).glucose
+    >>> 120 < float(glucose.max()) < 180
+    True
+    """
+    spec = load_model(model)
+    protocol = parse_protocol(protocol) if isinstance(protocol, str) else protocol
+    times = default_times(protocol) if times is None else np.asarray(times, float)
+    if times.ndim != 1 or not len(times) or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+        raise ValueError("times must be a sequence of minutes that increases.")
+    wanted = available_outputs(spec) if outputs is None else _names(outputs)
+    check_names("output", wanted, available_outputs(spec))
+    hold = _held(assemble(spec.structure), _names(hold))
+    check_protocol(spec, protocol)
+    forced = spec.structure["insulin"] == "forced"
+    if forced and forcing is None:
+        raise ValueError(
+            f"Insulin is forced in the model '{spec.name}': give forcing=(times, values) of measured "
+            "insulin, or choose a model with insulin of its own, such as 'ivgtt' or 'oral'."
+        )
+    if forcing is not None and not forced:
+        raise ValueError(
+            f"The model '{spec.name}' has insulin of its own and no use for forcing: leave it out, or choose "
+            "a model whose insulin is forced, such as 'minimal'."
+        )
+    people = _people(spec, parameters or {}, start or {}, body_weight)
+    schedule = _schedule(protocol, times, people.weights, forcing)
+    begun = {MEASURED_AS.get(name, name) for name in start or ()}
+    solving = _solver(spec, schedule, wanted, hold, begun, relative, absolute, max_steps)
+    values = _solve_in_parts(solving, people)
+
+    loop = solving.system.loop
+    sampled = schedule.sample_time[: values.shape[-2]]
+    values = values[..., np.searchsorted(sampled, times), :]
+    dataset = xr.Dataset(
+        {
+            name: (
+                (*people.dims, "time"),
+                values[..., i],
+                {"units": loop.unit(name), "long_name": _told(name)},
+            )
+            for i, name in enumerate(wanted)
+        },
+        coords={**people.coords, "time": ("time", times, {"units": "min"})},
+    )
+    dataset.attrs = {"model": spec.name, "model_hash": spec.hash, "protocol": protocol.name}
+    dataset.attrs |= {
+        "delivered": _amounts(schedule.delivered()),
+        "in_depots": _amounts(schedule.remaining()),
+        "prescribed_later": _amounts(schedule.undelivered),
+    }
+    return dataset
+
+
+def default_times(protocol: Protocol, every: float = 5.0) -> np.ndarray:
+    """Every five minutes (fewer in long protocols) from the start until two hours at least."""
+    end = max(protocol.duration, 120.0) if protocol.duration > 0 else 240.0
+    if any(e.kind != "clamp" for e in protocol.events):
+        end = max(end, 240.0)
+    every = max(every, np.ceil(end / 600.0))
+    return np.arange(0.0, end + 1e-9, every)
+
+
+def available_outputs(spec: ModelSpec) -> tuple[str, ...]:
+    """Names of the states and fluxes that a model can show over time."""
+    loop = assemble(spec.structure)
+    return (*loop.states, *loop.fluxes)
+
+
+def _held(loop: Loop, names: Iterable[str]) -> frozenset[str]:
+    """The states that are to be held, of states, of what is measured of them, and of what is held anyway."""
+    names = [MEASURED_AS.get(name, name) for name in names]
+    held_anyway = {name for part in SLOTS.values() for choice in part.values() for name in choice.states}
+    held_anyway &= loop.constant_quantities
+    check_names("state", names, {*loop.states, *held_anyway})
+    return frozenset(names) - held_anyway
+
+
+def check_names(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise a ValueError that lists every unknown name with the nearest known one."""
+    known = tuple(known)
+    problems = [f"There is no {kind} '{n}'.{hint(n, known)}" for n in names if n not in known]
+    if problems:
+        raise ValueError("\n".join([*problems, f"  Known: {', '.join(sorted(known))}."]))
+
+
+@dataclass(frozen=True)
+class _People:
+    """Parameters (person, parameter) of everyone, the dimensions that people stand for, and body weights in
+    kg.
+
+    People vary fastest along the last dimensions; `weights` holds those of one group, which repeats.
+    """
+
+    theta: np.ndarray
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    coords: Mapping
+    weights: np.ndarray
+
+    def label(self, person: int) -> str:
+        place = np.unravel_index(person, self.shape) if self.shape else ()
+        named = [
+            f"{dim} {self.coords[dim].values[i] if dim in self.coords else i}"
+            for dim, i in zip(self.dims, place, strict=True)
+        ]
+        return ", ".join(named) or "the typical person"
+
+
+def _people(spec: ModelSpec, parameters: Mapping, start: Mapping, body_weight) -> _People:
+    loop = assemble(spec.structure)
+    names = loop.parameters
+    check_names("parameter", parameters, names)
+    measured = {name for name in MEASURED_AS if MEASURED_AS[name] in loop.states}
+    check_names("state", start, {*loop.states, *measured})
+
+    weight = _array("body_weight", np.nan if body_weight is None else body_weight)
+    # Dimensions of the weights come last, so that one group of people with their weights repeats.
+    given = {**parameters, **{f"{n} at the start": v for n, v in start.items()}}
+    together = xr.broadcast(*(_array(n, v) for n, v in given.items()), weight)
+    dims = (*(d for d in together[0].dims if d not in weight.dims), *weight.dims)
+    together = [v.transpose(*dims) for v in together]
+    shape = together[0].shape
+    values = {n: v.values.reshape(-1) for n, v in zip(given, together, strict=False)}
+    theta = np.empty((int(np.prod(shape, dtype=int)), len(names)))
+    for i, n in enumerate(names):
+        theta[:, i] = values.get(n, spec.parameters[n].typical.median)
+    begun = {n: values[f"{n} at the start"] for n in start}
+    theta = np.column_stack([theta, *_initial(loop, dict(zip(names, theta.T, strict=True)), begun)])
+    return _People(theta, dims, shape, dict(together[0].coords), weight.values.reshape(-1))
+
+
+def _initial(loop: Loop, parameters: Mapping, start: Mapping) -> list[np.ndarray]:
+    """Initial values ``(person,)`` of the states that `start` names or measures, in the loop's order."""
+    begun = {}
+    for name, value in start.items():
+        state = MEASURED_AS.get(name, name)
+        if state in begun or not (np.isfinite(value) & (value >= 0)).all():
+            why = f"{state} is given twice" if state in begun else "it must be a number of at least 0"
+            raise ValueError(f"start: {name} is {value[0]:g}; {why}.")
+        if name != state:
+            value = value / loop.evaluate({**parameters, state: 1.0}, frozenset([name]))[name]
+        begun[state] = value
+    return [begun[state] for state in loop.states if state in begun]
+
+
+def _array(name: str, value) -> xr.DataArray:
+    """A value with the dimensions of the people that it is for."""
+    array = value if isinstance(value, xr.DataArray) else xr.DataArray(value)
+    if array.dtype.kind not in "iuf" or (array.ndim and array is not value) or "time" in array.dims:
+        raise ValueError(
+            f"{name} is {value!r}. Give one number, or for several people a DataArray with named dimensions "
+            f"other than 'time', such as xarray.DataArray([1.0, 2.0], dims='subject')."
+        )
+    return array
+
+
+def _schedule(protocol: Protocol, times: np.ndarray, weights: np.ndarray, forcing) -> Schedule:
+    people = len(weights)
+    return build_schedule(
+        [protocol] * people,
+        [times] * people,
+        body_weight=weights,
+        start=min(0.0, times[0], *(e.time for e in protocol.events)),
+        forcing=None if forcing is None else [forcing] * people,
+    )
+
+
+def _solver(spec, schedule, outputs, hold, start, relative, absolute, max_steps) -> Solver:
+    settings = {"relative": relative, "absolute": absolute, "max_steps": max_steps}
+    return solver(spec.structure, schedule, outputs, hold, start, **settings)
+
+
+def _solve_in_parts(solving: Solver, people: _People, at_once: int = 4096) -> np.ndarray:
+    """Outputs ``(*dims, sample, output)``, some thousand people at a time so that memory stays small."""
+    group = len(people.weights)
+    n_samples, n_outputs = len(solving.schedule.sample_time) // group, len(solving.system.outputs)
+    values = np.empty((len(people.theta), n_samples, n_outputs))
+    step = group * max(1, at_once // group)
+    for begin in range(0, len(people.theta), step):
+        theta = people.theta[begin : begin + step]
+        part = replace(solving, schedule=solving.schedule.repeat(len(theta) // group))
+        out, outcome = part.outputs(theta)
+        require_solved(outcome, [people.label(begin + i) for i in range(len(theta))] if outcome.any() else ())
+        values[begin : begin + step] = out.reshape(len(theta), n_samples, n_outputs)
+    return values.reshape(*people.shape, n_samples, n_outputs)
+
+
+def _names(given: str | Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _amounts(by_channel: Mapping[str, np.ndarray]) -> str:
+    """Amounts as text; they differ between people only where body weights do."""
+    told = []
+    for channel in AMOUNT_CHANNELS:
+        least, most = f"{by_channel[channel].min():.6g}", f"{by_channel[channel].max():.6g}"
+        if most != "0":
+            amount = least if least == most else f"{least} to {most}"
+            told.append(f"{amount} {AMOUNT_UNITS[channel]} {channel}")
+    return ", ".join(told) or "nothing"
+
+
+def _told(name: str) -> str:
+    return name.replace("_", " ").replace("c peptide", "C-peptide")

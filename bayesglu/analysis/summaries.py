@@ -1,0 +1,168 @@
+"""What a fit says in numbers: medians and intervals of what people share and each has, and the prior.
+
+Every table states the kind and the probability of its intervals, and how much was learnt. The *shrinkage* is
+1 - SD of the posterior / SD of the prior, on the scale on which the prior is normal (logarithm or log odds):
+0 where the data say nothing, near 1 where they say all. The prior is known from its draws, which makes the
+shrinkage uncertain by a few hundredths.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from bayesglu.spec.model import read_model
+from bayesglu.units import convert
+
+LITTLE = 0.1
+NOTE = "the data say almost nothing; this is the prior"
+WIDER = "wider than the prior: the data say little here, or spread more than it expected"
+SHARED = ("typical", "population", "effect", "correlation", "error")
+
+
+def population(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
+    """What people have in common: typical values, shared parameters, covariate effects, correlations of
+    their deviations, and assay errors.
+
+    =================================  ======================================================================
+    variable (dim ``parameter``)       content
+    =================================  ======================================================================
+    ``median, lower, upper``           posterior, in ``unit``
+    ``prior_median, ..lower, ..upper``  prior, in ``unit``
+    ``shrinkage``                      1 - posterior SD / prior SD
+    ``note``                           says what a shrinkage below 0.1, or far below 0, means
+    ``between_...``                    all of these but the note, for the between-subject SD of the logarithm
+                                       (log odds), which is about a coefficient of variation; NaN where
+                                       nothing differs between people
+    =================================  ======================================================================
+
+    Coordinates: ``unit``, ``symbol``, ``role`` (typical, population, effect, correlation, error);
+    ``interval`` and ``probability`` of all intervals, which ``population(fit).to_dataframe()`` repeats in
+    each row.
+
+    Raises ValueError when the probability is not between 0 and 1, or ``fit`` has no such posterior.
+    """
+    posterior, prior = _groups(fit)
+    rows = {}
+    for name, draws in posterior.data_vars.items():
+        role = draws.attrs.get("role")
+        if role == "correlation":
+            rows |= {f"correlation of {p}": draws.sel(pair=p, drop=True) for p in draws.pair.values}
+        elif role in SHARED:
+            rows[str(name).removesuffix("_typical") if role == "typical" else str(name)] = draws
+    tables = []
+    for row, draws in rows.items():
+        between = posterior.get(f"{row}_between", xr.full_like(draws, np.nan))
+        about = _summary(between, prior.get(f"{row}_between"), probability).drop_vars("note")
+        about = about.rename({name: f"between_{name}" for name in about.data_vars})
+        expected = prior.get(draws.name)
+        if draws.attrs["role"] == "correlation" and expected is not None:
+            expected = expected.sel(pair=row.removeprefix("correlation of "), drop=True)
+        tables.append(_summary(draws, expected, probability).merge(about))
+    table = _together(rows, tables, probability)
+    return table.assign_coords(role=("parameter", [draws.attrs["role"] for draws in rows.values()]))
+
+
+def subjects(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
+    """Each person's own parameters, dims ``parameter, subject``.
+
+    Variables ``median, lower, upper``, ``prior_median, prior_lower, prior_upper`` (of someone with the same
+    covariates and no samples), ``shrinkage`` and ``note``, as in :func:`population`; the same coordinates.
+
+    Raises ValueError as :func:`population` does, and when nothing differs between people.
+    """
+    return _individual(fit, "subject", probability)
+
+
+def tests(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
+    """Parameters that differ from test to test, dims ``parameter, test``; else like :func:`subjects`."""
+    return _individual(fit, "test", probability)
+
+
+def minimal_model_indices(fit: xr.DataTree, group: str = "posterior") -> xr.Dataset:
+    """S_I (/min per uU/mL) and S_G (/min) of the minimal model, as the literature reports them, in each draw.
+
+    Variables ``insulin_sensitivity`` and ``glucose_effectiveness``, the latter at basal insulin
+    (k_g / V_G + S_I I_b); dims ``chain, draw`` and, where people differ, ``subject``. ``group`` may be
+    ``"prior"``.
+    """
+    spec = read_model(fit.attrs["model_text"])
+    drawn = fit[group].to_dataset()
+
+    def value(name: str) -> xr.DataArray:
+        return drawn[name] if name in drawn else xr.DataArray(spec.parameters[name].typical.median)
+
+    sensitivity = value("insulin_sensitivity")
+    alone = value("mass_action_uptake") / value("glucose_volume")
+    effectiveness = alone + sensitivity * value("basal_insulin")
+    per_unit = sensitivity * convert(1.0, "uU/mL", "insulin")
+    return xr.Dataset(
+        {
+            "insulin_sensitivity": per_unit.assign_attrs(units="1/min per uU/mL", symbol="S_I"),
+            "glucose_effectiveness": effectiveness.assign_attrs(units="1/min", symbol="S_G"),
+        }
+    )
+
+
+def _individual(fit: xr.DataTree, dim: str, probability: float) -> xr.Dataset:
+    posterior, prior = _groups(fit)
+    rows = {
+        str(name): draws
+        for name, draws in posterior.data_vars.items()
+        if draws.attrs.get("role") == "individual" and dim in draws.dims
+    }
+    if not rows:
+        raise ValueError(f"No parameter of this fit differs from {dim} to {dim}: see population(fit).")
+    tables = [_summary(draws, prior.get(name), probability) for name, draws in rows.items()]
+    return _together(rows, tables, probability)
+
+
+def _groups(fit: xr.DataTree) -> tuple[xr.Dataset, xr.Dataset]:
+    """Posterior and prior; a fit saved without its prior has an empty one."""
+    if not isinstance(fit, xr.DataTree) or "posterior" not in fit.children:
+        raise ValueError("A fit with a group 'posterior' is needed, as fit(...) and load(...) return it.")
+    prior = fit["prior"].to_dataset() if "prior" in fit.children else xr.Dataset()
+    return fit["posterior"].to_dataset(), prior
+
+
+def _summary(draws: xr.DataArray, prior: xr.DataArray | None, probability: float) -> xr.Dataset:
+    """Medians and intervals of one variable and of its prior, and the shrinkage from one to the other."""
+    if not 0 < probability < 1:
+        raise ValueError(f"probability is {probability}. Allowed: between 0 and 1, such as 0.9.")
+    prior = xr.full_like(draws, np.nan) if prior is None else prior
+    shrinkage = 1 - _deviation(draws) / _deviation(prior)
+    found = _interval(draws, probability)
+    found |= {f"prior_{name}": values for name, values in _interval(prior, probability).items()}
+    note = xr.where(shrinkage < -LITTLE, WIDER, xr.where(shrinkage < LITTLE, NOTE, ""))
+    return xr.Dataset(found | {"shrinkage": shrinkage, "note": note})
+
+
+def _interval(draws: xr.DataArray, probability: float) -> dict[str, xr.DataArray]:
+    tail = (1 - probability) / 2
+    quantiles = draws.quantile([0.5, tail, 1 - tail], ("chain", "draw"), skipna=False)
+    return {name: quantiles[i].drop_vars("quantile") for i, name in enumerate(("median", "lower", "upper"))}
+
+
+def _deviation(draws: xr.DataArray) -> xr.DataArray:
+    """Standard deviation on the scale on which the prior is normal; NaN for a constant."""
+    if draws.attrs.get("role") == "correlation":
+        return np.arctanh(draws).std(("chain", "draw"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = np.log(draws / (1 - draws)) if _is_fraction(draws) else np.log(draws)
+        deviation = scaled.std(("chain", "draw"))
+    return deviation.where(deviation > 0)
+
+
+def _is_fraction(draws: xr.DataArray) -> bool:
+    """Whether the prior is normal in the log odds: of a fraction itself, not of its spread or an effect."""
+    values = ("individual", "typical", "population")
+    return draws.attrs.get("scale") == "logit" and draws.attrs.get("role") in values
+
+
+def _together(rows: dict, tables: list[xr.Dataset], probability: float) -> xr.Dataset:
+    """One table of many, with units and symbols, and what the intervals are."""
+    labels = {"parameter": list(rows)}
+    for key, attribute in (("unit", "units"), ("symbol", "symbol")):
+        labels[key] = ("parameter", [draws.attrs.get(attribute, "") for draws in rows.values()])
+    stated = {"interval": "equal-tailed", "probability": probability}
+    return xr.concat(tables, "parameter").assign_coords(labels | stated).assign_attrs(stated)

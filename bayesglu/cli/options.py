@@ -1,0 +1,137 @@
+"""The words of the command line: options that commands share; how changes, people and times are written."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import bayesglu
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bayesglu.analysis.counterfactual import Change
+    from bayesglu.protocols.library import Protocol
+
+FIGURES = (".png", ".pdf", ".svg")
+FITS = (".nc", ".zarr")
+
+
+def option(help: str, *names: str, panel: str | None = None, **settings: Any) -> Any:
+    """An option of a command, listed under the heading `panel`."""
+    return typer.Option(*names, help=help, rich_help_panel=panel, **settings)
+
+
+STUDY = "Name of a shipped study, a folder, or a table of observations (.csv)."
+MODEL = "Name of a shipped model, or a model file (.toml)."
+
+Fit = Annotated[Path, typer.Argument(metavar="FIT", help="A fit that [bold]bayesglu fit[/bold] saved.")]
+Model = Annotated[str, option(MODEL, "--model", "-m", metavar="MODEL")]
+ProtocolText = Annotated[
+    str,
+    option(
+        'What is done: [cyan]"ogtt(75) + meal(60).shift(300)"[/cyan].', "--protocol", "-p", metavar="TEXT"
+    ),
+]
+Changes = Annotated[
+    list[str] | None,
+    option(
+        "A parameter and its change: [cyan]=*1.3[/cyan] scales it, [cyan]=+5[/cyan] or [cyan]=-5[/cyan] "
+        "shifts it, [cyan]=0[/cyan] sets it, in its unit. May be repeated.",
+        *("--change", "-c"),
+        metavar="NAME=HOW",
+    ),
+]
+Outputs = Annotated[
+    list[str] | None, option("A state or a flux to show. May be repeated.", "--output", "-o", metavar="NAME")
+]
+Until = Annotated[
+    float | None, option("When to stop; else when the protocol ends.", metavar="MINUTES", min=1)
+]
+Every = Annotated[float | None, option("Between two points.", metavar="MINUTES", min=0.01)]
+Plot = Annotated[Path | None, option("Draw a figure (.png, .pdf, .svg).", metavar="FILE", panel="Files")]
+Csv = Annotated[Path | None, option("Write a tidy table.", metavar="FILE", panel="Files")]
+Chosen = Annotated[list[str] | None, option("Only this parameter. May be repeated.", metavar="NAME")]
+Probability = Annotated[float, option("Of the equal-tailed intervals.", metavar="P", min=0.01, max=0.999)]
+
+
+def parse_change(text: str) -> "tuple[str, Change]":
+    """The parameter that a text such as ``insulin_sensitivity=*1.3`` names, and what becomes of it.
+
+    >>> name, change = parse_change("basal_glucose=-5")
+    >>> name, change.words
+    ('basal_glucose', '-5')
+    """
+    parts = re.fullmatch(r"\s*(\w+)\s*=\s*([*+-]?)\s*(\d*\.?\d+(?:[eE][+-]?\d+)?)\s*", text)
+    if not parts:
+        raise ValueError(
+            f"{text!r} is not a change. Write NAME=*1.3 to scale, NAME=+5 or NAME=-5 to shift, NAME=0 to set."
+        )
+    name, sign, amount = parts[1], parts[2], float(parts[3])
+    if sign == "*":
+        return name, bayesglu.scale(amount)
+    return name, bayesglu.shift(float(f"{sign}1") * amount) if sign else bayesglu.set_to(amount)
+
+
+def parse_people(text: str) -> dict[str, Any]:
+    """Who a question is about, in the words of `what_if`.
+
+    >>> parse_people("same"), parse_people("new:100"), parse_people("3, 7")
+    ({'subjects': 'same'}, {'subjects': 'new', 'new': 100}, {'subjects': ['3', '7']})
+    """
+    if text == "same":
+        return {"subjects": text}
+    if count := re.fullmatch(r"new:([1-9]\d{0,5})", text):
+        return {"subjects": "new", "new": int(count[1])}
+    if text == "new" or text.startswith("new:"):
+        raise ValueError(f"--subjects is {text!r}. Write new:100 for a hundred new people.")
+    return {"subjects": [label.strip() for label in text.split(",")]}
+
+
+def parse_numbers(text: str | None) -> list[float] | None:
+    """Numbers between commas; None where there is no text.
+
+    >>> parse_numbers("0, 30,60")
+    [0.0, 30.0, 60.0]
+    """
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{text!r} are not numbers between commas, such as 0,30,60,120.") from None
+
+
+def parse_noise(text: str | None) -> dict[str, float] | float | None:
+    """One number for all analytes, or one for some of them; None where there is no text.
+
+    >>> parse_noise("0.05"), parse_noise("glucose=0.03, insulin=0.1")
+    (0.05, {'glucose': 0.03, 'insulin': 0.1})
+    """
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",")]
+    try:
+        if len(pairs) == 1 and not pairs[0][1]:
+            return float(text)
+        return {name.strip(): float(value) for name, _, value in pairs}
+    except ValueError:
+        raise ValueError(f"{text!r} is no noise. Write 0.05, or glucose=0.03,insulin=0.1.") from None
+
+
+def parse_names(text: str | None) -> list[str] | None:
+    """Names between commas; None where there is no text."""
+    return None if text is None else [name.strip() for name in text.split(",")]
+
+
+def times(protocol: "Protocol | None", until: float | None, every: float | None) -> "np.ndarray | None":
+    """Minutes to show; None where nothing was asked for, so that they follow the protocol."""
+    if until is None and every is None:
+        return None
+    import numpy as np
+
+    from bayesglu.analysis.simulation import default_times
+
+    usual = default_times(protocol or bayesglu.fast(4))
+    return np.arange(0.0, (until or usual[-1]) + 1e-9, every or usual[1])

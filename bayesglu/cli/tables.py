@@ -1,0 +1,126 @@
+"""Results as plain tables: one row a number for a file, a few telling rows for a screen."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesglu.analysis.identifiability import grade, untouched
+
+SHOWN_TIMES = 7
+
+
+def tidy(result: xr.Dataset, probability: float | None = None) -> pd.DataFrame:
+    """One row a number: its place in each dimension, the output, the value and its unit.
+
+    With a probability, draws become ``median``, ``lower`` and ``upper`` of the equal-tailed interval. Times
+    are in the column ``time_min``, as in the tables that a study is read from.
+    """
+    kinds = {"value": result}
+    if probability is not None:
+        tail = (1 - probability) / 2
+        quantiles = result.quantile([0.5, tail, 1 - tail], ("chain", "draw"))
+        kinds = {kind: quantiles.isel(quantile=i) for i, kind in enumerate(("median", "lower", "upper"))}
+    dims = [str(dim) for dim in result.dims if probability is None or dim not in ("chain", "draw")]
+    melted = [
+        numbers.reset_coords(drop=True)
+        .to_dataframe(dim_order=dims)
+        .reset_index()
+        .melt(dims, var_name="output", value_name=kind)
+        for kind, numbers in kinds.items()
+    ]
+    table = melted[0].assign(**{kind: part[kind] for kind, part in zip(kinds, melted, strict=True)})
+    units = {name: values.attrs.get("units", "") for name, values in result.items()}
+    return table.assign(unit=table["output"].map(units)).rename(columns={"time": "time_min"})
+
+
+def with_difference(what_if: xr.Dataset) -> xr.Dataset:
+    """The same with one more scenario a change: what it adds to the first scenario, within each draw."""
+    first, others = what_if.isel(scenario=0, drop=True), what_if.isel(scenario=slice(1, None))
+    names = [f"difference ({name})" for name in others["scenario"].values]
+    difference = (others - first).assign_coords(scenario=names)
+    return xr.concat([what_if, difference], "scenario", combine_attrs="override")
+
+
+def course(simulation: xr.Dataset) -> pd.DataFrame:
+    """One row an output of one person: where it starts, how far it goes and when, where it ends."""
+    rows = []
+    for name, values in simulation.items():
+        y = values.values
+        peak = simulation["time"].values[y.argmax()]
+        rows.append((name, y[0], y.min(), y.max(), peak, y[-1], values.attrs["units"]))
+    return pd.DataFrame(rows, columns=["output", "start", "lowest", "highest", "at (min)", "end", "unit"])
+
+
+def effect(what_if: xr.Dataset, probability: float) -> pd.DataFrame:
+    """One row an output and time: mean over people in each scenario, and the difference within each draw."""
+    mean = with_difference(what_if.mean("subject", keep_attrs=True))
+    few = np.unique(np.linspace(0, what_if.sizes["time"] - 1, SHOWN_TIMES).round().astype(int))
+    rows = []
+    for (name, time), group in tidy(mean.isel(time=few), probability).groupby(
+        ["output", "time_min"], sort=False
+    ):
+        cells = {
+            row["scenario"]: f"{row['median']:.4g} ({_interval(row)})" for row in group.to_dict("records")
+        }
+        rows.append({"output": name, "min": time, **cells, "unit": group["unit"].iloc[0]})
+    return pd.DataFrame(rows)
+
+
+def summary(table: xr.Dataset) -> pd.DataFrame:
+    """One row a parameter (and person) of `population` or `subjects`: posterior, prior, shrinkage."""
+    rows = []
+    for row in table.to_dataframe().reset_index().to_dict("records"):
+        cells = {str(dim): row[dim] for dim in table["median"].dims}
+        cells |= {"unit": row["unit"], "median": row["median"], "interval": _interval(row)}
+        if "between_median" in row:
+            cells |= {"SD between people": row["between_median"], "its interval": _interval(row, "between_")}
+        rows.append(cells | {"before the data": _interval(row, "prior_"), "learnt": row["shrinkage"]})
+    return pd.DataFrame(rows)
+
+
+def shares(identified: xr.Dataset) -> pd.DataFrame:
+    """One row a parameter of `identify` of which anything is learnt, the best learnt first."""
+    rows = []
+    identified = identified.sel(parameter=~identified["parameter"].isin(untouched(identified)))
+    for name in identified["parameter"].sortby(-identified["person"]).values:
+        row = identified.sel(parameter=name)
+        one, all_ = float(row["person"]), float(row["population"])
+        learnt = grade(one) if grade(one) == grade(all_) else f"{grade(one)}; typical value {grade(all_)}"
+        about = name, row["symbol"].item(), row["level"].item()
+        rows.append((*about, round(100 * one), round(100 * all_), learnt))
+    columns = ["parameter", "symbol", "level", "one person (%)", "typical value (%)", "learnt"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def pairs(identified: xr.Dataset) -> pd.DataFrame:
+    """One row a pair of parameters that cannot be told apart, with posterior correlations."""
+    table = identified[["pair_person", "pair_population"]].to_dataframe()
+    words = {"first": "parameter", "second": "and", "pair_person": "one person"}
+    words["pair_population"] = "typical value"
+    return table[list(words)].rename(columns=words).round(2)
+
+
+def verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a fact of `bayesglu.facts.validate`: published, what the model answers, the verdict."""
+    rows = []
+    for row in table.to_dict("records"):
+        spread = "" if np.isnan(row["spread"]) else f" ({row['spread']:.4g})"
+        cells = {"fact": row["fact"], "unit": row["unit"], "published": f"{row['published']:.4g}{spread}"}
+        cells |= {"accepted": f"{row['lowest']:.4g} to {row['highest']:.4g}", "model": row["model"]}
+        cells |= {
+            f"{band} %": _band(row, band) for band in (50, 90) if not table[f"lower_{band}"].isna().all()
+        }
+        rows.append(cells | {"": row["certainty"], "verdict": row["verdict"]})
+    return pd.DataFrame(rows)
+
+
+def _band(row: Mapping, band: int) -> str:
+    low, high = row[f"lower_{band}"], row[f"upper_{band}"]
+    return "" if np.isnan(low) else f"{low:.4g} to {high:.4g}"
+
+
+def _interval(row: Mapping, of: str = "") -> str:
+    low, high = row[f"{of}lower"], row[f"{of}upper"]
+    return "" if np.isnan(low) else f"{low:.4g} to {high:.4g}"

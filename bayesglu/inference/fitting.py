@@ -1,0 +1,273 @@
+"""Fit a model to a study; keep the result in a file that is enough to predict from again."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from bayesglu.hierarchy.design import Design, design
+from bayesglu.inference.datatree import (
+    data_groups,
+    posterior_of,
+    predict,
+    prior_of,
+    provenance,
+    samples_groups,
+)
+from bayesglu.inference.density import Density
+from bayesglu.inference.modes import modes
+from bayesglu.inference.pilot import refresh
+from bayesglu.inference.sampler import Failures, Run, Sampling, sample
+from bayesglu.protocols.table import kept_protocols
+from bayesglu.spec.model import ModelSpec, load_model, read_model
+from bayesglu.study.study import Study, load_study
+
+DRAWS = {"nuts": 1000, "map": 400}
+PRIOR_DRAWS = 500
+
+SHORTEST_WITH_PILOT = 200
+"""Tuning draws of which half may go to a pilot run that mends the coordinates (`refresh`)."""
+
+
+def fit(
+    model: ModelSpec | str,
+    study: Study | str,
+    draws: int | None = None,
+    tune: int = 1000,
+    chains: int = 4,
+    random_seed: int | np.random.Generator | None = None,
+    progressbar: bool = True,
+    method: str = "nuts",
+    cores: int | None = None,
+    target_accept: float = 0.9,
+    coordinates: str = "whitened",
+    nuts: Mapping | None = None,
+    resume: str | Path | None = None,
+    **solver_settings,
+) -> xr.DataTree:
+    """The posterior of a model given a study, as a DataTree that ArviZ understands.
+
+    method : ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"map"`` gives posterior
+        modes with Laplace intervals in seconds: a first look, with draws of a Gaussian about the modes, which
+        takes readings that drive the model as exact.
+    cores : chains that run at a time; by default as many as there are cores.
+    draws : of each chain, 1000 if not said; of the Gaussian of ``"map"`` 400, which are independent.
+    coordinates : ``"whitened"`` (see `density`) or ``"non-centred"``; the posterior is the same.
+    tune : draws to tune the sampler, not kept. In whitened coordinates half of them are a pilot run, whose
+        draws make the coordinates better; with fewer than 200 there is none.
+    nuts : more settings for nutpie, such as ``{"maxdepth": 8}``.
+    resume : a folder, ``"run.zarr"``, in which draws are kept as they come. When the run is stopped, even
+        killed, the same call goes on with it; with more draws it draws more. A chain that was stopped while
+        it tuned starts again and is the same to the last bit. One that had draws goes on from its last, with
+        a short new tuning: a valid continuation, but not the chain that it would have been; where, stands in
+        the attribute ``continued``, and `check` says so.
+    solver_settings : relative, absolute, max_steps.
+
+    Groups: ``posterior`` and ``prior`` with individual parameters (chain, draw, subject), typical values,
+    between-subject SDs, covariate factors and assay errors, all on their natural scale with their unit in the
+    attributes, and in a model driven by measured insulin the true ``insulin_at_readings`` (chain, draw,
+    reading); ``sample_stats``; ``observed_data``, ``constant_data`` and ``protocols``; over (chain, draw,
+    obs) ``predictions`` (without assay error), ``posterior_predictive`` (with it) and ``log_likelihood``. The
+    attributes hold the model's text, hashes, versions and a seed that gives the same fit again.
+
+    Raises SpecError or StudyError when model and study do not fit together, SolverError when the equations
+    cannot be solved where the sampler is to start. `bayesglu.check` judges the result.
+
+    >>> import bayesglu
+    >>> quick = bayesglu.fit("minimal", "bergman1986", method="map", random_seed=1, progressbar=False)
+    >>> 1e-5 < float(quick.posterior.insulin_sensitivity.median()) < 1e-3
+    True
+    """
+    if method not in DRAWS:
+        raise ValueError(f"There is no method '{method}'. Known: {', '.join(DRAWS)}.")
+    if coordinates not in ("whitened", "non-centred"):
+        raise ValueError(f"There are no coordinates '{coordinates}'. Known: whitened, non-centred.")
+    if resume is not None and method != "nuts":
+        raise ValueError(f"resume keeps draws of method 'nuts'; '{method}' takes seconds and needs none.")
+    draws = DRAWS[method] if draws is None else draws
+    _check_counts(draws=draws, chains=chains)
+    began = time.perf_counter()
+    d = _design(model, study, **solver_settings)
+    run = Run(resume) if resume is not None else None
+    going_on = run is not None and run.described
+    if going_on and random_seed is None:
+        random_seed = run.about()["seed"]
+    seed = _seed(random_seed)
+    sampling = Sampling(
+        draws, tune, chains, seed, target_accept, coordinates, dict(nuts or {}), solver_settings
+    )
+    about = {**asdict(sampling), **_identity(d)}
+    failures = Failures(d)
+    pilot = tune // 4 if coordinates == "whitened" and method == "nuts" and tune >= SHORTEST_WITH_PILOT else 0
+    if going_on:
+        run.check(about)
+        if run.fit.exists() and run.about()["draws"] == draws:
+            return load(run.fit)
+        expansion = run.expansion()
+    else:
+        expansion = modes(d) if coordinates == "whitened" or method == "map" else None
+        if pilot:
+            first = Density(d, expansion)
+            short = replace(sampling, draws=pilot, tune=pilot, seed=seed + 2)
+            seen, _, _ = sample(first, short, failures, cores, progressbar, doing="pilot")
+            expansion = refresh(first, seen)
+    if run is not None:
+        run.begin(about, expansion)
+    density = Density(d, expansion)
+    groups: dict[str, xr.Dataset] = {}
+    breaks: list[dict] = []
+    if method == "map":
+        positions = np.random.default_rng(seed).normal(size=(1, draws, density.size))
+    else:
+        rest = replace(sampling, tune=tune - 2 * pilot)
+        found = sample(density, rest, failures, cores, progressbar, run)
+        positions, groups["sample_stats"], breaks = found
+    tree = _tree(d, density, positions, np.random.default_rng(seed + 1), groups, failures)
+    tree.attrs = provenance(d, method, seed, asdict(sampling))
+    tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
+    tree.attrs["continued"] = json.dumps(breaks)
+    if run is not None:
+        save(tree, run.fit)
+    return tree
+
+
+def with_data(
+    previous: xr.DataTree, study: Study | str, random_seed: int | np.random.Generator | None = None, **changes
+) -> xr.DataTree:
+    """Fit another study as a `previous` fit was made: its model and settings, but for `changes`.
+
+    Nothing is compiled again, whatever the number of people, samples and doses; only what a study gives that
+    no study gave before (say, insulin by vein) brings its own code, within a second.
+
+    >>> import bayesglu
+    >>> first = bayesglu.fit("minimal", "bergman1986", method="map", random_seed=1, progressbar=False)
+    >>> again = bayesglu.with_data(first, "bergman1986", random_seed=1, progressbar=False)
+    >>> bool((again.posterior.basal_glucose == first.posterior.basal_glucose).all())
+    True
+    """
+    kept = json.loads(previous.attrs["settings"])
+    names = ("draws", "tune", "chains", "target_accept", "coordinates", "nuts")
+    settings = {name: kept[name] for name in names} | kept["solver"] | {"method": previous.attrs["method"]}
+    if changes.get("method", settings["method"]) != settings["method"]:
+        del settings["draws"]
+    spec = read_model(previous.attrs["model_text"], where="the model in the fit")
+    return fit(spec, study, random_seed=random_seed, **{**settings, **changes})
+
+
+def prior_predictive(
+    model: ModelSpec | str, study: Study | str, draws: int = 500, random_seed=None, **solver_settings
+) -> xr.DataTree:
+    """What the model expects of a study before it has seen the data: groups ``prior`` and
+    ``prior_predictive``.
+
+    Dims as in `fit`, with one chain. Draws whose equations could not be solved are not-a-number, and counted
+    in the attribute ``failed_solves``.
+    """
+    _check_counts(draws=draws)
+    d = _design(model, study, **solver_settings)
+    seed, failures = _seed(random_seed), Failures(d)
+    rng = np.random.default_rng(seed)
+    prior, theta, driving = prior_of(d, draws, rng)
+    predicted, outcome = predict(d, theta, driving)
+    failures.count(outcome)
+    made = samples_groups(d, prior, predicted, rng)
+    groups = {
+        "prior": prior,
+        "prior_predictive": made["posterior_predictive"],
+        "predictions": made["predictions"],
+    }
+    tree = xr.DataTree.from_dict({**groups, **data_groups(d)})
+    tree.attrs = provenance(d, "prior", seed, {"draws": draws, "solver": solver_settings})
+    tree.attrs |= {"failed_solves": json.dumps(failures.told())}
+    return tree
+
+
+def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path:
+    """Write a fit to ``.nc`` (netCDF) or ``.zarr``; `without_data` leaves out every sample and covariate
+    of the people, the concentrations that drove the model, and what each was given when it was not the same
+    for all."""
+    path = Path(path)
+    kept = fit
+    if without_data:
+        private = {"observed_data", "posterior_predictive", "predictions", "log_likelihood"}
+        if len(set(kept_protocols(fit.protocols.to_dataset()).values())) > 1:
+            private.add("protocols")
+        public = {n: c.to_dataset() for n, c in fit.children.items() if n not in private}
+        public = {n: group.drop_dims("reading", errors="ignore") for n, group in public.items()}
+        kept = xr.DataTree.from_dict(public)
+        people = fit.constant_data.to_dataset()[["body_weight", "subject_label"]]
+        kept["constant_data"] = xr.DataTree(
+            people.assign(body_weight=people.body_weight * 0 + people.body_weight.mean())
+        )
+        kept.attrs = dict(fit.attrs)
+    if path.suffix == ".nc":
+        kept.to_netcdf(path, engine="h5netcdf")
+    elif path.suffix == ".zarr":
+        kept.to_zarr(path, mode="w", consolidated=False)
+    else:
+        raise ValueError(
+            f"{path}: write a fit to a name that ends in .nc (netCDF) or .zarr, not '{path.suffix}'."
+        )
+    return path
+
+
+def load(path: str | Path) -> xr.DataTree:
+    """A fit from its file, wholly in memory."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path}: there is no such file. A fit is written by `bayesglu fit --out {path.name}`."
+        )
+    if (path / "run.json").exists() and not (path := Run(path).fit).exists():
+        raise ValueError(
+            f"{path.parent}: this run has not finished; fit(..., resume='{path.parent}') goes on with it."
+        )
+    try:
+        if path.suffix == ".zarr":
+            tree = xr.open_datatree(path, engine="zarr", consolidated=False).load()
+        else:
+            tree = xr.load_datatree(path, engine="h5netcdf")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: this cannot be read as a fit, saved as .nc or .zarr.") from error
+    if "model_text" not in tree.attrs:
+        raise ValueError(f"{path}: this is not a fit of bayesglu; it has no model_text in its attributes.")
+    return tree
+
+
+def _design(model, study, **solver_settings) -> Design:
+    return design(
+        load_model(model), load_study(study) if isinstance(study, (str, Path)) else study, **solver_settings
+    )
+
+
+def _check_counts(**counts: int) -> None:
+    wrong = [f"{name} is {count}; it must be 1 or more." for name, count in counts.items() if count < 1]
+    if wrong:
+        raise ValueError("\n".join(wrong))
+
+
+def _identity(d: Design) -> dict[str, str]:
+    """Of what a run is: its draws mean something for this alone."""
+    equations = sha256(d.solver.system.text().encode()).hexdigest()
+    return {"model": d.spec.hash, "study": d.study.hash, "equations": equations}
+
+
+def _seed(given: int | np.random.Generator | None) -> int:
+    """The seed to keep with a result: asked for again, it gives the same result again."""
+    if isinstance(given, (int, np.integer)):
+        return int(given)
+    return int(np.random.default_rng(given).integers(2**31))
+
+
+def _tree(d: Design, density: Density, positions, rng, groups, failures: Failures) -> xr.DataTree:
+    posterior, theta, driving = posterior_of(density, positions)
+    predicted, outcome = predict(d, theta, driving)
+    failures.count(outcome)
+    prior, _, _ = prior_of(d, PRIOR_DRAWS, rng)
+    made = {"posterior": posterior, **groups, "prior": prior, **samples_groups(d, posterior, predicted, rng)}
+    return xr.DataTree.from_dict({**made, **data_groups(d)})

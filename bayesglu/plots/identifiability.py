@@ -1,0 +1,82 @@
+"""What a protocol can teach, before anyone is measured."""
+
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import PercentFormatter
+
+from bayesglu.analysis.identifiability import A_LITTLE, PARTLY, WELL, grade, untouched
+from bayesglu.plots.style import BLUE, PALE, SKY, picture, styled, title, told
+
+COLOUR_OF_GRADE = {"well": BLUE, "partly": SKY, "a little": "#ABABAB", "hardly": "#D6D6D6"}
+INK, LINK = "#222222", "#999999"
+DIAMOND = {"marker": "D", "markersize": 4.8, "markeredgewidth": 0.8}
+
+MOST_PAIRS = 4
+"""So many pairs are named in the heading."""
+
+
+@styled
+def identified(result: xr.Dataset) -> Figure:
+    """The expected shares of `identify`: a bar for one person, a diamond for the typical value.
+
+    Both are coloured by how much is learnt; the best learnt parameter stands at the top. Below 0.1, where it
+    is shaded, the number would be the prior's. The heading names pairs that cannot be told apart, and counts
+    the parameters that have no row because nothing at all would be learnt.
+    """
+    nothing = untouched(result)
+    shown = result.sortby("person").drop_vars("other")
+    if len(nothing) < shown.sizes["parameter"]:
+        shown = shown.sel(parameter=[n for n in shown["parameter"].values if n not in nothing])
+    names = [str(name) for name in shown["parameter"].values]
+    figure = picture(6.5, 0.215 * len(names) + 1.6)
+    axis = figure.subplots()
+    axis.axvspan(0, A_LITTLE, color=PALE, alpha=0.45, linewidth=0)
+    rows = zip(shown["person"].values, shown["population"].values, strict=True)
+    for place, (person, population) in enumerate(rows):
+        _row(axis, place, float(person), float(population))
+    axis.set_yticks(range(len(names)), [told(name) for name in names])
+    best = shown[["person", "population"]].to_array().max("variable").values
+    for label, share in zip(axis.get_yticklabels(), best, strict=True):
+        label.set_alpha(0.55 if grade(share) == "hardly" else 1.0)
+    axis.set_xlim(0, 1)
+    axis.set_ylim(-0.7, len(names) - 0.3)
+    axis.set_xticks([0, A_LITTLE, PARTLY, WELL, 0.75, 1.0])
+    axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
+    axis.grid(axis="y", visible=False)
+    axis.set_xlabel("expected share of prior uncertainty removed: 1 - posterior SD / prior SD")
+    marks = [Patch(color=colour, label=word) for word, colour in COLOUR_OF_GRADE.items()]
+    white = {"markerfacecolor": "white", "markeredgecolor": INK, "color": LINK, "linewidth": 0.8}
+    marks.append(Line2D([], [], label="typical value", **DIAMOND, **white))
+    figure.legend(handles=marks, loc="outside lower center", ncols=5, handlelength=1.4, columnspacing=1.5)
+    about = f"{result.attrs['protocol']}, model {result.attrs['model']}"
+    title(figure, f"What can be learnt: {about}", _note(result, len(nothing)))
+    return figure
+
+
+def _row(axis: Axes, place: int, person: float, population: float) -> None:
+    inside = population < person
+    axis.barh(place, person, 0.64, color=COLOUR_OF_GRADE[grade(person)])
+    if not inside:
+        axis.plot([person, population], [place, place], color=LINK, linewidth=0.8, zorder=2)
+    colours = {
+        "markerfacecolor": COLOUR_OF_GRADE[grade(population)],
+        "markeredgecolor": "white" if inside else INK,
+    }
+    axis.plot(population, place, zorder=3, clip_on=False, **DIAMOND, **colours)
+
+
+def _note(result: xr.Dataset, nothing: int) -> str:
+    people = result.attrs["subjects"]
+    parts = [f"bars: one person alone; diamonds: typical value, from {people} people"]
+    names = ("first", "second", "pair_person", "pair_population")
+    each = zip(*(result[name].values for name in names), strict=True)
+    pairs = [f"{told(a)} and {told(b)} ({max(r, s, key=abs):.2f})" for a, b, r, s in each]
+    if pairs:
+        more = [f"{len(pairs) - MOST_PAIRS} more pairs"] if len(pairs) > MOST_PAIRS else []
+        parts.append(f"cannot be told apart: {', '.join([*pairs[:MOST_PAIRS], *more])}")
+    if nothing:
+        parts.append(f"nothing is learnt of {nothing} more")
+    return "; ".join(parts)

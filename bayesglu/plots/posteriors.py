@@ -1,0 +1,159 @@
+"""What was learnt of the parameters, and what could not be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from bayesglu.analysis.summaries import LITTLE, population, subjects
+from bayesglu.plots.style import (
+    GREY,
+    PALE,
+    colour_of_person,
+    log_axis,
+    panels,
+    picture,
+    scaled,
+    sentence,
+    styled,
+    symbol,
+    title,
+    told,
+)
+
+MOST_LABELS = 40
+"""So many people are named on an axis."""
+
+UNSCALED = ("shrinkage", "note")
+
+
+@styled
+def parameters(fit: xr.DataTree, names: Sequence[str] | None = None, probability: float = 0.9) -> Figure:
+    """Each person's parameters beside the prior and the typical value, a panel a parameter.
+
+    Dots are medians and lines intervals of this probability. Behind them are the prior, pale, and the typical
+    value, the grey stripe. Parameters that people share have a single row. Axes are logarithmic where the
+    scale of the parameter is.
+
+    names : which parameters; by default all that differ between people, or all shared ones when none does.
+
+    Raises ValueError for an unknown name.
+    """
+    shared = population(fit, probability)
+    own = subjects(fit, probability) if _people(fit) else None
+    individual = [] if own is None else list(own["parameter"].values)
+    known = [*individual, *(n for n in shared["parameter"].values if n not in individual)]
+    if names is None:
+        names = individual or [n for n in known if shared["role"].sel(parameter=n) == "population"]
+    names = [names] if isinstance(names, str) else list(names)
+    if missing := [name for name in names if name not in known]:
+        raise ValueError(f"There is no parameter {', '.join(missing)}. Known: {', '.join(known)}.")
+    count = max(own.sizes["subject"] if name in individual else 1 for name in names)
+    height = np.clip(0.16 * count, 0.5, 6.0) + 0.75
+    figure, axes = panels(len(names), 4, 2.6, height)
+    for i, (axis, name) in enumerate(zip(axes, names, strict=True)):
+        typical = shared.sel(parameter=name)
+        rows = own.sel(parameter=name) if name in individual else typical.expand_dims(subject=["everyone"])
+        draws = fit["posterior"][name if name in fit["posterior"] else f"{name}_typical"]
+        _forest(axis, rows, typical if name in individual else None, draws)
+        axis.tick_params(axis="y", labelleft=i % 4 == 0 or name not in individual)
+        axis.set_title(sentence(told(name)))
+    note = f"dots and lines: median and {100 * probability:g} % interval; pale: prior; stripe: typical value"
+    title(figure, "Parameters", note)
+    return figure
+
+
+def _forest(axis: Axes, rows: xr.Dataset, typical: xr.Dataset | None, draws: xr.DataArray) -> None:
+    """A row a person, over the prior and the typical value."""
+    people = [str(label) for label in rows["subject"].values]
+    place = np.arange(len(people))
+    per, unit = scaled(rows["median"].values, draws.attrs.get("units", ""))
+    value = {name: values.values / per for name, values in rows.data_vars.items() if name not in UNSCALED}
+    thin = len(people) > MOST_LABELS
+    colours = [GREY if label == "everyone" else colour_of_person(label) for label in people]
+    _draw_prior(axis, place, value["prior_lower"], value["prior_upper"])
+    if typical is not None:
+        ends = float(typical["lower"]) / per, float(typical["upper"]) / per
+        axis.axvspan(*ends, color=GREY, alpha=0.3, linewidth=0)
+        axis.axvline(float(typical["median"]) / per, color=GREY, linewidth=0.9)
+    axis.hlines(place, value["lower"], value["upper"], color=colours, linewidth=0.9 if thin else 1.6)
+    axis.scatter(value["median"], place, 4 if thin else 14, color=colours, zorder=3)
+    ends = np.concatenate([value["prior_lower"], value["prior_upper"], value["lower"], value["upper"]])
+    low, high = np.nanmin(ends), np.nanmax(ends)
+    if draws.attrs.get("scale") != "logit":
+        log_axis(axis.xaxis, low * (low / high) ** 0.05, high * (high / low) ** 0.05)
+    axis.set_yticks([] if thin else place, [] if thin else people)
+    axis.set_ylim(len(people) - 0.4, -0.6)
+    axis.grid(axis="y", visible=False)
+    if thin:
+        axis.set_ylabel(f"{len(people)} people")
+    mark = symbol(draws.attrs.get("symbol", ""))
+    axis.set_xlabel(f"{mark} ({unit})" if unit else mark)
+
+
+def _draw_prior(axis: Axes, place: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
+    """The prior of each person: one for all, if its ends differ by no more than the luck of its draws."""
+    if np.ptp(low) + np.ptp(high) < 0.4 * np.median(high - low):
+        axis.axvspan(np.median(low), np.median(high), color=PALE, linewidth=0)
+    else:
+        axis.barh(place, high - low, 0.9, low, color=PALE)
+
+
+@styled
+def learning(fit: xr.DataTree) -> Figure:
+    """What the data could teach and what they could not: the shrinkage of each parameter.
+
+    A dot for each person, a bar to their median, and a diamond for the typical value or what people share. At
+    0 the posterior is as wide as the prior; below 0.1, where it is shaded, the number is the prior's, not the
+    data's.
+
+    Raises ValueError for a fit that was saved without its prior.
+    """
+    if "prior" not in fit.children:
+        raise ValueError("The fit has no group 'prior', without which no one can tell what was learnt.")
+    shared = population(fit)
+    shared = shared.sel(parameter=np.isin(shared["role"], ["typical", "population"]))
+    own = subjects(fit) if _people(fit) else None
+    individual = [] if own is None else list(own["parameter"].values)
+    middle = {
+        name: float(own["shrinkage"].sel(parameter=name).median() if name in individual else row)
+        for name, row in zip(shared["parameter"].values, shared["shrinkage"].values, strict=True)
+    }
+    names = sorted(middle, key=lambda name: (name in individual, middle[name]))
+    figure = picture(6.5, 0.24 * len(names) + 1.2)
+    axis = figure.subplots()
+    every = [shared["shrinkage"].values, *([own["shrinkage"].values.ravel()] if individual else [])]
+    least = min(0.0, float(np.nanmin(np.concatenate(every))))
+    axis.axvspan(least - 0.04, LITTLE, color=PALE, alpha=0.7, linewidth=0)
+    axis.axvline(0, color=GREY, linewidth=0.8)
+    for place, name in enumerate(names):
+        if name in individual:
+            each = own["shrinkage"].sel(parameter=name)
+            axis.barh(place, middle[name], 0.55, color=GREY, alpha=0.25)
+            spread = np.linspace(-0.2, 0.2, each.size) if each.size > 1 else 0.0
+            colours = [colour_of_person(label) for label in each["subject"].values]
+            size = 14 if each.size <= MOST_LABELS else 4
+            axis.scatter(each.values, place + spread, size, color=colours, alpha=0.8, linewidth=0, zorder=3)
+        common = float(shared["shrinkage"].sel(parameter=name))
+        axis.plot(common, place, "D", color="#222222", markersize=3.6, zorder=4)
+    axis.set_yticks(range(len(names)), [told(name) for name in names])
+    axis.set_ylim(-0.7, len(names) - 0.3)
+    axis.set_xlim(least - 0.04, 1.0)
+    axis.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+    axis.grid(axis="y", visible=False)
+    axis.set_xlabel("shrinkage: 1 - posterior SD / prior SD")
+    shaded = "shaded: the data say almost nothing"
+    marks = "dots: people; diamonds: typical or shared value" if individual else "diamonds: shared value"
+    title(figure, "What the data taught", f"{marks}; {shaded}")
+    return figure
+
+
+def _people(fit: xr.DataTree) -> bool:
+    """Whether any parameter differs between people."""
+    found = fit["posterior"].data_vars.values()
+    return any(draws.attrs.get("role") == "individual" and "subject" in draws.dims for draws in found)

@@ -1,0 +1,150 @@
+"""Liver glycogen of fasting people: each with their fit, the population, and what was published besides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bayesglu.plots.fits import observed
+from bayesglu.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    VERMILLION,
+    colour_of_person,
+    picture,
+    samples,
+    shade,
+    styled,
+    title,
+)
+from bayesglu.spec.model import read_model
+from bayesglu.validation.rothman1991 import HOURS, PUBLISHED, courses, imaged, net_shares
+
+COLUMNS = 4
+NOTE = (
+    "line and dark band: median and 90 % interval of a person's own glycogen; "
+    "pale grey band: 90 % of samples of people not yet seen"
+)
+
+
+@styled
+def fasting(fit: xr.DataTree, draws: int = 300, new: int = 20, random_seed: int = 0) -> Figure:
+    """A panel a person with samples and fit over the population's band; everyone together; and below, glucose
+    production and the share of gluconeogenesis in it over hours of fasting.
+
+    fit : of the model ``fasting`` to a study with ``liver_glycogen``. draws, new, random_seed : of the
+        trajectories, as in `what_if`.
+
+    The bars across the last panel are the net shares that Rothman et al. 1991 published (mean and standard
+    error), which no fit is shown; filled dots are what it was shown. Raises ValueError for a fit without
+    samples of liver glycogen.
+    """
+    people = imaged(fit)
+    if not people:
+        raise ValueError("Nobody in this fit has samples of liver_glycogen, so there is nothing to draw.")
+    asked = {"draws": draws, "random_seed": random_seed}
+    own = courses(fit, people, ["liver_glycogen"], **asked)
+    strangers = courses(fit, "new", new=new, **asked)
+    measured = with_error(fit, strangers["liver_glycogen"], random_seed)
+    table = observed(fit)
+    rows = -(-(len(people) + 1) // COLUMNS)
+    figure = picture(10.4, 2.05 * rows + 3.1)
+    above, below = figure.subfigures(2, 1, height_ratios=[2.05 * rows, 2.6])
+    panels = above.subplots(rows, COLUMNS, sharex=True, sharey=True).ravel()
+    hours = own["time"].values / 60
+    for axis, person in zip(panels, people, strict=False):
+        colour = colour_of_person(person)
+        shade(axis, hours, measured, GREY, 0.9, 0.13)
+        draw = samples(own["liver_glycogen"].sel(subject=person), "time")
+        shade(axis, hours, draw, colour, 0.9, 0.35)
+        axis.plot(hours, np.median(draw, axis=0), color=colour)
+        _dots(axis, table, person, "liver_glycogen")
+        axis.set_title(f"Person {person}")
+    everyone = panels[len(people)]
+    shade(everyone, hours, measured, GREY, 0.9, 0.2)
+    everyone.plot(hours, np.median(measured, axis=0), color=GREY)
+    for person in people:
+        _dots(everyone, table, person, "liver_glycogen", face=colour_of_person(person), edge="none")
+    everyone.set_title("Everyone, and the population")
+    for unused in panels[len(people) + 1 :]:
+        unused.remove()
+    for axis in panels[: len(people) + 1]:
+        axis.set(xlim=(0, HOURS + 1), xticks=range(0, HOURS + 1, 12))
+        axis.set_ylim(bottom=0)
+    for row in range(rows):
+        panels[row * COLUMNS].set_ylabel("liver glycogen (mmol/L)")
+    for axis in panels[max(0, len(people) + 1 - COLUMNS) : len(people) + 1]:
+        axis.set_xlabel("hours since the last meal")
+        axis.tick_params(labelbottom=True)
+    left, right = below.subplots(1, 2)
+    _production(left, strangers, table)
+    _share(right, strangers, table, fit, asked | {"new": new})
+    title(figure, "Liver glycogen over a fast of three days, in one hierarchical fit", NOTE)
+    return figure
+
+
+def with_error(fit: xr.DataTree, values: xr.DataArray, random_seed: int = 0) -> np.ndarray:
+    """Samples of liver glycogen ``(draw, time)`` as the assay would measure `values`, dims ``chain, draw,
+    subject, time``, each person's with the error of the draw."""
+    offset = read_model(fit.attrs["model_text"]).analytes["liver_glycogen"].offset
+    error = fit.posterior["error_liver_glycogen"].sel(draw=values["draw"])
+    noise = values.copy(data=np.random.default_rng(random_seed).normal(size=values.shape))
+    noisy = np.maximum((values + offset) * np.exp(error * noise) - offset, 0.0)
+    return noisy.transpose("chain", "draw", "subject", "time").values.reshape(-1, values.sizes["time"])
+
+
+def _production(axis: Axes, strangers: xr.Dataset, table: pd.DataFrame) -> None:
+    hours = strangers["time"].values / 60
+    draws = _together(strangers["endogenous_glucose_production"])
+    shade(axis, hours, draws, BLUE, 0.9, 0.2)
+    (line,) = axis.plot(hours, np.median(draws, axis=0), color=BLUE)
+    dots = _dots(axis, table, None, "endogenous_glucose_production")
+    told = ["people not yet seen (median, 90 %)", "means of groups, shown to the fit"]
+    axis.legend([line, dots], told, loc="lower left")
+    axis.set_title("Glucose production")
+    axis.set(ylabel="mg/kg/min", xlabel="hours since the last meal", xlim=(0, HOURS + 1))
+    axis.set_xticks(range(0, HOURS + 1, 12))
+    axis.set_ylim(bottom=0)
+
+
+def _share(axis: Axes, strangers: xr.Dataset, table: pd.DataFrame, fit: xr.DataTree, asked: dict) -> None:
+    hours = strangers["time"].values / 60
+    draws = 100 * _together(strangers["gluconeogenesis_share"])
+    shade(axis, hours, draws, GREEN, 0.9, 0.2)
+    axis.plot(hours, np.median(draws, axis=0), color=GREEN)
+    _dots(axis, table, None, "gluconeogenesis_share", times=100)
+    bands = 100 * net_shares(fit, **asked)[["person_lower", "person", "person_upper"]]
+    for name, (begin, end, mean, error) in PUBLISHED.items():
+        low, middle, high = bands.loc[name]
+        at = (begin + end) / 2
+        published = axis.errorbar(
+            at - 0.7, 100 * mean, 100 * error, (end - begin) / 2, "s", color=VERMILLION, markersize=4
+        )
+        modelled = axis.errorbar(
+            at + 0.7, middle, [[middle - low], [high - middle]], fmt="o", color=ORANGE, markersize=4
+        )
+    axis.legend(
+        [published, modelled],
+        ["published, not shown to the fit (mean, SE, window)", "the same of a person not yet seen (90 %)"],
+        loc="lower right",
+    )
+    axis.set_title("Gluconeogenesis in glucose production")
+    axis.set(ylabel="share (%)", xlabel="hours since the last meal", xlim=(0, HOURS + 1), ylim=(0, 105))
+    axis.set_xticks(range(0, HOURS + 1, 12))
+
+
+def _together(values: xr.DataArray) -> np.ndarray:
+    """Draws of all people as ``(draw, time)``."""
+    return values.transpose("chain", "draw", "subject", "time").values.reshape(-1, values.sizes["time"])
+
+
+def _dots(axis: Axes, table: pd.DataFrame, person, analyte: str, face="white", edge="#222222", times=1):
+    """Samples of one person, or of all where none is named; what a legend needs comes back."""
+    rows = table[(table["analyte"] == analyte) & ((table["subject"] == person) | (person is None))]
+    style = {"markersize": 3.6, "markeredgecolor": edge, "markeredgewidth": 0.9, "markerfacecolor": face}
+    return axis.plot(rows["time"] / 60, times * rows["value"], "o", zorder=4, **style)[0]

@@ -1,0 +1,91 @@
+"""Published experiments: what was measured, over what a model does."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bayesglu.plots.style import (
+    BLACK,
+    BLUE,
+    COLOUR_OF,
+    HOURS_FROM,
+    VERMILLION,
+    panels,
+    pretty_unit,
+    shade,
+    styled,
+    time_axis,
+    title,
+    told,
+)
+
+if TYPE_CHECKING:
+    from bayesglu.validation.facts import Fact, Group, Validation
+
+
+@styled
+def facts(validation: Validation) -> Figure:
+    """A panel an experiment: the typical person's curve, bands over people, and the published figures.
+
+    validation : what `bayesglu.facts.validate` returned. Bands hold 50 and 90 % of people. Points are
+        published figures with their spread where the source gives one; a thin bar is the range accepted for a
+        group's mean. Red are those that the model misses. Experiments whose facts are no points of the curve
+        show the curve alone: all facts are in the table.
+    """
+    shown = [group for group in validation.groups if group.experiment.name in validation.curves]
+    if not shown:
+        raise ValueError(f"No experiment could be put to the model {validation.model!r}.")
+    figure, axes = panels(len(shown), 4, 3.0, 2.25)
+    verdicts = dict(zip(validation.table["fact"], validation.table["verdict"], strict=True))
+    for axis, group in zip(axes, shown, strict=True):
+        curve = validation.curves[group.experiment.name]
+        _draw(axis, curve, group)
+        per = time_axis([axis], *curve["time"].values[[0, -1]])
+        for fact in group.facts:
+            if fact.point:
+                _mark(axis, fact, per, "fails" in verdicts[fact.name].lower())
+        axis.set_title("\n".join(wrap(group.title, 36)), fontsize=8)
+        axis.set_ylabel("\n".join([*wrap(told(group.called), 24), pretty_unit(group.unit)]), fontsize=7.5)
+        axis.margins(y=0.1)
+    count = ", ".join(f"{n} {word}" for word, n in validation.counts.items())
+    note = "Line: typical person. Bands: 50 and 90 % of people as the priors expect them. Points: published."
+    title(figure, f"Published experiments, model {validation.model}: {count}", note)
+    return figure
+
+
+def _draw(axis: Axes, curve: xr.DataArray, group: Group) -> None:
+    """The typical person's curve (one a level), and bands over the others."""
+    time = curve["time"].values
+    time = time / (60.0 if time[-1] - time[0] >= HOURS_FROM else 1.0)
+    colour = COLOUR_OF.get(group.shown, BLUE)
+    colour = BLUE if colour == BLACK else colour
+    everyone = curve if "draw" in curve.dims else curve.expand_dims("draw")
+    for one in _levels(everyone):
+        draws = one.transpose("draw", "time").values
+        axis.plot(time, draws[0], color=colour)
+        if len(draws) > 1 and "level" not in curve.dims:
+            for band, alpha in ((0.9, 0.13), (0.5, 0.22)):
+                shade(axis, time, draws[1:], colour, band, alpha)
+
+
+def _levels(curve: xr.DataArray) -> list[xr.DataArray]:
+    return [curve.isel(level=i) for i in range(curve.sizes["level"])] if "level" in curve.dims else [curve]
+
+
+def _mark(axis: Axes, fact: Fact, per: float, missed: bool) -> None:
+    """A published figure where it stands in time; a window as a line from end to end."""
+    colour = VERMILLION if missed else BLACK
+    when = np.array(fact.point) / per
+    middle = when.mean()
+    axis.vlines(middle, *fact.accepted, color=colour, linewidth=0.6, zorder=4)
+    if len(when) > 1:
+        axis.hlines(fact.value, *when, color=colour, linewidth=1.2, zorder=4)
+    axis.errorbar(
+        middle, fact.value, yerr=fact.spread, fmt="o", color=colour, markersize=3.5, elinewidth=2, zorder=5
+    )

@@ -1,0 +1,331 @@
+"""Amounts at exact times: the nouns of which every protocol is made.
+
+A `Protocol` is a sorted table of `Event`. Amounts stay as prescribed (``75 g``) until ``canonical`` turns
+them into `Delivery`, amounts per kg of body weight. The functions that write protocols are in
+`bayesglu.protocols`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from numbers import Real
+from typing import TYPE_CHECKING
+
+from bayesglu.text.problems import nearest
+from bayesglu.units import SUBSTANCES, UnitError, dose_amount, is_per_person
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KINDS = ("bolus", "infusion", "release", "clamp")
+ROUTES = ("oral", "intravenous", "subcutaneous", "intramuscular")
+DEPOT_ROUTES = ("subcutaneous", "intramuscular")
+
+# Moments closer than this (min) are one: 0.1 + 0.2 and 0.3 must not leave a sliver between them.
+SAME_MOMENT = 1e-6
+
+
+class ProtocolError(ValueError):
+    """A protocol that cannot be carried out; the message says where, what was found and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing done: ``amount`` in ``unit`` as prescribed, from ``time`` (min) on.
+
+    kind : ``bolus`` (at once), ``infusion`` (evenly over ``duration``), ``release`` (from a depot under the
+        skin or in muscle, first order with ``absorption_rate`` per min; the share ``bioavailability`` reaches
+        the blood), ``clamp`` (glucose is held at ``target`` mg/dL for ``duration`` by whatever infusion it
+        takes, or led evenly from ``target`` to ``final_target``; amount 0).
+    substance : ``glucose``, ``insulin``, ``glucagon``.
+    route : ``oral``, ``intravenous``, ``subcutaneous``, ``intramuscular``.
+    emptying : multiplies the stomach's emptying rate from this event on (oral only; a drink is 1).
+
+    Raises ProtocolError with every fault found.
+    """
+
+    time: float
+    kind: str
+    substance: str
+    route: str
+    amount: float
+    unit: str
+    duration: float = 0.0
+    absorption_rate: float | None = None
+    bioavailability: float = 1.0
+    emptying: float = 1.0
+    target: float | None = None
+    final_target: float | None = None
+
+    def __post_init__(self) -> None:
+        problems = [
+            *not_among(KINDS, kind=self.kind),
+            *not_among(SUBSTANCES, substance=self.substance),
+            *not_among(ROUTES, route=self.route),
+            *not_a_number(-math.inf, time=self.time),
+            *not_a_number(0, amount=self.amount, duration=self.duration),
+            *not_a_number(0, bioavailability=self.bioavailability, emptying=self.emptying, exclusive=True),
+        ]
+        for name in ("absorption_rate", "target", "final_target"):
+            if getattr(self, name) is not None:
+                problems += not_a_number(0, **{name: getattr(self, name)}, exclusive=True)
+        if not problems:
+            problems = [*self._wrong_unit(), *self._wrong_combination()]
+        raise_any(problems)
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, Real):
+                object.__setattr__(self, each.name, float(value) + 0.0)  # + 0.0 makes one zero of both
+
+    @property
+    def stop(self) -> float:
+        """When it ends (min): the end of an infusion or clamp, otherwise ``time``."""
+        return self.time + self.duration
+
+    @property
+    def channel(self) -> str:
+        """The input of the physiology that the event feeds: stomach, glucose, insulin, glucagon or clamp."""
+        if self.kind == "clamp":
+            return "clamp"
+        return "stomach" if self.route == "oral" else self.substance
+
+    def __str__(self) -> str:
+        if self.kind == "clamp" and self.final_target is not None:
+            what = f"glucose led from {self.target:.10g} to {self.final_target:.10g} mg/dL"
+        elif self.kind == "clamp":
+            what = f"glucose held at {self.target:.10g} mg/dL"
+        else:
+            what = f"{self.substance} {self.amount:.10g} {self.unit} {self.route}"
+        span = f" over {self.duration:.10g} min" if self.duration else ""
+        details = []
+        if self.kind == "release":
+            share = f"{self.bioavailability:.0%} bioavailable"
+            details = [f"absorbed at {self.absorption_rate:.3g} /min", share]
+        if self.emptying != 1:
+            details.append(f"emptying x {self.emptying:.10g}")
+        return f"{self.time:.10g} min: {what}{span}" + (f" ({', '.join(details)})" if details else "")
+
+    def _wrong_unit(self) -> list[str]:
+        if self.kind == "clamp":
+            return []
+        if not isinstance(self.unit, str):
+            return [f"unit is {self.unit!r}; it must be text such as 'g' or 'mU/kg'"]
+        if rate_minutes(self.unit) is not None:
+            amount = without_time(self.unit)
+            return [f"unit is {self.unit!r}, a rate; here an amount is wanted, such as {amount!r}"]
+        try:
+            dose_amount(1.0, self.unit, self.substance, 70.0)
+        except UnitError as error:
+            return [str(error).rstrip(".")]
+        return []
+
+    def _wrong_combination(self) -> list[str]:
+        problems = []
+        timed = self.kind in ("infusion", "clamp")
+        if timed and self.duration == 0:
+            problems.append(f"duration is 0; it must be above 0 min for one of kind {self.kind!r}")
+        if not timed and self.duration:
+            problems.append(f"duration is {number(self.duration)}; a {self.kind} has none")
+        if self.kind != "clamp" and (self.kind == "release") != (self.route in DEPOT_ROUTES):
+            routes = DEPOT_ROUTES if self.kind == "release" else ROUTES[:2]
+            problems.append(f"route of a {self.kind} is {self.route!r}; allowed: {', '.join(routes)}")
+        if self.route == "oral" and self.substance != "glucose":
+            problems.append(
+                f"route of {self.substance} is 'oral'; only glucose is absorbed (did you mean 'intravenous'?)"
+            )
+        if (self.kind == "release") != (self.absorption_rate is not None):
+            problems.append("absorption_rate (1/min) belongs to a release, and every release needs one")
+        if self.bioavailability > 1:
+            found = number(self.bioavailability)
+            problems.append(f"bioavailability is {found}; it must be a share above 0 and at most 1")
+        if self.kind != "release" and self.bioavailability != 1:
+            problems.append("bioavailability belongs to a release; that of oral glucose is a model parameter")
+        if self.emptying != 1 and self.route != "oral":
+            problems.append("emptying belongs to oral glucose")
+        if (self.kind == "clamp") != (self.target is not None):
+            problems.append("target (mg/dL) belongs to a clamp, and every clamp needs one")
+        if self.kind != "clamp" and self.final_target is not None:
+            problems.append("final_target (mg/dL) belongs to a clamp")
+        what = (self.substance, self.route, self.amount)
+        if self.kind == "clamp" and what != ("glucose", "intravenous", 0):
+            problems.append(
+                "a clamp is of intravenous glucose and has the amount 0; its target says the rest"
+            )
+        return problems
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """An event in the units of the physiology: ``amount`` per kg that reaches ``channel``.
+
+    Times in min; amounts in mg/kg (``stomach``, ``glucose``), pmol/kg (``insulin``) or pg/kg (``glucagon``).
+    Of a release it is the bioavailable amount, of a clamp 0.
+    """
+
+    time: float
+    stop: float
+    channel: str
+    kind: str
+    amount: float
+    absorption_rate: float | None = None
+    emptying: float = 1.0
+    target: float | None = None
+    final_target: float | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class Protocol:
+    """What is done to one person: events in order of time; equal when the events are, whatever the name.
+
+    ``+`` joins two protocols, ``.shift(minutes)`` moves one, ``sum([...])`` works. ``until`` (min) keeps a
+    protocol going after its last event, as a fast does. ``name`` is the text that `parse_protocol` reads
+    back. Raises ProtocolError when two clamps overlap, for glucose cannot be held at two levels.
+    """
+
+    events: tuple[Event, ...] = ()
+    name: str = field(default="", compare=False)
+    until: float = 0.0
+
+    def __post_init__(self) -> None:
+        raise_any(not_a_number(-math.inf, until=self.until))
+        events = tuple(sorted(self.events, key=_order))
+        object.__setattr__(self, "events", events)
+        object.__setattr__(self, "until", float(self.until) + 0.0)
+        clamps = [event for event in events if event.kind == "clamp"]
+        raise_any(
+            f"two clamps at once ({one}; {two}); shift the second to {number(one.stop)} min or later"
+            for one, two in itertools.pairwise(clamps)
+            if two.time < one.stop - SAME_MOMENT
+        )
+
+    @property
+    def duration(self) -> float:
+        """When the last event, or the fast, has ended (min); never below 0."""
+        return max(0.0, self.until, *(event.stop for event in self.events))
+
+    def __add__(self, other: Protocol) -> Protocol:
+        if not isinstance(other, Protocol):
+            return NotImplemented
+        name = f"{self.name} + {other.name}" if self.name and other.name else ""
+        return Protocol(self.events + other.events, name, max(self.until, other.until))
+
+    def __radd__(self, other: object) -> Protocol:
+        return self if other == 0 else NotImplemented  # lets sum() start from its 0
+
+    def shift(self, minutes: float) -> Protocol:
+        """The same protocol, later by ``minutes`` (earlier when negative)."""
+        raise_any(f"shift: {problem}" for problem in not_a_number(-math.inf, minutes=minutes))
+        events = tuple(replace(event, time=event.time + minutes) for event in self.events)
+        before = f"({self.name})" if " + " in self.name else self.name
+        name = f"{before}.shift({number(minutes)})" if before else ""
+        return Protocol(events, name, self.until + minutes)
+
+    def canonical(self, body_weight: float | None = None) -> tuple[Delivery, ...]:
+        """The events as amounts per kg of body weight (kg).
+
+        Raises ProtocolError when an amount is per person (``75 g``) and the weight is missing.
+        """
+        if body_weight is not None:
+            raise_any(not_a_number(0, body_weight=body_weight, exclusive=True))
+        else:
+            needy = [event for event in self.events if event.kind != "clamp" and is_per_person(event.unit)]
+            raise_any(
+                f"{event} is an amount for a whole person and the body weight is missing. "
+                f"Give body_weight in kg, or the amount in '{event.unit}/kg'"
+                for event in needy
+            )
+        return tuple(
+            Delivery(
+                time=event.time,
+                stop=event.stop,
+                channel=event.channel,
+                kind=event.kind,
+                amount=0.0 if event.kind == "clamp" else _canonical_amount(event, body_weight),
+                absorption_rate=event.absorption_rate,
+                emptying=event.emptying,
+                target=event.target,
+                final_target=event.final_target,
+            )
+            for event in self.events
+        )
+
+    def total(self) -> dict[tuple[str, str, str], float]:
+        """Prescribed amounts: (substance, route, unit) -> sum, without what clamps will infuse."""
+        amounts: dict[tuple[str, str, str], list[float]] = {}
+        for event in self.events:
+            if event.kind != "clamp":
+                amounts.setdefault((event.substance, event.route, event.unit), []).append(event.amount)
+        return {key: math.fsum(values) for key, values in amounts.items()}
+
+    def table(self) -> pd.DataFrame:
+        """One row an event, one column a field of `Event`: times in min, amounts in the unit beside them."""
+        import pandas as pd
+
+        names = [each.name for each in fields(Event)]
+        rows = [[getattr(event, name) for name in names] for event in self.events]
+        numbers = dict.fromkeys(("absorption_rate", "target", "final_target"), float)
+        return pd.DataFrame(rows, columns=names).astype(numbers)
+
+    def __repr__(self) -> str:
+        head = f"<Protocol {self.name or 'without a name'}, {number(self.duration)} min>"
+        return "\n  ".join([head, *map(str, self.events)])
+
+
+def _canonical_amount(event: Event, body_weight: float | None) -> float:
+    return dose_amount(event.amount, event.unit, event.substance, body_weight) * event.bioavailability
+
+
+def rate_minutes(unit: str) -> float | None:
+    """Minutes in the time unit of a rate (``mU/kg/min`` -> 1, ``g/h`` -> 60), None when it is no rate."""
+    return {"min": 1.0, "h": 60.0}.get(unit.rpartition("/")[2].strip().lower())
+
+
+def without_time(unit: str) -> str:
+    """The amount in a rate: ``mU/kg/min`` -> ``mU/kg``."""
+    return unit.rpartition("/")[0].strip()
+
+
+def _order(event: Event) -> tuple:
+    values = (getattr(event, each.name) for each in fields(event))
+    return tuple((value is not None, value) for value in values)
+
+
+def not_among(allowed: Sequence[str], **value: object) -> list[str]:
+    """A sentence for each value that is not allowed."""
+    return [
+        f"{name} is {found!r}; allowed: {', '.join(allowed)}" + _suggestion(found, allowed)
+        for name, found in value.items()
+        if found not in allowed
+    ]
+
+
+def _suggestion(found: object, allowed: Sequence[str]) -> str:
+    name = nearest(found, allowed)
+    return f" (did you mean {name!r}?)" if name else ""
+
+
+def not_a_number(minimum: float, *, exclusive: bool = False, **values: object) -> list[str]:
+    """A sentence for each value that is no finite number from ``minimum`` on."""
+    bound = "" if minimum == -math.inf else f" {'above' if exclusive else 'of at least'} {minimum:g}"
+    problems = []
+    for name, value in values.items():
+        is_number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+        if not is_number or value < minimum or (exclusive and value == minimum):
+            found = number(value) if is_number else repr(value)
+            problems.append(f"{name} is {found}; it must be a finite number{bound}")
+    return problems
+
+
+def raise_any(problems: Iterable[str]) -> None:
+    """Raise one ProtocolError that holds all problems, if there are any."""
+    if found := list(problems):
+        raise ProtocolError("; ".join(found) + ".")
+
+
+def number(value: float) -> str:
+    """Shortest text that reads back as the same number."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))

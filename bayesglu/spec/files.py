@@ -1,0 +1,140 @@
+"""A model file as plain tables: read, laid over the file it extends, and written back in one canonical form.
+
+Nothing here knows what a key means; :mod:`bayesglu.spec.model` checks that.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bayesglu import catalog
+from bayesglu.text.problems import Problems
+
+Table = dict[str, Any]
+
+_FOLLOWS_LEVEL = ("between", "effects")
+
+
+def parse(text: str, problems: Problems) -> Table:
+    """The tables of a TOML text; empty, with a problem noted, where it is not TOML."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        problems.add(f"is not valid TOML: {error}.")
+        return {}
+
+
+def resolve(table: Table, problems: Problems, folder: Path | None, seen: tuple[str, ...] = ()) -> Table:
+    """`table` laid over its chain of parents, without the key ``extends``.
+
+    A parent is the name of a shipped model, or the path of a file relative to `folder`, the child's own.
+    """
+    child = {key: value for key, value in table.items() if key != "extends"}
+    if "extends" not in table:
+        return child
+    parent = table["extends"]
+    if not isinstance(parent, str):
+        problems.add(f"extends must name one model in quotes, and is {parent!r}. A file has one parent.")
+        return child
+    path = _parent_path(parent, folder, problems)
+    if path is None:
+        return child
+    step = str(path.resolve())
+    if step in seen:
+        chain = " -> ".join(Path(name).stem for name in (*seen[seen.index(step) :], step))
+        problems.add(f"extends goes round in a circle: {chain}. Let one of these files stand alone.")
+        return child
+    inherited = parse(path.read_text(encoding="utf-8"), problems)
+    return overlay(resolve(inherited, problems, path.parent, (*seen, step)), child)
+
+
+def _parent_path(parent: str, folder: Path | None, problems: Problems) -> Path | None:
+    """Where the parent's file lies; None, with a problem noted, where there is none."""
+    if parent.endswith(".toml"):
+        path = (folder or Path()) / parent
+        if path.is_file():
+            return path
+        problems.add(f"extends {parent!r}, and there is no such file beside it.")
+        return None
+    try:
+        return catalog.locate("model", parent)
+    except LookupError as error:
+        problems.add(f"extends {parent!r}. {error}")
+        return None
+
+
+def overlay(parent: Table, child: Mapping[str, Any]) -> Table:
+    """The parent's tables with the child's keys laid over them, key by key at every depth.
+
+    Two rules keep a parameter whole when its level changes. A parameter that the child fixes loses the
+    spread, the variation between people and the covariate effects that it inherits; one that the child shares
+    between all people loses the inherited variation. What the child itself writes stays, and is checked.
+    """
+    laid = _merge(parent, child)
+    parameters = child.get("parameters")
+    for name, given in parameters.items() if isinstance(parameters, Mapping) else ():
+        level = given.get("level") if isinstance(given, Mapping) else None
+        written = laid["parameters"][name]
+        dropped = {"fixed": _FOLLOWS_LEVEL, "population": ("between",)}.get(level, ())
+        for key in dropped:
+            if key not in given:
+                written.pop(key, None)
+        typical = written.get("typical")
+        if level == "fixed" and isinstance(typical, dict) and "gsd" not in given.get("typical", {}):
+            typical.pop("gsd", None)
+    return laid
+
+
+def _merge(parent: Any, child: Any) -> Any:
+    if not (isinstance(parent, Mapping) and isinstance(child, Mapping)):
+        return (
+            {key: _merge({}, value) for key, value in child.items()} if isinstance(child, Mapping) else child
+        )
+    merged = {key: _merge({}, value) for key, value in parent.items()}
+    return merged | {key: _merge(parent.get(key), value) for key, value in child.items()}
+
+
+def write(table: Mapping[str, Any]) -> str:
+    """`table` as TOML text: the same tables, in the same order, always give the same text.
+
+    Keys that hold plain values come first, then a heading for each table; below the second depth tables are
+    written within one line.
+    """
+    lines = [
+        f"{_key(key)} = {_value(value)}" for key, value in table.items() if not isinstance(value, Mapping)
+    ]
+    for key, inner in table.items():
+        if not isinstance(inner, Mapping):
+            continue
+        plain = {name: value for name, value in inner.items() if not isinstance(value, Mapping)}
+        if plain or not inner:
+            lines += [
+                "",
+                f"[{_key(key)}]",
+                *(f"{_key(name)} = {_value(value)}" for name, value in plain.items()),
+            ]
+        for name, deep in inner.items():
+            if isinstance(deep, Mapping):
+                lines += ["", f"[{_key(key)}.{_key(name)}]"]
+                lines += [f"{_key(word)} = {_value(value)}" for word, value in deep.items()]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _key(key: str) -> str:
+    bare = key.replace("_", "a").replace("-", "a")
+    return key if bare.isascii() and bare.isalnum() else _value(key)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(key)} = {_value(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    if isinstance(value, str):
+        # JSON's escapes are TOML's too, but for the one control character that JSON leaves bare.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(value).lower() if isinstance(value, bool) else repr(value)

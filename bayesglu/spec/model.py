@@ -1,0 +1,274 @@
+"""A model file, read, checked and resolved: which organs take part, and what is known before any data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from bayesglu import catalog
+from bayesglu.spec import files, reader
+from bayesglu.spec.priors import Analyte, Between, Effect, Frozen, Level, Parameter, Prior, Soft
+from bayesglu.text.problems import Problems, hint
+
+__all__ = [
+    "Analyte",
+    "Between",
+    "Effect",
+    "Frozen",
+    "ModelSpec",
+    "Parameter",
+    "Prior",
+    "Soft",
+    "SpecError",
+    "load_model",
+    "read_model",
+]
+
+
+class SpecError(ValueError):
+    """A model file that cannot be used. The message, and `problems`, list every fault that it has."""
+
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, repr=False)
+class ModelSpec:
+    """A model, whole: what the body does and what is known of it before any data.
+
+    `text` is the file with everything it inherits written out; :func:`read_model` reads it back to an equal
+    model. `hash` is the SHA-256 of that text: the same hash, the same log density and order of parameters.
+    """
+
+    name: str
+    title: str
+    description: str
+    structure: Mapping[str, str]
+    parameters: Mapping[str, Parameter]
+    analytes: Mapping[str, Analyte]
+    soft: Mapping[str, Soft]
+    correlations: tuple[str, ...]
+    eta: float | None
+    text: str
+    path: str | None = field(default=None, compare=False)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of `text`, in hexadecimal."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def estimated(self) -> tuple[str, ...]:
+        """Names of the parameters that are learnt from data."""
+        return tuple(name for name, parameter in self.parameters.items() if parameter.level != "fixed")
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """Names of the parameters that differ between people or between tests of one person."""
+        return self.at("subject", "occasion")
+
+    def at(self, *levels: Level) -> tuple[str, ...]:
+        """Names of the parameters at these levels."""
+        return tuple(name for name, parameter in self.parameters.items() if parameter.level in levels)
+
+    @property
+    def medians(self) -> dict[str, float]:
+        """Typical value of every parameter, in its unit."""
+        return {name: parameter.typical.median for name, parameter in self.parameters.items()}
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every key of the bibliography that the model names; :func:`bayesglu.citation` writes one out."""
+        named = [*self.parameters.values(), *self.soft.values()]
+        return tuple(sorted({key for entry in named for key in entry.source}))
+
+    def change(
+        self,
+        structure: Mapping[str, str] | None = None,
+        parameters: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        analytes: Mapping[str, Mapping[str, Any]] | None = None,
+        name: str | None = None,
+    ) -> ModelSpec:
+        """A model that differs from this one as a child's file would from its parent's.
+
+        Parameters and analytes that a new structure has no use for are left out; what it needs must be given.
+
+        Raises
+        ------
+        SpecError
+            The changed model is not a sound one.
+
+        Examples
+        --------
+        >>> from bayesglu.spec.model import load_model
+        >>> held = load_model("oral").change(parameters={"first_phase_gain": {"level": "fixed"}})
+        >>> held.parameters["first_phase_gain"].level
+        'fixed'
+        """
+        given = {"structure": structure, "parameters": parameters, "analytes": analytes}
+        child = {key: value for key, value in given.items() if value}
+        problems = Problems(f"{self.name} (changed)")
+        parent = files.parse(self.text, problems)
+        child["name"] = name or f"{self.name} (changed)"
+        return _build(files.overlay(parent, child), child, problems, None, None)
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        rows = [_HEADINGS, *_rows(self)]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADINGS))]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        return "\n".join([f"{self.name}: {self.title}", *_summary(self), "", *lines])
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{escape(word)}</th>" for word in _HEADINGS)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in _rows(self)
+        )
+        summary = "<br>".join(escape(line) for line in _summary(self))
+        return (
+            f"<h3>{escape(self.name)}: {escape(self.title)}</h3><p>{summary}</p>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
+
+
+_HEADINGS = ("symbol", "parameter", "level", "typical (95 % prior)", "between CV", "unit", "kind", "source")
+
+
+def _rows(spec: ModelSpec) -> Iterator[tuple[str, ...]]:
+    """One row a parameter, those that are learnt first."""
+    order = ("subject", "occasion", "population", "fixed")
+    for p in sorted(spec.parameters.values(), key=lambda parameter: order.index(parameter.level)):
+        typical = f"{p.typical.median:.4g}"
+        if p.typical.gsd:
+            typical += " ({:.3g} to {:.3g})".format(*p.interval())
+        between = f"{p.between.cv:.0%}".replace("%", " %") if p.between else ""
+        yield (p.symbol, p.name, p.level, typical, between, p.unit, p.kind, ", ".join(p.source))
+
+
+def _summary(spec: ModelSpec) -> list[str]:
+    """What the table of parameters does not say."""
+    lines = ["structure: " + ", ".join(f"{slot} {choice}" for slot, choice in spec.structure.items())]
+    for a in spec.analytes.values():
+        low, high = a.error.median / a.error.gsd**2, a.error.median * a.error.gsd**2
+        told = f"measured: {a.name} in {a.unit}, log error about {a.error.median:g} ({low:.2g} to {high:.2g})"
+        told += ", drives the model" if a.forcing else ""
+        lines.append(told + (f", assay floor {a.floor}" if a.floor else ""))
+    lines += [f"soft observation: {s.output} about {s.median:g}, CV {s.cv:g}" for s in spec.soft.values()]
+    if spec.correlations:
+        lines.append(f"correlated (LKJ, eta {spec.eta:g}): " + ", ".join(spec.correlations))
+    effects = [f"{p.name} by {key}" for p in spec.parameters.values() for key in p.effects]
+    if effects:
+        lines.append("covariates, where a study has them: " + ", ".join(effects))
+    counts = {level: len(spec.at(level)) for level in ("subject", "occasion", "population", "fixed")}
+    lines.append("parameters: " + ", ".join(f"{n} {level}" for level, n in counts.items() if n))
+    return [*lines, f"hash: {spec.hash[:16]}"]
+
+
+def load_model(source: str | Path | ModelSpec) -> ModelSpec:
+    """The model of a shipped name (``"oral"``) or of a model file.
+
+    Sources are looked up in the shipped bibliography and in a `references.bib` beside the file.
+
+    Raises
+    ------
+    SpecError
+        Listing everything that is wrong with the file.
+
+    Examples
+    --------
+    >>> from bayesglu.spec.model import load_model
+    >>> load_model("minimal").parameters["insulin_sensitivity"].unit
+    'L/pmol/min'
+    """
+    if isinstance(source, ModelSpec):
+        return source
+    path, where = Path(source), str(source)
+    papers = dict(catalog.references())
+    if isinstance(source, str) and path.suffix != ".toml" and not path.is_file():
+        try:
+            path, where = catalog.locate("model", source), f"models/{source}.toml"
+        except LookupError as error:
+            raise SpecError(f"{error}\n  Or give the path of a model file, ending in '.toml'.") from None
+    elif not path.is_file():
+        near = hint(path.stem, catalog.list_models())
+        raise SpecError(f"{where}: there is no such file.{near}")
+    elif (own := path.parent / "references.bib").is_file():
+        papers |= catalog.references(own.resolve())
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise SpecError(f"{where}: is not UTF-8 text, and so no model file.") from None
+    return read_model(text, where, papers=papers, path=path)
+
+
+def read_model(
+    text: str, where: str = "model text", *, papers: Collection[str] | None = None, path: Path | None = None
+) -> ModelSpec:
+    """The model that a TOML text describes.
+
+    Parameters
+    ----------
+    text
+        A model file's text, such as a spec's own `text` kept in a saved fit.
+    where
+        What errors call the text.
+    papers
+        Keys that a source may name; any, when not given, so that a saved text can be read wherever it is.
+    path
+        The file that the text came from: parents given by path are looked for beside it; it names the model.
+
+    Raises
+    ------
+    SpecError
+        Listing everything that is wrong with the text.
+    """
+    problems = Problems(where)
+    own = files.parse(text, problems)
+    problems.raise_any(SpecError)
+    seen = (str(path.resolve()),) if path else ()
+    table = files.resolve(own, problems, path.parent if path else None, seen)
+    problems.raise_any(SpecError)
+    return _build(table, own, problems, papers, path)
+
+
+def _build(
+    table: dict, own: Mapping, problems: Problems, papers: Collection[str] | None, path: Path | None
+) -> ModelSpec:
+    """The nouns of a resolved `table`; what is not in `own` was inherited, and goes where it is of no use."""
+    read = reader.read(table, own, problems, papers)
+    problems.raise_any(SpecError)
+    name = read.pop("name") or (path.stem if path else "model")
+    spec = ModelSpec(name=name, text="", path=str(path) if path else None, **read)
+    return replace(spec, text=files.write(_table(spec)))
+
+
+def _table(spec: ModelSpec) -> dict[str, Any]:
+    """A spec as the tables of the file that would describe it alone."""
+    table: dict[str, Any] = {"name": spec.name, "title": spec.title, "description": spec.description}
+    table["structure"] = dict(spec.structure)
+    table["parameters"] = {name: _plain(parameter) for name, parameter in spec.parameters.items()}
+    table["analytes"] = {name: _plain(analyte) for name, analyte in spec.analytes.items()}
+    table["soft"] = {name: _plain(soft) for name, soft in spec.soft.items()}
+    if spec.correlations:
+        table["correlations"] = {"parameters": list(spec.correlations), "eta": spec.eta}
+    return {key: value for key, value in table.items() if value != {}}
+
+
+def _plain(noun: Any) -> Any:
+    """A noun as a table, without its name and whatever it does not have."""
+    if isinstance(noun, Mapping):
+        return {key: _plain(value) for key, value in noun.items()}
+    if not hasattr(noun, "__dataclass_fields__"):
+        return noun
+    omitted = ("name", "covariate") + (("reference", "form") if getattr(noun, "form", "") == "level" else ())
+    pairs = {key: _plain(getattr(noun, key)) for key in noun.__dataclass_fields__ if key not in omitted}
+    return {key: value for key, value in pairs.items() if value is not None and value not in ({}, "")}

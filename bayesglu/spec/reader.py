@@ -1,0 +1,309 @@
+"""The checks on a model file: resolved tables in, the nouns of a model out, every fault noted on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, get_args
+
+from bayesglu.physiology.loop import DEFAULTS, PARAMETERS, SLOTS, Loop, LoopError, assemble
+from bayesglu.spec import priors
+from bayesglu.text.problems import Problems, Section
+
+FRACTIONS = frozenset(
+    {
+        "bioavailability",
+        "gluconeogenic_hormone_share",
+        "gluconeogenic_share",
+        "gluconeogenic_storage",
+        "hepatic_extraction",
+    }
+)
+"""Parameters that are shares of a whole: the basal state exists only below 1, so their scale is ``logit``."""
+
+MAY_BE_ZERO = frozenset({"alpha_cell_mass", "beta_cell_mass"})
+"""Parameters that an organ's loss sets to zero."""
+
+TOP = (
+    "name",
+    "title",
+    "description",
+    "extends",
+    "structure",
+    "parameters",
+    "analytes",
+    "soft",
+    "correlations",
+)
+PARAMETER = ("symbol", "unit", "scale", "level", "typical", "between", "effects", "source", "kind", "note")
+ANALYTE = (
+    "output",
+    "unit",
+    "error",
+    "lower",
+    "upper",
+    "floor",
+    "samples_from",
+    "forcing",
+    "basal_from",
+    "tails",
+    "offset",
+)
+
+
+def read(table: Mapping, own: Mapping, problems: Problems, papers: Collection[str] | None) -> dict[str, Any]:
+    """Fields of a `ModelSpec` by name; not to be used where `problems` were found."""
+    top = Section(table, "", problems, TOP)
+    structure, loop = _structure(top, problems)
+    reader = _Reader(problems, papers, loop)
+    sections = {
+        key: _entries(top, key, required=key in ("parameters", "analytes"))
+        for key in ("parameters", "analytes", "soft")
+    }
+    _keep_what_serves(sections, own, loop, problems)
+    parameters = {name: reader.parameter(name, entry) for name, entry in sections["parameters"].items()}
+    analytes = {name: reader.analyte(name, entry, parameters) for name, entry in sections["analytes"].items()}
+    soft = {name: reader.soft(name, entry) for name, entry in sections["soft"].items()}
+    if (
+        loop is not None
+        and structure.get("insulin") == "forced"
+        and not any(a.forcing for a in analytes.values())
+    ):
+        problems.add(
+            "insulin is 'forced', so an analyte with output 'insulin' must have forcing = true.", "[analytes]"
+        )
+    correlations, eta = _correlations(top, parameters)
+    return {
+        "name": top.text("name", ""),
+        "title": top.text("title"),
+        "description": top.text("description", ""),
+        "structure": priors.Frozen(structure),
+        "parameters": priors.Frozen(parameters),
+        "analytes": priors.Frozen(analytes),
+        "soft": priors.Frozen(soft),
+        "correlations": correlations,
+        "eta": eta,
+    }
+
+
+def _structure(top: Section, problems: Problems) -> tuple[dict[str, str], Loop | None]:
+    """The choice for each slot, and the loop that they make: None when they make none."""
+    slots = [slot for slot in SLOTS if slot not in DEFAULTS]
+    section = top.section("structure", slots)
+    if section is None or not section.sound:
+        return {}, None
+    before = len(problems.found)
+    structure = {slot: section.text(slot, allowed=SLOTS[slot]) for slot in slots}
+    if len(problems.found) > before or set(section.table) - set(slots):
+        return {}, None
+    try:
+        return structure, assemble(structure)
+    except LoopError as error:
+        section.fault(str(error))
+        return structure, None
+
+
+def _entries(top: Section, key: str, *, required: bool) -> dict[str, Section]:
+    """The tables inside a table, by name."""
+    outer = top.section(key, required=required)
+    return {} if outer is None else {name: outer.section(name) for name in outer.table}
+
+
+def _keep_what_serves(sections: dict[str, dict], own: Mapping, loop: Loop | None, problems: Problems) -> None:
+    """Leave out what was inherited and is of no use; note what is missing, or written in the file in vain.
+
+    Without a loop there is no telling what is of use, and only names that nothing knows are noted.
+    """
+
+    def written(kind: str, name: str) -> bool:
+        return isinstance(own.get(kind), Mapping) and name in own[kind]
+
+    for kind in ("analytes", "soft") if loop else ():
+        known = {*loop.states, *loop.fluxes} if kind == "analytes" else loop.constant_quantities
+        for name, entry in list(sections[kind].items()):
+            if entry.table.get("output", name) not in known and not written(kind, name):
+                del sections[kind][name]
+    used = loop.parameters if loop else PARAMETERS
+    floors = {entry.table.get("floor") for entry in sections["analytes"].values()}
+    needed = {*used, *(floor for floor in floors if isinstance(floor, str))}
+    for name in set(sections["parameters"]) - needed:
+        if not written("parameters", name):
+            del sections["parameters"][name]
+    for name in (name for name in sections["parameters"] if name not in needed):
+        if name in PARAMETERS:
+            sections["parameters"][name].fault(
+                "is not used by this structure: leave it out, or choose a part that asks for it."
+            )
+        else:
+            problems.unknown(name, needed, "parameter", "[parameters]")
+    for name in loop.parameters if loop else ():
+        if name not in sections["parameters"]:
+            problems.add(f"lacks {name!r} ({PARAMETERS[name]}), which this structure needs.", "[parameters]")
+
+
+class _Reader:
+    """Reads one entry at a time, with what they share: the loop, the bibliography, the list of problems."""
+
+    def __init__(self, problems: Problems, papers: Collection[str] | None, loop: Loop | None):
+        self.problems, self.papers, self.loop = problems, papers, loop
+
+    def parameter(self, name: str, entry: Section) -> priors.Parameter:
+        entry = Section(entry.table, entry.place, self.problems, PARAMETER) if entry.sound else entry
+        unit = entry.text("unit")
+        if name in PARAMETERS and unit is not None and unit != PARAMETERS[name]:
+            entry.fault(f"unit is {unit!r}; the physiology has {name} in {PARAMETERS[name]!r}.")
+        scale = entry.text("scale", "log", allowed=get_args(priors.Scale))
+        if name in FRACTIONS and scale == "log":
+            entry.fault(
+                "scale is 'log'; this is a share of a whole and must stay below 1: write scale = \"logit\"."
+            )
+        level = entry.text("level", allowed=get_args(priors.Level))
+        return priors.Parameter(
+            name=name,
+            symbol=entry.text("symbol"),
+            unit=unit,
+            level=level,
+            typical=self._typical(name, entry, scale, level),
+            kind=entry.text("kind", allowed=get_args(priors.Kind)),
+            source=self._source(entry),
+            scale=scale,
+            between=self._between(entry, level),
+            effects=self._effects(entry, level),
+            note=entry.text("note", ""),
+        )
+
+    def _typical(
+        self, name: str, entry: Section, scale: str | None, level: str | None
+    ) -> priors.Prior | None:
+        typical = entry.section("typical", ("median", "gsd"))
+        if typical is None:
+            return None
+        ceiling = {"below": 1.0} if scale == "logit" else {}
+        median = typical.number(
+            "median", above=0.0, closed=name in MAY_BE_ZERO and level == "fixed", **ceiling
+        )
+        gsd = typical.number("gsd", None, above=1.0)
+        if level == "fixed" and "gsd" in typical:
+            typical.fault("has a gsd, but the level is 'fixed': leave the gsd out, or choose another level.")
+        elif level not in (None, "fixed") and typical.sound and "gsd" not in typical:
+            typical.fault(
+                f"lacks the key 'gsd', the geometric standard deviation that level {level!r} needs."
+            )
+        return priors.Prior(median, gsd)
+
+    def _between(self, entry: Section, level: str | None) -> priors.Between | None:
+        varies = level in ("subject", "occasion")
+        between = entry.section("between", ("cv", "gsd"), required=False)
+        if between is None:
+            if varies:
+                entry.fault(f"lacks the key 'between', which level {level!r} needs: {{cv = ..., gsd = ...}}.")
+            return None
+        if level is not None and not varies:
+            between.fault(
+                f"is given, but level {level!r} is the same for all people: leave it out, "
+                "or let the level be 'subject'."
+            )
+        return priors.Between(between.number("cv", above=0.0), between.number("gsd", above=1.0))
+
+    def _effects(self, entry: Section, level: str | None) -> Mapping[str, priors.Effect]:
+        effects = entry.section("effects", required=False)
+        if effects is None:
+            return priors.Frozen()
+        if level == "fixed" and effects.table:
+            effects.fault(
+                "is given, but the level is 'fixed': an effect is learnt, and needs a level that is."
+            )
+        return priors.Frozen({key: self._effect(key, effects) for key in effects.table})
+
+    def _effect(self, key: str, effects: Section) -> priors.Effect:
+        covariate, _, label = key.partition(":")
+        if label:
+            effect = effects.section(key, ("median", "gsd"))
+            form, reference, per = "level", label, None
+        else:
+            effect = effects.section(key, ("form", "reference", "per", "median", "gsd"))
+            form = effect.text("form", "exponential", allowed=("exponential", "power"))
+            reference = effect.number("reference", **({"above": 0.0} if form == "power" else {}))
+            per = effect.number("per", above=1.0 if form == "power" else 0.0)
+        median, gsd = effect.number("median", above=0.0), effect.number("gsd", above=1.0)
+        return priors.Effect(covariate, form, reference, per, median, gsd)
+
+    def _source(self, entry: Section) -> tuple[str, ...]:
+        source = entry.texts("source")
+        for key in source if self.papers is not None else ():
+            if key not in self.papers:
+                self.problems.unknown(key, self.papers, "source", entry.place)
+        if not source and "source" in entry and entry.table.get("kind") in ("measured", "derived"):
+            entry.fault(
+                f"names no source, but its kind is {entry.table['kind']!r}: name one, or say 'judgement'."
+            )
+        return source
+
+    def analyte(
+        self, name: str, entry: Section, parameters: Mapping[str, priors.Parameter]
+    ) -> priors.Analyte:
+        entry = Section(entry.table, entry.place, self.problems, ANALYTE) if entry.sound else entry
+        output, unit = entry.text("output", name), entry.text("unit")
+        if self.loop is not None and output is not None:
+            known = {*self.loop.states, *self.loop.fluxes}
+            if output not in known:
+                self.problems.unknown(output, known, "output", entry.place)
+            elif unit is not None and unit != self.loop.unit(output):
+                entry.fault(f"unit is {unit!r}; the physiology has {output} in {self.loop.unit(output)!r}.")
+        error = entry.section("error", ("median", "gsd"))
+        prior = error and priors.Prior(error.number("median", above=0.0), error.number("gsd", above=1.0))
+        lower, upper = entry.number("lower", None, above=0.0), entry.number("upper", None, above=0.0)
+        if lower is not None and upper is not None and lower >= upper:
+            entry.fault(f"lower is {lower:g} and upper is {upper:g}: the lower limit must be the smaller.")
+        floor = entry.text("floor", None)
+        if floor is not None and floor not in parameters:
+            self.problems.unknown(floor, parameters, "parameter for its floor", entry.place)
+        elif floor is not None and unit is not None and parameters[floor].unit != unit:
+            entry.fault(f"unit is {unit!r}, but its floor {floor} is in {parameters[floor].unit!r}.")
+        forcing = entry.flag("forcing", False)
+        if (
+            forcing
+            and self.loop is not None
+            and (output, self.loop.structure["insulin"]) != ("insulin", "forced")
+        ):
+            entry.fault(
+                "forcing = true is only for output 'insulin' in a structure with insulin = \"forced\"."
+            )
+        samples_from = entry.number("samples_from", 0.0, above=0.0, closed=True)
+        tails = entry.number("tails", 0.0, above=0.0, closed=True)
+        if tails is not None and 0 < tails <= 2:
+            entry.fault(
+                f"tails is {tails:g}; it is above 2 (degrees of freedom of Student's t) or 0 (Normal)."
+            )
+        offset = entry.number("offset", 0.0, above=0.0, closed=True)
+        basal_from = entry.number("basal_from", None, above=0.0)
+        if basal_from is not None and not forcing:
+            basal_from = None  # inherited from a parent whose analyte drove the model
+        return priors.Analyte(
+            name, output, unit, prior, lower, upper, floor, samples_from, forcing, basal_from, tails, offset
+        )
+
+    def soft(self, name: str, entry: Section) -> priors.Soft:
+        if entry.sound:
+            entry = Section(entry.table, entry.place, self.problems, ("output", "median", "cv", "source"))
+        output = entry.text("output", name)
+        if self.loop is not None and output is not None and output not in self.loop.constant_quantities:
+            self.problems.unknown(output, self.loop.constant_quantities, "basal quantity", entry.place)
+        median, cv = entry.number("median", above=0.0), entry.number("cv", above=0.0)
+        return priors.Soft(output, median, cv, self._source(entry))
+
+
+def _correlations(
+    top: Section, parameters: Mapping[str, priors.Parameter]
+) -> tuple[tuple[str, ...], float | None]:
+    """Names of the parameters whose individual deviations are correlated, and the shape of the LKJ prior."""
+    section = top.section("correlations", ("parameters", "eta"), required=False)
+    if section is None:
+        return (), None
+    names = section.texts("parameters")
+    varying = [name for name, parameter in parameters.items() if parameter.level in ("subject", "occasion")]
+    for name in names:
+        if name not in varying:
+            top.problems.unknown(name, varying, "parameter that varies between people", section.place)
+    if len(set(names)) != len(names) or len(names) == 1:
+        section.fault(f"parameters must be at least two different names, and is {list(names)}.")
+    return names, section.number("eta", 2.0, above=0.0)

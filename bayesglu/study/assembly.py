@@ -1,0 +1,183 @@
+"""From checked tables to the fields of a study: who took part, what each weighed, what each was given."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesglu.protocols.library import Protocol
+from bayesglu.study.datasheet import Datasheet
+from bayesglu.study.samples import (
+    OBSERVATION_COLUMNS,
+    OTHER_OBSERVATION_COLUMNS,
+    PLAUSIBLE,
+    read_covariates,
+    read_observations,
+    read_truth,
+    suspicious_units,
+)
+from bayesglu.study.tables import StudyError, Table, natural
+from bayesglu.study.treatments import Lines, assign, check_deliveries, read_events, some, who
+from bayesglu.text.problems import Problems, hint
+from bayesglu.units import ANALYTES
+
+
+class StudyWarning(UserWarning):
+    """Something in a study that can be right and probably is not."""
+
+
+def assemble(
+    name: str,
+    tables: Mapping[str, Table],
+    sheet: Datasheet,
+    protocol: Any,
+    body_weight: Any,
+    problems: Problems,
+    advice: str = "",
+) -> dict[str, Any]:
+    """Put the tables of a study together and give back the fields of a `Study`.
+
+    ``tables`` are ``observations`` and, if there are any, ``subjects``, ``events`` and ``truth``. Raises
+    `StudyError` with all that was found in the tables, in ``problems`` and in how they fit together.
+    """
+    if "observations" not in tables:
+        problems.raise_any(StudyError)
+    samples = read_observations(tables["observations"], sheet)
+    subjects = sorted(set(samples["subject"]) - {""}, key=natural)
+    seen = dict.fromkeys(zip(samples["subject"], samples["occasion"], strict=True))
+    tests = sorted((test for test in seen if test[0]), key=lambda test: subjects.index(test[0]))
+
+    covariates = xr.Dataset(coords={"subject": np.array(subjects, dtype=str)})
+    if "subjects" in tables:
+        covariates = _same_people(
+            read_covariates(tables["subjects"], sheet), subjects, tables["subjects"], problems
+        )
+    truth = None
+    if "truth" in tables:
+        truth = read_truth(tables["truth"])
+        truth = _same_people(truth, subjects, tables["truth"], problems)
+    _check_units(sheet, tables, covariates, problems)
+    weights = _body_weights(body_weight, sheet, covariates, subjects, problems)
+    protocols, lines = _protocols(protocol, sheet, tables.get("events"), tests, problems)
+
+    times = samples[samples["value"].notna()].groupby(["subject", "occasion"])["time"].max().to_dict()
+    check_deliveries(protocols, weights, times, problems, advice, tables.get("events"), lines)
+    problems.found += [sentence for table in tables.values() for sentence in table.faults.sentences()]
+    problems.raise_any(StudyError)
+    for sentence in suspicious_units(samples):
+        warnings.warn(f"{name}: {sentence}", StudyWarning, stacklevel=3)
+
+    known = {*OBSERVATION_COLUMNS, *OTHER_OBSERVATION_COLUMNS}
+    return dict(
+        name=name,
+        observations=_dataset(samples),
+        covariates=covariates,
+        protocols={test: protocols[test] for test in tests},
+        body_weight=xr.DataArray(
+            [weights.get(subject, math.nan) for subject in subjects],
+            coords={"subject": np.array(subjects, dtype=str)},
+            name="body_weight",
+            attrs={"unit": "kg"},
+        ),
+        truth=truth,
+        datasheet={**sheet.about, **({"plausible": dict(sheet.plausible)} if sheet.plausible else {})},
+        unread=tuple(tables["observations"].unread(known)),
+    )
+
+
+def _check_units(
+    sheet: Datasheet, tables: Mapping[str, Table], covariates: xr.Dataset, problems: Problems
+) -> None:
+    """Note each unit and limit of the datasheet that belongs to nothing."""
+    columns = tables["subjects"].unread(["subject"]) if "subjects" in tables else []
+    known = {"time", "duration", *ANALYTES, *map(str, covariates.data_vars), *columns}
+    for name in set(sheet.units) - known:
+        problems.unknown(name, known, "column", "datasheet.toml, [units]")
+    for name in set(sheet.plausible) - set(PLAUSIBLE):
+        problems.unknown(name, PLAUSIBLE, "quantity", "datasheet.toml, [plausible]")
+
+
+def _same_people(people: xr.Dataset, subjects: Sequence[str], table: Table, problems: Problems) -> xr.Dataset:
+    """What a `table` says of exactly those people with samples; each one missing on either side is a
+    problem."""
+    listed = list(map(str, people["subject"].values))
+    for label in (label for label in listed if label and label not in subjects):
+        lines = table.rows.index[table.rows["subject"].str.strip() == label]
+        meant = hint(label, set(subjects) - set(listed))
+        table.faults.add(f"subject {label!r} has no samples.{meant}", *lines[:1])
+    if absent := [subject for subject in subjects if subject not in listed]:
+        problems.add(f"{some(absent)} of {len(subjects)} subjects with samples: not in {table.faults.file}.")
+    return people.sel(subject=[subject for subject in subjects if subject in listed])
+
+
+def _body_weights(
+    given: Any, sheet: Datasheet, covariates: xr.Dataset, subjects: Sequence[str], problems: Problems
+) -> dict[str, float]:
+    """Body weight by subject: the caller's, else the datasheet's, else the covariate's."""
+    weights = covariate_weight(covariates) or {}
+    for source, where in ((sheet.body_weight, "datasheet.toml"), (given, "")):
+        stated = dict(source) if isinstance(source, Mapping) else dict.fromkeys(subjects, source)
+        for subject, weight in stated.items():
+            if weight is None or weight != weight:  # NaN is an unknown weight, too
+                continue
+            if str(subject) not in subjects:
+                problems.add(
+                    f"body_weight names subject {subject!r}, who has no samples.{hint(subject, subjects)}",
+                    where,
+                )
+            elif not isinstance(weight, int | float | np.number) or not 2 <= weight <= 400:
+                message = f"body_weight is {weight!r}; it must be a number of kg between 2 and 400."
+                if not any(message in sentence for sentence in problems.found):
+                    problems.add(message, where)
+            else:
+                weights[str(subject)] = float(weight)
+    return weights
+
+
+def covariate_weight(covariates: xr.Dataset) -> dict[str, float] | None:
+    """Body weight (kg) by subject as the covariate ``body_weight`` or ``weight`` says it."""
+    for name in ("body_weight", "weight"):
+        if name in covariates and covariates[name].dtype.kind == "f":
+            labels = map(str, covariates["subject"].values)
+            return dict(zip(labels, map(float, covariates[name].values), strict=True))
+    return None
+
+
+def _protocols(
+    given: Any, sheet: Datasheet, events: Table | None, tests: Sequence[tuple[str, str]], problems: Problems
+) -> tuple[dict[tuple[str, str], Protocol], Lines]:
+    """Protocol of each test: the caller's, else that of events.csv or of the datasheet, never of both; and
+    where it is written, if in events.csv."""
+    found, lines = read_events(events, sheet) if events is not None else (None, {})
+    if given is not None:
+        return assign(given, tests, problems, "protocol:"), {}
+    if found is not None and sheet.protocol is not None:
+        problems.add("both events.csv and the datasheet say what was given. Keep one.")
+    if found is not None:
+        for (test, _), where in lines.items():
+            for line in where if test not in tests and all(test) else ():
+                meant = hint(test[0], [subject for subject, _ in tests])
+                events.faults.add(f"{who(test)} has no samples.{meant}", line)
+        known = {test: found[test] for test in found if test in tests}
+        return assign(known, tests, problems, "events.csv:"), lines
+    if sheet.protocol is not None:
+        return assign(sheet.protocol, tests, problems, "datasheet.toml, protocol:"), {}
+    problems.add(
+        "says nowhere what was given. Name a protocol, such as 'ogtt(75)' or 'fast(10)', or write events.csv."
+    )
+    return {}, {}
+
+
+def _dataset(samples: pd.DataFrame) -> xr.Dataset:
+    texts = ("subject", "occasion", "analyte", "censoring")
+    data = {name: ("obs", samples[name].to_numpy(dtype=object).astype(str)) for name in texts}
+    data |= {"time": ("obs", samples["time"].to_numpy(float), {"unit": "min"})}
+    data |= {"value": ("obs", samples["value"].to_numpy(float), {"unit": "canonical unit of the analyte"})}
+    data |= {"use": ("obs", samples["use"].to_numpy(bool)), "line": ("obs", samples["line"].to_numpy(int))}
+    return xr.Dataset(data, coords={"obs": np.arange(len(samples))})

@@ -1,0 +1,336 @@
+"""What the tables of samples, people and true parameters must look like; clean, canonical values come back.
+
+Faults are noted in the table and reading goes on, so that one attempt tells all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesglu.study.datasheet import Datasheet
+from bayesglu.study.tables import Faults, Table, as_number, is_missing, natural
+from bayesglu.text.problems import hint
+from bayesglu.units import ANALYTES, UnitError, allowed_units, canonical_unit, convert, has_unit
+
+CENSORING = ("none", "left", "right")
+
+# Canonical units. Outside PLAUSIBLE a value is an error; a unit in which it lies inside USUAL is proposed.
+PLAUSIBLE: Mapping[str, tuple[float, float]] = {
+    "glucose": (20, 1000),
+    "insulin": (0.5, 30_000),
+    "c_peptide": (5, 15_000),
+    "glucagon": (2, 30_000),
+    "liver_glycogen": (0, 1000),
+    "endogenous_glucose_production": (0, 20),
+    "gluconeogenesis": (0, 20),
+    "glycogenolysis": (0, 20),
+    "gluconeogenesis_share": (0, 1),
+    "weight": (2, 400),
+    "body_weight": (2, 400),
+    "height": (40, 250),
+    "age": (0, 120),
+    "bmi": (8, 100),
+}
+USUAL: Mapping[str, tuple[float, float]] = {
+    "glucose": (40, 450),
+    "insulin": (10, 3000),
+    "c_peptide": (100, 5000),
+    "glucagon": (20, 1000),
+    "endogenous_glucose_production": (0.2, 5),
+    "gluconeogenesis": (0.2, 5),
+    "glycogenolysis": (0.2, 5),
+    "gluconeogenesis_share": (0.1, 1),
+    "weight": (30, 200),
+    "body_weight": (30, 200),
+    "height": (120, 210),
+    "age": (1, 100),
+}
+# Fasting medians of whole studies lie closer together: they show up units that differ less than people do.
+USUAL_FASTING: Mapping[str, tuple[float, float]] = {
+    "glucose": (50, 250),
+    "insulin": (10, 180),
+    "c_peptide": (100, 2000),
+    "glucagon": (10, 300),
+}
+
+# Suffixes of covariate columns that say the unit, beside those that units.py knows for the covariate.
+SUFFIXES = {
+    "kg": "kg",
+    "lb": "lb",
+    "cm": "cm",
+    "y": "y",
+    "years": "y",
+    "months": "months",
+    "h": "h",
+    "min": "min",
+}
+SUFFIXES |= {"kg_m2": "kg/m2", "percent": "%", "mmol_mol": "mmol/mol", "mg_dl": "mg/dL", "mmol_l": "mmol/L"}
+
+OBSERVATION_COLUMNS = ("subject", "time", "analyte", "value")
+OTHER_OBSERVATION_COLUMNS = ("unit", "occasion", "censoring", "use")
+
+
+def read_observations(table: Table, sheet: Datasheet) -> pd.DataFrame:
+    """Samples in canonical units, as columns of text and numbers; NaN where a value is empty."""
+    faults = table.faults
+    table.rename(sheet.columns, all_there=True)
+    wide = [name for name in table.rows if name in ANALYTES]
+    if wide and "analyte" not in table.rows:
+        columns = ", ".join(OBSERVATION_COLUMNS)
+        faults.add(
+            f"has columns {', '.join(wide)}. Write one row a sample, with the columns {columns}, unit."
+        )
+    table.minutes("time", sheet.units.get("time", "min"))
+    if not table.require(OBSERVATION_COLUMNS, OTHER_OBSERVATION_COLUMNS):
+        return pd.DataFrame(
+            columns=["subject", "occasion", "analyte", "time", "value", "censoring", "use", "line"]
+        )
+    samples = pd.DataFrame(
+        {
+            "subject": table.labels("subject"),
+            "occasion": table.labels("occasion", "1"),
+            "analyte": [_analyte(cell, line, faults) for line, cell in table.rows["analyte"].items()],
+            "time": table.rows["time"].astype(float),
+        }
+    )
+    measured = [
+        _measured(value, unit, censoring, analyte, sheet, table, line)
+        for line, analyte, value, unit, censoring in zip(
+            samples.index,
+            samples["analyte"],
+            table.rows["value"],
+            table.column("unit"),
+            table.column("censoring"),
+            strict=True,
+        )
+    ]  # fmt: skip
+    samples["value"] = [value for value, _ in measured]
+    samples["censoring"] = [censoring for _, censoring in measured]
+    samples["use"] = [_flag(cell, line, faults) for line, cell in table.column("use", "true").items()]
+    for row in samples.itertuples():
+        if row.analyte in sheet.use and not sheet.use[row.analyte].holds(row.time):
+            samples.loc[row.Index, "use"] = False
+    samples["line"] = samples.index
+    _check_order(samples, faults)
+    return samples
+
+
+def suspicious_units(samples: pd.DataFrame) -> list[str]:
+    """Sentences about analytes whose fasting median is no person's, but would be in another unit."""
+    fasting = samples[(samples["time"] <= 0) & (samples["censoring"] == "none")]
+    sentences = []
+    for analyte, (low, high) in USUAL_FASTING.items():
+        median = fasting.loc[fasting["analyte"] == analyte, "value"].median()
+        if math.isnan(median) or low <= median <= high:
+            continue
+        for unit in allowed_units(analyte)[1:]:
+            factor = convert(1.0, unit, analyte)
+            if low <= median * factor <= high or low <= median / factor <= high:
+                ours = canonical_unit(analyte)
+                sentences.append(
+                    f"The median fasting {analyte} is {median:.3g} {ours}; expected are {low} to {high}. "
+                    f"Were {ours} and {unit} confused?"
+                )
+                break
+    return sentences
+
+
+def read_covariates(table: Table, sheet: Datasheet) -> xr.Dataset:
+    """Covariates by subject: numbers with their unit in ``attrs``, texts as they are."""
+    faults = table.faults
+    table.rename(sheet.columns)
+    if not table.require(("subject",)):
+        return xr.Dataset(coords={"subject": np.array([], dtype=str)})
+    labels = table.labels("subject")
+    seen: dict[str, int] = {}
+    for line, label in labels.items():
+        if label in seen:
+            faults.add("subject {found} is there already.", line, repr(label))
+        seen.setdefault(label, line)
+    covariates = xr.Dataset(coords={"subject": np.array(list(labels), dtype=str)})
+    for column in table.unread(["subject"]):
+        name, unit = covariate_name(column, sheet.units)
+        if name in covariates:
+            faults.add(f"column {column!r} is the covariate {name!r} a second time.")
+            continue
+        cells = table.rows[column]
+        values = table.numbers(column, required=False) if _is_number_column(cells, unit) else None
+        if values is None:
+            texts = ["" if is_missing(cell) else cell for cell in cells]
+            covariates[name] = ("subject", np.array(texts, dtype=str))
+            continue
+        if has_unit(name):
+            values, unit = (
+                _covariate_in_canonical_unit(values, name, unit, sheet, faults),
+                canonical_unit(name),
+            )
+        if name == "male":
+            for line, value in values[~values.isin([0, 1]) & values.notna()].items():
+                faults.add("male is {found}; it must be 1 or 0.", line, f"{value:g}")
+        covariates[name] = ("subject", values.to_numpy(float), {"unit": unit or "1"})
+    return covariates.isel(subject=[list(labels).index(label) for label in sorted(seen, key=natural)])
+
+
+def covariate_name(column: str, units: Mapping[str, str]) -> tuple[str, str]:
+    """Split ``weight_kg`` into the covariate ``weight`` and its unit; the datasheet's ``units`` come first.
+
+    >>> covariate_name("weight_kg", {}), covariate_name("height_m", {}), covariate_name("group", {})
+    (('weight', 'kg'), ('height', 'm'), ('group', ''))
+    """
+    if column in units:
+        return column, units[column]
+    for suffix, unit in SUFFIXES.items():
+        if column.endswith(f"_{suffix}"):
+            name = column.removesuffix(f"_{suffix}")
+            return name, units.get(name, unit)
+    name, _, suffix = column.rpartition("_")
+    if has_unit(name) and suffix in allowed_units(name):
+        return name, suffix
+    return column, canonical_unit(column) if has_unit(column) else ""
+
+
+def read_truth(table: Table) -> xr.Dataset:
+    """True parameters by subject, on their natural scale, with the unit of each in ``attrs``."""
+    if not table.require(("subject", "parameter", "value"), ("unit",)):
+        return xr.Dataset(coords={"subject": np.array([], dtype=str)})
+    rows = pd.DataFrame({"subject": table.labels("subject"), "parameter": table.labels("parameter")})
+    rows["value"] = table.numbers("value", required=True)
+    rows["unit"] = table.column("unit")
+    for line in rows.index[rows.duplicated(["subject", "parameter"])]:
+        table.faults.add(
+            "the parameter {found} of this subject is there already.", line, rows["parameter"][line]
+        )
+    rows = rows.drop_duplicates(["subject", "parameter"])
+    wide = rows.pivot(index="subject", columns="parameter", values="value")
+    wide = wide.loc[sorted(wide.index, key=natural), list(dict.fromkeys(rows["parameter"]))]
+    units = dict(zip(rows["parameter"], rows["unit"], strict=True))
+    return xr.Dataset(
+        {name: ("subject", wide[name].to_numpy(float), {"unit": units[name]}) for name in wide},
+        coords={"subject": np.array(list(wide.index), dtype=str)},
+    )
+
+
+def _analyte(cell: str, line: int, faults: Faults) -> str:
+    name = cell.lower().replace("-", "_").replace(" ", "_")
+    name = {"cpeptide": "c_peptide"}.get(name, name)
+    if is_missing(cell):
+        faults.add("analyte is empty.", line)
+    elif name not in ANALYTES:
+        faults.add(f"unknown analyte {cell!r}.{hint(name, ANALYTES)} Known: {', '.join(ANALYTES)}.", line)
+    return name
+
+
+def _measured(
+    cell: str, unit: str, censoring: str, analyte: str, sheet: Datasheet, table: Table, line: int
+) -> tuple[float, str]:
+    """One value in the canonical unit, and on which side of it the truth lies if it is only a limit."""
+    faults = table.faults
+    marked = {"<": "left", ">": "right"}.get(cell[:1])
+    stated = "none" if is_missing(censoring) else censoring.lower()
+    if stated not in CENSORING:
+        faults.add(
+            f"censoring {{found}} is not known. Allowed: {', '.join(CENSORING)}.", line, repr(censoring)
+        )
+    elif marked and stated not in ("none", marked):
+        faults.add(
+            f"the value {{found}} is censored on the {marked}, the column censoring says '{stated}'.",
+            line,
+            cell,
+        )
+    censoring = marked or stated
+    unit = sheet.units.get(analyte, "") if is_missing(unit) else unit
+    value = table.number(
+        cell[1:].lstrip("=").strip() if marked else cell, "value", line, required=marked is not None
+    )
+    if analyte not in ANALYTES:
+        return math.nan, censoring
+    if not unit:
+        faults.add(f"{analyte} has no unit. Known: {', '.join(allowed_units(analyte))}.", line)
+        return math.nan, censoring
+    try:
+        canonical = convert(value, unit, analyte)
+    except UnitError as error:
+        faults.add(f"{error}"[0].lower() + f"{error}"[1:], line)
+        return math.nan, censoring
+    _check_plausible(value, analyte, unit, sheet, faults, line, censoring)
+    return canonical, censoring
+
+
+def _check_plausible(
+    value: float, name: str, unit: str, sheet: Datasheet, faults: Faults, line: int, censoring: str = "none"
+) -> None:
+    """Note a value that no person can have, with the unit in which one could."""
+    canonical = convert(value, unit, name)
+    low, high = sheet.plausible.get(name, PLAUSIBLE.get(name, (-math.inf, math.inf)))
+    within = (censoring == "left" or canonical >= low) and (censoring == "right" or canonical <= high)
+    if math.isnan(value) or (within and canonical >= 0 and not (canonical == 0 and low > 0)):
+        return
+    found = f"{value:g}"
+    if canonical < 0:
+        faults.add(f"{name} {{found}} is negative.", line, found)
+    elif canonical == 0 and name in ANALYTES:
+        faults.add(
+            f"{name} is {{found}}. Write '<' and the detection limit, or leave the value empty.", line, found
+        )
+    else:
+        low_usual, high_usual = USUAL.get(name, (math.nan, math.nan))
+        others = [
+            other for other in allowed_units(name) if low_usual <= convert(value, other, name) <= high_usual
+        ]
+        question = f" Is the unit '{others[0]}'?" if others else ""
+        limits = f"{low:g} to {high:g} {canonical_unit(name)}"
+        faults.add(f"{name} {{found}} in '{unit}' is outside the plausible {limits}.{question}", line, found)
+
+
+def _check_order(samples: pd.DataFrame, faults: Faults) -> None:
+    """Note repeated samples, and samples that come before an earlier one of the same analyte and test."""
+    apart = "or tell tests apart by a column 'occasion'."
+    first: dict[tuple, int] = {}
+    latest: dict[tuple, float] = {}
+    for row in samples.itertuples():
+        series = (row.subject, row.occasion, row.analyte)
+        if math.isnan(row.time):
+            continue
+        if (line := first.setdefault((*series, row.time), row.line)) != row.line:
+            message = (
+                f"the same subject, occasion, analyte and time as {faults.word} {{found}}. Keep one, {apart}"
+            )
+            faults.add(message, row.line, line)
+        elif row.time < latest.get(series, -math.inf):
+            message = (
+                f"time {{found}} min in one subject, occasion and analyte. Sort the rows by time, {apart}"
+            )
+            faults.add(message, row.line, f"{row.time:g} after {latest[series]:g}")
+        latest[series] = max(row.time, latest.get(series, -math.inf))
+
+
+def _flag(cell: str, line: int, faults: Faults) -> bool:
+    flags = {"true": True, "1": True, "yes": True, "": True, "false": False, "0": False, "no": False}
+    if cell.lower() not in flags:
+        faults.add("use is {found}; it must be true or false.", line, repr(cell))
+    return flags.get(cell.lower(), True)
+
+
+def _is_number_column(cells: pd.Series, unit: str) -> bool:
+    """A column with a unit, or one in which most cells are numbers."""
+    given = [cell for cell in cells if not is_missing(cell)]
+    numbers = sum(not math.isnan(as_number(cell)) for cell in given)
+    return unit not in ("text", "category") and (bool(unit) or 2 * numbers > len(given))
+
+
+def _covariate_in_canonical_unit(
+    values: pd.Series, name: str, unit: str, sheet: Datasheet, faults: Faults
+) -> pd.Series:
+    try:
+        factor = convert(1.0, unit, name)
+    except UnitError as error:
+        faults.add(f"{error}"[0].lower() + f"{error}"[1:])
+        return values
+    for line, value in values.items():
+        _check_plausible(value, name, unit, sheet, faults, line)
+    return values * factor

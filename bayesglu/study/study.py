@@ -1,0 +1,319 @@
+"""What was measured: tidy tables in, checked and in canonical units, as xarray out.
+
+>>> study = load_study("bergman1986")
+>>> study.subjects, study.analytes
+(('1',), ('glucose', 'insulin'))
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesglu.protocols.library import Delivery, Protocol
+from bayesglu.study.assembly import StudyWarning, assemble
+from bayesglu.study.datasheet import Datasheet, check_files, parse_datasheet, read_datasheet
+from bayesglu.study.tables import StudyError, Table
+from bayesglu.study.treatments import some
+from bayesglu.study.writer import FILES, write_study
+from bayesglu.text.problems import Problems, hint
+from bayesglu.units import ANALYTES, canonical_unit
+
+__all__ = ["Study", "StudyError", "StudyWarning", "load_study"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Study:
+    """Samples, people and protocols of one study. Two studies are equal when their contents are.
+
+    ================  ========================================================================================
+    field             content
+    ================  ========================================================================================
+    ``name``          how the study is called
+    ``observations``  Dataset, dim ``obs``, rows in the order of the table: ``subject``, ``occasion``,
+                      ``analyte`` (text), ``time`` (min; before zero is fasting), ``value`` (canonical unit of
+                      its analyte, NaN where missing), ``censoring`` (none, left, right: the value is then the
+                      limit), ``use`` (False: kept, but left out of a fit), ``line`` (in the table)
+    ``covariates``    Dataset, dim ``subject``; numbers with their unit in ``attrs``, or text
+    ``protocols``     (subject, occasion) -> Protocol
+    ``body_weight``   DataArray, dim ``subject``, kg; NaN where unknown
+    ``truth``         Dataset, dim ``subject``, of the true parameters of simulated people; else None
+    ``datasheet``     title, source, licence and the like
+    ``unread``        columns of the tables that were not read
+    ================  ========================================================================================
+    """
+
+    name: str
+    observations: xr.Dataset
+    covariates: xr.Dataset
+    protocols: Mapping[tuple[str, str], Protocol]
+    body_weight: xr.DataArray
+    truth: xr.Dataset | None = None
+    datasheet: Mapping[str, Any] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
+
+    @classmethod
+    def from_table(
+        cls,
+        observations: pd.DataFrame,
+        *,
+        protocol: Any = None,
+        body_weight: float | Mapping[str, float] | None = None,
+        name: str = "table",
+        subjects: pd.DataFrame | None = None,
+        events: pd.DataFrame | None = None,
+        truth: pd.DataFrame | None = None,
+        datasheet: Mapping[str, Any] | None = None,
+    ) -> Study:
+        """Make a study of data frames, with the columns and the checks of the files that `load_study` reads.
+
+        ``datasheet`` is what ``datasheet.toml`` would say. Raises `StudyError` with all problems at once, by
+        row (the first is 1).
+        """
+        problems = Problems(name)
+        frames = {"observations": observations, "subjects": subjects, "events": events, "truth": truth}
+        tables = {key: Table.of(frame, key) for key, frame in frames.items() if frame is not None}
+        sheet = parse_datasheet(datasheet or {}, problems)
+        return cls(**assemble(name, tables, sheet, protocol, body_weight, problems))
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Labels of the people, in natural order."""
+        return tuple(map(str, self.covariates["subject"].values))
+
+    @property
+    def tests(self) -> tuple[tuple[str, str], ...]:
+        """The tests, (subject, occasion), by subject and then in order of appearance."""
+        return tuple(self.protocols)
+
+    @property
+    def analytes(self) -> tuple[str, ...]:
+        """What was measured."""
+        found = set(self.observations["analyte"].values)
+        return tuple(analyte for analyte in ANALYTES if analyte in found)
+
+    @property
+    def used(self) -> xr.Dataset:
+        """The observations that a fit sees: neither missing nor left out; labels of ``obs`` are kept."""
+        seen = self.observations["use"] & self.observations["value"].notnull()
+        return self.observations.isel(obs=seen.values)
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """How many values are empty: analyte (or covariate that has any) -> count."""
+        counts = self.summary()["missing"].to_dict()
+        for name, values in self.covariates.items():
+            empty = int((values == "").sum() if values.dtype.kind == "U" else values.isnull().sum())
+            counts |= {str(name): empty} if empty else {}
+        return counts
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the canonical content: samples in their order, covariates, body weights, events.
+
+        Numbers count to nine digits, so the unit system of the files does not matter. Name, datasheet, line
+        numbers and true parameters do not count.
+        """
+        columns = ("subject", "occasion", "analyte", "time", "value", "censoring", "use")
+        rows = [[name, *map(_canonical_text, self.observations[name].values)] for name in columns]
+        for name in sorted(map(str, self.covariates.data_vars)):
+            values = self.covariates[name]
+            rows.append([name, values.attrs.get("unit", ""), *map(_canonical_text, values.values)])
+        rows.append(["body_weight", *map(_canonical_text, self.body_weight.values)])
+        weights = dict(zip(self.subjects, self.body_weight.values, strict=True))
+        for (subject, occasion), protocol in self.protocols.items():
+            weight = None if np.isnan(weights[subject]) else float(weights[subject])
+            for delivery in protocol.canonical(weight):
+                values = [getattr(delivery, each.name) for each in fields(Delivery)]
+                rows.append([subject, occasion, *map(_canonical_text, values)])
+        return hashlib.sha256("\n".join(map("\t".join, rows)).encode()).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Study) and self.hash == other.hash
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+    def select(self, subjects: Sequence[str] | None = None, analytes: Sequence[str] | None = None) -> Study:
+        """The same study with some of its people or analytes only; people without any of these samples go.
+
+        Raises `StudyError` for an unknown name.
+        """
+        people = _chosen(subjects, self.subjects, "subject")
+        kept_analytes = _chosen(analytes, self.analytes, "analyte")
+        rows = np.isin(self.observations["subject"], people) & np.isin(
+            self.observations["analyte"], kept_analytes
+        )
+        observations = self.observations.isel(obs=rows)
+        left = set(zip(observations["subject"].values, observations["occasion"].values, strict=True))
+        people = [subject for subject in people if any(test[0] == subject for test in left)]
+        truth = None
+        if self.truth is not None:
+            truth = self.truth.sel(subject=[s for s in self.truth["subject"].values if s in people])
+        return Study(
+            name=self.name,
+            observations=observations.assign_coords(obs=np.arange(observations.sizes["obs"])),
+            covariates=self.covariates.sel(subject=people),
+            protocols={test: protocol for test, protocol in self.protocols.items() if test in left},
+            body_weight=self.body_weight.sel(subject=people),
+            truth=truth,
+            datasheet=self.datasheet,
+            unread=self.unread,
+        )
+
+    def summary(self) -> pd.DataFrame:
+        """One row an analyte: unit, subjects, samples, from and to (min), missing, censored, left out."""
+        rows = {}
+        for analyte in self.analytes:
+            own = self.observations.isel(obs=(self.observations["analyte"] == analyte).values)
+            rows[analyte] = {
+                "unit": canonical_unit(analyte),
+                "subjects": len(set(own["subject"].values)),
+                "samples": own.sizes["obs"],
+                "from": float(own["time"].min()),
+                "to": float(own["time"].max()),
+                "missing": int(own["value"].isnull().sum()),
+                "censored": int((own["censoring"] != "none").sum()),
+                "left out": int((~own["use"]).sum()),
+            }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("analyte")
+
+    def to_folder(self, path: str | Path) -> Path:
+        """Write a folder, in canonical units and with checksums, that loads as an equal study."""
+        return write_study(self, Path(path))
+
+    def __repr__(self) -> str:
+        people = f"{len(self.subjects)} subject{'s' if len(self.subjects) > 1 else ''}"
+        title = f"Study {self.name!r}: {people}, {self.observations.sizes['obs']} samples"
+        return "\n".join([title, *(f"  {what:<11} {text}" for what, text in self._description())])
+
+    def _repr_html_(self) -> str:
+        described = "".join(
+            f"<tr><th>{what}</th><td style='text-align: left'>{html.escape(text)}</td></tr>"
+            for what, text in self._description()
+            if what not in self.analytes
+        )
+        title = html.escape(f"Study {self.name!r}")
+        return f"<p><b>{title}</b></p><table>{described}</table>{self.summary().to_html()}"
+
+    def _description(self) -> list[tuple[str, str]]:
+        described = [("subjects", some(self.subjects))]
+        for analyte, row in self.summary().iterrows():
+            counts = [f"{row[what]} {what}" for what in ("missing", "censored", "left out") if row[what]]
+            span = f"{row['samples']} samples, {row['from']:g} to {row['to']:g} min, {row['unit']}"
+            counts += [f"in {row['subjects']} subjects"] if row["subjects"] < len(self.subjects) else []
+            described.append((str(analyte), ", ".join([span, *counts])))
+        names = list(dict.fromkeys(protocol.name or "without a name" for protocol in self.protocols.values()))
+        weights = self.body_weight.values
+        known = weights[~np.isnan(weights)]
+        weight = f"{known.min():g} to {known.max():g} kg" if known.size else "unknown"
+        weight = f"{known[0]:g} kg" if known.size and known.min() == known.max() else weight
+        unknown = f", unknown for {weights.size - known.size}" if 0 < known.size < weights.size else ""
+        described += [("protocol", some(names)), ("body weight", weight + unknown)]
+        if self.covariates.data_vars:
+            empty = self.missing
+            texts = [f"{name}{_unit_of(values)}" + (f" ({empty[name]} missing)" if name in empty else "")
+                     for name, values in self.covariates.items()]  # fmt: skip
+            described.append(("covariates", ", ".join(texts)))
+        if self.truth is not None:
+            described.append(("truth", f"{len(self.truth.data_vars)} parameters"))
+        if self.unread:
+            described.append(("not read", ", ".join(self.unread)))
+        return described
+
+
+def load_study(
+    source: str | Path, protocol: Any = None, body_weight: float | Mapping[str, float] | None = None
+) -> Study:
+    """Read a study: the name of one that ships, a folder, or a CSV file of observations.
+
+    ``observations.csv`` has one row a sample: ``subject, time, analyte, value, unit`` and, if wanted,
+    ``occasion``, ``censoring`` (none, left, right), ``use`` (true, false). Times are in min, or in the unit
+    that the column's name ends in (``time_h``). A value ``<2.0`` is left-censored, ``>300`` right-censored;
+    an empty one is missing. A folder may also hold ``subjects.csv`` (covariates; ``weight_kg`` is the
+    covariate ``weight`` in kg), ``events.csv`` (one row an amount given), ``truth.csv`` and
+    ``datasheet.toml`` (see `bayesglu.datasheet`).
+
+    protocol : what was done: a `Protocol` or its text for everyone, or a mapping by subject or (subject,
+        occasion). It takes the place of the study's own.
+    body_weight : kg, for everyone or by subject; it takes the place of the datasheet's, which takes that of
+        the covariate ``weight`` or ``body_weight``. Needed where amounts are per person.
+
+    Raises `StudyError` with every problem of every file at once; warns with `StudyWarning` of units that look
+    swapped.
+
+    >>> load_study("bergman1986").used.sizes["obs"]
+    45
+    """
+    path = _find(source)
+    if path.is_dir():
+        return Study(**_folder(path, protocol, body_weight, Problems(str(source))))
+    name = path.resolve().parent.name if path.stem == "observations" else path.stem
+    tables = {"observations": Table.read(path)}
+    beside = path.parent / "subjects.csv"
+    advice = f" Load the folder to read {beside.name}, which lies beside." if beside.is_file() else ""
+    return Study(**assemble(name, tables, Datasheet(), protocol, body_weight, Problems(str(source)), advice))
+
+
+def _folder(path: Path, protocol: Any, body_weight: Any, problems: Problems) -> dict[str, Any]:
+    sheet_problems = Problems("datasheet.toml")
+    sheet = read_datasheet(path / "datasheet.toml", sheet_problems)
+    check_files(path, sheet.checksums, sheet_problems)
+    problems.found += sheet_problems.found
+    found = [name for name in FILES if (path / name).is_file()]
+    if "observations.csv" not in found:
+        lying = some(sorted(other.name for other in path.iterdir())) or "nothing"
+        problems.add(f"has no file 'observations.csv'. Found: {lying}.")
+    for other in sorted(path.glob("*.csv")):
+        if other.name not in FILES and (meant := hint(other.name, set(FILES) - set(found))):
+            problems.add(f"the file {other.name!r} is not read.{meant}")
+    tables = {name.removesuffix(".csv"): Table.read(path / name) for name in found}
+    return assemble(path.resolve().name, tables, sheet, protocol, body_weight, problems)
+
+
+def _find(source: str | Path) -> Path:
+    """A bare name is that of a study that ships, wherever we are; anything else is a path."""
+    from bayesglu import catalog
+
+    path = Path(source).expanduser()
+    if isinstance(source, str) and source in catalog.names("study"):
+        return Path(catalog.locate("study", source))
+    if path.exists():
+        return path
+    shipped = catalog.names("study")
+    raise StudyError(
+        f"There is no file or folder {str(source)!r}, and no study of this name is shipped."
+        f"{hint(source, shipped)} Shipped: {', '.join(shipped)}."
+    )
+
+
+def _chosen(names: Sequence[str] | None, known: Sequence[str], what: str) -> list[str]:
+    if names is None:
+        return list(known)
+    names = [names] if isinstance(names, str) else [str(name) for name in names]
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        found = f"no {what} {', '.join(map(repr, unknown))}" if unknown else f"no {what} chosen"
+        raise StudyError(f"There is {found}.{hint((unknown or [''])[0], known)} Known: {some(known)}.")
+    return [name for name in known if name in names]
+
+
+def _unit_of(values: xr.DataArray) -> str:
+    unit = values.attrs.get("unit", "1")
+    return "" if unit == "1" else f" {unit}"
+
+
+def _canonical_text(value: Any) -> str:
+    """A number to nine digits, zero without a sign; anything else as text."""
+    if isinstance(value, int | float | np.number):
+        return format(float(value) + 0.0, ".9g")
+    return str(value)

@@ -1,0 +1,201 @@
+"""Which protocol each test of a study follows: from the caller, from ``events.csv`` or from the datasheet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from bayesglu.protocols.library import (
+    DEPOT_ROUTES,
+    Event,
+    Protocol,
+    ProtocolError,
+    infusion,
+    injection,
+    parse_protocol,
+)
+from bayesglu.study.datasheet import Datasheet
+from bayesglu.study.tables import Table, is_missing
+from bayesglu.text.problems import Problems, hint
+from bayesglu.units import is_per_person
+
+EVENT_COLUMNS = ("subject", "time", "substance")
+EVENT_NUMBERS = (
+    *("amount", "duration", "absorption_rate", "bioavailability", "emptying"),
+    *("target", "final_target"),
+)
+OTHER_EVENT_COLUMNS = ("occasion", "kind", "route", "unit", *EVENT_NUMBERS)
+
+Test = tuple[str, str]
+
+
+Lines = dict[tuple[Test, float], list[int]]
+"""Where the events of a test at a time are written."""
+
+
+def read_events(table: Table, sheet: Datasheet) -> tuple[dict[Test, Protocol], Lines]:
+    """The protocol of each test (subject, occasion) that has events, and where it is written."""
+    table.rename(sheet.columns)
+    table.minutes("time", sheet.units.get("time", "min"))
+    table.minutes("duration", sheet.units.get("duration", "min"), required=False)
+    if not table.require(EVENT_COLUMNS, OTHER_EVENT_COLUMNS):
+        return {}, {}
+    subjects, occasions = table.labels("subject"), table.labels("occasion", "1")
+    lines: Lines = {}
+    given: dict[Test, list[Event]] = {}
+    first: dict[tuple[str, ...], int] = {}
+    for line, row in table.rows.iterrows():
+        if (same := first.setdefault(tuple(map(str, row)), line)) != line:
+            message = f"the same as {table.faults.word} {{found}}. Keep one, or write one row with the sum."
+            table.faults.add(message, line, same)
+        test = subjects[line], occasions[line]
+        lines.setdefault((test, row["time"]), []).append(line)
+        events = given.setdefault(test, [])
+        try:
+            events.extend(_events(row, table, line))
+        except ProtocolError as error:
+            table.faults.add(_sentence(error), line)
+    protocols = {}
+    for test, events in given.items():
+        try:
+            protocols[test] = Protocol(tuple(events), name="events.csv")
+        except ProtocolError as error:
+            table.faults.add(f"{who(test)}: {_sentence(error)}")
+    return protocols, lines
+
+
+def assign(given: Any, tests: Sequence[Test], problems: Problems, where: str) -> dict[Test, Protocol]:
+    """Give each test its protocol.
+
+    ``given`` is a `Protocol`, its text, or a mapping of these by subject, by (subject, occasion), or by
+    subject and then occasion. ``where`` says where it was found.
+    """
+    if not isinstance(given, Mapping):
+        protocol = _protocol(given, where, problems)
+        return {} if protocol is None else dict.fromkeys(tests, protocol)
+    subjects = list(dict.fromkeys(subject for subject, _ in tests))
+    by_test: dict[Test, Any] = {}
+    for key, value in given.items():
+        if isinstance(key, tuple):
+            by_test[str(key[0]), str(key[1])] = value
+        elif isinstance(value, Mapping):
+            by_test |= {(str(key), str(occasion)): each for occasion, each in value.items()}
+        elif str(key) in subjects:
+            by_test |= {test: value for test in tests if test[0] == str(key)}
+        else:
+            by_test[str(key), "1"] = value
+    without = [who(test) for test in tests if test not in by_test]
+    if without:
+        problems.add(f"{len(without)} of {len(tests)} tests have no protocol: {some(without)}.", where)
+    for test in by_test:
+        if test not in tests:
+            problems.add(
+                f"gives a protocol to {who(test)}, who has no samples.{hint(test[0], subjects)}", where
+            )
+    parsed = {test: _protocol(by_test[test], where, problems) for test in tests if test in by_test}
+    return {test: protocol for test, protocol in parsed.items() if protocol is not None}
+
+
+def check_deliveries(
+    protocols: Mapping[Test, Protocol],
+    weights: Mapping[str, float],
+    last_samples: Mapping[Test, float],
+    problems: Problems,
+    advice: str = "",
+    table: Table | None = None,
+    lines: Lines | None = None,
+) -> None:
+    """Note amounts per person without a body weight, and events after the last sample of their test; on its
+    lines of the `table` what is written there."""
+    alike: dict[str, list[Test]] = {}
+
+    def note(message: str, test: Test, event: Event) -> None:
+        for line in (written := (lines or {}).get((test, event.time), [])):
+            table.faults.add(f"{who(test)}: {message}", line)
+        if not written:
+            alike.setdefault(message, []).append(test)
+
+    for test, protocol in protocols.items():
+        needy = [event for event in protocol.events if event.kind != "clamp" and is_per_person(event.unit)]
+        if needy and math.isnan(weights.get(test[0], math.nan)):
+            amount = f"{needy[0].amount:g} {needy[0].unit} of {needy[0].substance}"
+            note(
+                f"{amount} is for a whole person and the body weight is missing. Give body_weight in kg, a "
+                f"covariate weight_kg, or the amount per kg.{advice}",
+                test,
+                needy[0],
+            )
+        last = last_samples.get(test, math.inf)
+        for event in protocol.events:
+            if event.time > last:
+                note(f"the event at {event} comes after the last sample, at {last:g} min.", test, event)
+    for message, tests in alike.items():
+        problems.add(f"{some([who(test) for test in tests])}: {message}")
+
+
+def _events(row: pd.Series, table: Table, line: int) -> Sequence[Event]:
+    """The events of one row, its kind taken from what is given where no kind is."""
+    cells = {name: str(row[name]) for name in EVENT_NUMBERS if name in row}
+    cells |= (
+        {"duration": "" if math.isnan(row["duration"]) else repr(row["duration"])}
+        if "duration" in row
+        else {}
+    )
+    numbers = {name: table.number(cell, name, line) for name, cell in cells.items() if not is_missing(cell)}
+    if math.isnan(row["time"]) or any(math.isnan(value) for value in numbers.values()):
+        return ()
+    kind, substance, route = (str(row.get(name, "")).lower() for name in ("kind", "substance", "route"))
+    unit = str(row.get("unit", ""))
+    if not kind:
+        kind = "infusion" if numbers.get("duration") else "release" if route in DEPOT_ROUTES else "bolus"
+        kind = "clamp" if "target" in numbers else kind
+    if kind == "clamp":
+        unit, route = unit or "mg/kg", route or "intravenous"
+    elif "amount" not in numbers or not unit:
+        raise ProtocolError(f"a {kind} of {substance} needs an amount and a unit")
+    if kind == "infusion" and unit.lower().endswith(("/min", "/h")):
+        rate, duration = numbers["amount"], numbers.get("duration", 0.0)
+        return infusion(substance, rate, unit, duration, start=row["time"]).events
+    if kind == "release" and "absorption_rate" not in numbers:
+        share = numbers.get("bioavailability")
+        dose = injection(substance, numbers["amount"], unit, route=route, bioavailability=share)
+        return dose.shift(row["time"]).events
+    return (
+        Event(
+            time=row["time"],
+            kind=kind,
+            substance=substance,
+            route=route,
+            unit=unit,
+            **{"amount": 0.0, **numbers},
+        ),
+    )
+
+
+def _protocol(given: Any, where: str, problems: Problems) -> Protocol | None:
+    if isinstance(given, Protocol):
+        return given
+    try:
+        return parse_protocol(given)
+    except ProtocolError as error:
+        if _sentence(error) not in "\n".join(problems.found):
+            problems.add(_sentence(error), where)
+        return None
+
+
+def who(test: Test) -> str:
+    """A test in words."""
+    return f"subject {test[0]}" + ("" if test[1] == "1" else f", occasion {test[1]}")
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).rstrip(".") + "."
+
+
+def some(names: Sequence[str]) -> str:
+    """All names, or the first and how many more."""
+    names = list(names)
+    return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:10])} and {len(names) - 10} more"

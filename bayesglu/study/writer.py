@@ -1,0 +1,123 @@
+"""A study written as a folder that reads back as an equal one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import tomli_w
+import xarray as xr
+
+from bayesglu.protocols.library import Event, Protocol, ProtocolError, parse_protocol
+from bayesglu.study.assembly import covariate_weight
+from bayesglu.study.datasheet import checksum
+from bayesglu.study.tables import StudyError
+from bayesglu.study.treatments import some
+from bayesglu.units import canonical_unit
+
+if TYPE_CHECKING:
+    from bayesglu.study.study import Study
+
+FILES = ("observations.csv", "subjects.csv", "events.csv", "truth.csv")
+
+
+def write_study(study: Study, folder: Path) -> Path:
+    """Write the tables of a study in canonical units, and a datasheet with their checksums.
+
+    Tables of an earlier study in the same folder are removed. Raises `StudyError` for protocols that no file
+    can hold.
+    """
+    protocol = _as_text(study.protocols)
+    tables = {"observations.csv": _observation_table(study)}
+    if study.covariates.data_vars:
+        tables["subjects.csv"] = study.covariates.to_dataframe().reset_index()
+    if study.truth is not None:
+        tables["truth.csv"] = _long(study.truth)
+    if protocol is None:
+        tables["events.csv"] = _event_table(study.protocols)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
+    for name, table in tables.items():
+        table.to_csv(folder / name, index=False, lineterminator="\n")
+    entries = {
+        **study.datasheet,
+        "protocol": protocol,
+        "body_weight": _stated_weights(study),
+        "units": {str(name): values.attrs.get("unit", "text") for name, values in study.covariates.items()},
+        "checksums": {name: checksum(folder / name) for name in tables},
+    }
+    entries = {key: entry for key, entry in entries.items() if entry not in (None, {})}
+    (folder / "datasheet.toml").write_text(tomli_w.dumps(entries), encoding="utf-8", newline="\n")
+    return folder
+
+
+def _observation_table(study: Study) -> pd.DataFrame:
+    table = study.observations.to_dataframe().reset_index(drop=True)
+    table["unit"] = [canonical_unit(analyte) for analyte in table["analyte"]]
+    columns = ["subject", "occasion", "time", "analyte", "value", "unit", "censoring", "use"]
+    same = {"occasion": "1", "censoring": "none", "use": True}
+    return table[[name for name in columns if name not in same or (table[name] != same[name]).any()]]
+
+
+def _stated_weights(study: Study) -> float | dict[str, float] | None:
+    """Body weights to write down: those that the covariates do not say."""
+    covariate = covariate_weight(study.covariates) or {}
+    stated = {
+        subject: float(weight)
+        for subject, weight in zip(study.subjects, study.body_weight.values, strict=True)
+        if not math.isnan(weight) and covariate.get(subject) != weight
+    }
+    everyone = len(stated) == len(study.subjects) and len(set(stated.values())) == 1
+    return next(iter(stated.values())) if everyone else stated
+
+
+def _as_text(protocols: Mapping[tuple[str, str], Protocol]) -> Any:
+    """Protocols as the datasheet says them: a text, or texts by subject and occasion; None if names fail."""
+    for protocol in protocols.values():
+        try:
+            if parse_protocol(protocol.name) != protocol:
+                return None
+        except ProtocolError:
+            return None
+    names = {protocol.name for protocol in protocols.values()}
+    if len(names) == 1:
+        return names.pop()
+    texts: dict[str, dict[str, str]] = {}
+    for (subject, occasion), protocol in protocols.items():
+        texts.setdefault(subject, {})[occasion] = protocol.name
+    return texts
+
+
+def _event_table(protocols: Mapping[tuple[str, str], Protocol]) -> pd.DataFrame:
+    silent = [subject for (subject, _), protocol in protocols.items() if not protocol.events]
+    if silent:
+        raise StudyError(
+            f"Subject {some(silent)} has a protocol without events, whose name parse_protocol cannot read; "
+            "such a study cannot be written."
+        )
+    repeated = [test[0] for test, p in protocols.items() if len(set(p.events)) < len(p.events)]
+    if repeated:
+        raise StudyError(
+            f"Subject {some(repeated)} is given the same twice at one time, which a table takes for a row "
+            "repeated by mistake; give the sum once."
+        )
+    rows = [
+        protocol.table().assign(subject=test[0], occasion=test[1]) for test, protocol in protocols.items()
+    ]
+    table = pd.concat(rows, ignore_index=True)
+    columns = ["subject", "occasion", *Event.__dataclass_fields__]
+    return table[columns].dropna(axis="columns", how="all")
+
+
+def _long(truth: xr.Dataset) -> pd.DataFrame:
+    rows = [
+        (subject, name, value, values.attrs.get("unit", ""))
+        for name, values in truth.items()
+        for subject, value in zip(truth["subject"].values, values.values, strict=True)
+        if not math.isnan(value)
+    ]
+    return pd.DataFrame(rows, columns=["subject", "parameter", "value", "unit"])

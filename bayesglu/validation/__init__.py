@@ -1,0 +1,1 @@
+"""Published experiments, and what a model answers."""

@@ -1,0 +1,135 @@
+"""An experiment of the literature, done to a model's typical person and to people drawn from its priors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+
+from bayesglu.analysis.simulation import MEASURED_AS, simulate
+from bayesglu.physiology.loop import assemble
+from bayesglu.protocols.library import Protocol
+from bayesglu.spec.model import ModelSpec
+from bayesglu.spec.priors import Parameter
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is done, to whom, and how long it is watched.
+
+    `parameters` are set to these values for everyone (``beta_cell_mass`` 0). `covariates` act through the
+    model's own effects (``{"group": "T2D", "bmi": 30}``). `start` and `hold` are those of `simulate`; a
+    tuple of starting values is a ladder of levels, one after another in the dim ``level``. `before` is
+    another experiment, from whose end this one begins. Times in min, body weight in kg.
+    """
+
+    name: str
+    protocol: Protocol
+    until: float
+    every: float = 1.0
+    body_weight: float = 70.0
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    covariates: Mapping[str, float | str] = field(default_factory=dict)
+    start: Mapping[str, float | tuple[float, ...]] = field(default_factory=dict)
+    hold: tuple[str, ...] = ()
+    before: Experiment | None = None
+
+    @property
+    def times(self) -> np.ndarray:
+        """When it is watched, from time 0."""
+        return np.arange(0.0, self.until + 1e-9, self.every)
+
+    def perform(self, spec: ModelSpec, people: Mapping[str, xr.DataArray]) -> xr.Dataset:
+        """All outputs over time, with the dims of `people`, ``level`` where there is a ladder, and ``time``.
+
+        people : parameters that differ from the model's medians, as `draw_people` gives them.
+        """
+        begun = {name: self._level(value) for name, value in self.start.items()}
+        if self.before is not None:
+            end = self.before.perform(spec, people).isel(time=-1, drop=True)
+            own = {MEASURED_AS.get(name, name) for name in begun}
+            begun |= {name: end[name] for name in assemble(spec.structure).states if name not in own}
+        return simulate(
+            spec,
+            self.protocol,
+            self.parameters_of(spec, people),
+            self.times,
+            body_weight=self.body_weight,
+            hold=self.hold,
+            start=begun,
+        )
+
+    def parameters_of(self, spec: ModelSpec, people: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
+        """Every parameter of these people in this experiment."""
+        found = {}
+        for name in assemble(spec.structure).parameters:
+            prior = spec.parameters[name]
+            value = people.get(name, xr.DataArray(prior.typical.median))
+            logs = [
+                np.log(effect.median) * effect.score(self.covariates[effect.covariate])
+                for effect in prior.effects.values()
+                if effect.covariate in self.covariates
+            ]
+            if logs:
+                value = from_scale(prior, to_scale(prior, value) + sum(logs))
+            found[name] = xr.DataArray(self.parameters[name]) if name in self.parameters else value
+        return found
+
+    def possible(self, spec: ModelSpec) -> bool:
+        """Whether a model has what this experiment gives, changes and holds."""
+        loop = assemble(spec.structure)
+        taken = {state.channel for state in loop.states.values()}
+        given = {event.channel for event in self.protocol.events if event.amount > 0}
+        states = {*self.hold, *(MEASURED_AS.get(name, name) for name in self.start)}
+        known = given <= taken and states <= {*loop.states} and {*self.parameters} <= {*loop.parameters}
+        forced = spec.structure["insulin"] == "forced"
+        return known and not forced and (self.before is None or self.before.possible(spec))
+
+    @staticmethod
+    def _level(value: float | tuple[float, ...]) -> float | xr.DataArray:
+        return xr.DataArray(list(value), dims="level") if isinstance(value, tuple) else value
+
+
+def draw_people(
+    spec: ModelSpec, draws: int, random_seed: int | np.random.Generator | None = None
+) -> dict[str, xr.DataArray]:
+    """The typical person and `draws` others: each parameter that is learnt, with the dim ``draw``.
+
+    Person 0 has the medians. Each other has typical values and between-subject spreads drawn from their
+    priors and a deviation of that spread, and is kept with the likelihood of the soft observations: people as
+    the model expects them before any data.
+    """
+    rng = np.random.default_rng(random_seed)
+    loop = assemble(spec.structure)
+    learnt = [name for name in loop.parameters if spec.parameters[name].level != "fixed"]
+    kept = {name: [np.array([spec.medians[name]])] for name in learnt}
+    missing = draws
+    while missing > 0:
+        tried = {name: _drawn(spec.parameters[name], 4 * draws, rng) for name in learnt}
+        basal = loop.basal({**{n: np.full(4 * draws, spec.medians[n]) for n in loop.parameters}, **tried})
+        misfit = sum((np.log(basal[soft.output] / soft.median) / soft.sd) ** 2 for soft in spec.soft.values())
+        chosen = np.flatnonzero(rng.uniform(size=4 * draws) < np.exp(-0.5 * misfit))[:missing]
+        missing -= len(chosen)
+        for name, values in tried.items():
+            kept[name].append(values[chosen])
+    return {name: xr.DataArray(np.concatenate(values), dims="draw") for name, values in kept.items()}
+
+
+def _drawn(parameter: Parameter, count: int, rng: np.random.Generator) -> np.ndarray:
+    z = rng.normal(size=(3, count))
+    value = parameter.location + parameter.typical.sd * z[0]
+    if parameter.between is not None:
+        value = value + parameter.between.omega * np.exp(parameter.between.sd * z[1]) * z[2]
+    return from_scale(parameter, value)
+
+
+def to_scale(parameter: Parameter, value):
+    """Values of a parameter on the scale on which its prior is normal."""
+    return np.log(value / (1 - value)) if parameter.scale == "logit" else np.log(value)
+
+
+def from_scale(parameter: Parameter, value):
+    """Inverse of `to_scale`."""
+    return 1 / (1 + np.exp(-value)) if parameter.scale == "logit" else np.exp(value)
