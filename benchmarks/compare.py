@@ -161,10 +161,10 @@ def _then():
 
 def _now():
     """How this one does."""
-    from bayesglu.hierarchy.design import design
+    from bayesglu.hierarchy.design import make_design
     from bayesglu.inference.density import Density
 
-    return design, Density
+    return make_design, Density
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from bayesglu.hierarchy.design import Design, design
+from bayesglu.hierarchy.design import Design, make_design
+from bayesglu.hierarchy.individuals import Layout
 from bayesglu.spec.model import load_model
 from benchmarks.peer_diffrax import one_person  # sets the threads of jax before it starts
 from benchmarks.people import MODEL, synthetic_study
@@ -39,7 +40,7 @@ def _chain(task) -> tuple[np.ndarray, dict]:
     from numpyro.infer import NUTS, init_to_median
 
     jax.config.update("jax_enable_x64", True)
-    d = design(load_model(MODEL), synthetic_study(people))
+    d = make_design(load_model(MODEL), synthetic_study(people))
     kernel = NUTS(_model(d), max_tree_depth=8, init_strategy=init_to_median())
     began = time.perf_counter()
     state = kernel.init(jax.random.PRNGKey(seed), tune, None, (), {})
@@ -72,49 +73,47 @@ def _model(d: Design):
     import numpyro
     from numpyro import distributions as dist
 
-    if d.effects or d.rows.censoring.any():
+    if d.individuals.effects or d.rows.censoring.any():
         raise NotImplementedError("covariates and detection limits are no part of the comparison")
-    heavy = d.rows.tails > 0
+    heavy, layout = d.rows.nu > 0, d.individuals.layout
     schedule, system = d.solver.schedule, d.solver.system
     dose = schedule.jump[0, [schedule.channels.index(name) for name in system.boluses]]
     times = schedule.time[: schedule.offset[1]]
     outputs = one_person(system, dose, times, d.solver.relative, throw=False)
-    people, slots = len(d.study.subjects), len(d.block_parameter)
     n = len(system.parameters)
 
     def model():
-        typical = numpyro.sample("typical", dist.Normal(d.location, d.spread).to_event(1))
-        between = jnp.exp(numpyro.sample("between", dist.Normal(*d.between_prior).to_event(1)))
-        error = jnp.exp(numpyro.sample("error", dist.Normal(*d.error_prior).to_event(1)))
-        deviation = numpyro.sample("deviation", dist.Normal(jnp.zeros((people, slots)), 1.0).to_event(2))
-        theta = _theta(d, jnp, typical, between, deviation)
+        typical = numpyro.sample("typical", dist.Normal(*d.individuals.typical_prior).to_event(1))
+        omega = jnp.exp(numpyro.sample("omega", dist.Normal(*d.individuals.omega_prior).to_event(1)))
+        sigma = jnp.exp(numpyro.sample("sigma", dist.Normal(*d.sigma_prior).to_event(1)))
+        deviation = numpyro.sample("deviation", dist.Normal(jnp.zeros(d.individuals.shape), 1.0).to_event(2))
+        theta = _theta(layout, jnp, typical, omega, deviation)
         out = jax.vmap(outputs)(tuple(theta[:, :n].T))  # person, output, time
         flat = out.swapaxes(1, 2).reshape(-1, len(system.outputs))
         value = d.rows.by_output * flat[d.rows.sample, d.rows.output]
-        value = value + d.rows.by_parameter * theta[d.rows.test, d.rows.parameter]
-        sd = jnp.where(d.rows.analyte >= 0, error[np.maximum(d.rows.analyte, 0)], d.rows.known_error)
+        value = value + d.rows.by_parameter * theta[d.rows.occasion, d.rows.parameter]
+        sd = jnp.where(d.rows.analyte >= 0, sigma[np.maximum(d.rows.analyte, 0)], d.rows.known_sigma)
         known = {"loc": jnp.log(value), "scale": sd, "validate_args": False}
         normal = dist.Normal(**known).log_prob(d.rows.log_value)
-        student = dist.StudentT(np.where(heavy, d.rows.tails, 1.0), **known).log_prob(d.rows.log_value)
+        student = dist.StudentT(np.where(heavy, d.rows.nu, 1.0), **known).log_prob(d.rows.log_value)
         total = jnp.where(heavy, student, normal).sum()  # a solve that failed is impossible, as with ours
         numpyro.factor("likelihood", jnp.where(jnp.isfinite(total), total, -jnp.inf))
 
     return model
 
 
-def _theta(d: Design, library, typical, between, deviation):
+def _theta(layout: Layout, library, typical, omega, deviation):
     """Parameters ``(person, parameter)`` on their natural scale."""
-    block = typical[d.block_parameter] + between[d.block_varying] * deviation
-    phi = library.tile(typical, (len(d.study.subjects), 1))
-    phi = phi.at[:, d.varying_index].set(block[np.arange(len(block))[:, None], d.place])
-    natural = library.where(d.is_logit, 1 / (1 + library.exp(-phi)), library.exp(phi))
-    return library.tile(library.array(d.fixed), (len(block), 1)).at[:, d.columns].set(natural)
+    own = typical[layout.component_parameter] + omega[layout.component_varying] * deviation
+    phi = library.tile(typical, (len(own), 1))
+    phi = phi.at[:, layout.varying].set(own[np.arange(len(own))[:, None], layout.component])
+    natural = library.where(layout.is_logit, 1 / (1 + library.exp(-phi)), library.exp(phi))
+    return library.tile(library.array(layout.fixed), (len(own), 1)).at[:, layout.columns].set(natural)
 
 
 def _columns(d: Design, z: dict) -> np.ndarray:
-    """All that is estimated, on its own scale: typical values, spreads, errors, everyone's parameters."""
-    typical, between, error, deviation = (
-        np.asarray(z[k]) for k in ("typical", "between", "error", "deviation")
-    )
-    block = typical[d.block_parameter] + np.exp(between)[d.block_varying] * deviation
-    return np.concatenate([typical, between, error, block.ravel()])
+    """All that is estimated, on its own scale: typical values, omega, sigma, everyone's parameters."""
+    typical, omega, sigma, deviation = (np.asarray(z[k]) for k in ("typical", "omega", "sigma", "deviation"))
+    layout = d.individuals.layout
+    own = typical[layout.component_parameter] + np.exp(omega)[layout.component_varying] * deviation
+    return np.concatenate([typical, omega, sigma, own.ravel()])

@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from bayesglu.analysis.diagnostics import mixing
-from bayesglu.hierarchy.design import design
+from bayesglu.hierarchy.design import make_design
 from bayesglu.inference.density import Density
 from bayesglu.inference.fitting import fit
 from bayesglu.spec.model import load_model
@@ -50,7 +50,7 @@ def main(people: int = 20, chains: int = 2, seconds: float = 330.0, peer_draws: 
 
 def _ours(name: str, people: int, chains: int, tune: int, draws: int, coordinates: str) -> dict:
     study, spec = synthetic_study(people), load_model(MODEL)
-    d = design(spec, study)
+    d = make_design(spec, study)
     density = Density(d)
     density(np.zeros(density.size))  # compiles
     began, spent = time.perf_counter(), time.process_time()

@@ -14,10 +14,10 @@ began = time.perf_counter()
 import bayesglu
 imported = time.perf_counter()
 from bayesglu.inference.density import Density
-from bayesglu.hierarchy.design import design
+from bayesglu.hierarchy.design import make_design
 import numpy as np
 loaded = time.perf_counter()
-density = Density(design(bayesglu.load_model("feedback"), bayesglu.load_study("synthetic_ogtt")))
+density = Density(make_design(bayesglu.load_model("feedback"), bayesglu.load_study("synthetic_ogtt")))
 density(np.zeros(density.size))
 called = time.perf_counter()
 density(np.zeros(density.size))

@@ -6,11 +6,12 @@ parameters integrated out by Laplace's method. A term is taken out by a value at
 """
 
 import numpy as np
-from scipy.stats import t
 
-from bayesglu.hierarchy.design import TINY, Design, design
+from bayesglu.hierarchy.design import Design, make_design
+from bayesglu.hierarchy.rows import TINY
+from bayesglu.hierarchy.values import Values
 from bayesglu.inference.linearise import Expansion, average_linear_model
-from bayesglu.inference.modes import modes
+from bayesglu.inference.modes import find_modes
 from bayesglu.spec.model import load_model
 from bayesglu.study.study import Study
 from bayesglu.validation.facts import load_facts, validate
@@ -56,55 +57,47 @@ def held_out(spec, study: Study) -> float:
     people, total = study.subjects, 0.0
     for quarter in range(QUARTERS):
         out = people[quarter::QUARTERS]
-        seen = design(spec, study.select(subjects=[p for p in people if p not in out]))
-        new = design(spec, study.select(subjects=list(out)))
-        total += evidence(seen, modes(seen), new)
+        seen = make_design(spec, study.select(subjects=[p for p in people if p not in out]))
+        new = make_design(spec, study.select(subjects=list(out)))
+        total += evidence(seen, find_modes(seen), new)
     return total
 
 
 def evidence(seen: Design, at: Expansion, new: Design) -> float:
     """Log density of the samples of `new` people, their own parameters integrated out about their modes."""
-    known = dict(zip(seen.effects, at.shared[len(seen.estimated) :], strict=True))
-    typical = at.shared[: len(seen.estimated)]
-    effect = np.array([known.get(key, 0.0) for key in new.effects])
-    precision = at.between[new.block_varying] ** -2.0
-    rows, centre = new.rows, new.centre(typical, effect)
-    whose = new.subject_of_test[rows.test]
-    sd = np.where(rows.analyte >= 0, at.error[np.maximum(rows.analyte, 0)], rows.known_error)
-
-    def fitted(block):
-        value, _ = new.solve(new.theta(typical, effect, block))
-        with np.errstate(invalid="ignore"):
-            return np.log(np.maximum(value, TINY))
-
-    degrees = np.where(rows.tails > 0, rows.tails, 1.0)
-    normal, student = -0.5 * np.log(2 * np.pi), t.logpdf(0.0, degrees)
-
-    def cost(block, log):
-        squares = ((rows.log_value - log) / sd) ** 2
-        squares = np.where(rows.tails > 0, (degrees + 1) * np.log1p(squares / degrees), squares)
-        misfit = np.bincount(whose, squares, minlength=len(block))
-        return misfit + ((block - centre) ** 2 * precision).sum(-1)
-
-    block, damping = centre, np.ones(len(centre))
-    log = fitted(block)
+    people, k = new.individuals, len(seen.individuals.names)
+    acting = [(a.parameter, a.key) for a in seen.individuals.effects]
+    known = dict(zip(acting, at.shared[k:], strict=True))
+    effect = np.array([known.get((a.parameter, a.key), 0.0) for a in people.effects])
+    typical = at.shared[:k]
+    centre = people.centre(typical, effect)
+    here = new.prior_medians._replace(typical=typical, effect=effect, sigma=at.sigma, individual=centre)
+    precision = at.omega[people.layout.component_varying] ** -2.0
+    whose = people.layout.subject[new.rows.occasion]
     shared = np.concatenate([typical, effect])
+
+    def density(individual):
+        """Of everyone's samples and own parameters, but for the volume of the latter."""
+        value, _ = new.predict(people.theta(typical, effect, individual))
+        with np.errstate(invalid="ignore"):
+            rows = new.rows.log_density(np.log(np.maximum(value, TINY)), at.sigma)
+        away = ((individual - centre) ** 2 * precision).sum(-1)
+        return np.bincount(whose, rows, minlength=len(individual)) - 0.5 * away
+
+    individual, damping = centre, np.ones(len(centre))
+    best = density(individual)
     for _ in range(ROUNDS):
-        here = typical[None], effect[None], at.error[None], block[None]
-        information, pull, cross = average_linear_model(new, *here)
+        draws = Values(*(field[None] for field in here._replace(individual=individual)))
+        information, linear, cross = average_linear_model(new, draws)
         q = information + np.diag(precision)
-        uphill = pull - cross @ shared + precision * centre - (q @ block[..., None])[..., 0]
+        uphill = linear - cross @ shared + precision * centre - (q @ individual[..., None])[..., 0]
         damped = q + damping[:, None, None] * q * np.eye(q.shape[1])
         step = np.linalg.solve(damped, uphill[..., None])[..., 0]
-        trial = block + np.clip(step, -1.0, 1.0)
-        there = fitted(trial)
+        trial = individual + np.clip(step, -1.0, 1.0)
+        there = density(trial)
         with np.errstate(invalid="ignore"):
-            better = cost(trial, there) <= cost(block, log)
+            better = there >= best
         damping = np.where(better, damping / 5, damping * 5)
-        block, log = np.where(better[:, None], trial, block), np.where(better[whose], there, log)
-    return float(
-        -0.5 * cost(block, log).sum()
-        + (np.where(rows.tails > 0, student, normal) - np.log(sd)).sum()
-        + 0.5 * len(block) * np.log(precision).sum()
-        - 0.5 * np.linalg.slogdet(q)[1].sum()
-    )
+        individual, best = np.where(better[:, None], trial, individual), np.where(better, there, best)
+    volume = 0.5 * len(individual) * np.log(precision).sum() - 0.5 * np.linalg.slogdet(q)[1].sum()
+    return float(best.sum() + volume)

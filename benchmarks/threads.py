@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from bayesglu.hierarchy.design import design
+from bayesglu.hierarchy.design import make_design
 from bayesglu.inference.density import Density
 from bayesglu.spec.model import load_model
 from benchmarks.people import MODEL, synthetic_study
@@ -21,7 +21,7 @@ COLUMNS = {"name": "threads", "seconds": "s for all", "speedup": "times as fast 
 
 def main(people: int = 20, gradients: int = 1000, rounds: int = 5) -> None:
     """Time `gradients` gradients of one study in each of two threads, and of as many in one."""
-    density = Density(design(load_model(MODEL), synthetic_study(people)))
+    density = Density(make_design(load_model(MODEL), synthetic_study(people)))
     threads = os.cpu_count() or 1
     x = 0.1 * np.random.default_rng(1).normal(size=(threads, density.size))
     density(x[0])  # compiles

@@ -7,7 +7,8 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from bayesglu.hierarchy.design import Design, design
+from bayesglu.hierarchy.design import Design, make_design
+from bayesglu.hierarchy.values import Values
 from bayesglu.spec.model import ModelSpec, load_model, read_model
 from bayesglu.study.study import Study, load_study
 from bayesglu.units import canonical_unit
@@ -19,12 +20,10 @@ INTRAVENOUS_TIMES = (0, 8, 12, 20, 30, 50, 80, 120, 160, 200)
 
 @dataclass(frozen=True)
 class Simulated:
-    """A study, and the truth behind it: shapes as in `Design`."""
+    """A study, and the truth behind it."""
 
     design: Design
-    typical: np.ndarray
-    effect: np.ndarray
-    block: np.ndarray
+    values: Values
     theta: np.ndarray
 
     @property
@@ -69,25 +68,26 @@ def simulated(
         "name": f"{people} simulated people",
         "subjects": pd.DataFrame({"subject": labels, **(covariates or {})}) if covariates else None,
     }
-    d = design(spec, Study.from_table(table, **known), **settings)
-    typical, effect = d.location.copy(), d.effect_prior[0].copy()
-    spread = np.exp(d.between_prior[0])[d.block_varying]
-    deviation = rng.normal(size=(people, len(spread)))
+    d = make_design(spec, Study.from_table(table, **known), **settings)
+    people, truth = d.individuals, d.prior_medians
+    spread = truth.omega[people.layout.component_varying]
+    deviation = rng.normal(size=people.shape)
     if correlation:
-        one, other = d.correlated[:2]
+        one, other = people.layout.correlated[:2]
         independent = np.sqrt(1 - correlation**2) * deviation[:, other]
         deviation[:, other] = correlation * deviation[:, one] + independent
-    block = d.centre(typical, effect) + spread * deviation
-    theta = d.theta(typical, effect, block)
+    truth = truth._replace(individual=truth.individual + spread * deviation)
     error = np.exp(noise * rng.normal(size=d.n_obs))
-    table.loc[d.obs, "value"] = d.solve(theta)[0][: d.n_obs] * error - d.rows.offset[: d.n_obs]
+    samples = d.rows.part(slice(d.n_obs))
+    predicted, _ = d.predict(d.theta(truth))
+    table.loc[d.obs, "value"] = predicted[: d.n_obs] * error - samples.offset
     table["censoring"] = "none"
     for analyte, (lower, upper) in (limits or {}).items():
         own = table["analyte"] == analyte
         table.loc[own & (table["value"] < lower), ["value", "censoring"]] = [lower, "left"]
         table.loc[own & (table["value"] > upper), ["value", "censoring"]] = [upper, "right"]
     study = Study.from_table(table, **known)
-    return Simulated(design(spec, study, **settings), typical, effect, block, theta)
+    return Simulated(make_design(spec, study, **settings), truth, d.theta(truth))
 
 
 def _usual(spec: ModelSpec, analyte: str, time: float) -> float:
@@ -103,7 +103,7 @@ def varied(model: str, level: str, *names: str) -> ModelSpec:
 
 
 def _measured_subject(**settings) -> Design:
-    return design(load_model("minimal"), load_study("bergman1986"), **settings)
+    return make_design(load_model("minimal"), load_study("bergman1986"), **settings)
 
 
 def _whole_loop(**settings) -> Design:

@@ -8,7 +8,8 @@ from scipy.special import expit
 from scipy.stats import beta, lognorm, norm, t
 from simulated import CASES, COVARIATES, LIMITS, REAL, SEVERAL_TESTS, SHARED, WHOLE
 
-from bayesglu.hierarchy.correlation import factor_of
+from bayesglu.hierarchy.correlation import below_diagonal, factor_of
+from bayesglu.hierarchy.values import Values
 from bayesglu.inference.density import Density
 from bayesglu.inference.pymc_model import build, model_of
 from bayesglu.solver.op import Solve
@@ -35,44 +36,44 @@ def drawn(model: pm.Model, seed: int = 1) -> dict[str, np.ndarray]:
     return {name: value + 0.2 * rng.normal(size=value.shape) for name, value in start.items()}
 
 
-def people_at(d, point: dict) -> np.ndarray:
-    """Parameters (test, parameter) of everyone at values of the model's free variables."""
+def values_at(d, point: dict) -> Values:
+    """The values that the model's free variables stand for."""
+    people, layout = d.individuals, d.individuals.layout
     effect = point.get("log_effect", np.zeros(0))
-    deviation = point["deviation"].copy()
-    if len(d.correlated):
-        factor = factor_of(point["partial_logodds__"] / 2, len(d.correlated))
-        deviation[:, d.correlated] = deviation[:, d.correlated] @ factor.T
-    between = np.exp(point["log_between"])[d.block_varying]
-    block = d.centre(point["typical"], effect) + between * deviation
-    return d.theta(point["typical"], effect, block)
+    deviation, correlation = point["deviation"].copy(), np.zeros(0)
+    if len(layout.correlated):
+        factor = factor_of(2 * expit(point["partial_logodds__"]) - 1)
+        correlation = below_diagonal(factor @ factor.T)
+        deviation[:, layout.correlated] = deviation[:, layout.correlated] @ factor.T
+    omega = np.exp(point["log_between"])
+    individual = people.centre(point["typical"], effect) + omega[layout.component_varying] * deviation
+    reading_error = point.get("reading_error", np.zeros(0))
+    sigma = np.exp(point["log_error"])
+    return Values(point["typical"], effect, omega, sigma, correlation, individual, reading_error)
 
 
 def test_the_log_density_is_the_sum_that_scipy_makes_of_priors_and_samples(design, model):
-    d, point = design, drawn(model)
-    expected = norm(d.location, d.spread).logpdf(point["typical"]).sum()
-    expected += norm(*d.between_prior).logpdf(point["log_between"]).sum()
-    expected += norm(*d.error_prior).logpdf(point["log_error"]).sum()
+    d, people, point = design, design.individuals, drawn(model)
+    values = values_at(d, point)
+    expected = norm(*people.typical_prior).logpdf(values.typical).sum()
+    expected += norm(*people.omega_prior).logpdf(point["log_between"]).sum()
+    expected += norm(*d.sigma_prior).logpdf(point["log_error"]).sum()
     expected += norm().logpdf(point["deviation"]).sum()
-    if d.effects:
-        expected += norm(*d.effect_prior).logpdf(point["log_effect"]).sum()
-    if len(d.correlated):
-        share = expit(point["partial_logodds__"])
-        expected += (
-            beta(d.partial_shapes, d.partial_shapes).logpdf(share) + np.log(share * (1 - share))
-        ).sum()
-    theta, error = people_at(d, point), np.exp(point["log_error"])
-    reading_error = point.get("reading_error", np.zeros(0))
-    expected += norm().logpdf(reading_error).sum()
-    predicted, _ = d.solve(theta, d.driving(theta, error, reading_error))
+    expected += norm(*people.effect_prior).logpdf(values.effect).sum()
+    if len(people.layout.correlated):
+        share, shapes = expit(point["partial_logodds__"]), people.partial_shapes
+        expected += (beta(shapes, shapes).logpdf(share) + np.log(share * (1 - share))).sum()
+    expected += norm().logpdf(values.reading_error).sum()
+    predicted, _ = d.predict(d.theta(values), d.driven_by(values))
     for i, value in enumerate(np.exp(d.rows.log_value)):
-        sd = error[d.rows.analyte[i]] if i < d.n_obs else d.rows.known_error[i]
+        sd = values.sigma[d.rows.analyte[i]] if i < d.n_obs else d.rows.known_sigma[i]
         distance = np.log(value / predicted[i]) / sd
         if d.rows.censoring[i]:
             expected += norm.logcdf(-d.rows.censoring[i] * distance)
         elif i >= d.n_obs:
             expected += -0.5 * distance**2
-        elif d.rows.tails[i]:
-            expected += t(d.rows.tails[i]).logpdf(distance) - np.log(sd * value)
+        elif d.rows.nu[i]:
+            expected += t(d.rows.nu[i]).logpdf(distance) - np.log(sd * value)
         else:
             expected += lognorm(sd, scale=predicted[i]).logpdf(value)
     found = model.compile_logp(**QUICK)(point)
@@ -82,13 +83,13 @@ def test_the_log_density_is_the_sum_that_scipy_makes_of_priors_and_samples(desig
 def test_dimensions_bear_the_users_labels(design, model):
     d = design
     assert model.coords["subject"] == tuple(d.study.subjects)
-    assert model.coords["parameter"] == d.estimated
+    assert model.coords["parameter"] == d.individuals.names
     assert model.coords["analyte"] == d.analytes
     assert model.coords["test"] == tuple("/".join(test) for test in d.study.tests)
     assert model.named_vars_to_dims["theta"] == ("test", "parameter")
-    if len(d.readings.obs):
+    if len(d.driving.obs):
         assert model.named_vars_to_dims["driving"] == ("reading",)
-        assert set(model.coords["reading_with_error"]) < set(model.coords["reading"]) == set(d.readings.obs)
+        assert set(model.coords["reading_with_error"]) < set(model.coords["reading"]) == set(d.driving.obs)
     shown = {*model.coords["obs"], *model.coords["heavy_tailed_obs"]}
     assert shown == set(d.obs[d.rows.censoring[: d.n_obs] == 0])
     assert {v.name for v in model.observed_RVs} <= {"observation", "heavy_tailed_observation"}
@@ -106,8 +107,9 @@ def test_the_gradient_is_that_of_the_compiled_density():
     model, density = model_of(d), Density(d)
     point = drawn(model)
     gradient = model.compile_dlogp(**QUICK)(point)
-    scales = {"typical": d.spread, "log_between": d.between_prior[1], "log_error": d.error_prior[1]}
-    centres = {"typical": d.location, "log_between": d.between_prior[0], "log_error": d.error_prior[0]}
+    people = d.individuals
+    priors = {"typical": people.typical_prior, "log_between": people.omega_prior, "log_error": d.sigma_prior}
+    centres, scales = ({name: pair[i] for name, pair in priors.items()} for i in (0, 1))
     names = [v.name for v in model.value_vars]
     parts = np.split(gradient, np.cumsum([point[n].size for n in names])[:-1])
     by_name = dict(zip(names, parts, strict=True))
@@ -125,7 +127,7 @@ def test_draws_of_the_prior_hold_the_people_that_the_design_makes_of_them():
     prior = found.prior.isel(chain=0)
     for i in range(3):
         point = {name: prior[name].values[i] for name in prior.data_vars}
-        expected = people_at(d, point)[:, d.columns]
+        expected = d.theta(values_at(d, point))[:, d.individuals.layout.columns]
         np.testing.assert_allclose(prior.theta.values[i], expected, rtol=1e-10)
     samples = np.concatenate([v.values.reshape(3, -1) for v in found.prior_predictive.values()], axis=1)
     assert samples.shape == (3, d.n_obs) and (samples > 0).all()
@@ -135,13 +137,13 @@ def test_an_intervention_on_the_model_is_followed_by_its_samples():
     """Everyone typical and an assay without error: what is measured is the typical person."""
     d = CASES[REAL]()
     fixed = {
-        "typical": d.location,
-        "deviation": np.zeros((1, len(d.block_parameter))),
+        "typical": d.prior_medians.typical,
+        "deviation": np.zeros(d.individuals.shape),
         "log_error": np.full(len(d.analytes), -30.0),
     }
     with pm.do(model_of(d), fixed):
         found = pm.sample_prior_predictive(2, random_seed=1, compile_kwargs=QUICK)
-    predicted, _ = d.solve(d.theta(d.location, np.zeros(0), d.centre(d.location, np.zeros(0))))
+    predicted, _ = d.predict(d.theta(d.prior_medians))
     predicted = dict(zip(d.obs, predicted, strict=True))
     for samples in found.prior_predictive.values():
         labels = samples[samples.dims[-1]].values
@@ -171,6 +173,6 @@ def test_pymc_samples_it_as_it_is():
         found = pm.sample(20, tune=60, chains=2, cores=1, random_seed=1, progressbar=False)
         again = pm.sample_posterior_predictive(found, random_seed=1, progressbar=False).posterior_predictive
     assert sum(values.size for values in again.data_vars.values()) == 2 * 20 * d.n_obs
-    assert found.posterior.theta.shape == (2, 20, len(d.study.tests), len(d.estimated))
+    assert found.posterior.theta.shape == (2, 20, len(d.study.tests), len(d.individuals.names))
     glucose = found.posterior.theta.sel(parameter="basal_glucose")
     assert 70 < float(glucose.mean()) < 110

@@ -3,6 +3,7 @@
 import numpy as np
 import pymc as pm
 import pytest
+from numba import njit
 from scipy.stats import beta, kstest
 
 from bayesglu.hierarchy.correlation import (
@@ -11,24 +12,39 @@ from bayesglu.hierarchy.correlation import (
     factor_of,
     matrices_of,
     pairs,
+    partial_of,
 )
+from bayesglu.inference import correlation as compiled
 
 
 def drawn(m, eta, draws, seed=1):
     shapes = beta_shapes(m, eta)
     share = np.random.default_rng(seed).beta(shapes, shapes, size=(draws, len(shapes)))
-    factors = np.array([factor_of(np.arctanh(2 * s - 1), m) for s in share])
+    factors = factor_of(2 * share - 1)
     return factors @ factors.swapaxes(1, 2)
 
 
 @pytest.mark.parametrize("m", [2, 3, 5])
 def test_any_numbers_make_a_correlation_matrix_and_its_elements_make_it_again(m):
     y = np.random.default_rng(m).normal(size=(20, m * (m - 1) // 2))
-    factors = np.array([factor_of(row, m) for row in y])
+    factors = factor_of(np.tanh(y))
     matrices = factors @ factors.swapaxes(1, 2)
     np.testing.assert_allclose(np.einsum("sii->si", matrices), 1.0, rtol=1e-12)
     assert (np.linalg.eigvalsh(matrices) > 0).all() and (np.triu(factors, 1) == 0).all()
     np.testing.assert_allclose(matrices_of(below_diagonal(matrices)), matrices, rtol=1e-12)
+    np.testing.assert_allclose(partial_of(factors), np.tanh(y), rtol=1e-9)
+
+
+@njit
+def compiled_factor_of(y, m):
+    """`factor_of` of compiled code, which only compiled functions can call."""
+    return compiled.factor_of(y, m)
+
+
+@pytest.mark.parametrize("m", [2, 3, 5])
+def test_compiled_factors_are_the_obvious_ones(m):
+    y = np.random.default_rng(m).normal(size=m * (m - 1) // 2)
+    np.testing.assert_allclose(compiled_factor_of(y, m), factor_of(np.tanh(y)), rtol=1e-12)
 
 
 @pytest.mark.parametrize(("m", "eta"), [(2, 1.0), (3, 2.0), (4, 1.0)])

@@ -1,25 +1,20 @@
-"""The compiled log density is the plain PyMC model's in other coordinates, and its gradient is exact."""
+"""The compiled log density is the obvious one in other coordinates, and its gradient is exact."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from numba import njit
-from scipy.stats import norm
+from scipy.stats import norm, t
 from simulated import CASES, LIMITS, REAL
 
-from bayesglu.hierarchy.design import Design
-from bayesglu.hierarchy.design import design as design_of
-from bayesglu.inference.density import (
-    Density,
-    _log_cdf,
-    log_density,
-    parameters_at,
-    unpack,
-    unpack_draws,
-)
-from bayesglu.inference.modes import modes
+from bayesglu.hierarchy.design import Design, make_design
+from bayesglu.hierarchy.log_density import log_density as obvious_log_density
+from bayesglu.hierarchy.residuals import KINDS, Normal, Student, censored
+from bayesglu.inference.coordinates import point_at, points_at
+from bayesglu.inference.density import Density, log_density, parameters_at
+from bayesglu.inference.modes import find_modes
 from bayesglu.inference.pilot import refresh
-from bayesglu.inference.pymc_model import model_of
+from bayesglu.inference.residuals import log_cdf, log_residual
 from bayesglu.spec.model import load_model
 from bayesglu.study.study import Study
 
@@ -28,14 +23,14 @@ POINTS = 4
 
 
 @njit
-def _unpack(x, population, coordinates):
-    """`unpack`, which only compiled functions can call."""
-    return unpack(x, population, coordinates)
+def _point_at(x, layout, coordinates):
+    """`point_at`, which only compiled functions can call."""
+    return point_at(x, layout, coordinates)
 
 
 @njit
-def _parameters_at(shared, block, population):
-    return parameters_at(shared, block, population)
+def _parameters_at(shared, individual, layout):
+    return parameters_at(shared, individual, layout)
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -43,17 +38,11 @@ def design(request) -> Design:
     return CASES[request.param](**TIGHT)
 
 
-@pytest.fixture(scope="module")
-def plain_log_density(design):
-    """That of the PyMC model, from values of its own variables."""
-    return model_of(design).compile_logp(mode="FAST_COMPILE")
-
-
 @pytest.fixture(scope="module", params=["whitened", "non-centred"])
 def density(request, design) -> Density:
     if request.param == "non-centred":
         return Density(design)
-    first = Density(design, modes(design))
+    first = Density(design, find_modes(design))
     return Density(design, refresh(first, points(first, 30)[None]))
 
 
@@ -75,44 +64,24 @@ def test_the_gradient_is_that_of_differences(density):
 def test_it_is_compiled_once_whatever_the_design_and_the_coordinates(density):
     density(np.zeros(density.size))
     density.unpack(np.zeros((1, density.size)))
-    assert len(log_density.overloads) == len(unpack_draws.overloads) == 1
+    assert len(log_density.overloads) == len(points_at.overloads) == 1
 
 
-def test_blocks_have_a_position_from_which_they_unpack(design):
-    expansion = modes(design)
+def test_individual_parameters_have_a_position_from_which_they_unpack(design):
+    expansion = find_modes(design)
     first = Density(design, expansion)
     for whitened in (first, Density(design, refresh(first, points(first, 30)[None]))):
-        block = expansion.block + 0.1 * np.random.default_rng(2).normal(size=expansion.block.shape)
-        *_, (found,), _ = whitened.unpack(whitened.position(block)[None])
-        np.testing.assert_allclose(found, block, rtol=1e-9, atol=1e-9)
+        away = 0.1 * np.random.default_rng(2).normal(size=expansion.individual.shape)
+        (found,) = whitened.unpack(whitened.position(expansion.individual + away)[None]).individual
+        np.testing.assert_allclose(found, expansion.individual + away, rtol=1e-9, atol=1e-9)
 
 
-def test_it_is_the_log_density_of_the_plain_model_but_for_volume_and_a_constant(density, plain_log_density):
-    design = density.design
-    offsets = []
+def test_it_is_the_obvious_log_density_but_for_the_volume_of_the_coordinates_and_a_constant(density):
+    design, offsets = density.design, []
     for x in points(density):
-        unpacked = _unpack(x, density.population, density.coordinates)
-        shared, between, error, factor, block, centre, _, _, log_volume = unpacked
-        # A deviation is its block's in units of the spread and of what it goes together with.
-        unit = np.diag(between[design.block_varying])
-        unit[:, design.correlated] = unit[:, design.correlated] @ factor
-        n_k = len(design.estimated)
-        plain = {
-            "typical": shared[:n_k],
-            "log_between": np.log(between),
-            "log_error": np.log(error),
-            "deviation": np.linalg.solve(unit, (block - centre).T).T,
-        }
-        if len(design.correlated):
-            at = design.partial_shapes.size
-            begin = density.size - block.size - at - design.readings.n_errors
-            plain["partial_logodds__"] = 2 * density.coordinates.partial_scale * x[begin : begin + at]
-        if design.readings.n_errors:
-            plain["reading_error"] = density.unpack(x[None])[-1][0]
-        if design.effects:
-            plain["log_effect"] = shared[n_k:]
-        volume = log_volume - len(block) * np.linalg.slogdet(unit)[1]
-        offsets.append(density(x)[0] - plain_log_density(plain) - volume)
+        point = _point_at(x, design.individuals.layout, density.coordinates)
+        values = density.unpack(x[None]).at(0)
+        offsets.append(density(x)[0] - point.log_volume - obvious_log_density(design, values))
     np.testing.assert_allclose(offsets, offsets[0], atol=1e-7)
 
 
@@ -123,28 +92,32 @@ def test_the_cases_hold_all_that_a_row_or_a_parameter_can_be():
     assert any((r.analyte < 0).any() for r in rows), "a soft observation"
     assert any(((r.by_output == 1) & (r.by_parameter == 1)).any() for r in rows), "an assay's floor"
     assert any((r.by_output == 0).any() for r in rows), "a basal concentration itself"
-    assert any((r.tails > 0).any() for r in rows) and any((r.tails == 0).all() for r in rows)
+    assert {kind for r in rows for kind in r.residual} == set(KINDS)
     assert any((r.offset > 0).any() for r in rows), "an error with a constant part"
-    assert any(d.effects for d in designs.values())
-    assert any(d.is_logit.any() for d in designs.values())
+    assert any(d.individuals.effects for d in designs.values())
+    assert any(d.individuals.layout.is_logit.any() for d in designs.values())
     assert any(d.spec.at("occasion") for d in designs.values())
-    assert any(not d.varying for d in designs.values())
-    assert any(len(d.correlated) == 3 for d in designs.values())
+    assert any(not d.individuals.varying for d in designs.values())
+    assert any(len(d.individuals.layout.correlated) == 3 for d in designs.values())
 
 
 def test_positions_unpack_to_the_same_people_in_compiled_code_and_in_numpy(density):
-    design = density.design
-    x = points(density)
-    typical, effect, between, error, correlation, block, reading_error = density.unpack(x)
-    assert typical.shape == (POINTS, len(design.estimated)) and effect.shape == (POINTS, len(design.effects))
-    assert between.shape == (POINTS, len(design.varying)) and error.shape == (POINTS, len(design.analytes))
-    assert correlation.shape == (POINTS, len(design.partial_shapes))
-    assert block.shape == (POINTS, len(design.study.subjects), len(design.block_parameter))
-    assert reading_error.shape == (POINTS, design.readings.n_errors)
-    theta = design.theta(typical, effect, block)
+    design, people = density.design, density.design.individuals
+    values = density.unpack(points(density))
+    shapes = {
+        "typical": (len(people.estimated),),
+        "effect": (len(people.effects),),
+        "omega": (len(people.varying),),
+        "sigma": (len(design.analytes),),
+        "correlation": (len(people.partial_shapes),),
+        "individual": people.shape,
+        "reading_error": (design.driving.n_errors,),
+    }
+    assert {name: array.shape[1:] for name, array in values._asdict().items()} == shapes
+    theta = design.theta(values)
     for i in range(POINTS):
-        shared = np.concatenate([typical[i], effect[i]])
-        compiled, slope = _parameters_at(shared, block[i], density.population)
+        shared = np.concatenate([values.typical[i], values.effect[i]])
+        compiled, slope = _parameters_at(shared, values.individual[i], people.layout)
         np.testing.assert_allclose(compiled, theta[i], rtol=1e-12)
         assert (slope > 0).all()
 
@@ -153,7 +126,7 @@ def test_positions_unpack_to_the_same_people_in_compiled_code_and_in_numpy(densi
 def test_in_whitened_coordinates_the_posterior_is_about_a_standard_normal_at_the_origin(name):
     """Exactly so for a linear model with known spreads; samples beyond limits make it no linear model."""
     design = CASES[name](**TIGHT)
-    expansion = modes(design)
+    expansion = find_modes(design)
     density = Density(design, expansion)
     gradient = np.array([density(x)[1] for x in (np.zeros(density.size), *(0.1 * np.eye(density.size)))])
     np.testing.assert_allclose(gradient[0, : len(expansion.shared)], 0.0, atol=0.5)
@@ -176,8 +149,8 @@ def test_everyone_may_have_readings_of_their_own_number_and_times_also_none_befo
     table = pd.DataFrame(rows, columns=["subject", "time", "analyte", "value", "unit"])
     table["value"] *= np.exp(0.2 * np.random.default_rng(3).normal(size=len(table)))
     study = Study.from_table(table, protocol="ivgtt(0.3)", body_weight=70.0)
-    d = design_of(load_model("minimal"), study, **TIGHT)
-    assert [list(d.readings.slot[d.readings.test == n] >= 0) for n in range(3)] == [
+    d = make_design(load_model("minimal"), study, **TIGHT)
+    assert [list(d.driving.error[d.driving.occasion == n] >= 0) for n in range(3)] == [
         [False, False, True, True, True, True, False, False],
         [True, True, True, False],
         [False, False],
@@ -188,12 +161,11 @@ def test_everyone_may_have_readings_of_their_own_number_and_times_also_none_befo
     steps = 1e-4 * np.eye(density.size)
     expected = [(density(x + s)[0] - density(x - s)[0]) / 2e-4 for s in steps]
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-4)
-    typical, effect, _, error, _, block, e = density.unpack(x[None])
-    driving = d.driving(d.theta(typical, effect, block), error, e)[0]
-    schedule, found = d.solver.schedule, d.readings.at_stops(driving)
+    true = d.driven_by(density.unpack(x[None]).at(0))
+    schedule, found = d.solver.schedule, d.driving.at_stops(true)
     for n, (person, times) in enumerate(insulin.items()):
         stops = slice(*schedule.offset[n : n + 2])
-        curve = np.interp(schedule.time[stops], times, driving[d.readings.test == n])
+        curve = np.interp(schedule.time[stops], times, true[d.driving.occasion == n])
         np.testing.assert_allclose(found[stops], curve, err_msg=person)
 
 
@@ -211,6 +183,43 @@ def test_the_density_is_zero_not_an_error_where_parameters_overflow():
 
 @pytest.mark.parametrize("x", [-60.0, -31.0, -30.0, -29.0, -8.0, -1.0, 0.0, 2.0, 9.0])
 def test_the_normal_distributions_tail_is_scipys_however_far_out(x):
-    value, slope = _log_cdf(x)
+    value, slope = log_cdf(x)
     assert value == pytest.approx(norm.logcdf(x), rel=1e-6, abs=1e-12)
     assert slope == pytest.approx(np.exp(norm.logpdf(x) - norm.logcdf(x)), rel=1e-6)
+
+
+@pytest.mark.parametrize("residual", [Normal(), Student(4.0), Student(30.0)], ids=repr)
+def test_a_residual_keeps_its_contract_and_its_compiled_form_is_the_obvious_one(residual):
+    z = np.array([-9.0, -1.2, -0.1, 0.3, 2.0, 40.0])
+    h = 1e-5
+    difference = (residual.log_density(z + h) - residual.log_density(z - h)) / (2 * h)
+    np.testing.assert_allclose(residual.slope(z), difference, rtol=1e-6)
+    np.testing.assert_allclose(residual.weight(z), -residual.slope(z) / z, rtol=1e-12)
+    np.testing.assert_allclose(
+        (residual.cdf(z + h) - residual.cdf(z - h)) / (2 * h), np.exp(residual.log_density(z)), atol=1e-6
+    )
+    grid = np.linspace(-200, 200, 400_001)
+    squares = np.exp(residual.log_density(grid)) * residual.slope(grid) ** 2
+    assert np.trapezoid(squares, grid) == pytest.approx(residual.information, rel=1e-5)
+    compiled = np.array([log_residual(residual.kind, residual.nu, 0, one) for one in z])
+    np.testing.assert_allclose(compiled[:, 1], residual.slope(z), rtol=1e-12)
+    constant = compiled[:, 0] - residual.log_density(z)
+    np.testing.assert_allclose(constant, constant[0], atol=1e-9)
+
+
+def test_residuals_are_drawn_from_their_distributions():
+    """The share of 20,000 draws below a value, whose standard error is at most 0.0036, is the CDF."""
+    rng = np.random.default_rng(1)
+    for residual, expected in ((Normal(), norm), (Student(4.0), t(4.0))):
+        draws = residual.draw(rng, 20_000)
+        for z in (-2.0, -0.5, 0.0, 1.0):
+            assert residual.cdf(np.array(z)) == pytest.approx(expected.cdf(z), rel=1e-12)
+            assert (draws < z).mean() == pytest.approx(expected.cdf(z), abs=5 * 0.0036)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_beyond_a_limit_compiled_code_has_the_obvious_probability_and_slope(side):
+    for z in (-35.0, -4.0, -0.2, 0.0, 3.0):
+        value, slope = log_residual(Normal.kind, 0.0, side, z)
+        assert value == pytest.approx(censored.log_probability(z, side), rel=1e-6, abs=1e-12)
+        assert slope == pytest.approx(censored.slope(z, side), rel=1e-6, abs=1e-12)

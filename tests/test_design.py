@@ -9,7 +9,8 @@ import pytest
 from simulated import CASES, COVARIATES, ORAL_TIMES, REAL, SEVERAL_TESTS, simulated, varied
 
 from bayesglu.analysis.simulation import simulate
-from bayesglu.hierarchy.design import design
+from bayesglu.hierarchy.design import make_design
+from bayesglu.hierarchy.posterior import correlated_names
 from bayesglu.protocols.library import ogtt
 from bayesglu.spec.model import SpecError, load_model, read_model
 from bayesglu.study.study import Study, StudyError, StudyWarning, load_study
@@ -25,9 +26,10 @@ def several():
     return CASES[SEVERAL_TESTS]()
 
 
-def middle(d):
-    """Everyone at the centre of the priors: typical values, effects, blocks."""
-    return d.location, d.effect_prior[0], d.centre(d.location, d.effect_prior[0])
+def theta_at(d, individual=None):
+    """Parameters at the centre of the priors, of people with these individual parameters."""
+    middle = d.prior_medians
+    return d.theta(middle if individual is None else middle._replace(individual=individual))
 
 
 def small_study(rows, **settings) -> Study:
@@ -43,11 +45,11 @@ GLUCOSE = [("A", t, "glucose", 95.0, "mg/dL") for t in ORAL_TIMES]
 
 def test_predictions_are_what_simulate_gives_for_the_same_people_plus_the_assays_floor(whole):
     d = whole.design
-    predicted, outcome = d.solve(whole.theta)
+    predicted, outcome = d.predict(whole.theta)
     assert not outcome.any()
     used = d.study.observations.sel(obs=d.obs)
     for i, person in enumerate(d.study.subjects):
-        parameters = dict(zip(d.parameters, whole.theta[i], strict=True))
+        parameters = dict(zip(d.individuals.columns, whole.theta[i], strict=True))
         floor = parameters.pop("glucagon_floor")
         shown = d.solver.system.outputs
         expected = simulate(d.spec, ogtt(75), parameters, ORAL_TIMES, shown, body_weight=70.0)
@@ -63,9 +65,9 @@ def test_a_soft_observation_is_one_row_a_test_about_the_basal_state(whole):
     rows = slice(d.n_obs, None)
     assert len(d.rows.sample[rows]) == len(d.study.tests)
     assert np.exp(d.rows.log_value[rows]) == pytest.approx(soft.median)
-    assert d.rows.known_error[rows] == pytest.approx(soft.sd)
-    predicted, _ = d.solve(whole.theta)
-    parameters = dict(zip(d.parameters, whole.theta[0], strict=True))
+    assert d.rows.known_sigma[rows] == pytest.approx(soft.sd)
+    predicted, _ = d.predict(whole.theta)
+    parameters = dict(zip(d.individuals.columns, whole.theta[0], strict=True))
     parameters.pop("glucagon_floor")
     at_rest = simulate(d.spec, ogtt(75), parameters, ORAL_TIMES, d.solver.system.outputs)[soft.output]
     assert predicted[d.n_obs] == pytest.approx(float(at_rest[0]))
@@ -79,9 +81,9 @@ def test_insulin_that_drives_the_model_is_compared_only_at_rest_and_with_its_bas
     times = set(d.study.used.time.values)
     assert compared["insulin"] == {t for t in times if t <= 0 or t >= insulin.basal_from}
     assert compared["glucose"] == {t for t in times if t <= 0 or t >= glucose.samples_from}
-    theta = d.theta(*middle(d))
-    predicted, _ = d.solve(theta)
-    basal = theta[0, d.parameters.index("basal_insulin")]
+    theta = theta_at(d)
+    predicted, _ = d.predict(theta)
+    basal = theta[0, d.individuals.columns.index("basal_insulin")]
     assert predicted[: d.n_obs][used.analyte.values == "insulin"] == pytest.approx(basal)
 
 
@@ -99,12 +101,12 @@ def test_predictions_broadcast_over_draws_as_one_by_one(whole):
 
 def test_a_persons_parameters_touch_their_own_samples_only(whole):
     d = whole.design
-    typical, effect, block = middle(d)
-    before, _ = d.solve(d.theta(typical, effect, block))
-    changed = block.copy()
+    own = d.prior_medians.individual
+    before, _ = d.predict(theta_at(d))
+    changed = own.copy()
     changed[1] += 0.1
-    after, _ = d.solve(d.theta(typical, effect, changed))
-    own = d.subject_of_test[d.rows.test] == 1
+    after, _ = d.predict(theta_at(d, changed))
+    own = d.individuals.layout.subject[d.rows.occasion] == 1
     assert (after[~own] == before[~own]).all()
     assert (after[own] != before[own]).all()
 
@@ -112,74 +114,74 @@ def test_a_persons_parameters_touch_their_own_samples_only(whole):
 def test_what_varies_from_test_to_test_touches_the_samples_of_one_test_only(several):
     d = several
     assert d.study.tests == (("A", "1"), ("A", "2"), ("B", "1"), ("C", "1"), ("C", "2"))
-    occasional = [slot for slot, v in enumerate(d.block_varying) if d.varying[v] == "insulin_sensitivity"]
+    people = d.individuals
+    sensitivity = people.names.index("insulin_sensitivity")
+    occasional = np.flatnonzero(people.layout.component_parameter == sensitivity)
     assert len(occasional) == 2
-    typical, effect, block = middle(d)
-    before, _ = d.solve(d.theta(typical, effect, block))
-    for turn, slot in enumerate(occasional):
-        changed = block.copy()
-        changed[0, slot] += 0.5
-        after, _ = d.solve(d.theta(typical, effect, changed))
-        touched = {d.study.tests[t] for t in set(d.rows.test[after != before])}
+    before, _ = d.predict(theta_at(d))
+    for turn, component in enumerate(occasional):
+        changed = d.prior_medians.individual.copy()
+        changed[0, component] += 0.5
+        after, _ = d.predict(theta_at(d, changed))
+        touched = {d.study.tests[t] for t in set(d.rows.occasion[after != before])}
         assert touched == {("A", str(turn + 1))}
 
 
-def test_the_slots_of_a_test_that_nobody_took_are_read_by_nobody(several):
-    d = several
-    slots = d.place[d.subject_of_test == 1]
-    assert len(slots) == 1
-    unread = set(range(len(d.block_parameter))) - set(slots[0])
+def test_the_components_of_an_occasion_that_nobody_had_are_read_by_nobody(several):
+    d, layout = several, several.individuals.layout
+    components = layout.component[layout.subject == 1]
+    assert len(components) == 1
+    unread = set(range(len(layout.component_parameter))) - set(components[0])
     assert len(unread) == len(d.spec.at("occasion"))
-    typical, effect, block = middle(d)
-    changed = block.copy()
+    changed = d.prior_medians.individual.copy()
     changed[1, list(unread)] += 1.0
-    np.testing.assert_array_equal(d.theta(typical, effect, block), d.theta(typical, effect, changed))
+    np.testing.assert_array_equal(theta_at(d), theta_at(d, changed))
 
 
 def test_every_parameter_of_every_test_is_what_a_plain_loop_gives():
     d = CASES[COVARIATES]()
-    rng = np.random.default_rng(3)
-    typical = d.location + 0.1 * rng.normal(size=len(d.location))
-    effect = 0.1 * rng.normal(size=len(d.effects))
-    deviation = 0.3 * rng.normal(size=(len(d.study.subjects), len(d.block_parameter)))
-    found = d.theta(typical, effect, d.centre(typical, effect) + deviation)
-    for s, person in enumerate(d.study.subjects):
-        for name, value in zip(d.parameters, found[s], strict=True):
+    rng, people = np.random.default_rng(3), d.individuals
+    typical = people.typical_prior[0] + 0.1 * rng.normal(size=len(people.names))
+    effect = 0.1 * rng.normal(size=len(people.effects))
+    deviation = 0.3 * rng.normal(size=people.shape)
+    found = people.theta(typical, effect, people.centre(typical, effect) + deviation)
+    for s, person in enumerate(people.subjects):
+        for name, value in zip(people.columns, found[s], strict=True):
             p = d.spec.parameters[name]
             if p.level == "fixed":
                 assert value == p.typical.median
                 continue
-            k = d.estimated.index(name)
+            k = people.names.index(name)
             number = typical[k]
-            for e, (parameter, key) in enumerate(d.effects):
-                if parameter == k:
-                    covariate = d.study.covariates[p.effects[key].covariate].sel(subject=person).item()
-                    number += p.effects[key].score(covariate) * effect[e]
+            for e, acting in enumerate(people.effects):
+                if acting.parameter == name:
+                    covariate = d.study.covariates[acting.effect.covariate].sel(subject=person).item()
+                    number += acting.effect.score(covariate) * effect[e]
             if p.level == "subject":
-                number += deviation[s, list(d.block_parameter).index(k)]
+                number += deviation[s, list(people.layout.component_parameter).index(k)]
             assert value == pytest.approx(p.from_scale(number), rel=1e-12)
 
 
 def test_fractions_stay_between_zero_and_one_however_large_the_number(whole):
-    d = whole.design
-    assert d.is_logit.any()
-    numbers = np.full((3, len(d.estimated)), [[-800.0], [0.0], [30.0]])
-    fractions = d.natural(numbers)[:, d.is_logit]
+    people = whole.design.individuals
+    is_logit = people.layout.is_logit
+    assert is_logit.any()
+    numbers = np.full((3, len(is_logit)), [[-800.0], [0.0], [30.0]])
+    fractions = people.natural(numbers)[:, is_logit]
     assert (fractions >= 0).all() and (fractions <= 1).all()
     assert fractions[1] == pytest.approx(0.5)
 
 
 def test_the_priors_are_those_of_the_model(whole):
-    d = whole.design
-    for k, name in enumerate(d.estimated):
-        p = d.spec.parameters[name]
-        assert d.location[k] == p.location and d.spread[k] == p.typical.sd
-    for v, name in enumerate(d.varying):
-        between = d.spec.parameters[name].between
-        assert d.between_prior[0][v] == pytest.approx(math.log(between.omega))
-        assert d.between_prior[1][v] == between.sd
+    d, people = whole.design, whole.design.individuals
+    for k, p in enumerate(people.estimated):
+        assert p is d.spec.parameters[p.name]
+        assert people.typical_prior[0][k] == p.location and people.typical_prior[1][k] == p.typical.sd
+    for v, p in enumerate(people.varying):
+        assert people.omega_prior[0][v] == pytest.approx(math.log(p.between.omega))
+        assert people.omega_prior[1][v] == p.between.sd
     for a, name in enumerate(d.analytes):
-        assert d.error_prior[0][a] == pytest.approx(math.log(d.spec.analytes[name].error.median))
+        assert d.sigma_prior[0][a] == pytest.approx(math.log(d.spec.analytes[name].error.median))
 
 
 # --- what takes part ---
@@ -188,25 +190,28 @@ def test_the_priors_are_those_of_the_model(whole):
 def test_samples_that_are_missing_or_left_out_are_not_compared():
     rows = [*GLUCOSE, ("A", 200, "glucose", np.nan, "mg/dL"), ("A", 210, "glucose", 80.0, "mg/dL")]
     study = small_study(rows, datasheet={"use": {"glucose": {"until": 205}}})
-    assert list(design(load_model("feedback"), study).obs) == list(study.observations.obs.values[:5])
+    assert list(make_design(load_model("feedback"), study).obs) == list(study.observations.obs.values[:5])
 
 
 def test_a_floor_is_estimated_only_when_its_assay_was_used():
     study = small_study(GLUCOSE)
-    shared = design(load_model("feedback"), study)
-    assert "glucagon_floor" not in shared.estimated
+    shared = make_design(load_model("feedback"), study)
+    assert "glucagon_floor" not in shared.individuals.names
     own = load_model("feedback").change(
         parameters={"glucagon_floor": {"level": "subject", "between": {"cv": 0.3, "gsd": 1.4}}}
     )
-    d = design(own, study)
-    assert "glucagon_floor" not in d.varying and d.theta(*middle(d)).shape == (1, len(d.parameters))
+    d = make_design(own, study)
+    assert "glucagon_floor" not in d.individuals.names and theta_at(d).shape == (
+        1,
+        len(d.individuals.columns),
+    )
 
 
 def test_a_model_without_anything_to_learn_but_the_error_is_a_design_too():
     spec = varied("minimal", "fixed", *load_model("minimal").estimated)
-    d = design(spec, load_study("bergman1986"))
-    assert d.estimated == d.varying == ()
-    predicted, _ = d.solve(d.theta(*middle(d)))
+    d = make_design(spec, load_study("bergman1986"))
+    assert d.individuals.estimated == d.individuals.varying == ()
+    predicted, _ = d.predict(theta_at(d))
     assert np.isfinite(predicted).all()
 
 
@@ -222,20 +227,20 @@ def test_a_model_without_anything_to_learn_but_the_error_is_a_design_too():
 )
 def test_an_effect_acts_when_the_study_knows_its_covariate_of_everyone(covariates, acting):
     d = simulated("minimal", 2, (0, 10, 40, 130), covariates=covariates).design
-    assert {key for _, key in d.effects} == acting
+    assert {acts.key for acts in d.individuals.effects} == acting
 
 
 @pytest.mark.parametrize("covariates", [{"bmi": [22.0, np.nan]}, {"group": ["T2D", ""]}])
 def test_a_covariate_with_gaps_is_left_out_and_that_is_said(covariates):
     with pytest.warns(StudyWarning, match=r"is missing for subject B.*is left out for everyone.*select\("):
         d = simulated("minimal", 2, (0, 10, 40, 130), covariates=covariates).design
-    assert not d.effects
+    assert not d.individuals.effects
 
 
 def test_samples_beyond_the_models_detection_limits_are_known_to_be_beyond_them_and_no_more():
     study = load_study("synthetic_ogtt").select(analytes=["glucose", "insulin"])
     limits = {"insulin": {"lower": 60.0, "upper": 200.0}}
-    d = design(load_model("oral").change(analytes=limits), study)
+    d = make_design(load_model("oral").change(analytes=limits), study)
     used = study.used
     insulin, value = used.analyte.values == "insulin", used.value.values
     expected = np.where(insulin & (value < 60), -1, np.where(insulin & (value > 200), 1, 0))
@@ -250,7 +255,7 @@ def test_samples_beyond_the_models_detection_limits_are_known_to_be_beyond_them_
 def test_a_person_of_whom_nothing_was_measured_is_named():
     rows = [("A", t, "glucose", 90.0, "mg/dL") for t in (0, 60)] + [("B", 0, "glucose", None, "mg/dL")]
     with pytest.warns(StudyWarning, match="Nothing that 'oral' compares was measured in subject B"):
-        design(load_model("oral"), small_study(rows))
+        make_design(load_model("oral"), small_study(rows))
 
 
 def test_a_level_that_looks_like_one_the_model_knows_is_said_and_another_is_not():
@@ -268,24 +273,24 @@ def test_an_analyte_that_the_model_does_not_describe_is_refused_with_the_ways_ou
     others = [("A", 0, "c_peptide", 500.0, "pmol/L"), ("A", 0, "glucagon", 90.0, "pg/mL")]
     study = small_study([*GLUCOSE, *others])
     with pytest.raises(StudyError) as error:
-        design(load_model("oral"), study)
+        make_design(load_model("oral"), study)
     message = str(error.value)
     for word in ("c_peptide, glucagon", "'oral'", "glucose, insulin", "select(analytes=", "another model"):
         assert word in message
-    assert design(load_model("oral"), study.select(analytes=["glucose"])).analytes == ("glucose",)
+    assert make_design(load_model("oral"), study.select(analytes=["glucose"])).analytes == ("glucose",)
 
 
 def test_a_model_driven_by_insulin_needs_a_study_that_measured_it():
     with pytest.raises(StudyError, match=r"'minimal' is driven by measured insulin.*'bergman1986' lacks"):
-        design(load_model("minimal"), load_study("bergman1986").select(analytes=["glucose"]))
+        make_design(load_model("minimal"), load_study("bergman1986").select(analytes=["glucose"]))
 
 
 def test_correlations_are_of_what_differs_between_people():
     section = '[correlations]\nparameters = ["basal_glucose", "basal_insulin"]\neta = 2\n'
     text = f"{load_model('minimal').text}\n{section}"
-    d = design(read_model(text), load_study("bergman1986"))
-    names = [d.estimated[k] for k in d.block_parameter[d.correlated]]
-    assert names == ["basal_glucose", "basal_insulin"] and list(d.partial_shapes) == [2.0]
+    d = make_design(read_model(text), load_study("bergman1986"))
+    assert correlated_names(d.individuals) == ["basal_glucose", "basal_insulin"]
+    assert list(d.individuals.partial_shapes) == [2.0]
     spec = read_model(text).change(parameters={"basal_insulin": {"level": "occasion"}})
     with pytest.raises(SpecError, match="basal_insulin differs from test to test"):
-        design(spec, load_study("bergman1986"))
+        make_design(spec, load_study("bergman1986"))

@@ -11,6 +11,7 @@ import xarray as xr
 
 import bayesglu
 from bayesglu import plots
+from bayesglu.hierarchy.design import make_design
 from bayesglu.study.study import StudyError, load_study
 from bayesglu.validation.rothman1991 import GLYCOGEN, GROUPS, HOURS, PRODUCTION, PUBLISHED, courses, imaged
 
@@ -73,10 +74,8 @@ def test_a_fast_begins_at_the_last_meal_whenever_the_first_sample_was_taken():
         columns=["subject", "time", "analyte", "value", "unit"],
     )
     study = bayesglu.Study.from_table(table, protocol=bayesglu.fast(hours=HOURS))
-    from bayesglu.hierarchy.design import design
-
-    d = design(spec, study)
-    predicted, _ = d.solve(np.tile(d.fixed, (2, 1)))
+    d = make_design(spec, study)
+    predicted, _ = d.predict(np.tile(d.individuals.layout.fixed, (2, 1)))
     assert (d.solver.schedule.start == 0).all()
     expected = bayesglu.simulate(spec, bayesglu.fast(hours=HOURS), times=[1200.0], outputs=["liver_glycogen"])
     np.testing.assert_allclose(

@@ -25,6 +25,7 @@ from simulated import (
 )
 
 from bayesglu.analysis.summaries import population
+from bayesglu.hierarchy import names
 from bayesglu.inference.density import Density
 from bayesglu.inference.fitting import Failures, fit, load, prior_predictive, save
 from bayesglu.protocols.library import ivgtt, ogtt
@@ -79,18 +80,17 @@ def sampled():
 def test_parameters_have_the_dimensions_of_their_level_and_say_what_they_are(case):
     design, found = case
     expected = {}
-    for name in design.estimated:
-        p = design.spec.parameters[name]
+    for p in design.individuals.estimated:
+        name = p.name
         dims = {"subject": ("subject",), "occasion": ("test",), "population": ()}[p.level]
         role = "population" if p.level == "population" else "individual"
         expected[name] = (dims, role, p.unit)
         if p.level != "population":
             expected |= {f"{name}_typical": ((), "typical", p.unit), f"{name}_between": ((), "between", "1")}
-    for k, key in design.effects:
-        label = f"{design.estimated[k]}_effect_{key.replace(':', '_')}"
-        expected[label] = ((), "effect", "1")
+    for acting in design.individuals.effects:
+        expected[names.effect(acting.parameter, acting.key)] = ((), "effect", "1")
     expected |= {f"error_{analyte}": ((), "error", "1") for analyte in design.analytes}
-    if len(design.readings.obs):
+    if len(design.driving.obs):
         expected["insulin_at_readings"] = (("reading",), "driving", "pmol/L")
     for group in ("posterior", "prior"):
         variables = found[group].to_dataset()
@@ -99,7 +99,7 @@ def test_parameters_have_the_dimensions_of_their_level_and_say_what_they_are(cas
             attrs = variables[name].attrs
             assert variables[name].dims == ("chain", "draw", *dims)
             assert (attrs["role"], attrs["units"]) == (role, unit) and attrs["long_name"]
-            if role not in ("error", "driving"):
+            if role not in ("error", "effect", "driving"):
                 p = design.spec.parameters[attrs["parameter"]]
                 assert (attrs["symbol"], attrs["level"], attrs["scale"]) == (p.symbol, p.level, p.scale)
             assert (variables[name] > 0).all()
@@ -185,22 +185,23 @@ def test_what_drives_the_model_is_the_basal_level_at_rest_and_what_was_read_with
 
 def test_predictions_are_those_of_the_individual_parameters(case):
     design, found = case
+    people = design.individuals
     for draw in (0, -1):
         at = found.posterior.isel(chain=0, draw=draw)
-        theta = np.tile(design.fixed, (len(design.study.tests), 1))
-        for name, column in zip(design.estimated, design.columns, strict=True):
-            values = at[name]
+        theta = np.tile(people.layout.fixed, (len(people.occasions), 1))
+        for p, column in zip(people.estimated, people.layout.columns, strict=True):
+            values = at[p.name]
             if values.dims == ("subject",):
-                values = values.isel(subject=design.subject_of_test)
+                values = values.isel(subject=people.layout.subject)
             theta[:, column] = values.values
             if not values.dims:  # shared, but for the covariates
-                for key, effect in design.spec.parameters[name].effects.items():
-                    label = f"{name}_effect_{key.replace(':', '_')}"
+                for key, effect in p.effects.items():
+                    label = names.effect(p.name, key)
                     if label in at:
-                        covariate = design.study.covariates[effect.covariate].values[design.subject_of_test]
+                        covariate = design.study.covariates[effect.covariate].values[people.layout.subject]
                         theta[:, column] *= at[label].item() ** np.array([effect.score(c) for c in covariate])
-        driving = at.insulin_at_readings.values if "insulin_at_readings" in at else None
-        predicted, _ = design.solve(theta, driving)
+        true = at.insulin_at_readings.values if "insulin_at_readings" in at else None
+        predicted, _ = design.predict(theta, true)
         kept = found.predictions.value.isel(chain=0, draw=draw)
         expected = (predicted - design.rows.offset)[: design.n_obs]
         np.testing.assert_allclose(kept, expected, rtol=1e-9)
@@ -216,10 +217,9 @@ def test_the_spread_of_replicated_samples_is_that_of_the_assay(real):
 
 def test_draws_of_the_prior_have_the_medians_and_the_spreads_of_the_model(case):
     design, found = case
-    for name in design.estimated:
-        p = design.spec.parameters[name]
-        values = found.prior[name if p.level == "population" else f"{name}_typical"].values.ravel()
-        z = (np.array([p.to_scale(v) for v in values]) - p.location) / p.typical.sd
+    for p in design.individuals.estimated:
+        values = found.prior[names.typical(p.name) if p.varies else p.name].values.ravel()
+        z = (p.to_scale(values) - p.location) / p.typical.sd
         assert abs(np.median(z)) < 0.25 and 0.85 < z.std() < 1.15
 
 

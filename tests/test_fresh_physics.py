@@ -27,10 +27,11 @@ exec(compile(source.replace(before, after), gut.__file__, "exec"), vars(gut))
 
 from bayesglu.protocols.library import ogtt
 from bayesglu.protocols.schedule import build_schedule
-from bayesglu.solver.solver import solver
+from bayesglu.solver.solver import make_solver
 from bayesglu.spec.model import load_model
 oral = load_model("oral")
-solving = solver(oral.structure, build_schedule([ogtt(75)], [[0, 30, 60, 120]], 70.0), ("glucose", "insulin"))
+schedule = build_schedule([ogtt(75)], [[0, 30, 60, 120]], 70.0)
+solving = make_solver(oral.structure, schedule, ("glucose", "insulin"))
 print(json.dumps(solving.outputs([[oral.medians[name] for name in solving.system.parameters]])[0].tolist()))
 """
 

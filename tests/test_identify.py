@@ -14,21 +14,19 @@ from simulated import simulated
 import bayesglu
 from bayesglu import clamp, fast, identify, ivgtt, load_model, meal, ogtt
 from bayesglu.analysis.identifiability import (
-    AFTER_A_DRINK,
-    AFTER_AN_INJECTION,
-    _errors,
+    _drawn,
     _information,
     _noise,
     _sampled,
     _study,
-    _unknown,
+    _theta,
     grade,
     person_covariance,
     population_covariance,
     untouched,
-    usual_times,
 )
-from bayesglu.hierarchy.design import design
+from bayesglu.analysis.sampling_times import AFTER_A_DRINK, AFTER_AN_INJECTION, usual_times
+from bayesglu.hierarchy.design import make_design
 from bayesglu.solver.solver import SolverError
 from bayesglu.spec.model import SpecError
 
@@ -223,26 +221,26 @@ def test_covariances_are_those_of_the_joint_normal_distribution(seed):
 def test_the_differences_are_the_exact_gradients_of_the_adjoint():
     spec, protocol = load_model("feedback"), ogtt(75)
     sampled = _sampled(spec, protocol, (0, 30, 120), ("glucose", "insulin", "c_peptide", "glucagon"), None)
-    plan = design(spec, _study(protocol, sampled, None, 70.0), relative=1e-8, absolute=1e-8)
-    unknown = _unknown(plan, "free", 0.3)
-    phi = unknown.draw(np.random.default_rng(4), 1, 1)[0]
+    plan = make_design(spec, _study(protocol, sampled, None, 70.0), relative=1e-8, absolute=1e-8)
+    people = plan.individuals
+    phi = _drawn(people, np.random.default_rng(4), 1, 1)[0]
     noise = _noise(plan, None)
-    error = _errors(plan, noise)
-    soft, data, _ = _information(plan, unknown, phi, noise)
+    error = plan.rows.expected_information(noise) ** -0.5
+    soft, data, _ = _information(plan, phi, noise)
 
-    theta = unknown.theta(plan.fixed, phi)
+    theta = _theta(people, phi)
     count = len(plan.solver.system.parameters)
     out, pull = plan.solver.outputs_and_pull(theta[:, :count])
     value = plan.rows.predict(out, theta)
-    exact = np.zeros((len(value), len(unknown.names)))
-    natural = theta[0, unknown.columns]
-    to_scale = np.where(unknown.is_logit, natural * (1 - natural), natural)
+    exact = np.zeros((len(value), len(people.names)))
+    natural = theta[0, people.layout.columns]
+    to_scale = np.where(people.layout.is_logit, natural * (1 - natural), natural)
     for row in range(len(value)):
         bar = np.zeros_like(out)
         bar[plan.rows.sample[row], plan.rows.output[row]] = plan.rows.by_output[row]
-        slope = np.append(pull(bar)[0], np.zeros(len(plan.parameters) - count))
+        slope = np.append(pull(bar)[0], np.zeros(len(people.columns) - count))
         slope[plan.rows.parameter[row]] += plan.rows.by_parameter[row]
-        exact[row] = slope[unknown.columns] * to_scale / value[row] / error[row]
+        exact[row] = slope[people.layout.columns] * to_scale / value[row] / error[row]
     expected = exact[: plan.n_obs].T @ exact[: plan.n_obs]
     np.testing.assert_allclose(data[0], expected, rtol=2e-3, atol=2e-3 * abs(expected).max() * 1e-3)
     expected = exact[plan.n_obs :].T @ exact[plan.n_obs :]
@@ -358,7 +356,7 @@ def test_people_who_cannot_be_solved_are_left_out_and_too_many_of_them_are_told(
 
     def hindered(share):
         def planned(*args):
-            plan = design(*args)
+            plan = make_design(*args)
 
             class Hindered(type(plan.solver)):
                 def outputs(self, theta, level=None):
@@ -372,11 +370,11 @@ def test_people_who_cannot_be_solved_are_left_out_and_too_many_of_them_are_told(
         return planned
 
     whole = identify("oral", ogtt(75), **FEW)
-    monkeypatch.setattr(module, "design", hindered(0.3))
+    monkeypatch.setattr(module, "make_design", hindered(0.3))
     some = identify("oral", ogtt(75), **FEW)
     assert 0 < some.attrs["failed_solves"] < 16
     np.testing.assert_allclose(some.person, whole.person, atol=0.1)
     np.testing.assert_allclose(some.population, whole.population, atol=0.2)
-    monkeypatch.setattr(module, "design", hindered(0.9))
+    monkeypatch.setattr(module, "make_design", hindered(0.9))
     with pytest.raises(SolverError, match=r"2\d of 32 people"):
         identify("oral", ogtt(75), **FEW)

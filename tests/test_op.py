@@ -12,7 +12,7 @@ from reference import FEEDBACK, TYPICAL, WEIGHT, crowd
 from bayesglu.protocols.library import ivgtt, ogtt
 from bayesglu.protocols.schedule import build_schedule
 from bayesglu.solver.op import Solve, SolveAdjoint, solve_op
-from bayesglu.solver.solver import Solver, solver
+from bayesglu.solver.solver import Solver, make_solver
 from bayesglu.spec.model import load_model
 
 SHOWN = ("glucose", "insulin", "glucagon")
@@ -21,7 +21,7 @@ TIMES = ([0, 30, 90], [0, 10, 60, 120], [5, 240])
 
 def solver_for(times, structure=FEEDBACK.structure, shown=SHOWN, **settings) -> Solver:
     people = len(times)
-    return solver(structure, build_schedule([ogtt(75)] * people, times, WEIGHT), shown, **settings)
+    return make_solver(structure, build_schedule([ogtt(75)] * people, times, WEIGHT), shown, **settings)
 
 
 def theta_of(solving: Solver, people) -> np.ndarray:
@@ -153,7 +153,7 @@ def test_the_gradient_by_the_level_of_measured_insulin_is_that_of_the_solver():
     spec = load_model("minimal")
     curves = [([0, 5, 40], [60.0, 500.0, 70.0]), ([0, 3, 20, 60], [50.0, 300.0, 200.0, 40.0])]
     schedule = build_schedule([ivgtt()] * 2, [[0, 10, 90], [0, 30]], forcing=curves)
-    forced = solver(spec.structure, schedule, ("glucose",))
+    forced = make_solver(spec.structure, schedule, ("glucose",))
     theta, bar = theta_of(forced, [spec.medians] * 2), np.ones((5, 1))
     level = 1.1 * forced.plan.rate[:, forced.system.level]
     symbols = pt.dmatrix("theta"), pt.dvector("level")

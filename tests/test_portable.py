@@ -12,7 +12,7 @@ from llvmlite import binding
 from bayesglu.protocols.library import ogtt
 from bayesglu.protocols.schedule import build_schedule
 from bayesglu.solver.kernels import NAMES, _module, usual_lanes
-from bayesglu.solver.solver import solver
+from bayesglu.solver.solver import make_solver
 from bayesglu.spec.model import load_model
 
 SCRIPT = """
@@ -20,12 +20,12 @@ import json, sys
 from bayesglu.protocols.library import ogtt
 from bayesglu.protocols.schedule import build_schedule
 from bayesglu.solver.kernels import _processor, usual_lanes
-from bayesglu.solver.solver import solver
+from bayesglu.solver.solver import make_solver
 from bayesglu.spec.model import load_model
 import numpy as np
 spec = load_model("feedback")
 schedule = build_schedule([ogtt(75)] * 3, [np.arange(0.0, 181, 20)] * 3, body_weight=np.array([60.0, 70, 80]))
-s = solver(spec.structure, schedule, ("glucose", "insulin"), relative=1e-8, absolute=1e-8)
+s = make_solver(spec.structure, schedule, ("glucose", "insulin"), relative=1e-8, absolute=1e-8)
 theta = np.array([[spec.medians[n] for n in s.system.parameters]] * 3) * [[1.0], [1.02], [0.98]]
 out, pull = s.outputs_and_pull(theta)
 print(json.dumps({"lanes": usual_lanes(), "name": _processor()[0], "out": out.tolist(),
@@ -56,7 +56,7 @@ def test_the_same_code_becomes_code_for_arm():
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
     schedule = build_schedule([ogtt(75)], [np.array([0.0, 60.0])], body_weight=np.array([70.0]))
-    compiled = solver(load_model("feedback").structure, schedule, ("glucose",), lanes=4).compiled
+    compiled = make_solver(load_model("feedback").structure, schedule, ("glucose",), lanes=4).compiled
     module = _module(compiled)
     module.triple = "aarch64-unknown-linux-gnu"
     machine = binding.Target.from_triple(module.triple).create_target_machine(cpu="", features="", opt=2)

@@ -1,4 +1,4 @@
-"""A pilot run mends coordinates that the modes had put in the wrong place."""
+"""A pilot run re-estimates coordinates that the modes had put in the wrong place."""
 
 from dataclasses import replace
 
@@ -6,24 +6,24 @@ import numpy as np
 import pytest
 from simulated import CASES, CORRELATED, COVARIATES
 
+from bayesglu.hierarchy.values import Values
 from bayesglu.inference.density import Density
 from bayesglu.inference.linearise import average_linear_model
-from bayesglu.inference.modes import modes
+from bayesglu.inference.modes import find_modes
 from bayesglu.inference.pilot import refresh
 
 
 @pytest.fixture(scope="module", params=[COVARIATES, CORRELATED])
 def density(request) -> Density:
     design = CASES[request.param]()
-    return Density(design, modes(design))
+    return Density(design, find_modes(design))
 
 
 def test_the_average_over_two_points_is_half_way_between_theirs(density):
-    e, n_k = density.expansion, len(density.design.estimated)
-    at = e.shared[None, :n_k], e.shared[None, n_k:], e.error[None], e.block[None]
-    away = (*at[:2], 2 * e.error[None], 1.01 * e.block[None])
-    both = [np.concatenate(pair) for pair in zip(at, away, strict=True)]
-    one, other, found = (average_linear_model(density.design, *where) for where in (at, away, both))
+    at = density.unpack(np.zeros((1, density.size)))
+    away = at._replace(sigma=2 * at.sigma, individual=1.01 * at.individual)
+    both = Values(*(np.concatenate(pair) for pair in zip(at, away, strict=True)))
+    one, other, found = (average_linear_model(density.design, where) for where in (at, away, both))
     for here, there, average in zip(one, other, found, strict=True):
         np.testing.assert_allclose((here + there) / 2, average, rtol=1e-9, atol=1e-9)
     assert (one[0] > 3 * other[0]).any(), "twice the error, a quarter of the information"
@@ -38,13 +38,12 @@ def test_wherever_the_old_coordinates_were_the_new_ones_begin_where_the_draws_ar
             e,
             shared=e.shared + 3 * np.diag(e.shared_factor),
             shared_factor=2 * e.shared_factor,
-            drift=e.drift + 3,
-            stretch=2 * e.stretch,
+            offset=e.offset + 3,
+            scale=2 * e.scale,
         ),
     )
     x = 0.5 * np.random.default_rng(1).normal(size=(2, 200, density.size))
-    n_shared, end = len(e.shared), density.size - density.design.readings.n_errors
-    own = np.s_[..., end - e.block.size : end]
+    n_shared, own = len(e.shared), np.s_[..., density.individuals]
     shifted = x.copy()
     shifted[own] = (x[own] - 3) / 2
     away = e.shared_factor @ x[..., :n_shared, None] - 3 * np.diag(e.shared_factor)[:, None]
@@ -52,11 +51,11 @@ def test_wherever_the_old_coordinates_were_the_new_ones_begin_where_the_draws_ar
     for there, here in zip(wrong.unpack(shifted[0]), density.unpack(x[0]), strict=True):
         np.testing.assert_allclose(there, here, rtol=1e-6, atol=1e-9)
 
-    mended = refresh(wrong, shifted)
+    renewed = refresh(wrong, shifted)
     one = np.zeros((1, density.size))
-    typical, _, _, _, _, block, _ = Density(density.design, mended).unpack(one)
-    drawn_typical, _, _, _, _, drawn, _ = density.unpack(x.reshape(-1, density.size))
-    np.testing.assert_allclose((typical[0] - drawn_typical.mean(0)) / drawn_typical.std(0), 0, atol=0.05)
-    np.testing.assert_allclose((block[0] - drawn.mean(0)) / drawn.std(0), 0, atol=0.5)
-    scale = np.einsum("sdd->sd", mended.stretch)
+    found, drawn = Density(density.design, renewed).unpack(one), density.unpack(x.reshape(-1, density.size))
+    for name, near in (("typical", 0.05), ("individual", 0.5)):
+        here, draws = getattr(found, name)[0], getattr(drawn, name)
+        np.testing.assert_allclose((here - draws.mean(0)) / draws.std(0), 0, atol=near)
+    scale = np.einsum("sdd->sd", renewed.scale)
     assert np.median(scale) == pytest.approx(np.sqrt((0.25 * 400 + 100) / 500), rel=0.1)

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from bayesglu import load_model, load_study
-from bayesglu.hierarchy.design import design
+from bayesglu.hierarchy.design import make_design
 from bayesglu.inference.density import Density
 from bayesglu.solver import separate
-from bayesglu.solver.integrate import solve, solve_adjoint
+from bayesglu.solver.adjoint import solve_adjoint
+from bayesglu.solver.integrate import solve
 from bayesglu.solver.separate import elsewhere
 
 IN_TURN = """
 from bayesglu.solver import separate
-from bayesglu.solver.integrate import solve_adjoint
+from bayesglu.solver.adjoint import solve_adjoint
 
 separate._another_core = lambda: True
 assert not solve_adjoint.ready
@@ -81,12 +82,12 @@ def test_no_process_starts_without_need(started):
 
 
 def test_the_solver_is_compiled_once_for_all_who_call_it():
-    d = design(load_model("feedback"), load_study("synthetic_ogtt"))
+    d = make_design(load_model("feedback"), load_study("synthetic_ogtt"))
     density = Density(d)
     solve.address, solve_adjoint.address  # noqa: B018
     before = len(solve._dispatcher.overloads), len(solve_adjoint._dispatcher.overloads)
     density(np.zeros(density.size))
-    theta = d.theta(d.location, np.zeros(0), d.centre(d.location, np.zeros(0)))
+    theta = d.theta(d.prior_medians)
     out, pull = d.solver.outputs_and_pull(theta[:, : len(d.solver.system.parameters)])
     pull(out)
     assert (len(solve._dispatcher.overloads), len(solve_adjoint._dispatcher.overloads)) == before

@@ -12,7 +12,7 @@ from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.library import clamp, fast, infusion, injection, ivgtt, meal, ogtt
 from bayesglu.protocols.schedule import build_schedule
 from bayesglu.solver.integrate import FINE, NOT_FINITE, OUTCOMES, TOO_MANY_STEPS
-from bayesglu.solver.solver import Solver, SolverError, require_solved, solver
+from bayesglu.solver.solver import Solver, SolverError, make_solver, require_solved
 from bayesglu.solver.symbolic import system
 from bayesglu.spec.model import load_model
 
@@ -97,7 +97,7 @@ def test_every_model_compiled_for_its_own_protocol_agrees_with_scipy(name):
     shown = tuple(loop.states)
     expected = solve_slowly(spec.structure, parameters, protocol, times, shown, forcing=forcing)
     schedule = build_schedule([protocol], [times], WEIGHT, forcing=[forcing])
-    solving = solver(spec.structure, schedule, shown, relative=1e-9, absolute=1e-9)
+    solving = make_solver(spec.structure, schedule, shown, relative=1e-9, absolute=1e-9)
     found, _ = solving.outputs(theta_of(loop, [parameters]))
     np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-7)
 
@@ -113,7 +113,9 @@ def test_a_sample_at_the_time_of_a_bolus_is_taken_before_it():
 def test_a_state_that_is_held_stays_and_no_bolus_moves_it():
     protocol, times = ogtt(75) + injection("insulin", 5, "U"), [0, 30, 120]
     schedule = build_schedule([protocol], [times], WEIGHT)
-    held = solver(FEEDBACK.structure, schedule, ("insulin", "glycogen", "glucose"), ("insulin", "glycogen"))
+    held = make_solver(
+        FEEDBACK.structure, schedule, ("insulin", "glycogen", "glucose"), ("insulin", "glycogen")
+    )
     found, _ = held.outputs(theta_of(held.system, [TYPICAL]))
     assert (found[:, 0] == TYPICAL["basal_insulin"]).all()
     assert (found[:, 1] == TYPICAL["initial_glycogen"]).all()
@@ -320,7 +322,7 @@ def test_the_gradient_by_the_levels_of_measured_insulin_agrees_with_central_diff
     times = [[0, 8, 30, 90], [-10, 0, 5, 19, 100], [0, 12, 40]]
     schedule = build_schedule([ivgtt()] * 3, times, forcing=curves)
     tight = {"relative": 1e-11, "absolute": 1e-11, "lanes": lanes}
-    solving = solver(spec.structure, schedule, ("glucose", "insulin"), **tight)
+    solving = make_solver(spec.structure, schedule, ("glucose", "insulin"), **tight)
     theta = np.array([[spec.parameters[n].typical.median for n in solving.system.parameters]] * 3)
     theta *= np.exp(0.3 * rng.normal(size=theta.shape))
     level = solving.plan.rate[:, solving.system.level].copy()
@@ -387,7 +389,7 @@ def other_library():
 def test_the_gradient_agrees_with_that_of_diffrax(other_library, parameters, seed):
     loop = assemble(FEEDBACK.structure)
     schedule = build_schedule([ogtt(75) + GLUCAGON], [[120.0]], WEIGHT, start=0.0)
-    solving = solver(FEEDBACK.structure, schedule, tuple(loop.states), relative=1e-10, absolute=1e-10)
+    solving = make_solver(FEEDBACK.structure, schedule, tuple(loop.states), relative=1e-10, absolute=1e-10)
     theta = theta_of(loop, [parameters])
     found, pull = solving.outputs_and_pull(theta)
     bar = np.random.default_rng(seed).normal(size=found.shape) / np.abs(found)

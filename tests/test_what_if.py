@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import CASES, WHOLE, varied
 
-from bayesglu.analysis.counterfactual import _deviations, scale, set_to, shift, what_if
+from bayesglu.analysis.counterfactual import _new_people, scale, set_to, shift, what_if
 from bayesglu.analysis.simulation import simulate
+from bayesglu.hierarchy import names
 from bayesglu.inference.fitting import fit, save
 from bayesglu.protocols.library import fast, infusion, ogtt
 from bayesglu.protocols.table import keep_protocols
@@ -278,17 +279,19 @@ def test_a_protocol_without_a_name_that_can_be_read_is_followed_too():
     xr.testing.assert_equal(what_if(drunk, **BRIEF), what_if(drunk, given, **BRIEF))
 
 
-def test_deviations_of_new_people_go_together_as_those_of_the_population():
+def test_parameters_of_new_people_are_correlated_as_the_population_is():
     section = '[correlations]\nparameters = ["basal_glucose", "basal_insulin"]\neta = 2\n'
     spec = read_model(load_model("oral").text + section)
     posterior = fake_fit("oral", subjects=1, chains=2, draws=3).posterior.to_dataset()
     known = np.array([[-0.9, 0.0, 0.5], [0.9, 0.3, -0.2]])
     posterior["correlation"] = (("chain", "draw", "pair"), known[..., None])
-    labels = [str(i) for i in range(4000)]
-    found = _deviations(spec, posterior, labels, np.random.default_rng(1))
-    pair = [found[n].values for n in ("basal_glucose", "basal_insulin")]
-    np.testing.assert_allclose((pair[0] * pair[1]).mean(-1), known, atol=0.06)
-    np.testing.assert_allclose([np.std(z, axis=-1) for z in found.values()], 1.0, atol=0.06)
+    found = _new_people(spec, posterior, 4000, np.random.default_rng(1))
+    pair = [
+        np.log(found[n] / posterior[names.typical(n)]) / posterior[names.omega(n)]
+        for n in ("basal_glucose", "basal_insulin")
+    ]
+    np.testing.assert_allclose((pair[0] * pair[1]).mean("subject"), known, atol=0.06)
+    np.testing.assert_allclose([z.std("subject") for z in pair], 1.0, atol=0.06)
 
 
 def test_a_model_driven_by_measured_insulin_cannot_answer():

@@ -8,12 +8,14 @@ import numpy as np
 import xarray as xr
 
 from bayesglu.analysis.simulation import check_names, simulate
-from bayesglu.hierarchy.correlation import matrices_of
+from bayesglu.hierarchy import names
+from bayesglu.hierarchy.individuals import Individuals
+from bayesglu.hierarchy.posterior import individuals_of, population_of
+from bayesglu.hierarchy.values import Values
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.library import Protocol, parse_protocol
 from bayesglu.protocols.table import kept_protocols
 from bayesglu.spec.model import ModelSpec, read_model
-from bayesglu.spec.priors import Parameter
 from bayesglu.text.problems import hint
 
 DEFAULT_OUTPUTS = (
@@ -158,76 +160,58 @@ def _labels(fit: xr.DataTree, subjects: str | Sequence[str]) -> list[str]:
 
 
 def _fitted_people(spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Parameters of people of the study; `known` is what the fit knows of each."""
-    found = {n: posterior[n] for n in assemble(spec.structure).parameters if n in posterior}
-    people = known.subject
-    for name, values in found.items():
-        if "subject" in values.dims:
-            found[name] = values.sel(subject=people)
-        elif "test" in values.dims:  # what varies from test to test is taken as in each person's first test
-            tested = [test.rpartition("/")[0] for test in posterior.test.values]
-            first = xr.DataArray([tested.index(s) for s in people.values], coords={"subject": people})
-            found[name] = values.isel(test=first).drop_vars("test")
-        else:
-            found[name] = _with_covariates(spec.parameters[name], values, posterior, known)
-    return found
-
-
-def _with_covariates(
-    parameter: Parameter, shared: xr.DataArray, posterior: xr.Dataset, known: xr.Dataset
-) -> xr.DataArray:
-    """A parameter that people share, but for what their covariates make of it."""
-    factor = xr.DataArray(np.ones(known.sizes["subject"]), coords={"subject": known.subject})
-    for key, effect in parameter.effects.items():
-        each, label = f"{parameter.name}_effect_{key.replace(':', '_')}", f"covariate_{effect.covariate}"
-        if each not in posterior:
-            continue
-        if label not in known:
-            raise ValueError(
-                f"{parameter.name} depends on {effect.covariate}, which the fit was saved without; "
-                "choose subjects='new'."
-            )
-        score = known[label].copy(data=[effect.score(v) for v in known[label].values])
-        factor = factor * posterior[each] ** score
-    if parameter.scale == "logit":
-        odds = shared / (1 - shared) * factor
-        return odds / (1 + odds)
-    return shared * factor
+    """Parameters of people of the study, on the first of each one's occasions; `known` is what the fit knows
+    of each."""
+    labels = [str(s) for s in known.subject.values]
+    first = {}
+    for occasion in map(str, posterior.test.values) if "test" in posterior.coords else ():
+        first.setdefault(*occasion.rpartition("/")[::2])
+    names = {c.removeprefix("covariate_"): c for c in known if str(c).startswith("covariate_")}
+    covariates = xr.Dataset({name: known[c] for name, c in names.items()}, coords={"subject": labels})
+    people = _people(spec, posterior, [(label, first.get(label, "1")) for label in labels], covariates)
+    _require_covariates(people, posterior, covariates)
+    population = population_of(posterior, people, absent_effect=0.0)
+    return _parameters(people, population, individuals_of(posterior, people), posterior)
 
 
 def _new_people(spec: ModelSpec, posterior: xr.Dataset, new: int, rng) -> dict[str, xr.DataArray]:
     """People drawn from the population: typical values with deviations of the population's own size."""
-    names = assemble(spec.structure).parameters
-    labels = [f"new {i + 1}" for i in range(new)]
-    deviations = _deviations(spec, posterior, labels, rng)
-    found = {}
-    for n in names:
-        if f"{n}_typical" in posterior:
-            typical, between, z = posterior[f"{n}_typical"], posterior[f"{n}_between"], deviations[n]
-            if spec.parameters[n].scale == "logit":
-                odds = typical / (1 - typical) * np.exp(between * z)
-                found[n] = odds / (1 + odds)
-            else:
-                found[n] = typical * np.exp(between * z)
-        elif n in posterior:
-            found[n] = posterior[n]
-    return found
+    labels = [(f"new {i + 1}", "1") for i in range(new)]
+    people = _people(spec, posterior, labels, xr.Dataset(coords={"subject": [label for label, _ in labels]}))
+    population = population_of(posterior, people)
+    own = people.draw(population.typical, population.effect, population.omega, population.correlation, rng)
+    return _parameters(people, population, own, posterior)
 
 
-def _deviations(spec: ModelSpec, posterior: xr.Dataset, labels: list[str], rng) -> dict[str, xr.DataArray]:
-    """Standard Normal deviations of new people, correlated where the population's are."""
-    varying = [n for n in spec.parameters if f"{n}_between" in posterior]
-    shape = posterior.sizes["chain"], posterior.sizes["draw"], len(labels)
-    found = {
-        n: xr.DataArray(rng.normal(size=shape), {"subject": labels}, ("chain", "draw", "subject"))
-        for n in varying
+def _people(spec: ModelSpec, posterior: xr.Dataset, occasions, covariates: xr.Dataset) -> Individuals:
+    """People whose parameters come from the population of a posterior."""
+    columns = assemble(spec.structure).parameters
+    estimated = [n for n in spec.estimated if n in posterior and n in columns]
+    return Individuals.of(spec, columns, estimated, occasions, covariates)
+
+
+def _parameters(
+    people: Individuals, population: Values, individual: np.ndarray, posterior: xr.Dataset
+) -> dict[str, xr.DataArray]:
+    """Parameters by name, with the dims chain, draw and subject."""
+    theta = people.theta(population.typical, population.effect, individual)
+    coords = {"chain": posterior.chain, "draw": posterior.draw, "subject": list(people.subjects)}
+    return {
+        p.name: xr.DataArray(theta[..., column], coords, ("chain", "draw", "subject"))
+        for p, column in zip(people.estimated, people.layout.columns, strict=True)
     }
-    if "correlation" in posterior:
-        together = [n for n in spec.correlations if n in varying]
-        factor = np.linalg.cholesky(matrices_of(posterior.correlation.transpose(..., "pair").values))
-        z = np.einsum("cdij,jcds->icds", factor, [found[n].values for n in together])
-        found |= {n: found[n].copy(data=z[i]) for i, n in enumerate(together)}
-    return found
+
+
+def _require_covariates(people: Individuals, posterior: xr.Dataset, covariates: xr.Dataset) -> None:
+    """Raise a ValueError where a covariate acts on what people share and the fit does not say on whom."""
+    for p in people.estimated:
+        for key, effect in p.effects.items():
+            acted = not p.varies and names.effect(p.name, key) in posterior
+            if acted and effect.covariate not in covariates:
+                raise ValueError(
+                    f"{p.name} depends on {effect.covariate}, which the fit was saved without; "
+                    "choose subjects='new'."
+                )
 
 
 def _mean_weight(fit: xr.DataTree):

@@ -9,8 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from bayesglu.analysis.checks import check
-from bayesglu.hierarchy.correlation import matrices_of
-from bayesglu.hierarchy.design import Design, design
+from bayesglu.hierarchy.design import Design, make_design
+from bayesglu.hierarchy.posterior import population_of
 from bayesglu.inference.datatree import predict, samples_groups
 from bayesglu.inference.fitting import fit
 from bayesglu.spec.model import ModelSpec, load_model
@@ -55,7 +55,7 @@ def leave_one_out(
         found = fit(spec, others, random_seed=random_seed, **{"progressbar": False, **settings})
         clean.append(check(found, warn=False).clean)
         if known:
-            stranger = design(spec, study.select(subjects=[person], analytes=known))
+            stranger = make_design(spec, study.select(subjects=[person], analytes=known))
             rng = np.random.default_rng(random_seed)
             parts.append(_bands(stranger, _measured(stranger, found, rng), probability))
     result = xr.concat(parts, "obs").assign_coords(person=people)
@@ -76,31 +76,16 @@ def coverage(left_out: xr.Dataset) -> pd.DataFrame:
 
 
 def _measured(d: Design, found: xr.DataTree, rng: np.random.Generator) -> np.ndarray:
-    """Samples ``(draw, obs)`` of a stranger whose tests are those of `d`, drawn from a fit's population."""
-    posterior = found.posterior.to_dataset().stack(sample=("chain", "draw"))
-    draws = posterior.sizes["sample"]
-    shared = [f"{n}_typical" if n in d.varying else n for n in d.estimated]
-    natural = np.column_stack([posterior[n].values for n in shared])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        typical = np.where(d.is_logit, np.log(natural / (1 - natural)), np.log(natural))
-    effect = np.tile(d.effect_prior[0], (draws, 1))
-    for e, (k, key) in enumerate(d.effects):
-        name = f"{d.estimated[k]}_effect_{key.replace(':', '_')}"
-        if name in posterior:
-            effect[:, e] = np.log(posterior[name].values)
-    between = np.column_stack([posterior[f"{n}_between"].values for n in d.varying] or [np.zeros((draws, 0))])
-    away = rng.normal(size=(draws, 1, len(d.block_parameter)))
-    if len(d.correlated):
-        factor = np.linalg.cholesky(matrices_of(posterior.correlation.transpose("sample", "pair").values))
-        away[..., d.correlated] = np.einsum("dij,dsj->dsi", factor, away[..., d.correlated])
-    block = d.centre(typical, effect) + between[:, None, d.block_varying] * away
-    theta = d.theta(typical, effect, block)
-    error = np.column_stack([posterior[f"error_{a}"].values for a in d.analytes])
-    driving = d.driving(theta, error, rng.normal(size=(draws, d.readings.n_errors)))
-    predicted, _ = predict(d, theta[None], driving[None])
-    errors = {f"error_{a}": (("chain", "draw"), error[None, :, i]) for i, a in enumerate(d.analytes)}
-    errors = xr.Dataset(errors, coords={"chain": [0], "draw": np.arange(draws)})
-    return samples_groups(d, errors, predicted, rng)["posterior_predictive"].value.values[0]
+    """Samples ``(draw, obs)`` of a new person whose occasions are those of `d`, drawn from a fit's
+    population."""
+    people = d.individuals
+    values = population_of(found.posterior.to_dataset(), people, d.analytes)
+    own = people.draw(values.typical, values.effect, values.omega, values.correlation, rng)
+    reading_error = rng.normal(size=(*own.shape[:2], d.driving.n_errors))
+    values = values._replace(individual=own, reading_error=reading_error)
+    predicted, _ = predict(d, values)
+    noisy = samples_groups(d, values, predicted, rng)["posterior_predictive"].value.values
+    return noisy.reshape(-1, d.n_obs)
 
 
 def _bands(d: Design, measured: np.ndarray, probability: float) -> xr.Dataset:

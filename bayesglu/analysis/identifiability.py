@@ -11,14 +11,17 @@ is the shrinkage of that person's fit (Combes et al. 2013, Pharmaceutical Resear
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
-from bayesglu.analysis.simulation import check_names, default_times
+from bayesglu.analysis.sampling_times import usual_times
+from bayesglu.analysis.simulation import check_names
 from bayesglu.hierarchy.compatibility import check_protocol
-from bayesglu.hierarchy.design import TINY, Design, design
+from bayesglu.hierarchy.design import Design, make_design
+from bayesglu.hierarchy.individuals import Individuals
+from bayesglu.hierarchy.rows import TINY
 from bayesglu.protocols.library import Protocol
 from bayesglu.protocols.schedule import Forcing
 from bayesglu.solver.integrate import FINE
@@ -35,12 +38,6 @@ INSEPARABLE = 0.9
 STEP = 1e-2  # of the central differences, on the scale of log parameters
 MOST_PEOPLE = 20  # who are simulated in each draw; more people are taken to be like these
 AT_ONCE = 8192  # solves, so that memory stays small
-
-AFTER_A_DRINK = (0, 10, 20, 30, 45, 60, 90, 120, 150, 180, 240)
-AFTER_AN_INJECTION = (
-    *(0, 2, 4, 6, 8, 10, 12, 14, 16, 19, 22, 25, 30, 40, 50, 60, 70, 80, 100, 120, 140, 160, 180),
-    *(210, 240),
-)
 
 
 def identify(
@@ -107,23 +104,23 @@ def identify(
     check_protocol(spec, protocol)
     _check_forcing(spec, forcing)
     sampled = _sampled(spec, protocol, times, measured, forcing)
-    plan = design(spec, _study(protocol, sampled, forcing, body_weight))
-    unknown = _unknown(plan, parameters, prior_cv)
+    study = _study(protocol, sampled, forcing, body_weight)
+    plan = make_design(_with_unknown(spec, parameters, prior_cv), study)
     rng = np.random.default_rng(random_seed)
     people = min(subjects, MOST_PEOPLE)
-    phi = unknown.draw(rng, draws, people)
-    soft, data, fine = _information(plan, unknown, phi.reshape(draws * people, -1), _noise(plan, noise))
+    phi = _drawn(plan.individuals, rng, draws, people)
+    soft, data, fine = _information(plan, phi.reshape(draws * people, -1), _noise(plan, noise))
     _require_enough(fine)
 
     shape = (draws, people, *soft.shape[1:])
     soft, data, fine = soft.reshape(shape), data.reshape(shape), fine.reshape(draws, people)
-    typical, between = unknown.typical, unknown.between
+    typical, between = plan.individuals.typical_prior[1], _between(plan.individuals)
     one = tuple(person_covariance(h[fine], typical, between) for h in (soft, soft + data))
     some = fine.any(axis=1)
     weight = np.where(fine, subjects / np.maximum(fine.sum(axis=1, keepdims=True), 1), 0.0)[some]
     all_ = tuple(population_covariance(h[some], typical, between, weight) for h in (soft, soft + data))
 
-    found = _dataset(plan, unknown, one, all_)
+    found = _dataset(spec, plan.individuals, one, all_)
     found.attrs = {
         "model": spec.name,
         "model_hash": spec.hash,
@@ -163,32 +160,6 @@ def population_covariance(
     return _scaled(np.linalg.inv(np.eye(len(typical)) + _scaled(total, typical)), typical)
 
 
-def usual_times(protocol: Protocol) -> np.ndarray:
-    """Minutes at which blood is usually drawn.
-
-    After a drink or a meal, and when an infusion starts or stops, 11 samples in four hours; after an
-    injection 25, most of them early; then every hour until the protocol ends. Where nothing is given, or
-    glucose is clamped, 13 at equal distances.
-    """
-    end = default_times(protocol)[-1]
-    starts: dict[float, tuple[int, ...]] = {}
-    for event in protocol.events:
-        if event.kind == "bolus" and event.route != "oral":
-            starts[event.time] = AFTER_AN_INJECTION
-        elif event.kind != "clamp":
-            starts.setdefault(event.time, AFTER_A_DRINK)
-        if event.kind == "infusion" and event.time + event.duration < end:
-            starts.setdefault(event.time + event.duration, AFTER_A_DRINK)
-    if not starts:
-        return np.linspace(0.0, end, 13)
-    drawn, order = [0.0], sorted(starts)
-    end = max(end, order[-1] + AFTER_A_DRINK[-1])
-    for start, stop in zip(order, [*order[1:], end], strict=True):
-        hourly = np.arange(300.0, stop - start + 1e-9, 60.0)
-        drawn += [start + t for t in (*starts[start], *hourly) if start + t <= stop + 1e-9]
-    return np.unique(drawn)
-
-
 def grade(share: float) -> str:
     """A share, as it is printed, in a word: well, partly, a little, hardly."""
     steps = {"well": WELL, "partly": PARTLY, "a little": A_LITTLE}
@@ -201,75 +172,67 @@ def untouched(identified: xr.Dataset) -> tuple[str, ...]:
     return tuple(map(str, identified["parameter"].values[most.values < 0.005]))
 
 
-@dataclass(frozen=True)
-class _Unknown:
-    """The K unknown parameters: their columns in theta, prior means and SDs on their own scales."""
-
-    names: tuple[str, ...]
-    columns: np.ndarray
-    location: np.ndarray
-    typical: np.ndarray
-    between: np.ndarray
-    is_logit: np.ndarray
-
-    def draw(self, rng: np.random.Generator, draws: int, people: int) -> np.ndarray:
-        """People ``(draw, person, K)``, those of a draw about typical values of their own."""
-        centre = self.location + self.typical * rng.standard_normal((draws, 1, len(self.names)))
-        return centre + self.between * rng.standard_normal((draws, people, len(self.names)))
-
-    def theta(self, fixed: np.ndarray, phi: np.ndarray) -> np.ndarray:
-        """Parameters ``(..., parameter)`` on their natural scale from ``(..., K)``."""
-        theta = np.broadcast_to(fixed, (*phi.shape[:-1], len(fixed))).copy()
-        natural = np.exp(phi)
-        theta[..., self.columns] = np.where(self.is_logit, natural / (1 + natural), natural)
-        return theta
-
-
-def _unknown(plan: Design, parameters: str | Iterable[str], prior_cv: float) -> _Unknown:
-    spec = plan.spec
+def _with_unknown(spec: ModelSpec, parameters: str | Iterable[str], prior_cv: float) -> ModelSpec:
+    """The model in which fixed parameters that are asked for are unknown too, the same in all people."""
+    fixed = set(spec.at("fixed"))
     if parameters == "all":
         # A fixed zero stays: it has no logarithm.
-        asked = {n for n in plan.parameters if np.isfinite(spec.parameters[n].location)}
+        asked = {n for n in fixed if np.isfinite(spec.parameters[n].location)}
     else:
         asked = set() if parameters == "free" else set(_names(parameters))
         check_names("parameter", sorted(asked), spec.parameters)
         if zero := sorted(n for n in asked if not np.isfinite(spec.parameters[n].location)):
             raise ValueError(f"{', '.join(zero)}: fixed at a value that has no logarithm, so nothing varies.")
-    # The floor of an assay that is not used is no part of the question.
-    names = tuple(
-        n for n in plan.parameters if n in plan.estimated or (n in asked and n not in spec.estimated)
-    )
-    if not names:
+    if not {*spec.estimated, *asked}:
         raise SpecError(f"{spec.name}: every parameter is fixed. Ask for some: parameters='all'.")
-    found = [spec.parameters[n] for n in names]
-    return _Unknown(
-        names=names,
-        columns=np.array([plan.parameters.index(n) for n in names]),
-        location=np.array([p.location for p in found]),
-        typical=np.array([p.typical.sd or np.sqrt(np.log1p(prior_cv**2)) for p in found]),
-        between=np.array([p.between.omega if p.name in spec.varying else 0.0 for p in found]),
-        is_logit=np.array([p.scale == "logit" for p in found]),
+    gsd = float(np.exp(np.sqrt(np.log1p(prior_cv**2))))
+    free = {n: {"level": "population", "typical": {"gsd": gsd}} for n in sorted(asked & fixed)}
+    return spec.change(parameters=free) if free else spec
+
+
+def _between(people: Individuals) -> np.ndarray:
+    """SDs between people of the K parameters, at the medians of their priors; 0 of what people share."""
+    found = np.zeros(len(people.estimated))
+    found[people.layout.varying] = np.exp(people.omega_prior[0])
+    return found
+
+
+def _drawn(people: Individuals, rng: np.random.Generator, draws: int, count: int) -> np.ndarray:
+    """Parameters of people ``(draw, person, K)`` on their scales, those of a draw about typical values of
+    their own. Random numbers go to the parameters in the order in which the model reads them."""
+    location, typical = people.typical_prior
+    place = np.argsort(np.argsort(people.layout.columns))
+    of_population, of_people = (
+        rng.standard_normal((draws, n, len(location)))[..., place] for n in (1, count)
     )
+    return location + typical * of_population + _between(people) * of_people
 
 
-def _information(plan: Design, unknown: _Unknown, phi: np.ndarray, noise: np.ndarray):
-    """What soft observations and what samples tell, ``(person, K, K)`` each, and who could be solved."""
+def _theta(people: Individuals, phi: np.ndarray) -> np.ndarray:
+    """What the model reads of a person, ``(..., parameter)``, from the K parameters on their scales."""
+    no_effect = np.zeros((*phi.shape[:-1], len(people.effects)))
+    own = phi[..., None, people.layout.component_parameter]
+    return people.theta(phi, no_effect, own)[..., 0, :]
+
+
+def _information(plan: Design, phi: np.ndarray, noise: np.ndarray):
+    """What pseudo-observations and what samples tell, ``(person, K, K)`` each, and who could be solved."""
     count, k = phi.shape
     soft, data, fine = np.zeros((count, k, k)), np.zeros((count, k, k)), np.ones(count, bool)
     low, high = _limits(plan)
-    error = _errors(plan, noise)
-    at = np.pad(phi, ((0, 0), (0, plan.readings.n_errors)))  # and the errors of readings that drive the model
+    weight = np.sqrt(plan.rows.expected_information(noise))
+    at = np.pad(phi, ((0, 0), (0, plan.driving.n_errors)))  # and the errors of readings that drive the model
     nudges = STEP * np.stack([np.eye(at.shape[1]), -np.eye(at.shape[1])])
     together = max(1, AT_ONCE // (2 * at.shape[1]))
     for begin in range(0, count, together):
         part = slice(begin, begin + together)
-        log, solved = _predict(plan, unknown, at[part, None, None, :] + nudges, noise)
+        log, solved = _predict(plan, at[part, None, None, :] + nudges, noise)
         fine[part] = solved.all(axis=(1, 2)) & np.isfinite(log).all(axis=(1, 2, 3))
         log[~fine[part]] = 0.0
         slope = (log[:, 0] - log[:, 1]) / (2 * STEP)  # (person, K + L, row)
         middle = log.mean(axis=(1, 2))
         seen = (low < middle) & (middle < high)
-        tells = slope / error * seen[:, None, :]
+        tells = slope * weight * seen[:, None, :]
         known, sampled = tells[:, :k, plan.n_obs :], tells[..., : plan.n_obs]
         soft[part] = known @ known.swapaxes(1, 2)
         data[part] = _of_the_first(k, sampled @ sampled.swapaxes(1, 2))
@@ -283,17 +246,18 @@ def _of_the_first(k: int, information: np.ndarray) -> np.ndarray:
     return information[..., :k, :k] - cross @ np.linalg.solve(others, cross.swapaxes(-1, -2))
 
 
-def _predict(plan: Design, unknown: _Unknown, at: np.ndarray, noise: np.ndarray):
+def _predict(plan: Design, at: np.ndarray, noise: np.ndarray):
     """Log predictions ``(..., row)`` of people with reading errors ``(..., K + L)``, and who could be
     solved."""
-    theta = unknown.theta(plan.fixed, at[..., : len(unknown.names)])
-    driving = plan.driving(theta[..., None, :], noise, at[..., len(unknown.names) :])
-    level = plan.readings.at_stops(driving).reshape(-1)
+    k = len(plan.individuals.estimated)
+    theta = _theta(plan.individuals, at[..., :k])
+    true = plan.driving.true(theta[..., None, :], noise, at[..., k:])
+    level = plan.driving.at_stops(true).reshape(-1)
     people = int(np.prod(theta.shape[:-1]))
     solving = replace(plan.solver, schedule=plan.solver.schedule.repeat(people))
     out, outcome = solving.outputs(theta[..., : len(solving.system.parameters)].reshape(people, -1), level)
     out = out.reshape(*theta.shape[:-1], -1, out.shape[-1])
-    value = plan.rows.predict(out, theta[..., None, :])  # each of them is one person, who took one test
+    value = plan.rows.predict(out, theta[..., None, :])  # each of them is one person, on one occasion
     return np.log(np.maximum(value, TINY)), (outcome == FINE).reshape(theta.shape[:-1])
 
 
@@ -310,13 +274,6 @@ def _noise(plan: Design, noise: float | Mapping[str, float] | None) -> np.ndarra
             f"noise: {', '.join(wrong)}. Give the SD of log residuals, such as 0.05 for five per cent."
         )
     return np.array([usual[a] for a in plan.analytes])
-
-
-def _errors(plan: Design, noise: np.ndarray) -> np.ndarray:
-    """SD of each row's log residual; for Student's t, of the Normal that tells as much."""
-    rows = plan.rows
-    error = np.where(rows.analyte >= 0, noise[rows.analyte], rows.known_error)
-    return error * np.sqrt(np.where(rows.tails > 0, (rows.tails + 3) / (rows.tails + 1), 1.0))
 
 
 def _limits(plan: Design) -> tuple[np.ndarray, np.ndarray]:
@@ -379,11 +336,14 @@ def _study(protocol, sampled, forcing, body_weight) -> Study:
     )
 
 
-def _dataset(plan: Design, unknown: _Unknown, one, all_) -> xr.Dataset:
-    found = [plan.spec.parameters[n] for n in unknown.names]
+def _dataset(spec: ModelSpec, people: Individuals, one, all_) -> xr.Dataset:
+    order = np.argsort(people.layout.columns)
+    names = [people.names[k] for k in order]
+    one, all_ = (tuple(c[..., order[:, None], order] for c in pair) for pair in (one, all_))
+    found = [spec.parameters[n] for n in names]
     about = {what: [getattr(p, what) for p in found] for what in ("symbol", "unit", "level", "scale")}
     dataset = xr.Dataset(
-        coords={"parameter": list(unknown.names), "other": list(unknown.names)}
+        coords={"parameter": names, "other": names}
         | {what: ("parameter", values) for what, values in about.items()}
     )
     told = {"person": ("one person", one), "population": ("the typical values", all_)}

@@ -10,7 +10,7 @@ from bayesglu.hierarchy.compatibility import check_protocol
 from bayesglu.physiology.loop import SLOTS, Loop, assemble
 from bayesglu.protocols.library import Protocol, parse_protocol
 from bayesglu.protocols.schedule import AMOUNT_CHANNELS, Forcing, Schedule, build_schedule
-from bayesglu.solver.solver import Solver, require_solved, solver
+from bayesglu.solver.solver import Solver, make_solver, require_solved
 from bayesglu.spec.model import ModelSpec, load_model
 from bayesglu.text.problems import hint
 
@@ -227,7 +227,7 @@ def _schedule(protocol: Protocol, times: np.ndarray, weights: np.ndarray, forcin
 
 def _solver(spec, schedule, outputs, hold, start, relative, absolute, max_steps) -> Solver:
     settings = {"relative": relative, "absolute": absolute, "max_steps": max_steps}
-    return solver(spec.structure, schedule, outputs, hold, start, **settings)
+    return make_solver(spec.structure, schedule, outputs, hold, start, **settings)
 
 
 def _solve_in_parts(solving: Solver, people: _People, at_once: int = 4096) -> np.ndarray:

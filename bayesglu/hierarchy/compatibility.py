@@ -1,8 +1,9 @@
-"""Whether a model can say anything about what is done to people."""
+"""Whether a model can say anything about a study, and about what was done there."""
 
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.events import Protocol
-from bayesglu.spec.model import ModelSpec
+from bayesglu.spec.model import ModelSpec, SpecError
+from bayesglu.study.study import Study, StudyError
 
 # Insulin always has its place: a model that does not compute it is driven by what was measured.
 NOT_TAKEN = {
@@ -19,3 +20,27 @@ def check_protocol(spec: ModelSpec, protocol: Protocol) -> None:
     if lost:
         called = protocol.name or "This protocol"
         raise ValueError(f"{called} is not for the model '{spec.name}': {' '.join(lost)}")
+
+
+def check_study(spec: ModelSpec, study: Study) -> None:
+    """Raise SpecError or StudyError if a model and a study do not fit together."""
+    if several := [n for n in spec.correlations if n in spec.at("occasion")]:
+        raise SpecError(
+            f"{spec.name}: [correlations] are of what differs between people, but {', '.join(several)} "
+            "differs from test to test; give it the level 'subject', or take it out of the section."
+        )
+    unknown = [a for a in study.analytes if a not in spec.analytes]
+    if unknown:
+        raise StudyError(
+            f"The study '{study.name}' measured {', '.join(unknown)}, which the model '{spec.name}' does not "
+            f"describe. It describes {', '.join(spec.analytes)}. Use study.select(analytes=[...]) to leave "
+            "samples out, or another model (bayesglu models)."
+        )
+    forced = [a for a, analyte in spec.analytes.items() if analyte.forcing and a not in study.analytes]
+    if forced:
+        raise StudyError(
+            f"The model '{spec.name}' is driven by measured {', '.join(forced)}, "
+            f"which the study '{study.name}' lacks."
+        )
+    for protocol in set(study.protocols.values()):
+        check_protocol(spec, protocol)

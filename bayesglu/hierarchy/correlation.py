@@ -1,4 +1,4 @@
-"""Correlation matrices from numbers without bounds, for deviations of people that go together.
+"""Correlation matrices from numbers without bounds, for correlated random effects.
 
 A correlation matrix of m parameters is m (m - 1) / 2 partial correlations z, of each parameter i with each
 earlier one j given those before j; they may be anything between -1 and 1, and ``y = artanh z`` anything at
@@ -9,49 +9,41 @@ all. Under the LKJ prior they are independent, ``(1 + z) / 2 ~ Beta(a, a)`` with
 
 import numpy as np
 
-from bayesglu.solver.arrays import empty, zeros
-from bayesglu.solver.compiled import compiled
-
 
 def beta_shapes(m: int, eta: float) -> np.ndarray:
     """The a of each partial correlation, in the order (1, 0), (2, 0), (2, 1), (3, 0), ..."""
     return np.array([eta + (m - 2 - j) / 2 for i in range(m) for j in range(i)])
 
 
-@compiled()
-def factor_of(y, m):
-    """Cholesky factor (m, m) of the correlation matrix."""
-    factor, at = zeros((m, m)), 0
+def size_of(pairs: int) -> int:
+    """How many parameters make so many pairs; none make none."""
+    return (1 + round(np.sqrt(1 + 8 * pairs))) // 2 if pairs else 0
+
+
+def factor_of(partial: np.ndarray) -> np.ndarray:
+    """Cholesky factors ``(..., m, m)`` of correlation matrices from partial correlations ``(..., pair)``."""
+    m, at = size_of(partial.shape[-1]), 0
+    factor = np.zeros((*partial.shape[:-1], m, m))
     for i in range(m):
-        left = 1.0
+        left = np.ones(partial.shape[:-1])
         for j in range(i):
-            z = np.tanh(y[at])
-            factor[i, j] = z * left
-            left *= np.sqrt(1.0 - z * z)
+            factor[..., i, j] = partial[..., at] * left
+            left = left * np.sqrt(1 - partial[..., at] ** 2)
             at += 1
-        factor[i, i] = left
+        factor[..., i, i] = left
     return factor
 
 
-@compiled(inner=True)
-def factor_adjoint(y, bar_factor):
-    """Cotangents of y from those of the factor."""
-    m, bar_y, at = len(bar_factor), empty(len(y)), 0
+def partial_of(factor: np.ndarray) -> np.ndarray:
+    """Inverse of `factor_of`."""
+    m = factor.shape[-1]
+    found = []
     for i in range(m):
-        left = 1.0
+        left = np.ones(factor.shape[:-2])
         for j in range(i):
-            z = np.tanh(y[at + j])
-            left *= np.sqrt(1.0 - z * z)
-        bar_left = bar_factor[i, i]
-        for j in range(i - 1, -1, -1):
-            z = np.tanh(y[at + j])
-            rest = np.sqrt(1.0 - z * z)
-            left /= rest
-            bar_z = left * (bar_factor[i, j] - bar_left * z / rest)
-            bar_y[at + j] = bar_z * rest * rest
-            bar_left = bar_factor[i, j] * z + bar_left * rest
-        at += i
-    return bar_y
+            found.append(factor[..., i, j] / left)
+            left = left * np.sqrt(1 - found[-1] ** 2)
+    return np.stack(found, axis=-1) if found else np.zeros((*factor.shape[:-2], 0))
 
 
 def pairs(names) -> list[str]:
@@ -67,7 +59,7 @@ def below_diagonal(matrices: np.ndarray) -> np.ndarray:
 
 def matrices_of(below: np.ndarray) -> np.ndarray:
     """Correlation matrices ``(..., m, m)`` with the elements ``(..., pair)`` below their diagonals."""
-    m = (1 + round(np.sqrt(1 + 8 * below.shape[-1]))) // 2
+    m = size_of(below.shape[-1])
     i, j = np.tril_indices(m, -1)
     whole = np.zeros((*below.shape[:-1], m, m)) + np.eye(m)
     whole[..., i, j] = whole[..., j, i] = below

@@ -10,17 +10,11 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from bayesglu.hierarchy.design import Design, design
-from bayesglu.inference.datatree import (
-    data_groups,
-    posterior_of,
-    predict,
-    prior_of,
-    provenance,
-    samples_groups,
-)
+from bayesglu.hierarchy.design import Design, make_design
+from bayesglu.hierarchy.posterior import to_dataset
+from bayesglu.inference.datatree import data_groups, in_chains, predict, provenance, samples_groups
 from bayesglu.inference.density import Density
-from bayesglu.inference.modes import modes
+from bayesglu.inference.modes import find_modes
 from bayesglu.inference.pilot import refresh
 from bayesglu.inference.sampler import Failures, Run, Sampling, sample
 from bayesglu.protocols.table import kept_protocols
@@ -110,7 +104,7 @@ def fit(
             return load(run.fit)
         expansion = run.expansion()
     else:
-        expansion = modes(d) if coordinates == "whitened" or method == "map" else None
+        expansion = find_modes(d) if coordinates == "whitened" or method == "map" else None
         if pilot:
             first = Density(d, expansion)
             short = replace(sampling, draws=pilot, tune=pilot, seed=seed + 2)
@@ -172,12 +166,12 @@ def prior_predictive(
     d = _design(model, study, **solver_settings)
     seed, failures = _seed(random_seed), Failures(d)
     rng = np.random.default_rng(seed)
-    prior, theta, driving = prior_of(d, draws, rng)
-    predicted, outcome = predict(d, theta, driving)
+    values = in_chains(d.draw_prior(draws, rng), 1)
+    predicted, outcome = predict(d, values)
     failures.count(outcome)
-    made = samples_groups(d, prior, predicted, rng)
+    made = samples_groups(d, values, predicted, rng)
     groups = {
-        "prior": prior,
+        "prior": to_dataset(d, values),
         "prior_predictive": made["posterior_predictive"],
         "predictions": made["predictions"],
     }
@@ -240,9 +234,8 @@ def load(path: str | Path) -> xr.DataTree:
 
 
 def _design(model, study, **solver_settings) -> Design:
-    return design(
-        load_model(model), load_study(study) if isinstance(study, (str, Path)) else study, **solver_settings
-    )
+    study = load_study(study) if isinstance(study, (str, Path)) else study
+    return make_design(load_model(model), study, **solver_settings)
 
 
 def _check_counts(**counts: int) -> None:
@@ -265,9 +258,10 @@ def _seed(given: int | np.random.Generator | None) -> int:
 
 
 def _tree(d: Design, density: Density, positions, rng, groups, failures: Failures) -> xr.DataTree:
-    posterior, theta, driving = posterior_of(density, positions)
-    predicted, outcome = predict(d, theta, driving)
+    chains, draws, _ = positions.shape
+    values = in_chains(density.unpack(positions.reshape(chains * draws, -1)), chains)
+    predicted, outcome = predict(d, values)
     failures.count(outcome)
-    prior, _, _ = prior_of(d, PRIOR_DRAWS, rng)
-    made = {"posterior": posterior, **groups, "prior": prior, **samples_groups(d, posterior, predicted, rng)}
-    return xr.DataTree.from_dict({**made, **data_groups(d)})
+    prior = in_chains(d.draw_prior(PRIOR_DRAWS, rng), 1)
+    made = {"posterior": to_dataset(d, values), **groups, "prior": to_dataset(d, prior)}
+    return xr.DataTree.from_dict({**made, **samples_groups(d, values, predicted, rng), **data_groups(d)})

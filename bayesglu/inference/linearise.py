@@ -8,9 +8,10 @@ which the sampler runs (`density`).
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import log_ndtr
 
-from bayesglu.hierarchy.design import TINY, Design
+from bayesglu.hierarchy.design import Design
+from bayesglu.hierarchy.rows import TINY
+from bayesglu.hierarchy.values import Values
 from bayesglu.parallel import in_threads
 
 STEP = 1e-3  # of the central differences, on the scale of log parameters
@@ -18,34 +19,34 @@ STEP = 1e-3  # of the central differences, on the scale of log parameters
 
 @dataclass(frozen=True)
 class Expansion:
-    """The linearised model, at the modes or about draws of the posterior (`refresh`).
+    """The linearised model, at the modes or about draws of the posterior (`pilot`).
 
     ``shared`` stacks the typical values (K) and the covariate effects (E); ``shared_factor`` is the Cholesky
-    factor of their covariance given `between` and `error`. Given shared values s, the data tell of a block
-    that its precision is ``information`` (S, D, D) and its linear term ``pull - cross @ s`` (S, D).
-    Deviations from what this says have the mean ``drift`` (S, D) and the Cholesky factor ``stretch``
+    factor of their covariance given `omega` and `sigma`. Given shared values s, the data tell of a person's
+    parameters that their precision is ``information`` (S, D, D) and their linear term ``linear - cross @ s``
+    (S, D). Deviations from what this says have the mean ``offset`` (S, D) and the Cholesky factor ``scale``
     (S, D, D): 0 and 1 at the modes.
-    ``by_analyte`` (analyte, S, D, D) is what each analyte's samples give of the information: at the modes,
-    also in an expansion about draws.
+    ``by_analyte`` (A, S, D, D) is what each analyte's samples give of the information: at the modes, also in
+    an expansion about draws.
     """
 
     shared: np.ndarray
     shared_factor: np.ndarray
-    between: np.ndarray
-    error: np.ndarray
-    block: np.ndarray
+    omega: np.ndarray
+    sigma: np.ndarray
+    individual: np.ndarray
     information: np.ndarray
-    pull: np.ndarray
+    linear: np.ndarray
     cross: np.ndarray
-    drift: np.ndarray
-    stretch: np.ndarray
+    offset: np.ndarray
+    scale: np.ndarray
     by_analyte: np.ndarray
 
 
 @dataclass(frozen=True)
 class Slopes:
-    """Derivatives of the log predictions in the row's own block (row, D) and in the shared values that act on
-    it directly (row, K + E); the rows' weights; and what block and shared values should add up to for the
+    """Derivatives of the log predictions in the parameters of the row's own person (row, D) and in the shared
+    values that act on it directly (row, K + E); the rows' weights; and what both should add up to for the
     rows' samples, times these derivatives."""
 
     own: np.ndarray
@@ -54,116 +55,93 @@ class Slopes:
     target: np.ndarray
 
 
-def expand(
-    d: Design,
-    typical: np.ndarray,
-    effect: np.ndarray,
-    between: np.ndarray,
-    error: np.ndarray,
-    block: np.ndarray,
-) -> Expansion:
-    """The linear model about typical values (K), effects (E) and blocks (S, D), given between-subject SDs (V)
-    and assay errors (analyte)."""
-    found = _slopes(d, typical, effect, error, block)
-    information, pull, cross = _of_subjects(d, found)
-    precision = 1 / between[d.block_varying] ** 2
-    # Each block slot's expected value is linear in the shared values: (S, D, K + E).
-    n_k = len(typical)
-    expected = np.zeros((*block.shape, n_k + len(effect)))
-    expected[:, np.arange(block.shape[1]), d.block_parameter] = 1.0
-    expected[..., n_k:] = d.block_scores
-    # With blocks integrated out: block | s ~ N(q^-1 (pull - cross s + precision * expected s), q^-1).
+def expand(d: Design, at: Values) -> Expansion:
+    """The linear model about values, given their omega and sigma."""
+    found = _slopes(d, at)
+    information, linear, cross = _of_subjects(d, found)
+    layout = d.individuals.layout
+    precision = 1 / at.omega[layout.component_varying] ** 2
+    # Each component's expected value is linear in the shared values: (S, D, K + E).
+    n_k, (people, n) = len(at.typical), at.individual.shape
+    expected = np.zeros((people, n, n_k + len(at.effect)))
+    expected[:, np.arange(n), layout.component_parameter] = 1.0
+    expected[..., n_k:] = layout.component_scores
+    # With people integrated out: individual | s ~ N(q^-1 (linear - cross s + precision * expected s), q^-1).
     lean = precision[:, None] * expected - cross
     lever = np.linalg.solve(information + np.diag(precision), lean)
-    known = np.diag(np.concatenate([d.spread, d.effect_prior[1]]) ** -2.0)
+    sd = np.concatenate([d.individuals.typical_prior[1], d.individuals.effect_prior[1]])
+    known = np.diag(sd**-2.0)
     known = known + (found.direct * found.weight[:, None]).T @ found.direct
     known = known + np.tensordot(expected * precision[:, None], expected, ([0, 1], [0, 1]))
     known = known - np.tensordot(lean, lever, ([0, 1], [0, 1]))
-    parts = [replace(found, weight=found.weight * (d.rows.analyte == a)) for a in range(len(error))]
+    parts = [replace(found, weight=found.weight * (d.rows.analyte == a)) for a in range(len(at.sigma))]
     return Expansion(
-        np.concatenate([typical, effect]),
-        np.linalg.cholesky(np.linalg.inv(known)),
-        between,
-        error,
-        block,
-        information,
-        pull,
-        cross,
-        np.zeros_like(pull),
-        np.tile(np.eye(pull.shape[1]), (len(pull), 1, 1)),
-        np.array([_of_subjects(d, part)[0] for part in parts]),
+        shared=np.concatenate([at.typical, at.effect]),
+        shared_factor=np.linalg.cholesky(np.linalg.inv(known)),
+        omega=at.omega,
+        sigma=at.sigma,
+        individual=at.individual,
+        information=information,
+        linear=linear,
+        cross=cross,
+        offset=np.zeros_like(linear),
+        scale=np.tile(np.eye(n), (people, 1, 1)),
+        by_analyte=np.array([_of_subjects(d, part)[0] for part in parts]),
     )
 
 
-def average_linear_model(
-    d: Design, typical: np.ndarray, effect: np.ndarray, error: np.ndarray, block: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Information (S, D, D), pull (S, D) and cross (S, D, K + E), averaged over draws (draw, ...)."""
-    draws = zip(typical, effect, error, block, strict=True)
-    found = [_of_subjects(d, _slopes(d, *draw)) for draw in draws]
-    information, pull, cross = (np.mean(parts, axis=0) for parts in zip(*found, strict=True))
-    return information, pull, cross
+def average_linear_model(d: Design, draws: Values) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Information (S, D, D), linear term (S, D) and cross (S, D, K + E), averaged over draws (draw, ...)."""
+    found = [_of_subjects(d, _slopes(d, draws.at(i))) for i in range(len(draws.typical))]
+    information, linear, cross = (np.mean(parts, axis=0) for parts in zip(*found, strict=True))
+    return information, linear, cross
 
 
-def _slopes(d: Design, typical, effect, error, block) -> Slopes:
-    n_k, n_d = len(typical), block.shape[1]
-    shared = np.concatenate([typical, effect])
+def _slopes(d: Design, at: Values) -> Slopes:
+    people = d.individuals
+    n_k, n = len(at.typical), at.individual.shape[1]
+    shared = np.concatenate([at.typical, at.effect])
 
-    def predicted(shared, block):
-        value, _ = d.solve(d.theta(shared[:n_k], shared[n_k:], block))
+    def predicted(shared, individual):
+        value, _ = d.predict(people.theta(shared[:n_k], shared[n_k:], individual))
         with np.errstate(invalid="ignore"):
             return np.log(np.maximum(value, TINY))
 
-    def slope(along_shared, along_block):
+    def slope(along_shared, along_individual):
         h = STEP
-        ahead = predicted(shared + h * along_shared, block + h * along_block)
-        behind = predicted(shared - h * along_shared, block - h * along_block)
+        ahead = predicted(shared + h * along_shared, at.individual + h * along_individual)
+        behind = predicted(shared - h * along_shared, at.individual - h * along_individual)
         with np.errstate(invalid="ignore"):
             found = (ahead - behind) / (2 * h)
         return np.where(np.isfinite(found), found, 0.0)
 
-    # Shared values that act on people of themselves, not through what their block is expected to be.
-    alone = set(range(n_k)) - set(d.varying_index)
-    acting = [*sorted(alone), *(n_k + e for e, (k, _) in enumerate(d.effects) if k in alone)]
+    # Shared values that act on people of themselves, not through where their own parameters are expected.
+    alone = set(range(n_k)) - set(people.layout.varying)
+    effects = [n_k + e for e, k in enumerate(people.layout.effect_parameter) if k in alone]
+    acting = [*sorted(alone), *effects]
     still, along = np.zeros(len(shared)), np.eye(len(shared))[acting]
-    ways = [(still, way) for way in np.eye(n_d)] + [(way, 0.0) for way in along]
-    found = np.array(in_threads(lambda way: slope(*way), ways)).reshape(len(ways), len(d.rows.test))
-    own, direct = found[:n_d].T, np.zeros((len(d.rows.test), len(shared)))
-    direct[:, acting] = found[n_d:].T
+    ways = [(still, way) for way in np.eye(n)] + [(way, 0.0) for way in along]
+    n_rows = len(d.rows.occasion)
+    found = np.array(in_threads(lambda way: slope(*way), ways)).reshape(len(ways), n_rows)
+    own, direct = found[:n].T, np.zeros((n_rows, len(shared)))
+    direct[:, acting] = found[n:].T
 
-    weight, residual = _working(d, error, d.rows.log_value - predicted(shared, block))
-    whose = d.subject_of_test[d.rows.test]
-    target = residual + (own * block[whose]).sum(-1) + direct @ shared
+    weight, residual = d.rows.working(predicted(shared, at.individual), at.sigma)
+    whose = people.layout.subject[d.rows.occasion]
+    target = residual + (own * at.individual[whose]).sum(-1) + direct @ shared
     return Slopes(own, direct, weight, target)
 
 
-def _working(d: Design, error: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and residuals of Normal rows that would pull as these do: outliers of Student's t less, samples
-    beyond a limit as their probability rises."""
-    rows = d.rows
-    sd = np.where(rows.analyte >= 0, error[np.maximum(rows.analyte, 0)], rows.known_error)
-    distance = residual / sd
-    with np.errstate(invalid="ignore", divide="ignore"):
-        weight = np.where(rows.tails > 0, (rows.tails + 1) / (rows.tails + distance**2), 1.0) / sd**2
-    side = -rows.censoring
-    beyond = side * distance
-    hazard = np.exp(-0.5 * beyond**2 - log_ndtr(beyond)) / np.sqrt(2 * np.pi)
-    with np.errstate(divide="ignore"):
-        excess = np.where(beyond < -100, -1 / beyond, hazard + beyond)  # far out the sum would cancel
-    weight = np.where(side != 0, hazard * excess / sd**2, weight)
-    return weight, np.where(side != 0, -side * sd / excess, residual)
-
-
 def _of_subjects(d: Design, found: Slopes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Information (S, D, D), pull (S, D) and cross (S, D, K + E)."""
-    whose = d.subject_of_test[d.rows.test]
+    """Information (S, D, D), linear term (S, D) and cross (S, D, K + E)."""
+    whose = d.individuals.layout.subject[d.rows.occasion]
     order = np.argsort(whose, kind="stable")
     weighted = (found.own * found.weight[:, None])[order]
     right = np.hstack([found.own, found.target[:, None], found.direct])[order]
-    ends = np.cumsum(np.bincount(whose, minlength=len(d.study.subjects)))[:-1]
+    ends = np.cumsum(np.bincount(whose, minlength=len(d.individuals.subjects)))[:-1]
     pieces = zip(np.split(weighted, ends), np.split(right, ends), strict=True)
     summed = np.array([left.T @ right for left, right in pieces])
-    n_d = found.own.shape[1]
-    parts = summed[..., :n_d], summed[..., n_d], summed[..., n_d + 1 :]
+    n = found.own.shape[1]
+    parts = summed[..., :n], summed[..., n], summed[..., n + 1 :]
     # What is compiled for arrays in a row is compiled again for parts of them.
     return tuple(np.ascontiguousarray(part) for part in parts)

@@ -28,31 +28,30 @@ FAILED = 1e3
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")  # its threads wait for each other longer than they work
-def modes(design: Design, max_rounds: int = 20, tolerance: float = 0.05) -> Expansion:
+def find_modes(design: Design, max_rounds: int = 20, tolerance: float = 0.05) -> Expansion:
     """The linear model at the modes, which are nearer than `tolerance` SDs; if they are not after so many
     rounds, a warning says so.
 
     Raises SolverError when the typical person's equations cannot be solved.
     """
-    d = design
-    typical, effect = d.location, d.effect_prior[0]
-    block = d.centre(typical, effect)
-    _require_finite(Density(d))
-    found = expand(d, typical, effect, np.exp(d.between_prior[0]), np.exp(d.error_prior[0]), block)
+    _require_finite(Density(design))
+    at = design.prior_medians
+    found = expand(design, at)
     for _ in range(max_rounds):
-        density = Density(d, found)
+        density = Density(design, found)
         x, settled = _climb(density, tolerance)
         if settled:
             return found
-        typical, effect, between, error, _, block, _ = (values[0] for values in density.unpack(x[None]))
-        found = expand(d, typical, effect, between, error, block)
+        at = density.unpack(x[None]).at(0)
+        found = expand(design, at)
     warnings.warn(
         f"The posterior modes did not settle in {max_rounds} rounds. The sampler does not mind; a first look "
         "(method 'map') is of a place near them.",
         stacklevel=3,
     )
-    density = Density(d, found)
-    return replace(found, drift=density.position(block)[density.blocks].reshape(block.shape))
+    density = Density(design, found)
+    offset = density.position(at.individual)[density.individuals].reshape(at.individual.shape)
+    return replace(found, offset=offset)
 
 
 def _require_finite(density: Density) -> None:
@@ -60,8 +59,7 @@ def _require_finite(density: Density) -> None:
     d = density.design
     if np.isfinite(density(np.zeros(density.size))[0]):
         return
-    typical, effect = d.location, d.effect_prior[0]
-    _, outcome = d.solve(d.theta(typical, effect, d.centre(typical, effect)))
+    _, outcome = d.predict(d.theta(d.prior_medians))
     require_solved(outcome, [f"subject {subject}" for subject, _ in d.study.tests])
     raise SolverError("The density of the samples is not finite at the typical values of the model.")
 
@@ -70,7 +68,7 @@ def _climb(density: Density, tolerance: float) -> tuple[np.ndarray, bool]:
     """Coordinates nearer to the mode than the origin, and whether the origin is near enough; correlations are
     held at zero, and readings that drive the model at what was read."""
     free = np.zeros(density.size, bool)
-    free[: density.spreads.stop], free[density.blocks] = True, True
+    free[: density.spreads.stop], free[density.individuals] = True, True
     worst = -np.inf
 
     def cost(x):
@@ -83,7 +81,7 @@ def _climb(density: Density, tolerance: float) -> tuple[np.ndarray, bool]:
         worst = max(worst, -value - volume)
         return -value - volume, np.where(free, -gradient, 0.0)
 
-    starts = np.zeros(density.size), density.position(density.expansion.block)
+    starts = np.zeros(density.size), density.position(density.expansion.individual)
     values = [density(x)[0] for x in starts]
     if not np.isfinite(max(values)):
         raise SolverError("The equations could not be solved near the modes.")
@@ -100,16 +98,16 @@ def _volume(density: Density, x: np.ndarray) -> tuple[float, np.ndarray]:
     With the prior's precision P that volume is -1/2 log det (H + P), where the information H falls as errors
     grow. In the density H is that of the expansion.
     """
-    c, e, n = density.coordinates, density.expansion, len(density.coordinates.between_scale)
-    between, growth = np.exp(c.between + c.between_scale * x[:n]), c.error_scale * x[n:]
-    whose = density.design.block_varying
-    precision = between[whose] ** -2.0
+    c, e, n = density.coordinates, density.expansion, len(density.coordinates.omega_scale)
+    omega, growth = np.exp(c.log_omega + c.omega_scale * x[:n]), c.sigma_scale * x[n:]
+    whose = density.design.individuals.layout.component_varying
+    precision = omega[whose] ** -2.0
     now = np.exp(-2 * growth)[:, None, None, None] * e.by_analyte
     held = e.information + np.diag(precision)
     true = held - e.by_analyte.sum(0) + now.sum(0)
     inverse_held, inverse = np.linalg.inv(held), np.linalg.inv(true)
     volume = 0.5 * (np.linalg.slogdet(held)[1] - np.linalg.slogdet(true)[1]).sum()
-    by_block = precision * np.einsum("sdd->d", inverse - inverse_held)
-    by_between = np.bincount(whose, by_block, minlength=n)
-    by_error = np.einsum("sde,ased->a", inverse, now)
-    return volume, np.concatenate([by_between * c.between_scale, by_error * c.error_scale])
+    by_component = precision * np.einsum("sdd->d", inverse - inverse_held)
+    by_omega = np.bincount(whose, by_component, minlength=n)
+    by_sigma = np.einsum("sde,ased->a", inverse, now)
+    return volume, np.concatenate([by_omega * c.omega_scale, by_sigma * c.sigma_scale])

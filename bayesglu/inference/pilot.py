@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from bayesglu.hierarchy.correlation import matrices_of
 from bayesglu.inference.density import Density
 from bayesglu.inference.linearise import Expansion, average_linear_model
 
@@ -23,47 +22,36 @@ WORTH = 100
 
 def refresh(density: Density, positions: np.ndarray) -> Expansion:
     """The expansion of a whitened `density`, from draws (chain, draw, x) that need not be many."""
-    d, before = density.design, density.expansion
+    people, before = density.design.individuals, density.expansion
     x = positions.reshape(-1, density.size)
-    typical, effect, between, error, correlation, block, _ = density.unpack(x)
-    shared = np.concatenate([typical, effect], axis=1)
+    draws = density.unpack(x)
+    shared = np.concatenate([draws.typical, draws.effect], axis=1)
     few = np.linspace(0, len(x) - 1, POINTS).astype(int)
-    at = typical[few], effect[few], error[few], block[few]
-    information, pull, cross = average_linear_model(d, *at)
+    information, linear, cross = average_linear_model(density.design, draws.at(few))
 
-    precision = np.linalg.inv(_covariance(density, between, correlation))  # (draw, D, D)
-    deviations = np.empty(block.shape)
+    precision = np.linalg.inv(people.covariance(draws.omega, draws.correlation))  # (draw, D, D)
+    deviations = np.empty(draws.individual.shape)
     for i in range(len(x)):
-        centre = d.centre(typical[i], effect[i])
-        r = pull + centre @ precision[i] - cross @ shared[i]
+        centre = people.centre(draws.typical[i], draws.effect[i])
+        r = linear + centre @ precision[i] - cross @ shared[i]
         q = information + precision[i]
-        away = block[i] - np.linalg.solve(q, r[..., None])[..., 0]
+        away = draws.individual[i] - np.linalg.solve(q, r[..., None])[..., 0]
         deviations[i] = np.einsum("sed,se->sd", np.linalg.cholesky(q), away)
-    drift, stretch = _gaussian(deviations.swapaxes(0, 1))
+    offset, scale = _gaussian(deviations.swapaxes(0, 1))
     shift, turn = _gaussian(x[None, :, : shared.shape[1]])
     return replace(
         before,
         shared=before.shared + before.shared_factor @ shift[0],
         shared_factor=before.shared_factor @ turn[0],
-        between=np.exp(np.log(between).mean(0)),
-        error=np.exp(np.log(error).mean(0)),
-        block=block.mean(0),
+        omega=np.exp(np.log(draws.omega).mean(0)),
+        sigma=np.exp(np.log(draws.sigma).mean(0)),
+        individual=draws.individual.mean(0),
         information=information,
-        pull=pull,
+        linear=linear,
         cross=cross,
-        drift=drift,
-        stretch=stretch,
+        offset=offset,
+        scale=scale,
     )
-
-
-def _covariance(density: Density, between: np.ndarray, correlation: np.ndarray) -> np.ndarray:
-    """Prior covariance of a block (draw, D, D)."""
-    d = density.design
-    spread = between[:, d.block_varying]
-    whole = np.tile(np.eye(spread.shape[1]), (len(spread), 1, 1))
-    if len(d.correlated):
-        whole[:, d.correlated[:, None], d.correlated] = matrices_of(correlation)
-    return spread[:, :, None] * whole * spread[:, None, :]
 
 
 def _gaussian(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,10 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from bayesglu.hierarchy.correlation import pairs
-from bayesglu.hierarchy.design import TINY, Design, design
+from bayesglu.hierarchy.design import Design, make_design
+from bayesglu.hierarchy.posterior import correlated_names
+from bayesglu.hierarchy.residuals import Student
+from bayesglu.hierarchy.rows import TINY
 from bayesglu.solver.op import solve_op
 from bayesglu.spec.model import ModelSpec, load_model
 from bayesglu.study.study import Study, load_study
@@ -43,60 +46,62 @@ def build(model: ModelSpec | str, study: Study | str, **settings) -> pm.Model:
     Works with ``pm.sample``, ``pm.do``, ``pm.observe`` and posterior prediction. Raises SpecError or
     StudyError when model and study do not fit together.
     """
-    return model_of(
-        design(load_model(model), study if isinstance(study, Study) else load_study(study), **settings)
-    )
+    study = study if isinstance(study, Study) else load_study(study)
+    return model_of(make_design(load_model(model), study, **settings))
 
 
 def model_of(d: Design) -> pm.Model:
     """The PyMC model of a design."""
+    people, layout = d.individuals, d.individuals.layout
+    varying = [p.name for p in people.varying]
     coords = {
-        "parameter": list(d.estimated),
-        "varying": list(d.varying),
+        "parameter": list(people.names),
+        "varying": varying,
         "analyte": list(d.analytes),
-        "subject": list(d.study.subjects),
-        "test": ["/".join(t) for t in d.study.tests],
-        "slot": [f"{d.varying[v]}[{i}]" for i, v in enumerate(d.block_varying)],
+        "subject": list(people.subjects),
+        "test": ["/".join(t) for t in people.occasions],
+        "slot": [f"{varying[v]}[{i}]" for i, v in enumerate(layout.component_varying)],
         "obs": d.obs[_uncensored(d)[0]],
         "heavy_tailed_obs": d.obs[_uncensored(d)[1]],
     }
-    if len(d.correlated):
-        names = [d.estimated[k] for k in d.block_parameter[d.correlated]]
+    if len(layout.correlated):
+        names = correlated_names(people)
         coords |= {"pair": pairs(names), "correlated": names, "also_correlated": names}
-    if d.readings.n_errors:
-        coords["reading_with_error"] = d.readings.obs[d.readings.slot >= 0]
-    if len(d.readings.obs):
-        coords["reading"] = d.readings.obs
-    if d.effects:
-        coords["effect"] = [f"{d.estimated[k]}:{key}" for k, key in d.effects]
+    if d.driving.n_errors:
+        coords["reading_with_error"] = d.driving.obs[d.driving.error >= 0]
+    if len(d.driving.obs):
+        coords["reading"] = d.driving.obs
+    if people.effects:
+        coords["effect"] = [f"{acting.parameter}:{acting.key}" for acting in people.effects]
     with pm.Model(coords=coords) as model:
-        log_between = pm.Normal("log_between", *d.between_prior, dims="varying")
-        between = pm.Deterministic("between", pt.exp(log_between), dims="varying")
-        log_error = pm.Normal("log_error", *d.error_prior, dims="analyte")
-        error = pm.Deterministic("error", pt.exp(log_error), dims="analyte")
-        spread = between[d.block_varying]
-        typical = pm.Normal("typical", d.location, d.spread, dims="parameter")
-        effect = pm.Normal("log_effect", *d.effect_prior, dims="effect") if d.effects else pt.zeros(0)
+        log_between = pm.Normal("log_between", *people.omega_prior, dims="varying")
+        omega = pm.Deterministic("between", pt.exp(log_between), dims="varying")
+        log_error = pm.Normal("log_error", *d.sigma_prior, dims="analyte")
+        sigma = pm.Deterministic("error", pt.exp(log_error), dims="analyte")
+        typical = pm.Normal("typical", *people.typical_prior, dims="parameter")
+        effect = pm.Normal("log_effect", *people.effect_prior, dims="effect") if people.effects else None
         deviation = pm.Normal("deviation", dims=("subject", "slot"))
-        if len(d.correlated):
+        if len(layout.correlated):
             deviation = _correlated(d, deviation)
-        block = _centre(d, typical, effect) + spread * deviation
-        natural, theta = _theta(d, typical, effect, block)
+        individual = _centre(d, typical, effect) + omega[layout.component_varying] * deviation
+        natural, theta = _theta(d, typical, effect, individual)
         pm.Deterministic("theta", natural, dims=("test", "parameter"))
-        _likelihood(d, theta, error, _at_stops(d, theta, error))
+        _likelihood(d, theta, sigma, _at_stops(d, theta, sigma))
     return model
 
 
 def _uncensored(d: Design) -> tuple[np.ndarray, np.ndarray]:
     """Samples of which the value is known: those with Normal log residuals, and those with Student's."""
-    known, tails = d.rows.censoring[: d.n_obs] == 0, d.rows.tails[: d.n_obs]
-    return np.flatnonzero(known & (tails == 0)), np.flatnonzero(known & (tails > 0))
+    samples = d.rows.part(slice(d.n_obs))
+    known, heavy = samples.censoring == 0, samples.residual == Student.kind
+    return np.flatnonzero(known & ~heavy), np.flatnonzero(known & heavy)
 
 
 def _correlated(d: Design, deviation):
-    """Independent deviations made to go together: see `correlation`."""
-    m = len(d.correlated)
-    partial = 2 * pm.Beta("partial", d.partial_shapes, d.partial_shapes, dims="pair") - 1
+    """Independent deviations made correlated: see `hierarchy.correlation`."""
+    together, shapes = d.individuals.layout.correlated, d.individuals.partial_shapes
+    m = len(together)
+    partial = 2 * pm.Beta("partial", shapes, shapes, dims="pair") - 1
     factor, at = pt.zeros((m, m)), 0
     for i in range(m):
         left = pt.as_tensor(1.0)
@@ -105,61 +110,65 @@ def _correlated(d: Design, deviation):
             left, at = left * pt.sqrt(1 - partial[at] ** 2), at + 1
         factor = factor[i, i].set(left)
     pm.Deterministic("correlation", factor @ factor.T, dims=("correlated", "also_correlated"))
-    return deviation[:, d.correlated].set(deviation[:, d.correlated] @ factor.T)
+    return deviation[:, together].set(deviation[:, together] @ factor.T)
 
 
 def _centre(d: Design, typical, effect):
-    centre = typical[d.block_parameter][None, :]
-    if d.effects:
-        return centre + pt.tensordot(pt.constant(d.block_scores), effect, axes=[[2], [0]])
-    return centre * np.ones((len(d.study.subjects), 1))
+    """The obvious form: `Individuals.centre`."""
+    layout = d.individuals.layout
+    centre = typical[layout.component_parameter][None, :]
+    if effect is not None:
+        return centre + pt.tensordot(pt.constant(layout.component_scores), effect, axes=[[2], [0]])
+    return centre * np.ones((len(d.individuals.subjects), 1))
 
 
-def _theta(d: Design, typical, effect, block):
-    """Estimated parameters (test, parameter) on their natural scale, and all columns of theta."""
-    n_tests = len(d.subject_of_test)
-    phi = typical[None, :] * np.ones((n_tests, 1))
-    if d.effects:
-        acts = np.zeros((len(d.effects), len(d.estimated)))
-        acts[np.arange(len(d.effects)), [k for k, _ in d.effects]] = 1.0
-        phi = phi + pt.dot(pt.constant(d.scores) * effect, acts)
-    if len(d.varying):
-        phi = phi[:, d.varying_index].set(block[d.subject_of_test[:, None], d.place])
+def _theta(d: Design, typical, effect, individual):
+    """Estimated parameters (test, parameter) on their natural scale, and all columns of theta. The obvious
+    form: `Individuals.theta`."""
+    layout = d.individuals.layout
+    occasions = len(layout.subject)
+    phi = typical[None, :] * np.ones((occasions, 1))
+    if effect is not None:
+        acts = np.zeros((len(layout.effect_parameter), len(layout.columns)))
+        acts[np.arange(len(acts)), layout.effect_parameter] = 1.0
+        phi = phi + pt.dot(pt.constant(layout.scores) * effect, acts)
+    if len(layout.varying):
+        phi = phi[:, layout.varying].set(individual[layout.subject[:, None], layout.component])
     natural = pt.exp(phi)
-    if d.is_logit.any():
-        logit = np.flatnonzero(d.is_logit)
+    if layout.is_logit.any():
+        logit = np.flatnonzero(layout.is_logit)
         natural = natural[:, logit].set(pt.sigmoid(phi[:, logit]))
-    theta = pt.as_tensor(np.tile(d.fixed, (n_tests, 1)))[:, d.columns].set(natural)
+    theta = pt.as_tensor(np.tile(layout.fixed, (occasions, 1)))[:, layout.columns].set(natural)
     return natural, theta
 
 
-def _at_stops(d: Design, theta, error):
+def _at_stops(d: Design, theta, sigma):
     """The measured curve that drives the model, at the stops; None where there is none."""
-    r = d.readings
+    r = d.driving
     if not len(r.obs):
         return None
-    true, own = theta[r.test, r.basal], np.flatnonzero(r.slot >= 0)
+    true, own = theta[r.occasion, r.basal], np.flatnonzero(r.error >= 0)
     if r.n_errors:
         reading_error = pm.Normal("reading_error", dims="reading_with_error")
-        log_true = r.log_value[own] + error[r.analyte] * reading_error
+        log_true = r.log_value[own] + sigma[r.analyte] * reading_error
         true = true[own].set(pt.exp(log_true) - r.offset)
     return r.at_stops(pm.Deterministic("driving", true, dims="reading"))
 
 
-def _log_student(tails, log_value, sd, size):
-    return pt.exp(pm.StudentT.dist(nu=tails, mu=log_value, sigma=sd, size=size))
+def _log_student(nu, log_value, sd, size):
+    return pt.exp(pm.StudentT.dist(nu=nu, mu=log_value, sigma=sd, size=size))
 
 
-def _likelihood(d: Design, theta, error, level):
+def _likelihood(d: Design, theta, sigma, level):
     rows = d.rows
     outputs = solve_op(d.solver, theta[:, : len(d.solver.system.parameters)], level=level)
     value = rows.by_output * outputs[rows.sample, rows.output]
     if rows.by_parameter.any():
-        value = value + rows.by_parameter * theta[rows.test, rows.parameter]
+        value = value + rows.by_parameter * theta[rows.occasion, rows.parameter]
     if rows.offset.any():
         value = value + rows.offset
     log_value = pt.log(pt.maximum(value, TINY))
-    sd = pt.where(rows.analyte >= 0, error[np.maximum(rows.analyte, 0)], rows.known_error)
+    sd = pt.where(rows.analyte >= 0, sigma[np.maximum(rows.analyte, 0)], rows.known_sigma)
     plain, heavy = _uncensored(d)
     if len(plain):
         observed = np.exp(rows.log_value[plain])
@@ -167,7 +176,7 @@ def _likelihood(d: Design, theta, error, level):
     if len(heavy):
         pm.CustomDist(
             "heavy_tailed_observation",
-            rows.tails[heavy],
+            rows.nu[heavy],
             log_value[heavy],
             sd[heavy],
             dist=_log_student,
@@ -181,5 +190,5 @@ def _likelihood(d: Design, theta, error, level):
             pm.Potential(name, pm.logcdf(pm.Normal.dist(), distance).sum())
     soft = np.arange(d.n_obs, len(rows.sample))
     if len(soft):
-        misfit = (log_value[soft] - rows.log_value[soft]) / rows.known_error[soft]
+        misfit = (log_value[soft] - rows.log_value[soft]) / rows.known_sigma[soft]
         pm.Potential("soft_observations", (-0.5 * misfit**2).sum())

@@ -73,11 +73,10 @@ class Failures:
     counts: Counter = field(default_factory=Counter)
 
     def record(self, density: Density, x: np.ndarray) -> None:
-        typical, effect, _, error, _, block, reading_error = density.unpack(x[None])
-        theta = self.design.theta(typical, effect, block)
-        driving = self.design.driving(theta, error, reading_error)
-        if np.isfinite(theta).all() and np.isfinite(driving).all():
-            self.count(self.design.solve(theta[0], driving[0])[1])
+        values = density.unpack(x[None]).at(0)
+        theta, true = self.design.theta(values), self.design.driven_by(values)
+        if np.isfinite(theta).all() and np.isfinite(true).all():
+            self.count(self.design.predict(theta, true)[1])
 
     def count(self, outcome: np.ndarray) -> None:
         """Add the failures among outcome codes ``(..., test)``."""

@@ -1,4 +1,4 @@
-"""Adaptive integration with events, and the adjoint of its discrete steps.
+"""Adaptive integration with events.
 
 People travel in lanes. Each lane has its own step size, events and samples; lanes share only the vector
 instructions. The forward pass keeps the states at the stages of every accepted step, so the backward pass
@@ -6,65 +6,14 @@ needs no second integration and its gradient is exact for the computed value, wi
 given.
 """
 
-from collections import namedtuple
-
 import numpy as np
-from numba import types
 
 from bayesglu.solver.arrays import empty, empty_integers, flags, grown, zero_integers, zeros
 from bayesglu.solver.compiled import compiled
-from bayesglu.solver.kernels import (
-    Kernels,
-    observe,
-    observe_adjoint,
-    rhs,
-    setup,
-    setup_adjoint,
-    step,
-    step_adjoint,
-)
+from bayesglu.solver.kernels import observe, rhs, setup, step
+from bayesglu.solver.plan import SOLVE, Tape, gather, places, sizes
 from bayesglu.solver.separate import separate
 from bayesglu.solver.tableau import LARGEST_GROWTH, TIMES
-
-Plan = namedtuple(
-    "Plan",
-    "order offset time sample jump rate slope release_offset release_time release_channel release_amount"
-    " release_rate doses sample_person",
-)
-"""Who gets what when, as arrays: a `Schedule` with its columns in the order of a system's channels and
-boluses.
-
-`order` says which people share lanes; `slope` (M, inputs) is the change per minute of an input between two
-stops.
-"""
-
-Tape = namedtuple("Tape", "first stages inputs h stop coefficients states sample_inputs")
-"""What the backward pass needs: per pack the `first` of its iterations, per iteration the stage states,
-inputs, sizes (0 where a lane did not move) and the stop that a lane reached or -1; the coefficients; states
-and inputs at the samples."""
-
-INTEGER, NUMBER = types.int64, types.float64
-
-
-def _array(dtype, dimensions: int) -> types.Array:
-    return types.Array(dtype, dimensions, "C")
-
-
-def _of_plan(name: str) -> types.Array:
-    """The type of a field of `Plan`."""
-    if name in ("jump", "rate", "slope", "doses"):
-        return _array(INTEGER if name == "doses" else NUMBER, 2)
-    times_or_amounts = ("time", "release_time", "release_amount", "release_rate")
-    return _array(NUMBER if name in times_or_amounts else INTEGER, 1)
-
-
-LIST, VECTOR, MATRIX = _array(INTEGER, 1), _array(NUMBER, 1), _array(NUMBER, 2)
-KERNELS = types.NamedTuple([LIST, LIST, *[INTEGER] * (len(Kernels._fields) - 2)], Kernels)
-PLAN = types.NamedTuple([_of_plan(name) for name in Plan._fields], Plan)
-STACK, STACKS = _array(NUMBER, 3), _array(NUMBER, 4)
-TAPE = types.NamedTuple([LIST, STACKS, STACKS, MATRIX, _array(INTEGER, 2), STACK, MATRIX, MATRIX], Tape)
-SOLVE = types.Tuple([MATRIX, LIST, TAPE])(KERNELS, MATRIX, PLAN, VECTOR, INTEGER, INTEGER, types.boolean)
-SOLVE_ADJOINT = types.Tuple([MATRIX, VECTOR])(KERNELS, MATRIX, PLAN, TAPE, LIST, MATRIX)
 
 FINE, TOO_MANY_STEPS, NOT_FINITE, STEP_TOO_SMALL = 0, 1, 2, 3
 
@@ -83,11 +32,6 @@ TIME_OF_STAGE = np.array(TIMES)
 
 
 @compiled(inner=True)
-def _sizes(kernels):
-    return kernels.width, kernels.states, kernels.inputs, kernels.coefficients
-
-
-@compiled(inner=True)
 def _fill_inputs(plan, person, stop, t, h, n_stages, into, lane):
     """Inputs at the stage times of a step of size h from t, in the interval that begins at `stop`."""
     for s in range(n_stages):
@@ -101,19 +45,6 @@ def _fill_inputs(plan, person, stop, t, h, n_stages, into, lane):
                 into[s, plan.release_channel[r], lane] += given
 
 
-@compiled()
-def driven(offset, time, rate, slope, level, column):
-    """Rates and slopes ``(stop, input)`` with a measured curve in one column: `level` at the stops and
-    straight between; as they are when there is none."""
-    rate, slope = grown(rate, len(rate)), grown(slope, len(slope))
-    for s in range(len(level)):
-        rate[s, column] = level[s]
-    for p in range(len(offset) - 1 if len(level) else 0):
-        for s in range(offset[p], offset[p + 1] - 1):
-            slope[s, column] = (level[s + 1] - level[s]) / (time[s + 1] - time[s])
-    return rate, slope
-
-
 @compiled(inner=True)
 def _give(plan, stop, y, c, lane):
     """The boluses of a stop."""
@@ -122,13 +53,6 @@ def _give(plan, stop, y, c, lane):
         if amount != 0.0:
             volume = plan.doses[d, 2]
             y[plan.doses[d, 1], lane] += amount * (c[volume, lane] if volume >= 0 else 1.0)
-
-
-@compiled(inner=True)
-def _give_adjoint(plan, stop, bar_y, bar_c, lane):
-    for d in range(plan.doses.shape[0]):
-        if plan.doses[d, 2] >= 0:
-            bar_c[plan.doses[d, 2], lane] += plan.jump[stop, plan.doses[d, 0]] * bar_y[plan.doses[d, 1], lane]
 
 
 @compiled(inner=True)
@@ -141,77 +65,21 @@ def _most_stops(plan):
 
 
 @compiled(inner=True)
-def _places(plan, people):
-    """Where each person sits: its place in the order."""
-    place = empty_integers(people)
-    for i in range(people):
-        place[plan.order[i]] = i
-    return place
-
-
-@compiled(inner=True)
 def _observe_samples(kernels, plan, tape, people, n_outputs):
     """Outputs (sample, output): samples are the lanes here, whoever they belong to."""
-    width, n, n_inputs, n_coefficients = _sizes(kernels)
+    width, n, n_inputs, n_coefficients = sizes(kernels)
     samples = plan.sample_person.shape[0]
-    place = _places(plan, people)
+    place = places(plan, people)
     out = empty((samples, n_outputs))
     y, u = empty((n, width)), empty((n_inputs, width))
     c, lanes_out = zeros((n_coefficients, width)), empty((n_outputs, width))
     for begin in range(0, samples, width):
-        _gather(kernels.seen, plan, tape, place, begin, width, y, u, c)
+        gather(kernels.seen, plan, tape, place, begin, width, y, u, c)
         observe(kernels, y, u, c, lanes_out)
         for lane in range(min(width, samples - begin)):
             for i in range(n_outputs):
                 out[begin + lane, i] = lanes_out[i, lane]
     return out
-
-
-@compiled(inner=True)
-def _observe_samples_adjoint(kernels, plan, tape, people, bar_out):
-    """Cotangents of the states at the samples, of the coefficients, and of a measured curve's level at the
-    samples, from those of the outputs."""
-    width, n, n_inputs, n_coefficients = _sizes(kernels)
-    samples = plan.sample_person.shape[0]
-    place = _places(plan, people)
-    bar_states, bar_levels = empty((samples, n)), zeros(samples)
-    bar_coefficients = zeros(tape.coefficients.shape)
-    y, u, c = empty((n, width)), empty((n_inputs, width)), zeros((n_coefficients, width))
-    bar_lanes, bar_y = empty((bar_out.shape[1], width)), empty((n, width))
-    bar_c, bar_level = empty((n_coefficients, width)), zeros(width)
-    for begin in range(0, samples, width):
-        _gather(kernels.seen, plan, tape, place, begin, width, y, u, c)
-        here = min(width, samples - begin)
-        for lane in range(width):
-            for i in range(bar_out.shape[1]):
-                bar_lanes[i, lane] = bar_out[begin + lane, i] if lane < here else 0.0
-            for i in range(n_coefficients):
-                bar_c[i, lane] = 0.0
-        observe_adjoint(kernels, y, u, c, bar_lanes, bar_y, bar_c, bar_level)
-        for lane in range(here):
-            bar_levels[begin + lane] = bar_level[lane]
-            where = place[plan.sample_person[begin + lane]]
-            for i in range(n):
-                bar_states[begin + lane, i] = bar_y[i, lane]
-            for i in kernels.seen:
-                bar_coefficients[where // width, i, where % width] += bar_c[i, lane]
-    return bar_states, bar_coefficients, bar_levels
-
-
-@compiled(inner=True)
-def _gather(seen, plan, tape, place, begin, width, y, u, c):
-    """States, inputs and the coefficients that are `seen`, of `width` samples from `begin` on; the last
-    lanes repeat the last sample."""
-    samples = plan.sample_person.shape[0]
-    for lane in range(width):
-        sample = min(begin + lane, samples - 1)
-        where = place[plan.sample_person[sample]]
-        for i in range(y.shape[0]):
-            y[i, lane] = tape.states[sample, i]
-        for i in range(u.shape[0]):
-            u[i, lane] = tape.sample_inputs[sample, i]
-        for i in seen:
-            c[i, lane] = tape.coefficients[where // width, i, where % width]
 
 
 @separate(SOLVE)
@@ -223,7 +91,7 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
     backward pass needs. Returns outputs (sample, output), not-a-number for people whose solve failed, an
     outcome code per person, and the `Tape`.
     """
-    width, n, n_inputs, n_coefficients = _sizes(kernels)
+    width, n, n_inputs, n_coefficients = sizes(kernels)
     people = theta.shape[0]
     packs = (people + width - 1) // width
     samples = plan.sample_person.shape[0]
@@ -383,79 +251,3 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
             for i in range(n_outputs):
                 out[s, i] = np.nan
     return out, outcome, tape
-
-
-@compiled(inner=True)
-def _pull_level(plan, h, stop, end, bar_stage, bar_level):
-    """Cotangents of a measured curve's level at the stops, from those at the stages of a step of size h: it
-    ends at `end`, which becomes where it began, in the interval that begins at `stop`."""
-    for lane in range(len(h)):
-        if h[lane] > 0.0:
-            s = stop[lane]
-            end[lane] -= h[lane]
-            for stage in range(6):
-                moment = end[lane] + h[lane] * TIME_OF_STAGE[stage]
-                share = (moment - plan.time[s]) / (plan.time[s + 1] - plan.time[s])
-                bar_level[s] += (1.0 - share) * bar_stage[stage, lane]
-                bar_level[s + 1] += share * bar_stage[stage, lane]
-
-
-@separate(SOLVE_ADJOINT)
-def solve_adjoint(kernels, theta, plan, tape, outcome, bar_out):
-    """Cotangents of theta (person, parameter) and of a measured curve's level at the stops (stop,), if the
-    system has one, from those of the outputs (sample, output); those of theta are not-a-number for people
-    whose solve failed."""
-    width, n, _, _ = _sizes(kernels)
-    people = theta.shape[0]
-    has_level = kernels.level >= 0
-    bar_levels = zeros(len(plan.time) if has_level else 0)
-    bar_level, end = zeros((6, width)), zeros(width)
-    bar_states, bar_coefficients, bar_seen = _observe_samples_adjoint(kernels, plan, tape, people, bar_out)
-    bar_theta = zeros(theta.shape)
-    theta_lanes = empty((theta.shape[1], width))
-    bar_lanes = empty((theta.shape[1], width))
-    bar_y = empty((n, width))
-    person, stops = empty_integers(width), zero_integers(width)
-    no_inputs = zeros((7, 0, width))
-    for pack in range(tape.first.shape[0] - 1):
-        c, bar_c = tape.coefficients[pack], bar_coefficients[pack]
-        for lane in range(width):
-            person[lane] = plan.order[min(pack * width + lane, people - 1)]
-            stops[lane] = plan.offset[person[lane]]
-            for i in range(theta.shape[1]):
-                theta_lanes[i, lane] = theta[person[lane], i]
-            for i in range(n):
-                bar_y[i, lane] = 0.0
-        for row in range(tape.first[pack + 1] - 1, tape.first[pack] - 1, -1):
-            for lane in range(width):
-                stop = tape.stop[row, lane]
-                if stop >= 0:
-                    _give_adjoint(plan, stop, bar_y, bar_c, lane)
-                    sample = plan.sample[stop]
-                    if sample >= 0:
-                        for i in range(n):
-                            bar_y[i, lane] += bar_states[sample, i]
-                        if has_level:
-                            bar_levels[stop] += bar_seen[sample]
-                    stops[lane], end[lane] = stop - 1, plan.time[stop]
-            u = tape.inputs[row] if tape.inputs.shape[2] else no_inputs
-            step_adjoint(kernels, tape.stages[row], u, c, tape.h[row], bar_y, bar_c, bar_level)
-            if has_level:
-                _pull_level(plan, tape.h[row], stops, end, bar_level, bar_levels)
-        for lane in range(width):
-            if pack * width + lane < people:
-                stop = plan.offset[person[lane]]
-                _give_adjoint(plan, stop, bar_y, bar_c, lane)
-                sample = plan.sample[stop]
-                if sample >= 0:
-                    for i in range(n):
-                        bar_y[i, lane] += bar_states[sample, i]
-                    if has_level:
-                        bar_levels[stop] += bar_seen[sample]
-        setup_adjoint(kernels, theta_lanes, bar_c, bar_y, bar_lanes)
-        for lane in range(width):
-            if pack * width + lane < people:
-                solved = outcome[person[lane]] == FINE
-                for i in range(theta.shape[1]):
-                    bar_theta[person[lane], i] = bar_lanes[i, lane] if solved else np.nan
-    return bar_theta, bar_levels

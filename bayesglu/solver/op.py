@@ -10,8 +10,10 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
 
-from bayesglu.solver.integrate import Plan, Tape, driven, solve, solve_adjoint
+from bayesglu.solver.adjoint import solve_adjoint
+from bayesglu.solver.integrate import solve
 from bayesglu.solver.kernels import Kernels
+from bayesglu.solver.plan import Plan, Tape, driven
 from bayesglu.solver.separate import Separate
 from bayesglu.solver.solver import Solver
 
@@ -31,9 +33,7 @@ class _SolverOp(Op):
 
     def driven(self, level, plan: Plan) -> Plan:
         """A plan with a measured curve at this level."""
-        column = self.solver.system.level
-        rate, slope = driven(plan.offset, plan.time, plan.rate, plan.slope, level, column)
-        return plan._replace(rate=rate, slope=slope)
+        return driven(plan, level, self.solver.system.level)
 
 
 class Solve(_SolverOp):
@@ -129,8 +129,7 @@ def _(op, **kwargs):
     text = """
 def function(theta, level, PLAN):
     kernels = Kernels(_c(np.array(addresses)), _c(seen), *sizes)
-    rate, slope = driven(_c(offset), _c(time), _c(rate), _c(slope), _c(level), kernels.level)
-    plan = Plan(PLAN_READ)
+    plan = driven(Plan(PLAN_READ), _c(level), kernels.level)
     out, outcome, tape = call(address, (kernels, _c(theta), plan, _c(tolerance), max_steps, n_outputs, True))
     return out, outcome, OF_TAPE
 """

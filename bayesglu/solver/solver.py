@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bayesglu.protocols.schedule import Schedule
-from bayesglu.solver.integrate import FINE, OUTCOMES, Plan, driven, solve, solve_adjoint
+from bayesglu.solver.adjoint import solve_adjoint
+from bayesglu.solver.integrate import FINE, OUTCOMES, solve
 from bayesglu.solver.kernels import Compiled, usual_lanes
+from bayesglu.solver.plan import Plan, driven
 from bayesglu.solver.symbolic import System, system
 
 SHARE_OF_A_STEP = 0.5
@@ -83,8 +85,7 @@ class Solver:
         if level is None or not len(level):
             return self.plan
         level = self._checked(level, self.plan.time.shape, "the level")
-        curve = driven(*self.plan[1:3], self.plan.rate, self.plan.slope, level, self.system.level)
-        return self.plan._replace(rate=curve[0], slope=curve[1])
+        return driven(self.plan, level, self.system.level)
 
     def _solve(self, theta: np.ndarray, plan: Plan, keep: bool):
         limits = self.tolerance, self.max_steps, len(self.system.outputs)
@@ -113,7 +114,7 @@ class Solver:
         return out, pull
 
 
-def solver(
+def make_solver(
     structure: Mapping[str, str],
     schedule: Schedule,
     outputs: Sequence[str],

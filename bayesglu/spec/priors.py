@@ -7,35 +7,17 @@ odds where the scale is ``logit``), so that a published figure and its line in a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Literal
+
+from bayesglu.frozen import Frozen
+from bayesglu.spec.scales import from_scale, to_scale
 
 Level = Literal["fixed", "population", "subject", "occasion"]
 Scale = Literal["log", "logit"]
 Kind = Literal["measured", "derived", "judgement"]
-
-
-class Frozen(Mapping):
-    """A mapping that keeps its order and cannot be changed; unlike a mapping proxy it can be pickled."""
-
-    __slots__ = ("_items",)
-
-    def __init__(self, items: Mapping | None = None):
-        self._items = dict(items or {})
-
-    def __getitem__(self, key: str) -> Any:
-        return self._items[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._items)
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __repr__(self) -> str:
-        return repr(self._items)
 
 
 @dataclass(frozen=True)
@@ -114,25 +96,28 @@ class Parameter:
     effects: Mapping[str, Effect] = field(default_factory=Frozen)
     note: str = ""
 
-    def to_scale(self, value: float) -> float:
-        """`value` on the scale on which its prior is normal: its logarithm, or its log odds."""
-        if self.scale == "logit":
-            return math.log(value / (1 - value))
-        return math.log(value) if value > 0 else -math.inf
+    @property
+    def varies(self) -> bool:
+        """Whether it differs between people, or between occasions of one person."""
+        return self.level in ("subject", "occasion")
 
-    def from_scale(self, number: float) -> float:
+    def to_scale(self, value):
+        """`value` on the scale on which its prior is normal: its logarithm, or its log odds."""
+        return to_scale(value, self.scale == "logit")
+
+    def from_scale(self, number):
         """Inverse of :meth:`to_scale`."""
-        return 1 / (1 + math.exp(-number)) if self.scale == "logit" else math.exp(number)
+        return from_scale(number, self.scale == "logit")
 
     @property
     def location(self) -> float:
         """The median on the prior's own scale."""
-        return self.to_scale(self.typical.median)
+        return float(self.to_scale(self.typical.median))
 
     def interval(self, probability: float = 0.95) -> tuple[float, float]:
         """Equal-tailed prior interval of the typical value, in the parameter's unit."""
         reach = NormalDist().inv_cdf(0.5 + probability / 2) * self.typical.sd
-        return self.from_scale(self.location - reach), self.from_scale(self.location + reach)
+        return float(self.from_scale(self.location - reach)), float(self.from_scale(self.location + reach))
 
 
 @dataclass(frozen=True)

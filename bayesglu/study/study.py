@@ -23,9 +23,9 @@ from bayesglu.protocols.library import Delivery, Protocol
 from bayesglu.study.assembly import StudyWarning, assemble
 from bayesglu.study.datasheet import Datasheet, check_files, parse_datasheet, read_datasheet
 from bayesglu.study.tables import StudyError, Table
-from bayesglu.study.treatments import some
 from bayesglu.study.writer import FILES, write_study
 from bayesglu.text.problems import Problems, hint
+from bayesglu.text.wording import some
 from bayesglu.units import ANALYTES, canonical_unit
 
 __all__ = ["Study", "StudyError", "StudyWarning", "load_study"]

@@ -20,6 +20,7 @@ from bayesglu.protocols.library import (
 from bayesglu.study.datasheet import Datasheet
 from bayesglu.study.tables import Table, is_missing
 from bayesglu.text.problems import Problems, hint
+from bayesglu.text.wording import some
 from bayesglu.units import is_per_person
 
 EVENT_COLUMNS = ("subject", "time", "substance")
@@ -193,9 +194,3 @@ def who(test: Test) -> str:
 
 def _sentence(error: Exception) -> str:
     return str(error).rstrip(".") + "."
-
-
-def some(names: Sequence[str]) -> str:
-    """All names, or the first and how many more."""
-    names = list(names)
-    return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:10])} and {len(names) - 10} more"

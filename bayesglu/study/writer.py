@@ -15,7 +15,7 @@ from bayesglu.protocols.library import Event, Protocol, ProtocolError, parse_pro
 from bayesglu.study.assembly import covariate_weight
 from bayesglu.study.datasheet import checksum
 from bayesglu.study.tables import StudyError
-from bayesglu.study.treatments import some
+from bayesglu.text.wording import some
 from bayesglu.units import canonical_unit
 
 if TYPE_CHECKING:

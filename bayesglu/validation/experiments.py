@@ -9,10 +9,11 @@ import numpy as np
 import xarray as xr
 
 from bayesglu.analysis.simulation import MEASURED_AS, simulate
+from bayesglu.hierarchy.covariates import typical_of
+from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.library import Protocol
 from bayesglu.spec.model import ModelSpec
-from bayesglu.spec.priors import Parameter
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,9 @@ class Experiment:
         for name in assemble(spec.structure).parameters:
             prior = spec.parameters[name]
             value = people.get(name, xr.DataArray(prior.typical.median))
-            logs = [
-                np.log(effect.median) * effect.score(self.covariates[effect.covariate])
-                for effect in prior.effects.values()
-                if effect.covariate in self.covariates
-            ]
-            if logs:
-                value = from_scale(prior, to_scale(prior, value) + sum(logs))
+            if any(effect.covariate in self.covariates for effect in prior.effects.values()):
+                shifted = typical_of(prior, prior.to_scale(value.values), self.covariates)
+                value = value.copy(data=prior.from_scale(shifted))
             found[name] = xr.DataArray(self.parameters[name]) if name in self.parameters else value
         return found
 
@@ -104,32 +101,26 @@ def draw_people(
     rng = np.random.default_rng(random_seed)
     loop = assemble(spec.structure)
     learnt = [name for name in loop.parameters if spec.parameters[name].level != "fixed"]
-    kept = {name: [np.array([spec.medians[name]])] for name in learnt}
+    nobody = xr.Dataset(coords={"subject": ["1"]})  # without covariates
+    person = Individuals.of(spec, loop.parameters, learnt, [("1", "1")], nobody)
+    kept = [person.layout.fixed[None]]
     missing = draws
     while missing > 0:
-        tried = {name: _drawn(spec.parameters[name], 4 * draws, rng) for name in learnt}
-        basal = loop.basal({**{n: np.full(4 * draws, spec.medians[n]) for n in loop.parameters}, **tried})
+        theta = _drawn(person, 4 * draws, rng)
+        basal = loop.basal(dict(zip(loop.parameters, theta.T, strict=True)))
         misfit = sum((np.log(basal[soft.output] / soft.median) / soft.sd) ** 2 for soft in spec.soft.values())
         chosen = np.flatnonzero(rng.uniform(size=4 * draws) < np.exp(-0.5 * misfit))[:missing]
         missing -= len(chosen)
-        for name, values in tried.items():
-            kept[name].append(values[chosen])
-    return {name: xr.DataArray(np.concatenate(values), dims="draw") for name, values in kept.items()}
+        kept.append(theta[chosen])
+    everyone = np.concatenate(kept)
+    return {
+        name: xr.DataArray(everyone[:, column], dims="draw")
+        for name, column in zip(learnt, person.layout.columns, strict=True)
+    }
 
 
-def _drawn(parameter: Parameter, count: int, rng: np.random.Generator) -> np.ndarray:
-    z = rng.normal(size=(3, count))
-    value = parameter.location + parameter.typical.sd * z[0]
-    if parameter.between is not None:
-        value = value + parameter.between.omega * np.exp(parameter.between.sd * z[1]) * z[2]
-    return from_scale(parameter, value)
-
-
-def to_scale(parameter: Parameter, value):
-    """Values of a parameter on the scale on which its prior is normal."""
-    return np.log(value / (1 - value)) if parameter.scale == "logit" else np.log(value)
-
-
-def from_scale(parameter: Parameter, value):
-    """Inverse of `to_scale`."""
-    return 1 / (1 + np.exp(-value)) if parameter.scale == "logit" else np.exp(value)
+def _drawn(person: Individuals, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Parameters ``(draw, parameter)`` of people, each of a population of its own drawn from the priors."""
+    typical, effect, omega, correlation = person.draw_population(draws, rng)
+    own = person.draw(typical, effect, omega, correlation, rng)
+    return person.theta(typical, effect, own)[:, 0]

@@ -1,0 +1,105 @@
+"""Measured curves that drive a model, and the true curves behind them."""
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from bayesglu.frozen import frozen
+from bayesglu.protocols.schedule import Schedule
+from bayesglu.spec.model import ModelSpec
+
+
+class Driving(NamedTuple):
+    """The R readings that drive the model, occasion by occasion; none in a model with insulin of its own.
+
+    What drives it are true concentrations, a straight line from each to the next. A reading was taken with
+    its assay's error, so that
+
+        log(true + offset) = log_value + sigma * reading_error
+
+    with one of L standard Normal reading errors, number `error`, for each. All true values are equally likely
+    before the reading (on the logarithm), so that by itself it tells nothing of the size of the error. The
+    errors are Normal also where the residuals of the assay are Student's: heavy tails are for a reading that
+    is at odds with a prediction, and nothing predicts these. They would only allow a single reading to be
+    wrong by any factor, and one such spike of insulin explains any fall of glucose.
+
+    A reading at rest (at or before time zero, or from `basal_from` on) is a row of `Rows` instead, compared
+    with the basal concentration. There the true concentration is the basal one, column `basal` of theta, and
+    `error` is -1: the reading counts once. A censored reading drives the model as if its limit had been read.
+
+    At a stop of the schedule the curve is ``(1 - weight) * true[before] + weight * true[after]`` (M each).
+    """
+
+    obs: np.ndarray
+    occasion: np.ndarray
+    log_value: np.ndarray
+    error: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    weight: np.ndarray
+    analyte: int = -1
+    basal: int = 0
+    offset: float = 0.0
+
+    @property
+    def n_errors(self) -> int:
+        """How many readings have an error of their own, L."""
+        return int((self.error >= 0).sum())
+
+    def true(self, theta, sigma=None, reading_error=None) -> np.ndarray:
+        """True concentrations at the readings (..., R), from theta (..., occasion, parameter), sigma (...,
+        A) and reading errors (..., L); without errors, what was read."""
+        found = np.exp(self.log_value) - self.offset
+        if reading_error is not None:
+            own = self.error >= 0
+            log_true = self.log_value[own] + sigma[..., self.analyte, None] * reading_error
+            found = np.broadcast_to(found, (*log_true.shape[:-1], len(found))).copy()
+            with np.errstate(over="ignore"):
+                found[..., own] = np.exp(log_true) - self.offset
+        return np.where(self.error < 0, theta[..., self.occasion, self.basal], found)
+
+    def at_stops(self, true: np.ndarray) -> np.ndarray:
+        """The curve at the stops (..., M) through true concentrations (..., R)."""
+        return (1 - self.weight) * true[..., self.before] + self.weight * true[..., self.after]
+
+
+def driving_of(spec: ModelSpec, curves: list[xr.Dataset], schedule: Schedule, columns, analytes) -> Driving:
+    """What the readings of each occasion, in the order of their times, make of a model that they drive."""
+    none = np.zeros(0, int)
+    if not curves:
+        return frozen(Driving(none, none, np.zeros(0), none, none, none, np.zeros(0)))
+    together = xr.concat(curves, "obs")
+    (name,) = set(together.analyte.values)
+    analyte = spec.analytes[name]
+    at_rest = np.array([is_compared(spec, name, t) for t in together.time.values], bool)
+    first = np.concatenate([[0], np.cumsum([c.sizes["obs"] for c in curves])])
+    before, after, weight = [], [], []
+    for n, curve in enumerate(curves):
+        knots, stops = curve.time.values, schedule.time[schedule.offset[n] : schedule.offset[n + 1]]
+        place = np.interp(stops, knots, np.arange(len(knots)))
+        below = np.floor(place).astype(int)
+        before.append(first[n] + below)
+        after.append(first[n] + np.minimum(below + 1, len(knots) - 1))
+        weight.append(place - below)
+    driving = Driving(
+        obs=together.obs.values,
+        occasion=np.repeat(np.arange(len(curves)), np.diff(first)),
+        log_value=np.log(together.value.values + analyte.offset),
+        error=np.where(at_rest, -1, np.cumsum(~at_rest) - 1),
+        before=np.concatenate(before),
+        after=np.concatenate(after),
+        weight=np.concatenate(weight),
+        analyte=analytes.index(name),
+        basal=columns.index(f"basal_{analyte.output}"),
+        offset=analyte.offset,
+    )
+    return frozen(driving)
+
+
+def is_compared(spec: ModelSpec, analyte: str, time: float) -> bool:
+    """Whether a sample is compared with a prediction; the others are left out, or drive the model."""
+    a = spec.analytes[analyte]
+    if a.forcing:
+        return time <= 0 or (a.basal_from is not None and time >= a.basal_from)
+    return time <= 0 or time >= a.samples_from

@@ -1,0 +1,236 @@
+r"""Individual parameters: how those of every person and occasion come from the population.
+
+On the scale on which its prior is Normal, a parameter of a person (or of an occasion of that person) is
+
+.. math:: \phi = \theta + \sum_e s_e \beta_e + \eta, \qquad \eta \sim N(0, \omega^2)
+
+the typical value, covariate effects, each as many times as its score says, and a deviation; deviations of
+different parameters may be correlated. What people share has no deviation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from bayesglu.frozen import frozen
+from bayesglu.hierarchy.correlation import below_diagonal, beta_shapes, factor_of, matrices_of
+from bayesglu.hierarchy.covariates import Acting, acting_effects, scores
+from bayesglu.spec.model import ModelSpec
+from bayesglu.spec.priors import Parameter
+from bayesglu.spec.scales import from_scale
+
+
+class Layout(NamedTuple):
+    """Who reads which number: arrays that compiled code reads as they are.
+
+    Each of S subjects has a vector of D individual parameters: first those that are the same on all of a
+    person's occasions, then those of each occasion in turn. A component is a place in that vector.
+
+    ======================  ==========  ===================================================================
+    ``fixed``               (P,)        every parameter that the model reads, where it is not estimated
+    ``columns``             (K,)        which of them each estimated parameter is
+    ``is_logit``            (K,)        whose scale is the log odds
+    ``varying``             (V,)        which estimated parameters vary
+    ``component_parameter``  (D,)       which estimated parameter a component is of
+    ``component_varying``   (D,)        which varying parameter that is
+    ``component_scores``    (S, D, E)   how many times an effect acts on a component
+    ``scores``              (T, E)      how many times it acts on an occasion
+    ``effect_parameter``    (E,)        which estimated parameter it acts on
+    ``subject``             (T,)        whose occasion it is
+    ``component``           (T, V)      where an occasion reads its varying parameters
+    ``correlated``          (m,)        components whose deviations are correlated
+    ======================  ==========  ===================================================================
+    """
+
+    fixed: np.ndarray
+    columns: np.ndarray
+    is_logit: np.ndarray
+    varying: np.ndarray
+    component_parameter: np.ndarray
+    component_varying: np.ndarray
+    component_scores: np.ndarray
+    scores: np.ndarray
+    effect_parameter: np.ndarray
+    subject: np.ndarray
+    component: np.ndarray
+    correlated: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Individuals:
+    """The people of a study, their occasions, and the parameters that are estimated of them.
+
+    ``columns`` names everything that the model reads of one person on one occasion (P), ``estimated`` the
+    parameters that are learnt (K), ``effects`` the covariate effects that act (E).
+    """
+
+    subjects: tuple[str, ...]
+    occasions: tuple[tuple[str, str], ...]
+    columns: tuple[str, ...]
+    estimated: tuple[Parameter, ...]
+    effects: tuple[Acting, ...]
+    layout: Layout
+    eta: float = 1.0
+
+    @classmethod
+    def of(
+        cls,
+        spec: ModelSpec,
+        columns: Sequence[str],
+        estimated: Sequence[str],
+        occasions: Sequence[tuple[str, str]],
+        covariates: xr.Dataset,
+    ) -> "Individuals":
+        """The individual parameters of a model for people (subject, occasion) with covariates by subject.
+
+        Columns that are not estimated are at the medians of the model.
+        """
+        parameters = tuple(spec.parameters[name] for name in estimated)
+        subjects = tuple(dict.fromkeys(subject for subject, _ in occasions))
+        effects = acting_effects(parameters, covariates)
+        subject = np.array([subjects.index(s) for s, _ in occasions], int)
+        own_scores = scores(effects, covariates, [s for s, _ in occasions])
+        layout = _layout(spec, tuple(columns), parameters, effects, own_scores, subject)
+        eta = spec.eta or cls.eta
+        return cls(subjects, tuple(occasions), tuple(columns), parameters, effects, layout, eta)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the estimated parameters (K)."""
+        return tuple(p.name for p in self.estimated)
+
+    @cached_property
+    def varying(self) -> tuple[Parameter, ...]:
+        """The parameters that vary (V): those between people first, then those between occasions."""
+        return tuple(self.estimated[k] for k in self.layout.varying)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Subjects, and components of each (S, D)."""
+        return len(self.subjects), len(self.layout.component_parameter)
+
+    @property
+    def first_occasion(self) -> list[int]:
+        """The first occasion of each subject."""
+        return [int(np.flatnonzero(self.layout.subject == s)[0]) for s in range(len(self.subjects))]
+
+    # --- priors of the population, on their own scales ---
+
+    @cached_property
+    def typical_prior(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and SD of the typical values (K)."""
+        return _pair([(p.location, p.typical.sd) for p in self.estimated])
+
+    @cached_property
+    def effect_prior(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and SD of the covariate effects, logarithms of factors (E)."""
+        return _pair([(np.log(a.effect.median), np.log(a.effect.gsd)) for a in self.effects])
+
+    @cached_property
+    def omega_prior(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and SD of the logarithms of the SDs of deviations (V)."""
+        return _pair([(np.log(p.between.omega), p.between.sd) for p in self.varying])
+
+    @cached_property
+    def partial_shapes(self) -> np.ndarray:
+        """Shapes of the Beta priors of the partial correlations: see `correlation`."""
+        return beta_shapes(len(self.layout.correlated), self.eta)
+
+    # --- from the population to people ---
+
+    def centre(self, typical, effect):
+        """Where individual parameters are expected: ``(..., S, D)`` from ``(..., K)`` and ``(..., E)``."""
+        shift = np.einsum("sde,...e->...sd", self.layout.component_scores, effect)
+        return typical[..., None, self.layout.component_parameter] + shift
+
+    def covariance(self, omega, correlation):
+        """Covariance of one person's deviations, ``(..., D, D)``."""
+        spread = omega[..., self.layout.component_varying]
+        whole = np.zeros((*spread.shape, spread.shape[-1])) + np.eye(spread.shape[-1])
+        together = self.layout.correlated
+        if len(together):
+            whole[..., together[:, None], together] = matrices_of(correlation)
+        return spread[..., :, None] * whole * spread[..., None, :]
+
+    def draw(self, typical, effect, omega, correlation, rng: np.random.Generator):
+        """Everyone's own parameters ``(..., S, D)`` drawn from the population, with each of its draws."""
+        z = rng.normal(size=(*typical.shape[:-1], *self.shape))
+        together = self.layout.correlated
+        if len(together):
+            factor = np.linalg.cholesky(matrices_of(correlation))
+            z[..., together] = np.einsum("...ij,...sj->...si", factor, z[..., together])
+        return self.centre(typical, effect) + omega[..., None, self.layout.component_varying] * z
+
+    def draw_population(self, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """Typical values, effects, omega and correlations ``(draw, ...)`` from their priors."""
+        typical = rng.normal(*self.typical_prior, size=(draws, len(self.estimated)))
+        effect = rng.normal(*self.effect_prior, size=(draws, len(self.effects)))
+        omega = np.exp(rng.normal(*self.omega_prior, size=(draws, len(self.varying))))
+        shapes = self.partial_shapes
+        factor = factor_of(2 * rng.beta(shapes, shapes, size=(draws, len(shapes))) - 1)
+        return typical, effect, omega, below_diagonal(factor @ factor.swapaxes(-1, -2))
+
+    # --- from people to what the model reads ---
+
+    def theta(self, typical, effect, individual):
+        """Parameters ``(..., T, P)`` of each occasion, on their natural scale."""
+        layout = self.layout
+        shift = np.zeros((*typical.shape[:-1], len(layout.subject), len(self.estimated)))
+        for e, k in enumerate(layout.effect_parameter):
+            shift[..., k] += layout.scores[:, e] * effect[..., None, e]
+        phi = typical[..., None, :] + shift
+        phi[..., layout.varying] = individual[..., layout.subject[:, None], layout.component]
+        theta = np.broadcast_to(layout.fixed, (*phi.shape[:-1], len(layout.fixed))).copy()
+        theta[..., layout.columns] = self.natural(phi)
+        return theta
+
+    def natural(self, phi):
+        """Estimated parameters ``(..., K)`` from their own scales to the natural one."""
+        return from_scale(phi, self.layout.is_logit)
+
+
+def _pair(rows: list) -> tuple[np.ndarray, np.ndarray]:
+    mean, sd = np.array(rows, float).reshape(-1, 2).T
+    return mean.copy(), sd.copy()
+
+
+def _layout(spec: ModelSpec, columns, parameters, effects, own_scores, subject: np.ndarray) -> Layout:
+    names = [p.name for p in parameters]
+    of_people = [k for k, p in enumerate(parameters) if p.level == "subject"]
+    of_occasions = [k for k, p in enumerate(parameters) if p.level == "occasion"]
+    varying = [*of_people, *of_occasions]
+    # Which occasion of its person each is, and so which components it reads.
+    turn = np.array([np.sum(subject[:t] == s) for t, s in enumerate(subject)])
+    first = len(of_people) + turn[:, None] * len(of_occasions)
+    component = np.hstack(
+        [np.tile(np.arange(len(of_people)), (len(turn), 1)), first + np.arange(len(of_occasions))]
+    )
+    component_parameter = np.array([*of_people, *(of_occasions * (int(turn.max()) + 1))], int)
+    # Covariates act on a component as on the occasion that it is of; if it is of all, as on the first.
+    begins = np.array([np.flatnonzero(subject == s)[0] for s in range(int(subject.max()) + 1)])
+    occasion = np.repeat(begins[:, None], len(component_parameter), axis=1)
+    for t, s in enumerate(subject):
+        occasion[s, component[t, len(of_people) :]] = t
+    effect_parameter = np.array([names.index(a.parameter) for a in effects], int)
+    acts = component_parameter[:, None] == effect_parameter
+    together = [names.index(n) for n in spec.correlations if n in names and names.index(n) in varying]
+    correlated = [int(np.flatnonzero(component_parameter == k)[0]) for k in together]
+    layout = Layout(
+        fixed=np.array([spec.parameters[n].typical.median for n in columns]),
+        columns=np.array([columns.index(n) for n in names], int),
+        is_logit=np.array([p.scale == "logit" for p in parameters], bool),
+        varying=np.array(varying, int),
+        component_parameter=component_parameter,
+        component_varying=np.array([varying.index(k) for k in component_parameter], int),
+        component_scores=own_scores[occasion] * acts,
+        scores=own_scores,
+        effect_parameter=effect_parameter,
+        subject=subject,
+        component=component,
+        correlated=np.array(correlated if len(correlated) > 1 else [], int),
+    )
+    return frozen(layout)

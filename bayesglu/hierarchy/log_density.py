@@ -1,0 +1,55 @@
+"""The posterior written down once, plainly: what every compiled or symbolic form of it is tested against."""
+
+import numpy as np
+
+from bayesglu.hierarchy.correlation import matrices_of, partial_of
+from bayesglu.hierarchy.design import Design
+from bayesglu.hierarchy.rows import TINY
+from bayesglu.hierarchy.values import Values
+from bayesglu.solver.integrate import FINE
+
+
+def log_density(d: Design, values: Values) -> float:
+    """Log density of everything that is estimated and of the samples; minus infinity where a solve failed.
+
+    With respect to typical values, effects and individual parameters on their own scales, the logarithms of
+    omega and sigma, the inverse hyperbolic tangents of partial correlations, and reading errors.
+    """
+    prior = sum(np.sum(part) for part in log_prior(d, values).values())
+    return float(prior + log_individuals(d, values).sum() + log_likelihood(d, values).sum())
+
+
+def log_prior(d: Design, values: Values) -> dict[str, np.ndarray]:
+    """Log prior density of each number of the population, ``(..., one each)``, by field of `Values`."""
+    i = d.individuals
+    partial = partial_of(np.linalg.cholesky(matrices_of(values.correlation)))
+    return {
+        "typical": _log_normal(values.typical, *i.typical_prior),
+        "effect": _log_normal(values.effect, *i.effect_prior),
+        "omega": _log_normal(np.log(values.omega), *i.omega_prior),
+        "sigma": _log_normal(np.log(values.sigma), *d.sigma_prior),
+        "correlation": i.partial_shapes * np.log1p(-(partial**2)),
+        "reading_error": _log_normal(values.reading_error, 0.0, 1.0),
+    }
+
+
+def log_individuals(d: Design, values: Values) -> np.ndarray:
+    """Log density of everyone's own parameters given the population, ``(..., S)``."""
+    i = d.individuals
+    covariance = i.covariance(values.omega, values.correlation)
+    away = values.individual - i.centre(values.typical, values.effect)
+    squares = (away * np.linalg.solve(covariance, away.swapaxes(-1, -2)).swapaxes(-1, -2)).sum(-1)
+    volume = np.linalg.slogdet(covariance)[1] + away.shape[-1] * np.log(2 * np.pi)
+    return -0.5 * (squares + volume[..., None])
+
+
+def log_likelihood(d: Design, values: Values) -> np.ndarray:
+    """Log density of each row ``(row,)``, given one set of values."""
+    predicted, outcome = d.predict(d.theta(values), d.driven_by(values))
+    if (outcome != FINE).any():
+        return np.full(len(d.rows.sample), -np.inf)
+    return d.rows.log_density(np.log(np.maximum(predicted, TINY)), values.sigma)
+
+
+def _log_normal(value, mean, sd):
+    return -0.5 * ((value - mean) / sd) ** 2 - np.log(sd) - 0.5 * np.log(2 * np.pi)

@@ -1,0 +1,142 @@
+"""Draws of everything as a Dataset with names, units and labels, and back."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from bayesglu.hierarchy import names
+from bayesglu.hierarchy.correlation import pairs
+from bayesglu.hierarchy.design import Design
+from bayesglu.hierarchy.individuals import Individuals
+from bayesglu.hierarchy.values import Values
+from bayesglu.spec.priors import Parameter
+from bayesglu.spec.scales import to_scale
+from bayesglu.units import canonical_unit
+
+
+def to_dataset(d: Design, values: Values) -> xr.Dataset:
+    """Draws ``(chain, draw, ...)`` on their natural scale, with units and labels: see `names`."""
+    people = d.individuals
+    theta, natural = d.theta(values), people.natural(values.typical)
+    found: dict[str, xr.Variable] = {}
+
+    def put(name, array, dims, role, unit, long_name, parameter: Parameter | None = None):
+        attrs = {"units": unit, "long_name": long_name, "role": role}
+        if parameter is not None:
+            attrs |= {"symbol": parameter.symbol, "level": parameter.level, "scale": parameter.scale}
+            attrs["parameter"] = parameter.name
+        found[name] = xr.Variable(("chain", "draw", *dims), array, attrs)
+
+    for k, p in enumerate(people.estimated):
+        called, column = p.name.replace("_", " "), people.layout.columns[k]
+        if not p.varies:
+            put(p.name, natural[..., k], (), "population", p.unit, called, p)
+            continue
+        if p.level == "subject":
+            own = theta[..., people.first_occasion, column]
+            put(p.name, own, ("subject",), "individual", p.unit, called, p)
+        else:
+            put(p.name, theta[..., column], ("test",), "individual", p.unit, called, p)
+        put(names.typical(p.name), natural[..., k], (), "typical", p.unit, f"typical {called}", p)
+    for v, p in enumerate(people.varying):
+        told = f"between-subject SD of log {p.name.replace('_', ' ')}"
+        put(names.omega(p.name), values.omega[..., v], (), "between", "1", told, p)
+    for e, acting in enumerate(people.effects):
+        told = f"factor of {acting.parameter.replace('_', ' ')} by {acting.key}"
+        factor = np.exp(values.effect[..., e])
+        put(names.effect(acting.parameter, acting.key), factor, (), "effect", "1", told)
+    for a, analyte in enumerate(d.analytes):
+        told = f"SD of the log residuals of {analyte}"
+        put(names.sigma(analyte), values.sigma[..., a], (), "error", "1", told)
+    coords = {n: np.arange(size) for n, size in zip(("chain", "draw"), values.typical.shape[:2], strict=True)}
+    coords["subject"] = list(people.subjects)
+    if len(people.layout.correlated):
+        told = "correlation of people's deviations, on the scales on which the priors are normal"
+        put(names.CORRELATION, values.correlation, ("pair",), "correlation", "1", told)
+        coords["pair"] = pairs(correlated_names(people))
+    if d.spec.at("occasion"):
+        coords["test"] = ["/".join(occasion) for occasion in people.occasions]
+    if len(d.driving.obs):
+        analyte = d.analytes[d.driving.analyte]
+        output = d.spec.analytes[analyte].output
+        told = f"true {output} at the readings that drive the model, a straight line from each to the next"
+        true = d.driven_by(values)
+        put(names.at_readings(output), true, ("reading",), "driving", canonical_unit(analyte), told)
+        coords |= _readings(d)
+    return xr.Dataset(found, coords=coords)
+
+
+def correlated_names(people: Individuals) -> list[str]:
+    """Names of the parameters whose deviations are correlated, in the order of the matrix."""
+    parameters = people.layout.component_parameter[people.layout.correlated]
+    return [people.estimated[k].name for k in parameters]
+
+
+def _readings(d: Design) -> dict:
+    """Coordinates of the readings that drive the model."""
+    read = d.study.observations.sel(obs=d.driving.obs)
+    labels = {
+        f"reading_{name}": ("reading", read[name].values.astype(object)) for name in ("subject", "occasion")
+    }
+    times = ("reading", read.time.values, {"units": "min"})
+    return {"reading": d.driving.obs, **labels, "reading_time": times}
+
+
+def population_of(
+    posterior: xr.Dataset,
+    people: Individuals,
+    analytes: Sequence[str] = (),
+    absent_effect: float | None = None,
+) -> Values:
+    """Draws ``(chain, draw, ...)`` of the population of a fit, for `people` who may be others than its own.
+
+    absent_effect : of a covariate that did not act in the fit, on the log scale; None for the prior median.
+
+    Individual parameters and reading errors are empty.
+    """
+    shape = posterior.sizes["chain"], posterior.sizes["draw"]
+
+    def stacked(found: list[np.ndarray]) -> np.ndarray:
+        return np.stack(found, axis=-1) if found else np.zeros((*shape, 0))
+
+    def drawn(name: str) -> np.ndarray:
+        return posterior[name].transpose("chain", "draw", ...).values
+
+    shared = [names.typical(p.name) if p.varies else p.name for p in people.estimated]
+    typical = to_scale(stacked([drawn(name) for name in shared]), people.layout.is_logit)
+    called = [names.effect(acting.parameter, acting.key) for acting in people.effects]
+    absent = people.effect_prior[0] if absent_effect is None else np.full(len(called), absent_effect)
+    effects = [
+        np.log(drawn(name)) if name in posterior else np.full(shape, absent[e])
+        for e, name in enumerate(called)
+    ]
+    correlation = np.zeros((*shape, 0))
+    if len(people.layout.correlated):
+        correlation = drawn(names.CORRELATION)
+    return Values(
+        typical=typical,
+        effect=stacked(effects),
+        omega=stacked([drawn(names.omega(p.name)) for p in people.varying]),
+        sigma=stacked([drawn(names.sigma(a)) for a in analytes]),
+        correlation=correlation,
+        individual=np.zeros((*shape, 0, 0)),
+        reading_error=np.zeros((*shape, 0)),
+    )
+
+
+def individuals_of(posterior: xr.Dataset, people: Individuals) -> np.ndarray:
+    """Individual parameters ``(chain, draw, S, D)`` of people of a fit, on their own scales."""
+    layout = people.layout
+    shape = posterior.sizes["chain"], posterior.sizes["draw"]
+    found = np.zeros((*shape, *people.shape))
+    labels = ["/".join(occasion) for occasion in people.occasions]
+    for v, p in enumerate(people.varying):
+        drawn = posterior[p.name].transpose("chain", "draw", ...)
+        if p.level == "subject":
+            drawn = drawn.sel(subject=[s for s, _ in people.occasions])
+        else:
+            drawn = drawn.sel(test=labels)
+        scaled = to_scale(drawn.values, p.scale == "logit")
+        found[..., layout.subject, layout.component[:, v]] = scaled
+    return found

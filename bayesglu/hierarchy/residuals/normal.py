@@ -1,0 +1,34 @@
+"""Normal residuals: samples are log-normal about their predictions."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from scipy.special import ndtr
+
+
+@dataclass(frozen=True)
+class Normal:
+    """A standard Normal residual."""
+
+    kind: ClassVar[int] = 0
+    nu: ClassVar[float] = 0.0
+
+    def log_density(self, z):
+        return -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
+
+    def slope(self, z):
+        return -z
+
+    def weight(self, z):
+        return np.ones(np.shape(z))
+
+    @property
+    def information(self) -> float:
+        return 1.0
+
+    def cdf(self, z):
+        return ndtr(z)
+
+    def draw(self, rng, size):
+        return rng.normal(size=size)

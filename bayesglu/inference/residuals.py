@@ -1,0 +1,40 @@
+"""The compiled form of `hierarchy.residuals`: log density and derivatives of one sample's residual.
+
+Constants of the density are left out: a sampler needs none.
+"""
+
+from math import erfc
+
+import numpy as np
+
+from bayesglu.hierarchy.residuals import Normal, Student
+from bayesglu.solver.compiled import compiled
+
+NORMAL, STUDENT = Normal.kind, Student.kind
+
+
+@compiled()
+def log_cdf(x):
+    """Log of the standard Normal distribution function, and its derivative, also far in the lower tail."""
+    if x > -30.0:
+        p = 0.5 * erfc(-x * 0.7071067811865476)
+        density = np.exp(-0.5 * x * x) * 0.3989422804014327
+        return np.log(p), density / p
+    # Far below, the asymptotic series of Mills' ratio.
+    inverse = 1.0 / (x * x)
+    series = 1.0 - inverse + 3.0 * inverse * inverse
+    return -0.5 * x * x - np.log(-x) - 0.9189385332046727 + np.log(series), -x / series
+
+
+@compiled()
+def log_residual(kind, nu, side, z):
+    """Log density of a residual z (of z itself, not of the sample), and its derivative by z.
+
+    kind, nu, side : as in `hierarchy.rows.Rows`, side being its censoring.
+    """
+    if side != 0:
+        log_p, hazard = log_cdf(-side * z)
+        return log_p, -side * hazard
+    if kind == STUDENT:
+        return -0.5 * (nu + 1.0) * np.log1p(z * z / nu), -(nu + 1.0) / (nu + z * z) * z
+    return -0.5 * z * z, -z
