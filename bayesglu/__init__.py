@@ -4,23 +4,27 @@ Whatever is named here is loaded when it is first asked for, so ``import bayesgl
 in neither a sampler nor a plotting library.
 
 >>> import bayesglu
->>> bayesglu.list_models()
-('fasting', 'feedback', 'ivgtt', 'minimal', 'oral', 'oral_cpeptide')
+>>> "minimal" in bayesglu.list_models()
+True
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what an editor and a type checker see; the table below says the same to Python
     from bayesglu import plots
-    from bayesglu.analysis.checks import FitWarning, check
+    from bayesglu.analysis.checks import check
     from bayesglu.analysis.counterfactual import scale, set_to, shift, what_if
     from bayesglu.analysis.cross_validation import coverage, leave_one_out
     from bayesglu.analysis.identifiability import identify
     from bayesglu.analysis.simulation import simulate
     from bayesglu.analysis.summaries import population, subjects
     from bayesglu.catalog import citation, list_models, list_studies
-    from bayesglu.inference.fitting import fit, load, prior_predictive, save, with_data
+    from bayesglu.errors import BayesgluError, FitWarning
+    from bayesglu.inference.fit_files import load, save
+    from bayesglu.inference.fitting import fit, prior_predictive, with_data
     from bayesglu.inference.pymc_model import build
     from bayesglu.protocols.library import (
         Protocol,
@@ -45,27 +49,30 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
 
 _HOMES = {
     "catalog": ("citation", "list_models", "list_studies"),
-    "analysis.checks": ("FitWarning", "check"),
-    "validation.facts": ("load_facts", "validate"),
-    "validation.rothman1991": ("fasting_study", "net_shares"),
-    "analysis.cross_validation": ("coverage", "leave_one_out"),
-    "analysis.identifiability": ("identify",),
-    "inference.pymc_model": ("build",),
-    "inference.fitting": ("fit", "load", "prior_predictive", "save", "with_data"),
-    "protocols.library": (
+    "checks": ("check",),
+    "errors": ("BayesgluError", "FitWarning"),
+    "facts": ("load_facts", "validate"),
+    "fasts": ("fasting_study", "net_shares"),
+    "held_out": ("coverage", "leave_one_out"),
+    "identify": ("identify",),
+    "inference.build": ("build",),
+    "inference.fit": ("fit", "prior_predictive", "with_data"),
+    "inference.fit_files": ("load", "save"),
+    "protocols": (
         *("Protocol", "clamp", "fast", "infusion", "injection", "isoglycaemic", "ivgtt", "meal", "meal_day"),
         *("ogtt", "pancreatic_clamp", "pump_stop", "stepped_clamp"),
     ),
-    "analysis.simulation": ("simulate",),
+    "simulate": ("simulate",),
     "solver.solver": ("SolverError",),
-    "spec.model": ("ModelSpec", "SpecError", "load_model"),
-    "study.study": ("Study", "StudyError", "load_study"),
-    "analysis.summaries": ("population", "subjects"),
-    "analysis.counterfactual": ("scale", "set_to", "shift", "what_if"),
+    "spec": ("ModelSpec", "SpecError", "load_model"),
+    "study": ("Study", "StudyError", "load_study"),
+    "summaries": ("population", "subjects"),
+    "what_if": ("scale", "set_to", "shift", "what_if"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "BayesgluError",
     "FitWarning",
     "ModelSpec",
     "Protocol",
@@ -132,3 +139,18 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
+
+
+class _Package(ModuleType):
+    """Keeps the functions `simulate` and `what_if` from being hidden by the modules in which they live.
+
+    To import a module sets it as an attribute of its package. Where a public function has the name of its
+    module, the name here is the function's, whichever is asked for first.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME_OF and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -6,7 +6,6 @@ parameters, then those of its occasion-level parameters for each test in turn. K
 covariate effects act on them.
 """
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +13,8 @@ from functools import cached_property
 import numpy as np
 import xarray as xr
 
-from bayesglu.hierarchy.compatibility import check_protocol
+from bayesglu.analysis.simulation import check_protocol
+from bayesglu.errors import warn_caller
 from bayesglu.hierarchy.correlation import beta_shapes
 from bayesglu.protocols.schedule import Schedule, build_schedule
 from bayesglu.solver.solver import Solver, solver
@@ -306,11 +306,10 @@ def design(spec: ModelSpec, study: Study, **settings) -> Design:
     place, block_parameter, block_test = _blocks(spec, estimated, subject_of_test, len(subjects))
     if blank := [test for test in tests if not (used.subject.values == test[0]).any()]:
         people = some(sorted({subject for subject, _ in blank}))
-        warnings.warn(
+        warn_caller(
             f"Nothing that '{spec.name}' compares was measured in subject {people}: what is said of them is "
             "what the others tell of people in general.",
             StudyWarning,
-            stacklevel=3,
         )
     _warn_of_gaps(spec, study, estimated)
     _warn_of_near_levels(spec, study, estimated)
@@ -553,12 +552,11 @@ def _warn_of_gaps(spec: ModelSpec, study: Study, estimated) -> None:
     for covariate, names in acting.items():
         if covariate in study.covariates and (without := _unknown(study, covariate)):
             people = f"subject{'s' * (len(without) > 1)} {some(without)}"
-            warnings.warn(
+            warn_caller(
                 f"The covariate '{covariate}' is missing for {people}, so that its effect on "
                 f"{', '.join(names)} is left out for everyone. To keep it, fill the gap, or fit without "
                 f"{'them' if len(without) > 1 else 'this person'}: study.select(subjects=[...]).",
                 StudyWarning,
-                stacklevel=4,
             )
 
 
@@ -573,12 +571,11 @@ def _warn_of_near_levels(spec: ModelSpec, study: Study, estimated) -> None:
         for found in dict.fromkeys(study.covariates[covariate].values):
             meant = [k for k in known if _alike(str(found), k)]
             if meant and not any(e.score(found) for e in effects):
-                warnings.warn(
+                warn_caller(
                     f"The {covariate} '{found}' is none that the model '{spec.name}' knows "
                     f"({', '.join(known)}), so no effect acts on these people. If '{meant[0]}' is meant, "
                     "write it so in subjects.csv.",
                     StudyWarning,
-                    stacklevel=4,
                 )
 
 

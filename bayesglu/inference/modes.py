@@ -8,13 +8,13 @@ person and one for the population, is the first look (`method="map"`), the start
 the coordinates in which it begins.
 """
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
+from bayesglu.errors import FitWarning, warn_caller
 from bayesglu.hierarchy.design import Design
 from bayesglu.inference.density import Density
 from bayesglu.inference.linearise import Expansion, expand
@@ -27,14 +27,25 @@ FAILED = 1e3
 """What a failed solve adds to the cost: about as much as a point 45 SDs off."""
 
 
-@threadpool_limits.wrap(limits=1, user_api="blas")  # its threads wait for each other longer than they work
 def modes(design: Design, max_rounds: int = 20, tolerance: float = 0.05) -> Expansion:
     """The linear model at the modes, which are nearer than `tolerance` SDs; if they are not after so many
     rounds, a warning says so.
 
     Raises SolverError when the typical person's equations cannot be solved.
     """
-    d = design
+    with threadpool_limits(limits=1, user_api="blas"):  # more threads wait longer than they work
+        found, settled = _search(design, max_rounds, tolerance)
+    if not settled:
+        warn_caller(
+            f"The posterior modes did not settle in {max_rounds} rounds. The sampler does not mind; a first "
+            "look (method 'map') is of a place near them.",
+            FitWarning,
+        )
+    return found
+
+
+def _search(d: Design, max_rounds: int, tolerance: float) -> tuple[Expansion, bool]:
+    """See `modes`; and whether they were found."""
     typical, effect = d.location, d.effect_prior[0]
     block = d.centre(typical, effect)
     _require_finite(Density(d))
@@ -43,16 +54,11 @@ def modes(design: Design, max_rounds: int = 20, tolerance: float = 0.05) -> Expa
         density = Density(d, found)
         x, settled = _climb(density, tolerance)
         if settled:
-            return found
+            return found, True
         typical, effect, between, error, _, block, _ = (values[0] for values in density.unpack(x[None]))
         found = expand(d, typical, effect, between, error, block)
-    warnings.warn(
-        f"The posterior modes did not settle in {max_rounds} rounds. The sampler does not mind; a first look "
-        "(method 'map') is of a place near them.",
-        stacklevel=3,
-    )
     density = Density(d, found)
-    return replace(found, drift=density.position(block)[density.blocks].reshape(block.shape))
+    return replace(found, drift=density.position(block)[density.blocks].reshape(block.shape)), False
 
 
 def _require_finite(density: Density) -> None:

@@ -9,8 +9,7 @@ The figures themselves are not part of the package. `fasting_study` reads them f
     ``group, method, reference, fast_h, HGP_umol_kg_min, GNG_over_HGP_pct``: glucose production and the share
     of gluconeogenesis in it, means of groups, at hours after the last meal.
 
-``python -m bayesglu.validation.rothman1991 FOLDER OUT`` writes the study as a folder that `bayesglu fit`
-reads.
+``python -m bayesglu.validation.rothman1991 FOLDER OUT`` writes the study as a folder that `bayesglu fit` reads.
 """
 
 from __future__ import annotations
@@ -197,6 +196,6 @@ def _net_share(begin: float, end: float) -> str:
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         raise SystemExit(
-            "python -m bayesglu.validation.rothman1991 FOLDER OUT: the folder of the tables, where to write."
+            "python -m bayesglu.validation.rothman1991 FOLDER OUT: the folder of the tables, and where to write."
         )
     print(fasting_study(sys.argv[1]).to_folder(sys.argv[2]))
