@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from bayesglu.errors import UnknownNameError
 from bayesglu.text.problems import hint
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -51,7 +52,7 @@ def locate(kind: str, name: str) -> Path:
     """
     known = names(kind)
     if name not in known:
-        raise LookupError(
+        raise UnknownNameError(
             f"No {kind} named {name!r} is shipped.{hint(name, known)}\n  Shipped: {', '.join(known)}."
         )
     return folder(kind) / (f"{name}.toml" if kind == "model" else name)
@@ -93,7 +94,7 @@ def citation(name: str) -> str:
         cited = [str(sheet[key]).strip() for key in ("title", "source", "licence") if key in sheet]
         return ". ".join(part.rstrip(".") for part in cited) + "."
     known = [*list_models(), *list_studies(), *papers]
-    raise LookupError(
+    raise UnknownNameError(
         f"{name!r} is no shipped model or study and no key of the bibliography.{hint(name, known)}\n"
         f"  Models: {', '.join(list_models())}. Studies: {', '.join(list_studies())}. "
         f"Keys: {', '.join(sorted(papers))}."

@@ -12,6 +12,7 @@ glucagon in pg/mL. The factors that differ between papers are stated once, here:
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from bayesglu.errors import BayesgluError
 from bayesglu.text.problems import hint
 
 GLUCOSE_MG_PER_MMOL = 180.16
@@ -99,7 +100,7 @@ _SAME = {
 }
 
 
-class UnitError(ValueError):
+class UnitError(BayesgluError, ValueError):
     """A unit or a quantity that is not known; the message lists those that are, and the nearest."""
 
 

@@ -4,29 +4,35 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from bayesglu import catalog
 from bayesglu.spec.model import load_model
+from bayesglu.study.study import load_study
 from bayesglu.validation.facts import load_facts
 
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_six_nested_models_are_listed():
-    assert catalog.list_models() == ("fasting", "feedback", "ivgtt", "minimal", "oral", "oral_cpeptide")
-    assert catalog.names("model") == catalog.list_models()
+def test_every_model_file_is_listed_and_all_extend_the_smallest():
+    files = {path.stem: tomllib.loads(path.read_text("utf-8")) for path in (ROOT / "models").glob("*.toml")}
+    assert list(catalog.list_models()) == sorted(files)
+    roots = {name for name, table in files.items() if table.get("extends") not in files}
+    assert roots == {"minimal"} and "extends" not in files["minimal"]
 
 
-def test_a_study_is_listed_by_its_folder_and_found_there():
-    for name in catalog.list_studies():
-        assert (catalog.locate("study", name) / "datasheet.toml").is_file()
+def test_every_folder_with_observations_is_a_study_and_found_by_its_name():
+    folders = {path.parent.name for path in (ROOT / "data").glob("*/observations.csv")}
+    assert list(catalog.list_studies()) == sorted(folders)
+    assert all(load_study(name).name == name for name in folders)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_with_all():
-    with pytest.raises(LookupError, match=r"Did you mean 'minimal'\?\n  Shipped: fasting, feedback, ivgtt"):
+    listed = re.escape(", ".join(catalog.list_models()))
+    with pytest.raises(LookupError, match=rf"Did you mean 'minimal'\?\n  Shipped: {listed}"):
         catalog.locate("model", "minimall")
     with pytest.raises(LookupError, match="no key of the bibliography"):
         catalog.citation("taylor1969")

@@ -27,7 +27,8 @@ from simulated import (
 from bayesglu.analysis.summaries import population
 from bayesglu.hierarchy import names
 from bayesglu.inference.density import Density
-from bayesglu.inference.fitting import Failures, fit, load, prior_predictive, save
+from bayesglu.inference.fit_files import load, save
+from bayesglu.inference.fitting import Failures, fit, prior_predictive
 from bayesglu.protocols.library import ivgtt, ogtt
 from bayesglu.protocols.table import keep_protocols, kept_protocols
 from bayesglu.solver.solver import SolverError

@@ -5,6 +5,7 @@ import pytest
 from simulated import simulated
 
 import bayesglu
+from bayesglu.analysis import cross_validation
 from bayesglu.study.study import StudyError
 
 QUICK = {"method": "map", "draws": 600}
@@ -59,6 +60,20 @@ def test_a_narrower_band_holds_fewer(study, left_out):
     half = bayesglu.leave_one_out("oral", study, [study.subjects[0]], probability=0.5, **QUICK)
     first = left_out.isel(obs=(left_out.subject == study.subjects[0]).values)
     assert (half.upper < first.upper).all() and (half.lower > first.lower).all()
+
+
+def test_the_person_left_out_is_solved_as_precisely_as_the_others(study, monkeypatch):
+    settings = {"relative": 1e-4, "absolute": 1e-5, "max_steps": 777}
+    designs = []
+
+    def make_design(*arguments, **solver):
+        designs.append(solver)
+        return real_design(*arguments, **solver)
+
+    real_design = cross_validation.make_design
+    monkeypatch.setattr(cross_validation, "make_design", make_design)
+    bayesglu.leave_one_out("oral", study, [study.subjects[0]], method="map", draws=2, **settings)
+    assert designs == [settings]
 
 
 def test_nobody_can_be_foretold_from_nobody(study):

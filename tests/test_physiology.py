@@ -16,8 +16,8 @@ from reference import TYPICAL, WHOLE, people
 from bayesglu import physiology
 from bayesglu.catalog import list_models
 from bayesglu.physiology import basal, gut, liver, loop, pancreas, periphery, smooth
-from bayesglu.physiology.loop import ALWAYS, INPUTS, PARAMETERS, SLOTS, LoopError, assemble, required
-from bayesglu.physiology.quantities import units
+from bayesglu.physiology.loop import ALWAYS, FRACTIONS, INPUTS, PARAMETERS, SLOTS, LoopError, assemble
+from bayesglu.physiology.quantities import fractions, units
 from bayesglu.spec.model import load_model
 
 unhurried = settings(deadline=None, max_examples=8)
@@ -322,9 +322,8 @@ def test_each_quantity_comes_after_all_that_it_needs(name):
         seen.add(quantity)
 
 
-def test_the_whole_loop_has_the_thirteen_states_and_every_flux_that_people_ask_for():
+def test_the_whole_loop_has_every_flux_that_people_ask_for():
     body = assemble(load_model("feedback").structure)
-    assert len(body.states) == 13
     asked = {
         "glycogenolysis",
         "gluconeogenesis",
@@ -344,10 +343,15 @@ def test_parts_that_do_not_fit_together_are_refused_with_what_is_missing():
         assemble({**load_model("oral").structure, "beta_cell": "none"})
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_what_a_structure_needs_is_what_its_loop_asks_for(name):
-    structure = load_model(name).structure
-    assert required(structure) == set(assemble(structure).parameters)
+def test_a_parameter_is_a_share_of_a_whole_in_every_signature_or_in_none():
+    parts = [ALWAYS, *(part for choices in SLOTS.values() for part in choices.values())]
+    functions = [function for part in parts for function in part.quantities.values()]
+    for name in PARAMETERS:
+        asking = [function for function in functions if name in signature(function).parameters]
+        assert {name in fractions(function) for function in asking} == {name in FRACTIONS}, name
+    assert {"bioavailability", "glucagon_habituation"} <= FRACTIONS
+    assert not {"beta_cell_mass", "production_ceiling"} & FRACTIONS  # ratios, which may be above 1
+    assert units(gut.glucose_appearance)["bioavailability"] == "1"
 
 
 def test_the_physiology_needs_nothing_but_the_standard_library():

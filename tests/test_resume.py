@@ -1,8 +1,7 @@
 """A run that is stopped, even killed, goes on from what it had written."""
 
 import json
-import os
-import signal
+import shutil
 import subprocess
 import sys
 import time
@@ -12,41 +11,75 @@ import pytest
 import xarray as xr
 
 from bayesglu.analysis.checks import check
-from bayesglu.inference.fitting import SHORTEST_WITH_PILOT, fit, load, with_data
-from bayesglu.inference.sampler import CHUNK, RETUNE, Run, Sampling
+from bayesglu.analysis.diagnostics import mixing
+from bayesglu.atomic import UNFINISHED, remove
+from bayesglu.hierarchy.design import make_design
+from bayesglu.inference import sampler
+from bayesglu.inference.density import Density
+from bayesglu.inference.fit_files import load
+from bayesglu.inference.fitting import SHORTEST_WITH_PILOT, fit, with_data
+from bayesglu.inference.modes import find_modes
+from bayesglu.inference.sampler import (
+    CHUNK,
+    RETUNE,
+    STATISTICS,
+    Failures,
+    Part,
+    Run,
+    Sampling,
+    _read,
+    sample,
+)
+from bayesglu.spec.model import load_model
 from bayesglu.study.study import load_study
 
 SHORT = {"draws": 320, "tune": 100, "chains": 2, "random_seed": 3, "progressbar": False}
 QUICK = {**SHORT, "draws": 40, "tune": SHORTEST_WITH_PILOT}
-SLOWED = """
+STOPPING = """
 import sys, time
-from bayesglu.inference import fitting as fit
-from bayesglu.inference import sampler as chains
-whole = chains.log_density
-def slow(*arguments):
-    time.sleep(float(sys.argv[2]))
+from pathlib import Path
+from bayesglu.inference import fitting, sampler
+folder, whole, solves = Path(sys.argv[1]), sampler.log_density, []
+def stopping(*arguments):
+    solves.append(1)
+    while {stop}:
+        time.sleep(0.01)
     return whole(*arguments)
-chains.log_density = slow
-fit.fit("minimal", "bergman1986", resume=sys.argv[1], cores=2, **{settings!r})
+sampler.log_density = stopping
+fitting.fit("minimal", "bergman1986", resume=folder, cores=2, **{settings!r})
+"""
+IN_THE_LAST_WRITE = """
+import sys, time
+from pathlib import Path
+import xarray as xr
+from bayesglu.inference import fitting
+write = xr.DataTree.to_zarr
+def stopping(tree, *arguments, **settings):
+    half = xr.DataTree.from_dict({{"posterior": tree.posterior.to_dataset()}})
+    half.attrs = tree.attrs
+    write(half, *arguments, **settings)
+    (Path(sys.argv[1]) / "stopped").touch()
+    time.sleep(600)
+xr.DataTree.to_zarr = stopping
+fitting.fit("minimal", "bergman1986", resume=sys.argv[1], **{settings!r})
 """
 
 
-def killed(folder, seconds_a_solve, when):
-    """A run in a process of its own that is killed as soon as `when(folder)` is true."""
-    script = SLOWED.format(settings=SHORT)
-    process = subprocess.Popen([sys.executable, "-c", script, str(folder), str(seconds_a_solve)])
+def killed(folder, script, when):
+    """A run in a process of its own, which stops by itself, and is killed as soon as `when()` is true."""
+    process = subprocess.Popen([sys.executable, "-c", script, str(folder)])
     try:
-        began = time.monotonic()
-        while not when(folder):
-            assert process.poll() is None, "it ended before it could be killed"
-            assert time.monotonic() - began < 120
+        limit = time.monotonic() + 300
+        while not when():
+            assert process.poll() is None and time.monotonic() < limit
             time.sleep(0.01)
     finally:
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
 
 
 def kept(folder):
+    """How many draws of each chain are kept."""
     return [sum(len(p.positions) for p in Run(folder).parts(chain)) for chain in range(SHORT["chains"])]
 
 
@@ -73,40 +106,116 @@ def test_a_chain_does_not_depend_on_what_runs_beside_it(whole):
 
 def test_killed_while_it_tunes_a_run_ends_the_same_to_the_last_bit(whole, tmp_path):
     folder = tmp_path / "run.zarr"
-    killed(folder, 0.002, lambda f: len(list(f.glob("chain-*/part-0"))) == 2)
+    stop = (
+        f"len(solves) >= {SHORT['tune'] // 2}"  # a draw takes one solve or more: nobody has tuned to the end
+    )
+    script = STOPPING.format(stop=stop, settings=SHORT)
+    killed(folder, script, lambda: len(list(folder.glob("chain-*/part-0"))) == 2)
     assert kept(folder) == [0, 0]
     again = fit("minimal", "bergman1986", resume=folder, **SHORT)
     xr.testing.assert_equal(again.posterior, whole[1].posterior)
     assert json.loads(again.attrs["continued"]) == []
 
 
-def test_killed_while_it_draws_a_run_goes_on_and_says_so(whole, tmp_path):
+def test_killed_while_it_draws_a_run_keeps_its_draws_resumes_and_says_so(whole, tmp_path):
     folder = tmp_path / "run.zarr"
-
-    def has_draws(folder):
-        return len(list(folder.glob("chain-0/part-0/posterior/position/c/0/*"))) >= 6
-
-    killed(folder, 0.0005, has_draws)
-    before = [Run(folder).parts(chain)[0].positions for chain in (0,)]
-    made = len(before[0])
-    assert made % CHUNK == 0 and 4 * CHUNK <= made < SHORT["draws"]
+    stop = "(folder / 'chain-0/part-0/posterior/position/c/0/5').exists()"  # some draws, and far from all
+    place = Run(folder).place(0, 0)
+    killed(
+        folder,
+        STOPPING.format(stop=stop, settings=SHORT),
+        lambda: len(_read(place, whole=False).positions) >= 2 * CHUNK,
+    )
+    made = kept(folder)
+    assert made[0] >= 2 * CHUNK and all(n % CHUNK == 0 for n in made)
     with pytest.raises(ValueError, match=r"has not finished; fit\(\.\.\., resume="):
         load(folder)
     again = fit("minimal", "bergman1986", resume=folder, **SHORT)
-    assert again.posterior.sizes["draw"] == SHORT["draws"]
-    first, same = again.posterior.sel(chain=0), whole[1].posterior.sel(chain=0)
-    xr.testing.assert_equal(
-        first.isel(draw=slice(made)).to_dataset(), same.isel(draw=slice(made)).to_dataset()
-    )
-    assert {"chain": 0, "draw": made} in json.loads(again.attrs["continued"])
-    assert f"went on with a short new tuning: chain 0 after draw {made}" in str(check(again, warn=False))
-    # What was drawn after the stop is of the same posterior.
-    for name in ("insulin_sensitivity", "glucose_volume"):
-        a = np.log(first[name].isel(draw=slice(made, None)).values.ravel())
-        b = np.log(whole[1].posterior[name].values.ravel())
-        assert abs(a.mean() - b.mean()) < 0.5 * b.std()
-        assert 0.6 < a.std() / b.std() < 1.6
+    stops = [{"chain": c, "draw": n} for c, n in enumerate(made) if 0 < n < SHORT["draws"]]
+    assert json.loads(again.attrs["continued"]) == stops
+    for chain, n in enumerate(made):
+        own, same = (f.posterior.sel(chain=chain, draw=slice(0, n - 1)) for f in (again, whole[1]))
+        xr.testing.assert_equal(own.to_dataset(), same.to_dataset())
+        drawn = [len(part.positions) for part in Run(folder).parts(chain)]
+        assert drawn == [each for each in (n, SHORT["draws"] - n) if each], "as many as were missing, no more"
+    for stop in stops:
+        told = f"chain {stop['chain']} after draw {stop['draw']}"
+        assert told in str(check(again, warn=False))
     xr.testing.assert_equal(load(folder).posterior, again.posterior)
+
+
+class HandedOver(Run):
+    """A run in which some draws of each chain are kept already."""
+
+    def __init__(self, folder, draws):
+        super().__init__(folder)
+        self.draws = draws  # (chain, draw, x)
+
+    def parts(self, chain):
+        nothing = np.zeros(self.draws.shape[1])
+        return [Part(self.draws[chain], dict.fromkeys(STATISTICS, nothing))]
+
+
+@pytest.mark.sampling
+def test_what_is_drawn_after_resuming_is_of_the_same_posterior(tmp_path):
+    """24 chains are handed a draw each of a run that nothing stopped, and are resumed from there. The Monte
+    Carlo error of the difference of two means is about 0.04 SD in each coordinate, and 0.06 to 0.16 of the
+    mean square. In 38 repetitions with other seeds the largest of the 78 differences was 2.2 to 4.3 such
+    errors."""
+    d = make_design(load_model("minimal"), load_study("bergman1986"))
+    density, failures = Density(d, find_modes(d)), Failures(d)
+    settings = {"target_accept": 0.9, "coordinates": "whitened", "nuts": {}, "solver": {}}
+    sampled, _, _ = sample(density, Sampling(1000, 200, 4, 1, **settings), failures, progressbar=False)
+    pooled, before = [], np.random.default_rng(0).permutation(np.concatenate(sampled))
+    for seed in (2, 3, 4):
+        run = HandedOver(tmp_path / f"{seed}.zarr", before[8 * seed :][:8, None])
+        asked = Sampling(1 + 120, 200, 8, seed, **settings)
+        made, _, stops = sample(density, asked, failures, progressbar=False, run=run)
+        assert made.shape == (8, 121, density.size) and [s["draw"] for s in stops] == [1] * 8
+        pooled.append(made[:, 1:])
+    after = np.concatenate(pooled)
+    centre, scale = sampled.mean((0, 1)), sampled.std((0, 1))
+    for statistic in (lambda x: (x - centre) / scale, lambda x: ((x - centre) / scale) ** 2):
+        two = [statistic(draws) for draws in (sampled, after)]
+        means = [each.mean((0, 1)) for each in two]
+        errors = [each.std((0, 1)) / np.sqrt(mixing(each).ess_bulk) for each in two]
+        assert (np.abs(means[0] - means[1]) < 6 * np.hypot(*errors)).all()
+        assert np.hypot(*errors).max() < 0.3, "too few draws to see anything"
+
+
+def test_stopped_before_it_began_a_run_begins(whole, tmp_path):
+    folder = tmp_path / "run.zarr"
+    folder.mkdir()
+    shutil.copy(whole[0] / "coordinates.npz", folder)
+    (folder / f"{UNFINISHED}1234.json").touch()
+    assert not Run(folder).described
+    (folder / "thesis.txt").touch()
+    with pytest.raises(ValueError, match="something else here"):
+        Run(folder)
+
+
+@pytest.mark.parametrize("with_mark", [False, True], ids=["of an older version", "of this one"])
+def test_a_fit_that_was_cut_short_in_its_last_write_is_written_again_from_its_draws(
+    whole, with_mark, tmp_path, monkeypatch
+):
+    folder = tmp_path / "run.zarr"
+    shutil.copytree(whole[0], folder)
+    remove(folder / "fit.zarr")
+    if with_mark:
+        script = IN_THE_LAST_WRITE.format(settings=SHORT)
+        killed(folder, script, lambda: (folder / "stopped").exists())
+    else:
+        half = xr.DataTree.from_dict({"posterior": whole[1].posterior.to_dataset()})
+        half.attrs = whole[1].attrs
+        half.to_zarr(folder / "fit.zarr", consolidated=False)
+    with pytest.raises(ValueError, match="has not finished"):
+        load(folder)
+    monkeypatch.setattr(sampler, "_start", lambda *_: pytest.fail("it draws, though all draws are there"))
+    again = fit("minimal", "bergman1986", resume=folder, **SHORT)
+    for found in (again, load(folder)):
+        assert set(found.children) == set(whole[1].children)
+        xr.testing.assert_equal(found.posterior, whole[1].posterior)
+    xr.testing.assert_equal(fit("minimal", "bergman1986", resume=folder, **SHORT), load(folder))
 
 
 def test_more_draws_go_on_from_those_that_there_are(tmp_path):

@@ -1,10 +1,14 @@
 """Functions that are compiled apart, by another process or by this one."""
 
+import json
 import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 
+import numba
 import numpy as np
 import pytest
 
@@ -13,8 +17,12 @@ from bayesglu.hierarchy.design import make_design
 from bayesglu.inference.density import Density
 from bayesglu.solver import separate
 from bayesglu.solver.adjoint import solve_adjoint
+from bayesglu.solver.compiled import FIRST_UNTRIED, PLAIN
 from bayesglu.solver.integrate import solve
 from bayesglu.solver.separate import elsewhere
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 IN_TURN = """
 from bayesglu.solver import separate
@@ -26,6 +34,17 @@ with separate.elsewhere(solve_adjoint):
     pass
 assert solve_adjoint.ready and solve_adjoint.address
 assert solve_adjoint._dispatcher.stats.cache_hits
+"""
+
+DENSITY = """
+import json
+import numpy as np
+from bayesglu import load_model, load_study
+from bayesglu.inference.density import Density
+from bayesglu.hierarchy.design import make_design
+d = Density(make_design(load_model("minimal"), load_study("bergman1986")))
+value, gradient = d(np.full(d.size, 0.1))
+print(json.dumps([value, *gradient]))
 """
 
 
@@ -74,6 +93,14 @@ def test_a_process_that_fails_or_hangs_or_cannot_start_is_no_matter(started, mon
     assert started[2] is None
 
 
+def test_no_process_starts_where_it_could_not_hand_over_what_it_compiles(started, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BAYESGLU_CACHE_DIR", str(tmp_path / "file"))
+    with elsewhere(waiting()):
+        pass
+    assert not started
+
+
 def test_no_process_starts_without_need(started):
     solve.address, solve_adjoint.address  # noqa: B018
     with elsewhere(solve, solve_adjoint):
@@ -91,3 +118,22 @@ def test_the_solver_is_compiled_once_for_all_who_call_it():
     out, pull = d.solver.outputs_and_pull(theta[:, : len(d.solver.system.parameters)])
     pull(out)
     assert (len(solve._dispatcher.overloads), len(solve_adjoint._dispatcher.overloads)) == before
+
+
+def test_plain_numba_gives_the_same_numbers(monkeypatch, tmp_path):
+    """Unoptimised, for everything is compiled at each start."""
+    d = Density(make_design(load_model("minimal"), load_study("bergman1986")))
+    value, gradient = d(np.full(d.size, 0.1))
+    monkeypatch.setenv("BAYESGLU_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("BAYESGLU_PLAIN_NUMBA", "1")
+    monkeypatch.setenv("NUMBA_OPT", "0")
+    told = subprocess.run([sys.executable, "-c", DENSITY], capture_output=True, text=True, timeout=240)
+    assert told.returncode == 0, told.stderr
+    np.testing.assert_allclose(json.loads(told.stdout), [value, *gradient], rtol=1e-12)
+    assert not (tmp_path / "numba").exists()
+
+
+def test_numba_is_asked_for_in_a_release_that_was_tried():
+    (asked,) = (need for need in PROJECT["dependencies"] if need.startswith("numba"))
+    assert asked == f"numba>=0.61,<{'.'.join(map(str, FIRST_UNTRIED))}"
+    assert numba.version_info.short < FIRST_UNTRIED and not PLAIN

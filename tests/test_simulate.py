@@ -1,5 +1,8 @@
 """A simulation gives what was asked for, tells what was delivered, and refuses what it could not mean."""
 
+import doctest
+from importlib import import_module
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -24,6 +27,10 @@ def usual(name, **settings) -> xr.Dataset:
 
 def people(*values, name="subject", labels=None) -> xr.DataArray:
     return xr.DataArray(list(values), dims=name, coords={name: labels} if labels else None)
+
+
+def test_the_examples_in_the_documentation_are_true():
+    assert doctest.testmod(import_module("bayesglu.analysis.simulation")).failed == 0
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -291,13 +298,23 @@ def test_a_concentration_stands_for_the_state_that_it_is_measured_by():
     ("start", "told"),
     [
         ({"insuline": 1.0}, "Did you mean 'insulin'"),
-        ({"insulin": -1.0}, "at least 0"),
+        ({"insulin": -1.0}, "insulin of the typical person is -1; it must be a number of at least 0"),
+        ({"insulin": people(60, -1e-3, -2)}, "insulin of subject 2 is -2; it must be"),
+        ({"glucose": people(90, -3, np.nan)}, "glucose of subject 1 is -3, and so on for 1 more; it must be"),
         ({"glucose": 90.0, "glucose_mass": 150.0}, "given twice"),
     ],
 )
 def test_a_beginning_that_cannot_be_is_refused(start, told):
     with pytest.raises(ValueError, match=told):
         simulate("oral", fast(1), start=start)
+
+
+def test_a_beginning_below_zero_by_what_a_solver_errs_is_zero():
+    found = simulate("oral", ogtt(75), start={"gut": people(0.0, -1.3e-4), "insulin": people(0.0, -6.6e-5)})
+    for name in ("glucose", "gut"):
+        np.testing.assert_array_equal(found[name].sel(subject=1), found[name].sel(subject=0))
+    with pytest.raises(ValueError, match="gut of the typical person is"):
+        simulate("oral", ogtt(75), start={"gut": -1.3e-4}, absolute=1e-8)
 
 
 def test_a_protocol_may_be_its_text():

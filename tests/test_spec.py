@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayesglu import catalog
-from bayesglu.physiology.loop import PARAMETERS, assemble, required
+from bayesglu.physiology.loop import FRACTIONS, PARAMETERS, assemble
 from bayesglu.spec import files as model_file
 from bayesglu.spec.model import Effect, Parameter, Prior, SpecError, load_model, read_model
 
@@ -31,8 +31,9 @@ def child(extra: str, parent: str = "oral") -> str:
 def test_a_shipped_model_has_every_parameter_of_its_structure_and_no_other(name):
     spec = load_model(name)
     floors = {analyte.floor for analyte in spec.analytes.values()} - {None}
-    assert set(spec.parameters) == required(spec.structure) | floors
-    assert all(spec.parameters[name].unit == PARAMETERS[name] for name in required(spec.structure))
+    needed = assemble(spec.structure).parameters
+    assert set(spec.parameters) == {*needed, *floors}
+    assert all(spec.parameters[name].unit == PARAMETERS[name] for name in needed)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -210,6 +211,54 @@ def test_a_child_overrides_key_by_key_and_keeps_the_rest(tmp_path):
     assert mine.between == theirs.between and mine.effects == theirs.effects
     assert spec.structure == parent.structure
     assert spec.hash != parent.hash
+
+
+def test_an_empty_table_takes_away_what_is_inherited_under_its_name():
+    parent = load_model("oral")
+    assert len(parent.parameters["insulin_sensitivity"].effects) == 3
+    none, one_less = (
+        read_model(child(f"[parameters.insulin_sensitivity]\n{effects} = {{}}"))
+        for effects in ("effects", 'effects."group:T2D"')
+    )
+    assert not none.parameters["insulin_sensitivity"].effects
+    left = one_less.parameters["insulin_sensitivity"].effects
+    assert {**left, "group:T2D": None}.keys() == parent.parameters["insulin_sensitivity"].effects.keys()
+    assert none.parameters["basal_insulin"] == parent.parameters["basal_insulin"]
+    changes = ({"effects": {}}, {"effects": {"group:T2D": {}}})
+    assert [parent.change(parameters={"insulin_sensitivity": change}).parameters for change in changes] == [
+        none.parameters,
+        one_less.parameters,
+    ]
+
+
+def test_a_section_that_a_model_can_be_without_is_taken_away_by_an_empty_one(tmp_path):
+    (tmp_path / "first.toml").write_text(
+        child("[correlations]\nparameters = ['insulin_sensitivity', 'basal_insulin']", "feedback")
+    )
+    (tmp_path / "second.toml").write_text(child("[correlations]\n[soft]\n[analytes.glucagon]", "first.toml"))
+    first, second = load_model(tmp_path / "first.toml"), load_model(tmp_path / "second.toml")
+    assert first.correlations and first.soft and "glucagon" in first.analytes
+    assert not second.correlations and not second.soft and "glucagon" not in second.analytes
+    assert second.parameters == {n: p for n, p in first.parameters.items() if n != "glucagon_floor"}
+
+
+def test_what_a_model_cannot_be_without_is_told_when_an_empty_table_took_it_away():
+    taken = "[parameters.basal_glucose]\nbetween = {}\n[parameters.basal_insulin]\n[structure]\n"
+    told = faults(child(taken, "oral"))
+    assert "[parameters.basal_glucose] lacks the key 'between'" in told
+    assert "lacks the key 'structure'" in told
+    assert "lacks 'basal_insulin'" in faults(child("[parameters.basal_insulin]\n"))
+
+
+def test_an_empty_effect_that_nothing_is_inherited_for_is_a_fault():
+    told = faults(child('[parameters.insulin_sensitivity]\neffects."group:T2DM" = {}'))
+    assert "effects.group:T2DM] is empty, and no effect of this name is inherited" in told
+
+
+def test_a_share_of_a_whole_wants_a_scale_that_keeps_it_below_one():
+    for name in sorted(FRACTIONS):
+        told = faults(child(f'[parameters.{name}]\nscale = "log"', "feedback"))
+        assert f"[parameters.{name}] scale is 'log'; this is a share of a whole" in told
 
 
 def test_a_parameter_that_a_child_fixes_loses_its_spread_and_one_it_shares_loses_its_variation():

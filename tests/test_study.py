@@ -368,6 +368,22 @@ def test_unknown_entries_of_a_datasheet_are_answered_with_the_nearest(tmp_path):
     assert "'glucos'. Did you mean 'glucose'?" in text
 
 
+@pytest.mark.parametrize(
+    ("window", "used"), [("until = 0", [-10, 0]), ("from = 0", [0, 60]), ("until = -20\nalso = [60]", [60])]
+)
+def test_a_window_ends_where_it_says_even_at_zero(window, used, tmp_path):
+    path = folder(tmp_path, subjects=None, datasheet=f"body_weight = 70\n[use.glucose]\n{window}\n")
+    study = load_study(path, "ogtt(75)").select(subjects=["A"], analytes=["glucose"])
+    assert list(study.used.time.values) == used
+
+
+def test_a_study_passes_through_but_not_with_another_protocol():
+    study = load_study("bergman1986")
+    assert load_study(study) is study
+    with pytest.raises(ValueError, match="A Study has its protocols and body weights already"):
+        load_study(study, "ivgtt(0.3)")
+
+
 def test_a_datasheet_may_widen_what_is_plausible(tmp_path):
     text = f"{HEADER}\n1,0,c_peptide,2.6,pmol/L\n"
     path = folder(

@@ -15,7 +15,8 @@ from simulated import CASES, WHOLE, varied
 from bayesglu.analysis.counterfactual import _new_people, scale, set_to, shift, what_if
 from bayesglu.analysis.simulation import simulate
 from bayesglu.hierarchy import names
-from bayesglu.inference.fitting import fit, save
+from bayesglu.inference.fit_files import save
+from bayesglu.inference.fitting import fit
 from bayesglu.protocols.library import fast, infusion, ogtt
 from bayesglu.protocols.table import keep_protocols
 from bayesglu.solver.solver import SolverError

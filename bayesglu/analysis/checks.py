@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import escape
@@ -14,15 +13,12 @@ import pandas as pd
 import xarray as xr
 
 from bayesglu.analysis.diagnostics import energy_fraction, mixing, normal_scores
+from bayesglu.errors import FitWarning, InputError, warn_caller
 
 LARGEST_RHAT = 1.01
 SMALLEST_ESS = 400
 SMALLEST_ENERGY_FRACTION = 0.3
 TOLERATED_DIVERGENCES = 0.001
-
-
-class FitWarning(UserWarning):
-    """A fit whose draws should not be believed as they stand; the message says why and what may help."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,7 +69,7 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
     Raises ValueError when ``fit`` has no posterior.
     """
     if not isinstance(fit, xr.DataTree) or "posterior" not in fit.children:
-        raise ValueError("check needs a fit with a group 'posterior', as fit(...) and load(...) return it.")
+        raise InputError("check needs a fit with a group 'posterior', as fit(...) and load(...) return it.")
     every = diagnostics(fit)
     quick = fit.attrs.get("method") == "map"
     judged = _judge_mode() if quick else _judge_chains(fit, every)
@@ -85,7 +81,7 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
         headline = f"The fit is not clean: {_count(len(problems), 'problem')}."
     verdict = Verdict(not problems, headline, sentences, problems, _by_variable(every))
     if warn and problems:
-        warnings.warn("\n".join([verdict.headline, *problems]), FitWarning, stacklevel=2)
+        warn_caller("\n".join([verdict.headline, *problems]), FitWarning)
     return verdict
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayesglu.analysis.simulation import check_names, simulate
+from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.posterior import individuals_of, population_of
@@ -48,7 +49,7 @@ class Change:
 def scale(factor: float) -> Change:
     """The parameter times `factor`."""
     if not factor >= 0:
-        raise ValueError(f"scale({factor}) would make a parameter negative; give a factor of 0 or more.")
+        raise InputError(f"scale({factor}) would make a parameter negative; give a factor of 0 or more.")
     return Change(f"x {factor:g}", lambda value: value * factor)
 
 
@@ -93,10 +94,10 @@ def what_if(
     the draw.
     """
     if draws < 1 or new < 1:
-        raise ValueError(f"draws is {draws} and new is {new}; both must be 1 or more.")
+        raise InputError(f"draws is {draws} and new is {new}; both must be 1 or more.")
     spec = read_model(fit.attrs["model_text"], where="the model in the fit")
     if spec.structure["insulin"] == "forced":
-        raise ValueError(
+        raise InputError(
             f"The model '{spec.name}' is driven by measured insulin and cannot tell what insulin would be. "
             "Fit a model with insulin of its own, such as 'ivgtt' or 'oral'."
         )
@@ -126,16 +127,14 @@ def what_if(
 
 
 def _protocol(fit: xr.DataTree, protocol: Protocol | str | None) -> Protocol:
-    if isinstance(protocol, Protocol):
-        return protocol
     if protocol is not None:
         return parse_protocol(protocol)
     advice = "so name one: what_if(fit, protocol=ogtt(75), ...)."
     if "protocols" not in fit.children:
-        raise ValueError(f"The fit was saved without what each person was given, {advice}")
+        raise InputError(f"The fit was saved without what each person was given, {advice}")
     followed = set(kept_protocols(fit.protocols.to_dataset()).values())
     if len(followed) != 1:
-        raise ValueError(f"People of the study had {len(followed)} different protocols, {advice}")
+        raise InputError(f"People of the study had {len(followed)} different protocols, {advice}")
     return followed.pop()
 
 
@@ -155,7 +154,7 @@ def _labels(fit: xr.DataTree, subjects: str | Sequence[str]) -> list[str]:
     wrong = [f"There is no subject '{s}'.{hint(str(s), known)}" for s in subjects if str(s) not in known]
     wrong += [] if len(subjects) else ["No subject was chosen."]
     if wrong:
-        raise ValueError("\n".join([*wrong, f"  Known: same, new, {', '.join(known)}."]))
+        raise InputError("\n".join([*wrong, f"  Known: same, new, {', '.join(known)}."]))
     return [str(s) for s in subjects]
 
 
@@ -208,7 +207,7 @@ def _require_covariates(people: Individuals, posterior: xr.Dataset, covariates: 
         for key, effect in p.effects.items():
             acted = not p.varies and names.effect(p.name, key) in posterior
             if acted and effect.covariate not in covariates:
-                raise ValueError(
+                raise InputError(
                     f"{p.name} depends on {effect.covariate}, which the fit was saved without; "
                     "choose subjects='new'."
                 )
@@ -227,15 +226,15 @@ def _changed(spec: ModelSpec, parameters: Mapping, change: Mapping[str, Change])
         if not isinstance(c, Change)
     ]
     if wrong:
-        raise ValueError("\n".join(wrong))
+        raise InputError("\n".join(wrong))
     changed = dict(parameters)
     for name, how in change.items():
         before = changed.get(name, xr.DataArray(spec.parameters[name].typical.median))
         after = how.apply(before)
         if not bool(np.isfinite(after).all()) or bool((after < 0).any()):
-            raise ValueError(f"{name} {how.words} makes some values negative or not finite.")
+            raise InputError(f"{name} {how.words} makes some values negative or not finite.")
         if spec.parameters[name].scale == "logit" and bool((after >= 1).any()):
-            raise ValueError(f"{name} {how.words} makes some values 1 or more; it is a fraction.")
+            raise InputError(f"{name} {how.words} makes some values 1 or more; it is a fraction.")
         changed[name] = after
     return changed
 

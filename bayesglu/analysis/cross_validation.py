@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bayesglu.analysis.checks import check
+from bayesglu.errors import InputError
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.posterior import population_of
 from bayesglu.inference.datatree import predict, samples_groups
@@ -18,8 +21,8 @@ from bayesglu.study.study import Study, load_study
 
 
 def leave_one_out(
-    model: ModelSpec | str,
-    study: Study | str,
+    model: ModelSpec | str | Path,
+    study: Study | str | Path,
     subjects: Sequence[str] | None = None,
     probability: float = 0.9,
     random_seed: int = 1,
@@ -42,12 +45,12 @@ def leave_one_out(
 
     Raises ValueError for a study of one person, StudyError for unknown labels, and what `fit` raises.
     """
-    spec, study = load_model(model), study if isinstance(study, Study) else load_study(study)
+    spec, study = load_model(model), load_study(study)
     people = list(study.subjects if subjects is None else study.select(subjects=subjects).subjects)
     if len(study.subjects) < 2:
-        raise ValueError(f"The study '{study.name}' has one person, and a fit without them has nobody.")
+        raise InputError(f"The study '{study.name}' has one person, and a fit without them has nobody.")
     if not 0 < probability < 1:
-        raise ValueError(f"probability is {probability:g}; it must be between 0 and 1.")
+        raise InputError(f"probability is {probability:g}; it must be between 0 and 1.")
     parts, clean = [], []
     for person in people:
         others = study.select(subjects=[s for s in study.subjects if s != person])
@@ -55,7 +58,8 @@ def leave_one_out(
         found = fit(spec, others, random_seed=random_seed, **{"progressbar": False, **settings})
         clean.append(check(found, warn=False).clean)
         if known:
-            stranger = make_design(spec, study.select(subjects=[person], analytes=known))
+            solver = json.loads(found.attrs["settings"])["solver"]
+            stranger = make_design(spec, study.select(subjects=[person], analytes=known), **solver)
             rng = np.random.default_rng(random_seed)
             parts.append(_bands(stranger, _measured(stranger, found, rng), probability))
     result = xr.concat(parts, "obs").assign_coords(person=people)

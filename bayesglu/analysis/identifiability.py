@@ -12,17 +12,19 @@ is the shrinkage of that person's fit (Combes et al. 2013, Pharmaceutical Resear
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from bayesglu.analysis.sampling_times import usual_times
 from bayesglu.analysis.simulation import check_names
+from bayesglu.errors import InputError
 from bayesglu.hierarchy.compatibility import check_protocol
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.rows import TINY
-from bayesglu.protocols.library import Protocol
+from bayesglu.protocols.library import Protocol, parse_protocol
 from bayesglu.protocols.schedule import Forcing
 from bayesglu.solver.integrate import FINE
 from bayesglu.solver.solver import SolverError
@@ -41,8 +43,8 @@ AT_ONCE = 8192  # solves, so that memory stays small
 
 
 def identify(
-    spec: ModelSpec | str,
-    protocol: Protocol,
+    spec: ModelSpec | str | Path,
+    protocol: Protocol | str,
     times: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
     analytes: Iterable[str] | None = None,
     noise: float | Mapping[str, float] | None = None,
@@ -57,6 +59,7 @@ def identify(
     """The share of prior uncertainty of each parameter that samples under a protocol would remove.
 
     spec : a `ModelSpec`, or the name or path of a model file.
+    protocol : a `Protocol`, or its text, such as ``"ogtt(75)"``.
     times : minutes of the samples, for all analytes or by analyte; by default those of `usual_times`.
     analytes : what is measured; by default all that the model describes.
     noise : SD of the log residuals, for all analytes or by analyte; by default the medians of the model's
@@ -97,7 +100,7 @@ def identify(
     >>> bool(taught.person.sel(parameter="basal_insulin") > 0.5)
     True
     """
-    spec = load_model(spec)
+    spec, protocol = load_model(spec), parse_protocol(protocol)
     _check_numbers(subjects=subjects, draws=draws, prior_cv=prior_cv)
     measured = tuple(spec.analytes) if analytes is None else tuple(dict.fromkeys(_names(analytes)))
     check_names("analyte", measured, spec.analytes)
@@ -182,7 +185,7 @@ def _with_unknown(spec: ModelSpec, parameters: str | Iterable[str], prior_cv: fl
         asked = set() if parameters == "free" else set(_names(parameters))
         check_names("parameter", sorted(asked), spec.parameters)
         if zero := sorted(n for n in asked if not np.isfinite(spec.parameters[n].location)):
-            raise ValueError(f"{', '.join(zero)}: fixed at a value that has no logarithm, so nothing varies.")
+            raise InputError(f"{', '.join(zero)}: fixed at a value that has no logarithm, so nothing varies.")
     if not {*spec.estimated, *asked}:
         raise SpecError(f"{spec.name}: every parameter is fixed. Ask for some: parameters='all'.")
     gsd = float(np.exp(np.sqrt(np.log1p(prior_cv**2))))
@@ -270,7 +273,7 @@ def _noise(plan: Design, noise: float | Mapping[str, float] | None) -> np.ndarra
         usual = dict.fromkeys(plan.analytes, noise)
     usual |= {a: sd for a, sd in given.items() if a in usual}
     if wrong := [f"{a} {sd!r}" for a, sd in usual.items() if not 0 < sd < np.inf]:
-        raise ValueError(
+        raise InputError(
             f"noise: {', '.join(wrong)}. Give the SD of log residuals, such as 0.05 for five per cent."
         )
     return np.array([usual[a] for a in plan.analytes])
@@ -294,7 +297,7 @@ def _sampled(spec, protocol, times, measured, forcing) -> dict[str, np.ndarray]:
     sampled |= {a: forcing[0] for a in forced if forcing is not None}
     sampled = {a: np.unique(np.asarray(t, float)) for a, t in sampled.items()}
     if wrong := [a for a, t in sampled.items() if not (len(t) and np.isfinite(t).all())]:
-        raise ValueError(f"times of {', '.join(wrong)}: give one or more minutes.")
+        raise InputError(f"times of {', '.join(wrong)}: give one or more minutes.")
     return sampled
 
 
@@ -406,18 +409,18 @@ def _check_numbers(subjects: int, draws: int, prior_cv: float) -> None:
     if not 0 < prior_cv < np.inf:
         problems.append(f"prior_cv is {prior_cv!r}; give a coefficient of variation, such as 0.3.")
     if problems:
-        raise ValueError("\n".join(problems))
+        raise InputError("\n".join(problems))
 
 
 def _check_forcing(spec: ModelSpec, forcing: Forcing | None) -> None:
     forced = [a for a, analyte in spec.analytes.items() if analyte.forcing]
     if forced and forcing is None:
-        raise ValueError(
+        raise InputError(
             f"The model '{spec.name}' is driven by measured {forced[0]}: give forcing=(times, values), or "
             "choose a model with insulin of its own, such as 'ivgtt' or 'oral'."
         )
     if forcing is not None and not forced:
-        raise ValueError(f"The model '{spec.name}' has insulin of its own: leave forcing out.")
+        raise InputError(f"The model '{spec.name}' has insulin of its own: leave forcing out.")
 
 
 def _names(given: str | Iterable[str]) -> tuple[str, ...]:

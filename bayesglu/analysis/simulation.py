@@ -1,11 +1,13 @@
 """Trajectories of concentrations, stores and fluxes for given parameters."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from bayesglu.errors import InputError
 from bayesglu.hierarchy.compatibility import check_protocol
 from bayesglu.physiology.loop import SLOTS, Loop, assemble
 from bayesglu.protocols.library import Protocol, parse_protocol
@@ -16,10 +18,11 @@ from bayesglu.text.problems import hint
 
 AMOUNT_UNITS = {"stomach": "mg/kg", "glucose": "mg/kg", "insulin": "pmol/kg", "glucagon": "pg/kg"}
 MEASURED_AS = {"glucose": "glucose_mass", "liver_glycogen": "glycogen"}  # in proportion to a state
+ERRORS = 10.0  # so many tolerances below zero are still zero, for errors of steps add up
 
 
 def simulate(
-    model: ModelSpec | str,
+    model: ModelSpec | str | Path,
     protocol: Protocol | str,
     parameters: Mapping[str, float | xr.DataArray] | None = None,
     times: Sequence[float] | None = None,
@@ -63,26 +66,26 @@ def simulate(
     True
     """
     spec = load_model(model)
-    protocol = parse_protocol(protocol) if isinstance(protocol, str) else protocol
+    protocol = parse_protocol(protocol)
     times = default_times(protocol) if times is None else np.asarray(times, float)
     if times.ndim != 1 or not len(times) or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
-        raise ValueError("times must be a sequence of minutes that increases.")
+        raise InputError("times must be a sequence of minutes that increases.")
     wanted = available_outputs(spec) if outputs is None else _names(outputs)
     check_names("output", wanted, available_outputs(spec))
     hold = _held(assemble(spec.structure), _names(hold))
     check_protocol(spec, protocol)
     forced = spec.structure["insulin"] == "forced"
     if forced and forcing is None:
-        raise ValueError(
+        raise InputError(
             f"Insulin is forced in the model '{spec.name}': give forcing=(times, values) of measured "
             "insulin, or choose a model with insulin of its own, such as 'ivgtt' or 'oral'."
         )
     if forcing is not None and not forced:
-        raise ValueError(
+        raise InputError(
             f"The model '{spec.name}' has insulin of its own and no use for forcing: leave it out, or choose "
             "a model whose insulin is forced, such as 'minimal'."
         )
-    people = _people(spec, parameters or {}, start or {}, body_weight)
+    people = _people(spec, parameters or {}, start or {}, body_weight, absolute)
     schedule = _schedule(protocol, times, people.weights, forcing)
     begun = {MEASURED_AS.get(name, name) for name in start or ()}
     solving = _solver(spec, schedule, wanted, hold, begun, relative, absolute, max_steps)
@@ -140,7 +143,7 @@ def check_names(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
     known = tuple(known)
     problems = [f"There is no {kind} '{n}'.{hint(n, known)}" for n in names if n not in known]
     if problems:
-        raise ValueError("\n".join([*problems, f"  Known: {', '.join(sorted(known))}."]))
+        raise InputError("\n".join([*problems, f"  Known: {', '.join(sorted(known))}."]))
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ class _People:
         return ", ".join(named) or "the typical person"
 
 
-def _people(spec: ModelSpec, parameters: Mapping, start: Mapping, body_weight) -> _People:
+def _people(spec: ModelSpec, parameters: Mapping, start: Mapping, body_weight, absolute: float) -> _People:
     loop = assemble(spec.structure)
     names = loop.parameters
     check_names("parameter", parameters, names)
@@ -185,21 +188,37 @@ def _people(spec: ModelSpec, parameters: Mapping, start: Mapping, body_weight) -
     for i, n in enumerate(names):
         theta[:, i] = values.get(n, spec.parameters[n].typical.median)
     begun = {n: values[f"{n} at the start"] for n in start}
-    theta = np.column_stack([theta, *_initial(loop, dict(zip(names, theta.T, strict=True)), begun)])
-    return _People(theta, dims, shape, dict(together[0].coords), weight.values.reshape(-1))
+    found = _People(theta, dims, shape, dict(together[0].coords), weight.values.reshape(-1))
+    known = dict(zip(names, theta.T, strict=True))
+    return replace(
+        found, theta=np.column_stack([theta, *_initial(loop, known, begun, absolute, found.label)])
+    )
 
 
-def _initial(loop: Loop, parameters: Mapping, start: Mapping) -> list[np.ndarray]:
-    """Initial values ``(person,)`` of the states that `start` names or measures, in the loop's order."""
-    begun = {}
+def _initial(
+    loop: Loop, parameters: Mapping, start: Mapping, absolute: float, label: Callable[[int], str]
+) -> list[np.ndarray]:
+    """Initial values ``(person,)`` of the states that `start` names or measures, in the loop's order.
+
+    What another simulation ended with may be below zero by its errors; that is zero.
+    """
+    begun, problems = {}, []
     for name, value in start.items():
         state = MEASURED_AS.get(name, name)
-        if state in begun or not (np.isfinite(value) & (value >= 0)).all():
-            why = f"{state} is given twice" if state in begun else "it must be a number of at least 0"
-            raise ValueError(f"start: {name} is {value[0]:g}; {why}.")
+        if state in begun:
+            problems.append(f"start: {state} is given twice.")
+        initial = value
         if name != state:
-            value = value / loop.evaluate({**parameters, state: 1.0}, frozenset([name]))[name]
-        begun[state] = value
+            initial = value / loop.evaluate({**parameters, state: 1.0}, frozenset([name]))[name]
+        lowest = -ERRORS * absolute * loop.states[state].scale
+        wrong = np.flatnonzero(~(np.isfinite(initial) & (initial >= lowest)))
+        more = f", and so on for {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        if len(wrong):
+            found = f"{name} of {label(wrong[0])} is {value[wrong[0]]:g}{more}"
+            problems.append(f"start: {found}; it must be a number of at least 0.")
+        begun[state] = np.maximum(initial, 0.0)
+    if problems:
+        raise InputError("\n".join(problems))
     return [begun[state] for state in loop.states if state in begun]
 
 
@@ -207,7 +226,7 @@ def _array(name: str, value) -> xr.DataArray:
     """A value with the dimensions of the people that it is for."""
     array = value if isinstance(value, xr.DataArray) else xr.DataArray(value)
     if array.dtype.kind not in "iuf" or (array.ndim and array is not value) or "time" in array.dims:
-        raise ValueError(
+        raise InputError(
             f"{name} is {value!r}. Give one number, or for several people a DataArray with named dimensions "
             f"other than 'time', such as xarray.DataArray([1.0, 2.0], dims='subject')."
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from bayesglu.errors import InputError
 from bayesglu.spec.model import read_model
 from bayesglu.units import convert
 
@@ -112,7 +113,7 @@ def _individual(fit: xr.DataTree, dim: str, probability: float) -> xr.Dataset:
         if draws.attrs.get("role") == "individual" and dim in draws.dims
     }
     if not rows:
-        raise ValueError(f"No parameter of this fit differs from {dim} to {dim}: see population(fit).")
+        raise InputError(f"No parameter of this fit differs from {dim} to {dim}: see population(fit).")
     tables = [_summary(draws, prior.get(name), probability) for name, draws in rows.items()]
     return _together(rows, tables, probability)
 
@@ -120,7 +121,7 @@ def _individual(fit: xr.DataTree, dim: str, probability: float) -> xr.Dataset:
 def _groups(fit: xr.DataTree) -> tuple[xr.Dataset, xr.Dataset]:
     """Posterior and prior; a fit saved without its prior has an empty one."""
     if not isinstance(fit, xr.DataTree) or "posterior" not in fit.children:
-        raise ValueError("A fit with a group 'posterior' is needed, as fit(...) and load(...) return it.")
+        raise InputError("A fit with a group 'posterior' is needed, as fit(...) and load(...) return it.")
     prior = fit["prior"].to_dataset() if "prior" in fit.children else xr.Dataset()
     return fit["posterior"].to_dataset(), prior
 
@@ -128,7 +129,7 @@ def _groups(fit: xr.DataTree) -> tuple[xr.Dataset, xr.Dataset]:
 def _summary(draws: xr.DataArray, prior: xr.DataArray | None, probability: float) -> xr.Dataset:
     """Medians and intervals of one variable and of its prior, and the shrinkage from one to the other."""
     if not 0 < probability < 1:
-        raise ValueError(f"probability is {probability}. Allowed: between 0 and 1, such as 0.9.")
+        raise InputError(f"probability is {probability}. Allowed: between 0 and 1, such as 0.9.")
     prior = xr.full_like(draws, np.nan) if prior is None else prior
     shrinkage = 1 - _deviation(draws) / _deviation(prior)
     found = _interval(draws, probability)

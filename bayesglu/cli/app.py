@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import bayesglu
+from bayesglu.atomic import whole
 from bayesglu.cli.options import (
     FIGURES,
-    FITS,
     MODEL,
     STUDY,
     Changes,
@@ -308,12 +308,13 @@ def fit(
     ] = None,
 ) -> None:
     """Fit a model to a study, save the fit and say whether it is clean."""
+    from bayesglu.inference.fit_files import check_place
     from bayesglu.protocols.library import parse_protocol
 
-    writable(out, FITS)
     spec = bayesglu.load_model(model)
     measured = bayesglu.load_study(study, protocol and parse_protocol(protocol), body_weight)
     out = out or Path(f"{measured.name}-{spec.name}.nc")
+    check_place(out, resume)  # now, so that no one learns after an hour that nothing can be saved there
     say(f"{measured!r}\nModel {spec.name!r}: {spec.title}\n")
     fitted = bayesglu.fit(
         spec,
@@ -507,10 +508,12 @@ def _show_summary(table: "xr.Dataset", csv: Path | None, **wanted: list[str] | N
 
 
 def _write_csv(path: Path, table: "pd.DataFrame") -> None:
-    table.to_csv(path, index=False, float_format="%.8g")
+    with whole(path) as new:
+        table.to_csv(new, index=False, float_format="%.8g")
     wrote(path, f"{len(table)} rows")
 
 
 def _draw(path: Path, figure: "Figure") -> None:
-    figure.savefig(path, dpi=150)
+    with whole(path) as new:
+        figure.savefig(new, dpi=150)
     wrote(path, "the figure")

@@ -10,8 +10,10 @@ from bayesglu import plots
 from bayesglu.analysis.checks import check
 from bayesglu.analysis.counterfactual import AS_IS, CHANGED, scale, what_if
 from bayesglu.analysis.summaries import minimal_model_indices
+from bayesglu.atomic import whole
 from bayesglu.cli.terminal import answers, say, working
-from bayesglu.inference.fitting import fit, save
+from bayesglu.inference.fit_files import check_place, save
+from bayesglu.inference.fitting import fit
 from bayesglu.protocols.library import ogtt
 from bayesglu.study.study import load_study
 
@@ -30,6 +32,8 @@ def run(out: Path, seed: int = 1, progress: bool = True) -> bool:
     """Run the demonstration into the folder `out`; returns whether both fits are clean."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    person_file, people_file = out / "bergman1986.nc", out / "synthetic_ogtt.nc"
+    check_place(person_file), check_place(people_file)
     say("One real person", style="bold")
     say("Glucose by vein; the minimal model driven by measured insulin (bergman1986).")
     person = fit("minimal", "bergman1986", draws=2500, tune=700, random_seed=seed, progressbar=progress)
@@ -49,10 +53,11 @@ def run(out: Path, seed: int = 1, progress: bool = True) -> bool:
     _answer(question)
 
     with working("Drawing"):
-        save(person, out / "bergman1986.nc")
-        save(people, out / "synthetic_ogtt.nc")
+        save(person, person_file)
+        save(people, people_file)
         figure = plots.demo_figure(person, people, question)
-        figure.savefig(out / "demo.png", dpi=150)
+        with whole(out / "demo.png") as new:
+            figure.savefig(new, dpi=150)
     say(f"\nWritten to {out}: bergman1986.nc, synthetic_ogtt.nc, demo.png.")
     return clean
 

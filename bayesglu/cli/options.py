@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import bayesglu
+from bayesglu.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from bayesglu.protocols.library import Protocol
 
 FIGURES = (".png", ".pdf", ".svg")
-FITS = (".nc", ".zarr")
 
 
 def option(help: str, *names: str, panel: str | None = None, **settings: Any) -> Any:
@@ -65,7 +65,7 @@ def parse_change(text: str) -> "tuple[str, Change]":
     """
     parts = re.fullmatch(r"\s*(\w+)\s*=\s*([*+-]?)\s*(\d*\.?\d+(?:[eE][+-]?\d+)?)\s*", text)
     if not parts:
-        raise ValueError(
+        raise InputError(
             f"{text!r} is not a change. Write NAME=*1.3 to scale, NAME=+5 or NAME=-5 to shift, NAME=0 to set."
         )
     name, sign, amount = parts[1], parts[2], float(parts[3])
@@ -85,7 +85,7 @@ def parse_people(text: str) -> dict[str, Any]:
     if count := re.fullmatch(r"new:([1-9]\d{0,5})", text):
         return {"subjects": "new", "new": int(count[1])}
     if text == "new" or text.startswith("new:"):
-        raise ValueError(f"--subjects is {text!r}. Write new:100 for a hundred new people.")
+        raise InputError(f"--subjects is {text!r}. Write new:100 for a hundred new people.")
     return {"subjects": [label.strip() for label in text.split(",")]}
 
 
@@ -100,7 +100,7 @@ def parse_numbers(text: str | None) -> list[float] | None:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise ValueError(f"{text!r} are not numbers between commas, such as 0,30,60,120.") from None
+        raise InputError(f"{text!r} are not numbers between commas, such as 0,30,60,120.") from None
 
 
 def parse_noise(text: str | None) -> dict[str, float] | float | None:
@@ -117,7 +117,7 @@ def parse_noise(text: str | None) -> dict[str, float] | float | None:
             return float(text)
         return {name.strip(): float(value) for name, _, value in pairs}
     except ValueError:
-        raise ValueError(f"{text!r} is no noise. Write 0.05, or glucose=0.03,insulin=0.1.") from None
+        raise InputError(f"{text!r} is no noise. Write 0.05, or glucose=0.03,insulin=0.1.") from None
 
 
 def parse_names(text: str | None) -> list[str] | None:

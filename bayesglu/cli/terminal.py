@@ -1,7 +1,8 @@
 """How the command line speaks: answers on standard output, notes, progress and errors on standard error.
 
-Whatever is wrong with what a person gave is told in words and ends with exit code 1; a fit that is not clean
-ends with 2. Any other exception is a fault of the program and keeps its traceback.
+Whatever is wrong with what a person gave (a BayesgluError, or a path that cannot be read or written) is told
+in words and ends with exit code 1; a fit that is not clean ends with 2. Any other exception is a fault of the
+program: it keeps its traceback, which ends by asking for a report.
 """
 
 import sys
@@ -17,10 +18,14 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
+from bayesglu.errors import BayesgluError, InputError, MissingFileError
+
 if TYPE_CHECKING:
     import pandas as pd
 
 FINE, BAD_INPUT, NOT_CLEAN = 0, 1, 2
+REPORT = "This is a fault of bayesglu and not of what was given: please report it, with the lines above."
+PROGRAM = Path(__file__).parent, Path(sys.prefix), Path(sys.base_prefix)
 PIPED_WIDTH = 160  # columns of a table that goes to a file, where no terminal says how many there are
 
 
@@ -42,8 +47,9 @@ class Commands(TyperGroup):
             sys.exit(BAD_INPUT if end.code == NOT_CLEAN else end.code)
         except NotClean:
             sys.exit(NOT_CLEAN)
-        except (ValueError, LookupError, OSError, RuntimeError) as error:
+        except Exception as error:
             if not _from_input(error):
+                error.add_note(REPORT)
                 raise
             notes().print(Text.assemble(("Error: ", "bold red"), _told(error)), soft_wrap=True)
             sys.exit(BAD_INPUT)
@@ -96,9 +102,9 @@ def writable(path: Path | None, endings: Sequence[str] = ()) -> Path | None:
     if path is None:
         return None
     if endings and path.suffix not in endings:
-        raise ValueError(f"{path}: the name must end in {' or '.join(endings)}.")
+        raise InputError(f"{path}: the name must end in {' or '.join(endings)}.")
     if not path.absolute().parent.is_dir():
-        raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist.")
+        raise MissingFileError(f"{path}: the folder {path.parent} does not exist.")
     return path
 
 
@@ -108,11 +114,11 @@ def wrote(path: Path, what: str) -> None:
 
 
 def _from_input(error: Exception) -> bool:
-    """Say whether an error is about what was given; that of the solver is known only once it is loaded."""
-    if isinstance(error, RuntimeError):
-        solver = sys.modules.get("bayesglu.solver.solver")
-        return solver is not None and isinstance(error, solver.SolverError)
-    return not isinstance(error, KeyError | IndexError)
+    """Say whether an error is about what was given, a path of the user's included."""
+    if isinstance(error, OSError) and isinstance(error.filename, str):
+        path = Path(error.filename).absolute()
+        return not any(path.is_relative_to(folder) for folder in PROGRAM)
+    return isinstance(error, BayesgluError)
 
 
 def _told(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Whether a model can say anything about a study, and about what was done there."""
 
+from bayesglu.errors import InputError
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.events import Protocol
 from bayesglu.spec.model import ModelSpec, SpecError
@@ -19,7 +20,7 @@ def check_protocol(spec: ModelSpec, protocol: Protocol) -> None:
     lost = [why for channel, why in NOT_TAKEN.items() if channel in given - taken]
     if lost:
         called = protocol.name or "This protocol"
-        raise ValueError(f"{called} is not for the model '{spec.name}': {' '.join(lost)}")
+        raise InputError(f"{called} is not for the model '{spec.name}': {' '.join(lost)}")
 
 
 def check_study(spec: ModelSpec, study: Study) -> None:

@@ -1,12 +1,12 @@
 """Which covariate effects act in a study, and how often each applies to whom."""
 
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
+from bayesglu.errors import warn_caller
 from bayesglu.spec.model import ModelSpec
 from bayesglu.spec.priors import Effect, Parameter
 from bayesglu.study.study import Study, StudyWarning
@@ -72,12 +72,11 @@ def warn_of_gaps(spec: ModelSpec, study: Study, parameters: Iterable[Parameter])
     for covariate, names in acting.items():
         if covariate in study.covariates and (without := _without(study.covariates, covariate)):
             people = f"subject{'s' * (len(without) > 1)} {some(without)}"
-            warnings.warn(
+            warn_caller(
                 f"The covariate '{covariate}' is missing for {people}, so that its effect on "
                 f"{', '.join(names)} is left out for everyone. To keep it, fill the gap, or fit without "
                 f"{'them' if len(without) > 1 else 'this person'}: study.select(subjects=[...]).",
                 StudyWarning,
-                stacklevel=4,
             )
 
 
@@ -92,12 +91,11 @@ def warn_of_near_levels(spec: ModelSpec, study: Study, parameters: Iterable[Para
         for found in dict.fromkeys(study.covariates[covariate].values):
             meant = [k for k in known if _alike(str(found), k)]
             if meant and not any(e.score(found) for e in effects):
-                warnings.warn(
+                warn_caller(
                     f"The {covariate} '{found}' is none that the model '{spec.name}' knows "
                     f"({', '.join(known)}), so no effect acts on these people. If '{meant[0]}' is meant, "
                     "write it so in subjects.csv.",
                     StudyWarning,
-                    stacklevel=4,
                 )
 
 

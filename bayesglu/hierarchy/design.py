@@ -5,13 +5,13 @@ individual parameters of everyone (`individuals`), what is compared with the mod
 (`driving`), and the equations with what was given to whom (`solver`).
 """
 
-import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import xarray as xr
 
+from bayesglu.errors import warn_caller
 from bayesglu.hierarchy.compatibility import check_study
 from bayesglu.hierarchy.covariates import warn_of_gaps, warn_of_near_levels
 from bayesglu.hierarchy.driving import Driving, driving_of, is_compared
@@ -211,11 +211,10 @@ def _solver(spec: ModelSpec, schedule: Schedule, outputs, settings) -> Solver:
 def _warn(spec: ModelSpec, study: Study, used: xr.Dataset, estimated) -> None:
     """Say of whom nothing was measured, and which covariates do not act as they look."""
     if blank := [s for s in study.subjects if not (used.subject.values == s).any()]:
-        warnings.warn(
+        warn_caller(
             f"Nothing that '{spec.name}' compares was measured in subject {some(blank)}: what is said of "
             "them is what the others tell of people in general.",
             StudyWarning,
-            stacklevel=4,
         )
     parameters = [spec.parameters[name] for name in estimated]
     warn_of_gaps(spec, study, parameters)

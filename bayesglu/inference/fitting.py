@@ -1,4 +1,4 @@
-"""Fit a model to a study; keep the result in a file that is enough to predict from again."""
+"""Fit a model to a study."""
 
 import json
 import time
@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from bayesglu.errors import InputError
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.posterior import to_dataset
 from bayesglu.inference.datatree import data_groups, in_chains, predict, provenance, samples_groups
 from bayesglu.inference.density import Density
+from bayesglu.inference.fit_files import is_whole, load, write
 from bayesglu.inference.modes import find_modes
 from bayesglu.inference.pilot import refresh
 from bayesglu.inference.sampler import Failures, Run, Sampling, sample
-from bayesglu.protocols.table import kept_protocols
 from bayesglu.spec.model import ModelSpec, load_model, read_model
 from bayesglu.study.study import Study, load_study
 
@@ -29,8 +30,8 @@ SHORTEST_WITH_PILOT = 200
 
 
 def fit(
-    model: ModelSpec | str,
-    study: Study | str,
+    model: ModelSpec | str | Path,
+    study: Study | str | Path,
     draws: int | None = None,
     tune: int = 1000,
     chains: int = 4,
@@ -78,11 +79,11 @@ def fit(
     True
     """
     if method not in DRAWS:
-        raise ValueError(f"There is no method '{method}'. Known: {', '.join(DRAWS)}.")
+        raise InputError(f"There is no method '{method}'. Known: {', '.join(DRAWS)}.")
     if coordinates not in ("whitened", "non-centred"):
-        raise ValueError(f"There are no coordinates '{coordinates}'. Known: whitened, non-centred.")
+        raise InputError(f"There are no coordinates '{coordinates}'. Known: whitened, non-centred.")
     if resume is not None and method != "nuts":
-        raise ValueError(f"resume keeps draws of method 'nuts'; '{method}' takes seconds and needs none.")
+        raise InputError(f"resume keeps draws of method 'nuts'; '{method}' takes seconds and needs none.")
     draws = DRAWS[method] if draws is None else draws
     _check_counts(draws=draws, chains=chains)
     began = time.perf_counter()
@@ -100,7 +101,7 @@ def fit(
     pilot = tune // 4 if coordinates == "whitened" and method == "nuts" and tune >= SHORTEST_WITH_PILOT else 0
     if going_on:
         run.check(about)
-        if run.fit.exists() and run.about()["draws"] == draws:
+        if run.about()["draws"] == draws and is_whole(run.fit):
             return load(run.fit)
         expansion = run.expansion()
     else:
@@ -126,12 +127,15 @@ def fit(
     tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
     tree.attrs["continued"] = json.dumps(breaks)
     if run is not None:
-        save(tree, run.fit)
+        write(tree, run.fit)
     return tree
 
 
 def with_data(
-    previous: xr.DataTree, study: Study | str, random_seed: int | np.random.Generator | None = None, **changes
+    previous: xr.DataTree,
+    study: Study | str | Path,
+    random_seed: int | np.random.Generator | None = None,
+    **changes,
 ) -> xr.DataTree:
     """Fit another study as a `previous` fit was made: its model and settings, but for `changes`.
 
@@ -154,7 +158,11 @@ def with_data(
 
 
 def prior_predictive(
-    model: ModelSpec | str, study: Study | str, draws: int = 500, random_seed=None, **solver_settings
+    model: ModelSpec | str | Path,
+    study: Study | str | Path,
+    draws: int = 500,
+    random_seed=None,
+    **solver_settings,
 ) -> xr.DataTree:
     """What the model expects of a study before it has seen the data: groups ``prior`` and
     ``prior_predictive``.
@@ -181,67 +189,14 @@ def prior_predictive(
     return tree
 
 
-def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path:
-    """Write a fit to ``.nc`` (netCDF) or ``.zarr``; `without_data` leaves out every sample and covariate
-    of the people, the concentrations that drove the model, and what each was given when it was not the same
-    for all."""
-    path = Path(path)
-    kept = fit
-    if without_data:
-        private = {"observed_data", "posterior_predictive", "predictions", "log_likelihood"}
-        if len(set(kept_protocols(fit.protocols.to_dataset()).values())) > 1:
-            private.add("protocols")
-        public = {n: c.to_dataset() for n, c in fit.children.items() if n not in private}
-        public = {n: group.drop_dims("reading", errors="ignore") for n, group in public.items()}
-        kept = xr.DataTree.from_dict(public)
-        people = fit.constant_data.to_dataset()[["body_weight", "subject_label"]]
-        kept["constant_data"] = xr.DataTree(
-            people.assign(body_weight=people.body_weight * 0 + people.body_weight.mean())
-        )
-        kept.attrs = dict(fit.attrs)
-    if path.suffix == ".nc":
-        kept.to_netcdf(path, engine="h5netcdf")
-    elif path.suffix == ".zarr":
-        kept.to_zarr(path, mode="w", consolidated=False)
-    else:
-        raise ValueError(
-            f"{path}: write a fit to a name that ends in .nc (netCDF) or .zarr, not '{path.suffix}'."
-        )
-    return path
-
-
-def load(path: str | Path) -> xr.DataTree:
-    """A fit from its file, wholly in memory."""
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path}: there is no such file. A fit is written by `bayesglu fit --out {path.name}`."
-        )
-    if (path / "run.json").exists() and not (path := Run(path).fit).exists():
-        raise ValueError(
-            f"{path.parent}: this run has not finished; fit(..., resume='{path.parent}') goes on with it."
-        )
-    try:
-        if path.suffix == ".zarr":
-            tree = xr.open_datatree(path, engine="zarr", consolidated=False).load()
-        else:
-            tree = xr.load_datatree(path, engine="h5netcdf")
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: this cannot be read as a fit, saved as .nc or .zarr.") from error
-    if "model_text" not in tree.attrs:
-        raise ValueError(f"{path}: this is not a fit of bayesglu; it has no model_text in its attributes.")
-    return tree
-
-
 def _design(model, study, **solver_settings) -> Design:
-    study = load_study(study) if isinstance(study, (str, Path)) else study
-    return make_design(load_model(model), study, **solver_settings)
+    return make_design(load_model(model), load_study(study), **solver_settings)
 
 
 def _check_counts(**counts: int) -> None:
     wrong = [f"{name} is {count}; it must be 1 or more." for name, count in counts.items() if count < 1]
     if wrong:
-        raise ValueError("\n".join(wrong))
+        raise InputError("\n".join(wrong))
 
 
 def _identity(d: Design) -> dict[str, str]:

@@ -8,13 +8,13 @@ person and one for the population, is the first look (`method="map"`), the start
 the coordinates in which it begins.
 """
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
+from bayesglu.errors import FitWarning, warn_caller
 from bayesglu.hierarchy.design import Design
 from bayesglu.inference.density import Density
 from bayesglu.inference.linearise import Expansion, expand
@@ -27,13 +27,25 @@ FAILED = 1e3
 """What a failed solve adds to the cost: about as much as a point 45 SDs off."""
 
 
-@threadpool_limits.wrap(limits=1, user_api="blas")  # its threads wait for each other longer than they work
 def find_modes(design: Design, max_rounds: int = 20, tolerance: float = 0.05) -> Expansion:
     """The linear model at the modes, which are nearer than `tolerance` SDs; if they are not after so many
     rounds, a warning says so.
 
     Raises SolverError when the typical person's equations cannot be solved.
     """
+    with threadpool_limits(limits=1, user_api="blas"):  # more threads wait longer than they work
+        found, settled = _search(design, max_rounds, tolerance)
+    if not settled:
+        warn_caller(
+            f"The posterior modes did not settle in {max_rounds} rounds. Sampling is unaffected; a Laplace "
+            "approximation (method 'map') is of a place near them.",
+            FitWarning,
+        )
+    return found
+
+
+def _search(design: Design, max_rounds: int, tolerance: float) -> tuple[Expansion, bool]:
+    """See `find_modes`; and whether they were found."""
     _require_finite(Density(design))
     at = design.prior_medians
     found = expand(design, at)
@@ -41,17 +53,12 @@ def find_modes(design: Design, max_rounds: int = 20, tolerance: float = 0.05) ->
         density = Density(design, found)
         x, settled = _climb(density, tolerance)
         if settled:
-            return found
+            return found, True
         at = density.unpack(x[None]).at(0)
         found = expand(design, at)
-    warnings.warn(
-        f"The posterior modes did not settle in {max_rounds} rounds. The sampler does not mind; a first look "
-        "(method 'map') is of a place near them.",
-        stacklevel=3,
-    )
     density = Density(design, found)
     offset = density.position(at.individual)[density.individuals].reshape(at.individual.shape)
-    return replace(found, offset=offset)
+    return replace(found, offset=offset), False
 
 
 def _require_finite(density: Density) -> None:

@@ -1,5 +1,7 @@
 """A model and a study as a PyMC model: the only place with a ``with pm.Model``."""
 
+from pathlib import Path
+
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
@@ -14,7 +16,7 @@ from bayesglu.spec.model import ModelSpec, load_model
 from bayesglu.study.study import Study, load_study
 
 
-def build(model: ModelSpec | str, study: Study | str, **settings) -> pm.Model:
+def build(model: ModelSpec | str | Path, study: Study | str | Path, **settings) -> pm.Model:
     """The model of a study as a plain `pm.Model` with named dimensions, in non-centred coordinates.
 
     Random variables, on the scale on which their priors are normal (log, or logit for fractions):
@@ -46,8 +48,7 @@ def build(model: ModelSpec | str, study: Study | str, **settings) -> pm.Model:
     Works with ``pm.sample``, ``pm.do``, ``pm.observe`` and posterior prediction. Raises SpecError or
     StudyError when model and study do not fit together.
     """
-    study = study if isinstance(study, Study) else load_study(study)
-    return model_of(make_design(load_model(model), study, **settings))
+    return model_of(make_design(load_model(model), load_study(study), **settings))
 
 
 def model_of(d: Design) -> pm.Model:

@@ -1,17 +1,18 @@
 """Chains of nutpie, several at a time; kept on disk as they go if wanted, and gone on with after a stop."""
 
 import json
-import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from bayesglu.atomic import is_hidden, remove, whole
+from bayesglu.errors import InputError
 from bayesglu.hierarchy.design import Design
 from bayesglu.inference.density import Density, log_density
 from bayesglu.inference.linearise import Expansion
@@ -94,13 +95,18 @@ class Run:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         if self.folder.suffix != ".zarr":
-            raise ValueError(f"{folder}: a run is kept in a folder whose name ends in .zarr.")
-        if self.folder.exists() and not self.described and any(self.folder.iterdir()):
-            raise ValueError(f"{folder}: there is something else here, not a run that was begun with resume.")
+            raise InputError(f"{folder}: a run is kept in a folder whose name ends in .zarr.")
+        if self.folder.exists() and not self.described and any(self._strangers()):
+            raise InputError(f"{folder}: there is something else here, not a run that was begun with resume.")
 
     @property
     def described(self) -> bool:
         return (self.folder / "run.json").exists()
+
+    def _strangers(self) -> Iterator[Path]:
+        """What lies in the folder and was not left by a run that was stopped before it began."""
+        own = self.folder / "coordinates.npz"
+        return (path for path in self.folder.iterdir() if path != own and not is_hidden(path))
 
     def about(self) -> dict:
         return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
@@ -115,11 +121,11 @@ class Run:
         goes."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if expansion is not None and not self.described:
-            np.savez(self.folder / "coordinates.npz", **asdict(expansion))
-        if self.fit.exists():
-            shutil.rmtree(self.fit)
-        (self.folder / "run.tmp").write_text(json.dumps(about, indent=1), encoding="utf-8")
-        os.replace(self.folder / "run.tmp", self.folder / "run.json")
+            with whole(self.folder / "coordinates.npz") as new:
+                np.savez(new, **asdict(expansion))
+        remove(self.fit)
+        with whole(self.folder / "run.json") as new:
+            new.write_text(json.dumps(about, indent=1), encoding="utf-8")
 
     def expansion(self) -> Expansion | None:
         path = self.folder / "coordinates.npz"
@@ -127,7 +133,7 @@ class Run:
             return None
         with np.load(path) as kept:
             if set(kept.files) != {f.name for f in fields(Expansion)}:
-                raise ValueError(f"{self.folder} was begun by another version of bayesglu: begin anew.")
+                raise InputError(f"{self.folder} was begun by another version of bayesglu: begin anew.")
             return Expansion(**{name: kept[name] for name in kept.files})
 
     def check(self, about: Mapping) -> None:
@@ -140,7 +146,7 @@ class Run:
             elif kept[key] != wanted:
                 differences.append(f"{key}: {kept[key]} then, {wanted} now")
         if differences:
-            raise ValueError("\n  ".join([f"{self.folder} was begun with something else:", *differences]))
+            raise InputError("\n  ".join([f"{self.folder} was begun with something else:", *differences]))
 
     def place(self, chain: int, part: int) -> Path:
         return self.folder / f"chain-{chain}" / f"part-{part}"

@@ -13,8 +13,9 @@ from graphlib import TopologicalSorter
 from inspect import Parameter, signature
 from types import MappingProxyType
 
+from bayesglu.errors import BayesgluError
 from bayesglu.physiology import basal, gut, liver, pancreas, periphery
-from bayesglu.physiology.quantities import GlucoseAmount, GlucoseRate, Insulin, Ratio, units
+from bayesglu.physiology.quantities import GlucoseAmount, GlucoseRate, Insulin, Ratio, fractions, units
 
 Quantities = Mapping[str, Callable]
 
@@ -277,7 +278,7 @@ INPUTS: Mapping[str, float] = {
 """The channels through which a protocol acts, with the value of one that is not used."""
 
 
-class LoopError(ValueError):
+class LoopError(BayesgluError, ValueError):
     """The chosen parts do not make a loop."""
 
 
@@ -381,28 +382,31 @@ def _assemble(chosen: tuple[tuple[str, str], ...]) -> Loop:
     )
 
 
+def _functions() -> list[Callable]:
+    """Every function that computes a quantity for some choice, in the order of the slots."""
+    parts = [ALWAYS, *(part for choices in SLOTS.values() for part in choices.values())]
+    return [function for part in parts for function in part.quantities.values()]
+
+
 def _parameters() -> dict[str, str]:
     """Name and unit of every argument that no part computes, in the order in which the parts ask for them."""
     parts = [ALWAYS, *(part for choices in SLOTS.values() for part in choices.values())]
     computed = {name for part in parts for name in (*part.quantities, *part.states)}
     inputs = {f"{channel}_input" for channel in INPUTS}
     found: dict[str, str] = {}
-    for part in parts:
-        for function in part.quantities.values():
-            unit = units(function)
-            for name in _needs(function):
-                if name not in computed and name not in inputs:
-                    found.setdefault(name, unit[name])
+    for function in _functions():
+        unit = units(function)
+        for name in _needs(function):
+            if name not in computed and name not in inputs:
+                found.setdefault(name, unit[name])
     return found
 
 
 PARAMETERS: Mapping[str, str] = MappingProxyType(_parameters())
 """Every parameter that some choice asks for, with its unit."""
 
-
-def required(structure: Mapping[str, str]) -> frozenset[str]:
-    """Names of the parameters that a structure needs."""
-    return frozenset(assemble(structure).parameters)
+FRACTIONS: frozenset[str] = frozenset().union(*map(fractions, _functions())) & PARAMETERS.keys()
+"""Those of them that are shares of a whole, and so between 0 and 1."""
 
 
 def carbon(state: Mapping) -> float:

@@ -6,10 +6,12 @@ against it, and a test rescales every base unit and asks that each flux scale as
 
 from typing import Annotated, get_args, get_type_hints
 
+SHARE = "share of a whole, between 0 and 1"
+
 Minutes = Annotated[float, "min"]
 Rate = Annotated[float, "1/min"]
 Ratio = Annotated[float, "1"]
-Fraction = Annotated[float, "1"]
+Fraction = Annotated[float, "1", SHARE]
 
 Glucose = Annotated[float, "mg/dL"]
 GlucoseSlope = Annotated[float, "mg/dL/min"]
@@ -38,3 +40,9 @@ def units(function) -> dict[str, str]:
     """Unit of each argument of `function`, and of its result under the name ``return``."""
     hints = get_type_hints(function, include_extras=True)
     return {name: get_args(hint)[1] for name, hint in hints.items()}
+
+
+def fractions(function) -> frozenset[str]:
+    """Names of the arguments of `function` that are a `Fraction`."""
+    hints = get_type_hints(function, include_extras=True)
+    return frozenset(name for name, hint in hints.items() if name != "return" and SHARE in get_args(hint))

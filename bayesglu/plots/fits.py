@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bayesglu.errors import InputError
 from bayesglu.plots.style import (
     GREY,
     MOST_PEOPLE,
@@ -73,7 +74,7 @@ def observed(fit: xr.DataTree) -> pd.DataFrame:
     """Samples as rows: subject, occasion, analyte, time (min), unit, censoring, value."""
     groups = ("observed_data", "constant_data", "predictions", "posterior_predictive")
     if missing := [name for name in groups if name not in fit.children]:
-        raise ValueError(f"The fit has no group {', '.join(missing)}: it was saved without data, perhaps.")
+        raise InputError(f"The fit has no group {', '.join(missing)}: it was saved without data, perhaps.")
     known = fit["constant_data"].to_dataset()
     columns = {name: known[name].values for name in known.data_vars if known[name].dims == ("obs",)}
     table = pd.DataFrame(columns | {"value": fit["observed_data"]["value"].values})
@@ -114,5 +115,5 @@ def _chosen(known: list[str], subjects: Sequence[str] | None) -> tuple[list[str]
         return known[:MOST_PEOPLE], note
     subjects = [subjects] if isinstance(subjects, str) else [str(label) for label in subjects]
     if missing := [label for label in subjects if label not in known]:
-        raise ValueError(f"There is no subject {', '.join(missing)}. Known: {', '.join(known)}.")
+        raise InputError(f"There is no subject {', '.join(missing)}. Known: {', '.join(known)}.")
     return subjects, ""

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrow, FancyBboxPatch, Rectangle
 
+from bayesglu.errors import InputError
 from bayesglu.plots.style import (
     BLACK,
     COLOUR_OF,
@@ -75,7 +76,7 @@ def organs(moments: Mapping[str, xr.Dataset]) -> Figure:
     """
     moments = {name: _one_moment(name, moment) for name, moment in moments.items()}
     if not moments:
-        raise ValueError("There is no moment to draw.")
+        raise InputError("There is no moment to draw.")
     first = next(iter(moments.values()))
     most = max(float(moment["liver_glycogen"]) for moment in moments.values())
     columns = len(moments) if len(moments) < 4 else 2
@@ -95,10 +96,10 @@ def _one_moment(name: str, moment: xr.Dataset) -> xr.Dataset:
     wanted = {word for text, *_ in FLOWS for word in text.replace("+", " ").replace("-", " ").split()}
     wanted |= {"glucose", "insulin", "glucagon", "liver_glycogen"}
     if missing := sorted(wanted - set(map(str, moment.data_vars))):
-        raise ValueError(f"{name}: the map needs the outputs {', '.join(missing)} as well.")
+        raise InputError(f"{name}: the map needs the outputs {', '.join(missing)} as well.")
     if moment["glucose"].dims:
         dims = ", ".join(map(str, moment["glucose"].dims))
-        raise ValueError(f"{name} has {dims}; choose one moment of one person, such as .sel(time=45).")
+        raise InputError(f"{name} has {dims}; choose one moment of one person, such as .sel(time=45).")
     return moment
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from bayesglu.analysis.summaries import LITTLE, population, subjects
+from bayesglu.errors import InputError
 from bayesglu.plots.style import (
     GREY,
     PALE,
@@ -52,7 +53,7 @@ def parameters(fit: xr.DataTree, names: Sequence[str] | None = None, probability
         names = individual or [n for n in known if shared["role"].sel(parameter=n) == "population"]
     names = [names] if isinstance(names, str) else list(names)
     if missing := [name for name in names if name not in known]:
-        raise ValueError(f"There is no parameter {', '.join(missing)}. Known: {', '.join(known)}.")
+        raise InputError(f"There is no parameter {', '.join(missing)}. Known: {', '.join(known)}.")
     count = max(own.sizes["subject"] if name in individual else 1 for name in names)
     height = np.clip(0.16 * count, 0.5, 6.0) + 0.75
     figure, axes = panels(len(names), 4, 2.6, height)
@@ -115,7 +116,7 @@ def learning(fit: xr.DataTree) -> Figure:
     Raises ValueError for a fit that was saved without its prior.
     """
     if "prior" not in fit.children:
-        raise ValueError("The fit has no group 'prior', without which no one can tell what was learnt.")
+        raise InputError("The fit has no group 'prior', without which no one can tell what was learnt.")
     shared = population(fit)
     shared = shared.sel(parameter=np.isin(shared["role"], ["typical", "population"]))
     own = subjects(fit) if _people(fit) else None

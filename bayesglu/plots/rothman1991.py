@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bayesglu.errors import InputError
 from bayesglu.plots.fits import observed
 from bayesglu.plots.style import (
     BLUE,
@@ -46,7 +47,7 @@ def fasting(fit: xr.DataTree, draws: int = 300, new: int = 20, random_seed: int 
     """
     people = imaged(fit)
     if not people:
-        raise ValueError("Nobody in this fit has samples of liver_glycogen, so there is nothing to draw.")
+        raise InputError("Nobody in this fit has samples of liver_glycogen, so there is nothing to draw.")
     asked = {"draws": draws, "random_seed": random_seed}
     own = courses(fit, people, ["liver_glycogen"], **asked)
     strangers = courses(fit, "new", new=new, **asked)

@@ -17,6 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator, NullFormatter, NullLocator
 
+from bayesglu.errors import InputError
+
 # Okabe and Ito 2008, "Color universal design"; yellow is left out because it vanishes on white.
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, ORANGE, BLACK, GREY, PALE = "#56B4E9", "#E69F00", "#000000", "#5A5A5A", "#E3E3E3"
@@ -168,7 +170,7 @@ def samples(values: xr.DataArray, along: str) -> np.ndarray:
     sampled = [dim for dim in ("chain", "draw") if dim in values.dims]
     other = set(values.dims) - {along, *sampled}
     if other:
-        raise ValueError(f"{values.name} has the dimension {', '.join(map(str, other))}, which is not drawn.")
+        raise InputError(f"{values.name} has the dimension {', '.join(map(str, other))}, which is not drawn.")
     return values.transpose(*sampled, along).values.reshape(-1, values.sizes[along])
 
 

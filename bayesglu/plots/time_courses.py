@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bayesglu.errors import InputError
 from bayesglu.plots.style import (
     COLOUR_OF,
     GREY,
@@ -99,14 +100,14 @@ def _panels_of(
         shown = [(each,) if isinstance(each, str) else tuple(each) for each in outputs]
         if missing := [name for names in shown for name in names if name not in known]:
             known = ", ".join(dict.fromkeys(known))
-            raise ValueError(f"There is no output {', '.join(missing)}. Known: {known}.")
+            raise InputError(f"There is no output {', '.join(missing)}. Known: {known}.")
         return shown
     one = len(runs) == 1 and all(run.sizes.get("subject", 1) == 1 for run in runs.values())
     groups = [group if one else (name,) for group in SHOWN for name in (group[:1] if one else group)]
     shown = [tuple(n for n in group if n in known and _changes(runs, n)) for group in groups]
     shown = [group for group in shown if group] or [(name,) for name in dict.fromkeys(known)]
     if not shown:
-        raise ValueError("The simulation has no outputs to draw.")
+        raise InputError("The simulation has no outputs to draw.")
     return shown
 
 
@@ -238,16 +239,16 @@ def _checked(
 ) -> tuple[xr.DataArray, list[str]]:
     """The output for the chosen people, with a dimension for them, and the names of the scenarios."""
     if output not in what_if:
-        raise ValueError(f"There is no output {output!r}. Known: {', '.join(map(str, what_if.data_vars))}.")
+        raise InputError(f"There is no output {output!r}. Known: {', '.join(map(str, what_if.data_vars))}.")
     values = what_if[output]
     if values.sizes.get("scenario", 0) < 2:
-        raise ValueError("A contrast needs two scenarios or more in a dimension 'scenario', as of what_if.")
+        raise InputError("A contrast needs two scenarios or more in a dimension 'scenario', as of what_if.")
     if "subject" not in values.dims:
         values = values.expand_dims(subject=[""])
     if subjects is not None:
         known = [str(label) for label in values["subject"].values]
         subjects = [subjects] if isinstance(subjects, str) else [str(label) for label in subjects]
         if missing := [label for label in subjects if label not in known]:
-            raise ValueError(f"There is no subject {', '.join(missing)}. Known: {', '.join(known)}.")
+            raise InputError(f"There is no subject {', '.join(missing)}. Known: {', '.join(known)}.")
         values = values.isel(subject=[known.index(label) for label in subjects])
     return values, [str(name) for name in values["scenario"].values]

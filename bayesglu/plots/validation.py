@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bayesglu.errors import InputError
 from bayesglu.plots.style import (
     BLACK,
     BLUE,
@@ -40,7 +41,7 @@ def facts(validation: Validation) -> Figure:
     """
     shown = [group for group in validation.groups if group.experiment.name in validation.curves]
     if not shown:
-        raise ValueError(f"No experiment could be put to the model {validation.model!r}.")
+        raise InputError(f"No experiment could be put to the model {validation.model!r}.")
     figure, axes = panels(len(shown), 4, 3.0, 2.25)
     verdicts = dict(zip(validation.table["fact"], validation.table["verdict"], strict=True))
     for axis, group in zip(axes, shown, strict=True):

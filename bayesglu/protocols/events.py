@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from numbers import Real
 from typing import TYPE_CHECKING
 
+from bayesglu.errors import BayesgluError
 from bayesglu.text.problems import nearest
 from bayesglu.units import SUBSTANCES, UnitError, dose_amount, is_per_person
 
@@ -28,7 +29,7 @@ DEPOT_ROUTES = ("subcutaneous", "intramuscular")
 SAME_MOMENT = 1e-6
 
 
-class ProtocolError(ValueError):
+class ProtocolError(BayesgluError, ValueError):
     """A protocol that cannot be carried out; the message says where, what was found and what is allowed."""
 
 

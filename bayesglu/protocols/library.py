@@ -451,16 +451,18 @@ def pump_stop(
     return Protocol((pumped, depot), until=after)
 
 
-def parse_protocol(text: str) -> Protocol:
+def parse_protocol(text: Protocol | str) -> Protocol:
     """The protocol that a text such as ``"ogtt(75) + meal(60).shift(300)"`` describes.
 
     Allowed are calls of the protocol functions with numbers, lists of numbers and quoted texts, ``+`` and
-    ``.shift(minutes)``; numbers may be computed (``7 * 60``). Nothing else is executed. Raises ProtocolError
-    with what is known and the nearest name.
+    ``.shift(minutes)``; numbers may be computed (``7 * 60``). Nothing else is executed. A `Protocol` is given
+    back as it is. Raises ProtocolError with what is known and the nearest name.
 
     >>> parse_protocol("clamp(90, insulin_rate=1) + fast(hours=4)").duration
     240.0
     """
+    if isinstance(text, Protocol):
+        return text
     if not isinstance(text, str) or len(text) > 20_000:
         raise ProtocolError("A protocol must be a text of at most 20,000 characters, such as 'ogtt(75)'.")
     try:

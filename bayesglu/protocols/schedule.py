@@ -23,6 +23,7 @@ from inspect import signature
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bayesglu.errors import InputError
 from bayesglu.physiology.periphery import clamp_infusion
 from bayesglu.protocols.events import SAME_MOMENT, Delivery, Protocol, ProtocolError
 
@@ -386,7 +387,7 @@ def _checked_samples(times: Sequence[ArrayLike], names: Sequence[str]) -> list[n
             pair = np.argmin(np.diff(t))
             both = f"{float(t[pair])!r} and {float(t[pair + 1])!r} min"
             problems.append(f"{name} has samples at {both}, closer than {SAME_MOMENT:g} min")
-    _raise_all(ValueError, problems)
+    _raise_all(InputError, problems)
     return samples
 
 
@@ -404,7 +405,7 @@ def _checked_curves(forcing: Sequence[Forcing | None], names: Sequence[str]):
         elif (np.diff(knots) <= SAME_MOMENT).any():
             problems.append(f"{name} has a forcing whose times do not increase")
         curves.append((knots, values))
-    _raise_all(ValueError, problems)
+    _raise_all(InputError, problems)
     return curves
 
 

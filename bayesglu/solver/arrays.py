@@ -7,13 +7,16 @@ compiles anew for each kind of shape; these are a few instructions.
 from numba.core import cgutils, types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
-from numba.np.arrayobj import populate_array
 
+from bayesglu.solver import plain
+from bayesglu.solver.compiled import PLAIN
 from bayesglu.solver.vector import LINE
 
 
 def _made(context, builder, kind, lengths):
     """A new array of a kind, and how many bytes it has."""
+    from numba.np.arrayobj import populate_array
+
     element = context.get_data_type(kind.dtype)
     itemsize = context.get_abi_sizeof(element)
     size, strides = context.get_constant(types.intp, itemsize), []
@@ -91,3 +94,8 @@ def grown(context, array, rows):
         return new._getvalue()
 
     return kind(array, rows), codegen
+
+
+if PLAIN:
+    empty, zeros, flags, grown = plain.empty, plain.zeros, plain.flags, plain.grown
+    empty_integers, zero_integers = plain.empty_integers, plain.zero_integers

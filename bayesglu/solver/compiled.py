@@ -1,31 +1,36 @@
 """Compilation by numba, kept on disk under the hash of all the code that may be compiled into it.
 
-numba checks only the file that a function stands in, not the functions that it calls from other files: change
-one of those and the old code runs on. Here each state of the sources has a folder of its own.
+numba's own cache checks only the file that a function stands in, not the functions that it calls from other
+files: change one of those and the old code runs on. Here each state of the sources has a folder of its own.
 """
 
 import os
+import pickle
+import sys
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
 import numba
-from platformdirs import user_cache_path
 
-OPTIONS = {"nogil": True, "error_model": "numpy", "cache": True}
+from bayesglu.solver.kept import cache_folder, find, keep
 
+OPTIONS = {"nogil": True, "error_model": "numpy"}
 
-def cache_folder(kind: str) -> Path:
-    """Folder for compiled things of one kind; BAYESGLU_CACHE_DIR in the environment says where they go."""
-    return Path(os.environ.get("BAYESGLU_CACHE_DIR") or user_cache_path("bayesglu")) / kind
+FIRST_UNTRIED = (0, 69)
+"""The first release of numba with which nothing was tried yet: `pyproject.toml` asks for one before it."""
+
+PLAIN = bool(os.environ.get("BAYESGLU_PLAIN_NUMBA")) or numba.version_info.short >= FIRST_UNTRIED
+"""Whether to use nothing of numba but what it documents, which gives the same numbers: everything is compiled
+at each start, and the solver again for each function that calls it. So with BAYESGLU_PLAIN_NUMBA in the
+environment, and with a numba whose inner parts may be others than those known here."""
 
 
 @cache
 def _sources() -> str:
     """Hash of the sources of the solver and of the log density."""
     package = Path(__file__).parents[1]
-    rooms = ("solver", "hierarchy", "inference")
-    files = sorted(file for room in rooms for file in package.glob(f"{room}/*.py"))
+    files = sorted([*package.glob("solver/*.py"), *package.glob("inference/*.py")])
     return sha256(b"\n".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
@@ -37,11 +42,54 @@ def compiled(inner: bool = False):
     """
 
     def decorate(function):
-        before = numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = str(cache_folder("numba") / _sources())
-        try:
-            return numba.njit(**OPTIONS, no_cpython_wrapper=inner, no_cfunc_wrapper=True)(function)
-        finally:
-            numba.config.CACHE_DIR = before
+        dispatcher = numba.njit(**OPTIONS, no_cpython_wrapper=inner, no_cfunc_wrapper=True)(function)
+        if not PLAIN:
+            dispatcher._cache = Kept(function)
+        return dispatcher
 
     return decorate
+
+
+class Kept:
+    """The compiled forms of a function on disk, one file each; numba's dispatchers ask it for them."""
+
+    def __init__(self, function):
+        self.function = function
+        self.sources = _sources()  # now: once they are edited, what runs here is no longer theirs
+
+    def path(self, argument_types, codegen) -> Path:
+        """Where the function compiled for arguments of these types is kept."""
+        function = self.function
+        decides = (
+            *(function.__module__, function.__qualname__, function.__code__.co_code, argument_types),
+            *(codegen.magic_tuple(), numba.__version__, sys.implementation.cache_tag),
+        )
+        name = f"{function.__name__}-{sha256(repr(decides).encode()).hexdigest()[:32]}"
+        return Path(self.cache_path) / name
+
+    def load_overload(self, argument_types, target):
+        """The compiled function, or None."""
+        from numba.core.compiler import CompileResult
+
+        target.refresh()
+        code = find(self.path(argument_types, target.codegen()))
+        try:
+            return None if code is None else CompileResult._rebuild(target, *pickle.loads(code))
+        except Exception:  # whole, but written with other versions of what it is made of
+            return None
+
+    def save_overload(self, argument_types, compiled) -> None:
+        """Keep a compiled function."""
+        from numba.core.serialize import dumps
+
+        keep(self.path(argument_types, compiled.codegen), dumps(compiled._reduce()))
+
+    @property
+    def cache_path(self) -> str:
+        """The folder, for numba's statistics."""
+        return str(cache_folder("numba") / self.sources)
+
+    def enable(self) -> None:
+        """It always is."""
+
+    disable = flush = enable  # what numba can ask for besides, and this package does not

@@ -6,11 +6,11 @@ source of the code that compiles them, the processor), so what is found there is
 """
 
 import os
-import tempfile
 from collections import namedtuple
 from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 
 import llvmlite
 import numpy as np
@@ -18,7 +18,7 @@ from llvmlite import binding, ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from bayesglu.solver.compiled import cache_folder
+from bayesglu.solver.kept import cache_folder, find, keep
 from bayesglu.solver.symbolic import System
 from bayesglu.solver.vector import DOUBLE, function, program_body, step_adjoint_body, step_body
 
@@ -41,12 +41,13 @@ class Compiled:
     @cached_property
     def kernels(self) -> Kernels:
         """The kernels, compiled or fetched on first use."""
-        engine = _engine()
-        if self.key not in _loaded:
-            engine.add_object_file(binding.object_file.ObjectFileRef.from_data(_object_code(self)))
-            engine.finalize_object()
-            _loaded.add(self.key)
-        addresses = [engine.get_function_address(f"{name}_{self.key}") for name in NAMES]
+        with _loading:
+            engine = _engine()
+            if self.key not in _loaded:
+                engine.add_object_file(binding.object_file.ObjectFileRef.from_data(_object_code(self)))
+                engine.finalize_object()
+                _loaded.add(self.key)
+            addresses = [engine.get_function_address(f"{name}_{self.key}") for name in NAMES]
         sizes = len(self.system.states), len(self.system.channels), self.system.n_coefficients
         level = self.system.level
         return Kernels(np.array(addresses, np.int64), self._seen(), self.width, *sizes, level)
@@ -57,6 +58,8 @@ class Compiled:
 
 
 _loaded: set[str] = set()
+_loading = Lock()
+"""Held while the engine is made and while code is added to it: two threads at that break it."""
 
 
 @cache
@@ -98,19 +101,11 @@ def _engine() -> binding.ExecutionEngine:
 
 def _object_code(compiled: Compiled) -> bytes:
     """Machine code of a system's kernels, from the disk if it is there."""
-    folder = cache_folder("kernels")
-    path = folder / f"{compiled.key}.o"
-    try:
-        return path.read_bytes()
-    except OSError:
+    path = cache_folder("kernels") / f"{compiled.key}.o"
+    code = find(path)
+    if code is None:
         code = _compile(compiled)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-            file.write(code)
-        os.replace(file.name, path)  # all or nothing, also when several processes compile at once
-    except OSError:
-        pass  # a folder that cannot be written only costs the compilation next time
+        keep(path, code)
     return code
 
 

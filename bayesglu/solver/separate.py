@@ -9,14 +9,15 @@ import subprocess
 import sys
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from pathlib import Path
 
 from numba.core import types
 from numba.core.typing import Signature
 from numba.extending import intrinsic
 
 from bayesglu.parallel import cores
-from bayesglu.solver.compiled import compiled
+from bayesglu.solver.compiled import PLAIN, compiled
+from bayesglu.solver.kept import cache_folder, can_keep, find
+from bayesglu.solver.plain import call_of
 
 LONGEST = 300.0  # seconds to wait for another process that compiles
 
@@ -34,6 +35,8 @@ class Separate:
     @cached_property
     def address(self) -> int:
         """Where it is in this process. It is compiled for this, unless it is on the disk."""
+        if PLAIN:
+            return 0
         self._dispatcher.compile(self._signature.args)
         found = self._dispatcher.overloads[self._signature.args]
         if found.signature != self._signature:
@@ -43,6 +46,8 @@ class Separate:
     @cached_property
     def call(self):
         """What compiled functions call it by: ``call(address, arguments)``, the arguments in a tuple."""
+        if PLAIN:
+            return call_of(self._dispatcher)
         result, kinds = self._signature.return_type, self._signature.args
 
         def codegen(context, builder, signature, arguments):
@@ -64,11 +69,8 @@ class Separate:
     @property
     def ready(self) -> bool:
         """Whether it has been compiled, by this process or, for the disk, by another of this Python."""
-        function = self._dispatcher.py_func
-        name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
-        python = f"py{sys.version_info.major}{sys.version_info.minor}"
-        on_disk = Path(self._dispatcher.stats.cache_path).glob(f"{name}-*.{python}*.nbc")
-        return bool(self._dispatcher.overloads) or any(on_disk)
+        path = self._dispatcher._cache.path(self._signature.args, self._dispatcher.targetctx.codegen())
+        return bool(self._dispatcher.overloads) or find(path) is not None
 
     @property
     def command(self) -> str:
@@ -85,9 +87,11 @@ def separate(signature: Signature):
 @contextmanager
 def elsewhere(*functions: Separate):
     """While this lasts another process compiles what is not ready of `functions`, where there is a core
-    for it: a process compiles one thing at a time. What it fails to do is left to be compiled here."""
-    missing = [function.command for function in functions if not function.ready]
-    process = _started(missing) if missing and _another_core() else None
+    for it and a disk to hand it over on: a process compiles one thing at a time. What it fails to do is left
+    to be compiled here."""
+    useful = not PLAIN and _another_core() and can_keep(cache_folder("numba"))
+    missing = [function.command for function in functions if useful and not function.ready]
+    process = _started(missing) if missing else None
     try:
         with _no_collection():
             yield

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bayesglu.errors import BayesgluError
 from bayesglu.protocols.schedule import Schedule
 from bayesglu.solver.adjoint import solve_adjoint
 from bayesglu.solver.integrate import FINE, OUTCOMES, solve
@@ -15,7 +16,7 @@ from bayesglu.solver.symbolic import System, system
 SHARE_OF_A_STEP = 0.5
 
 
-class SolverError(RuntimeError):
+class SolverError(BayesgluError, RuntimeError):
     """The equations could not be solved for some people."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,10 @@ def _parent_path(parent: str, folder: Path | None, problems: Problems) -> Path |
 def overlay(parent: Table, child: Mapping[str, Any]) -> Table:
     """The parent's tables with the child's keys laid over them, key by key at every depth.
 
+    An empty table takes away what is inherited under its name: ``effects = {}`` every effect on a parameter,
+    ``"group:T2D" = {}`` within ``effects`` that one, ``[correlations]`` or ``[soft]`` with nothing below it
+    the whole section. What a model cannot be without is then missing, and is told to be.
+
     Two rules keep a parameter whole when its level changes. A parameter that the child fixes loses the
     spread, the variation between people and the covariate effects that it inherits; one that the child shares
     between all people loses the inherited variation. What the child itself writes stays, and is checked.
@@ -78,7 +83,7 @@ def overlay(parent: Table, child: Mapping[str, Any]) -> Table:
     parameters = child.get("parameters")
     for name, given in parameters.items() if isinstance(parameters, Mapping) else ():
         level = given.get("level") if isinstance(given, Mapping) else None
-        written = laid["parameters"][name]
+        written = laid["parameters"].get(name, {})
         dropped = {"fixed": _FOLLOWS_LEVEL, "population": ("between",)}.get(level, ())
         for key in dropped:
             if key not in given:
@@ -90,12 +95,12 @@ def overlay(parent: Table, child: Mapping[str, Any]) -> Table:
 
 
 def _merge(parent: Any, child: Any) -> Any:
-    if not (isinstance(parent, Mapping) and isinstance(child, Mapping)):
-        return (
-            {key: _merge({}, value) for key, value in child.items()} if isinstance(child, Mapping) else child
-        )
-    merged = {key: _merge({}, value) for key, value in parent.items()}
-    return merged | {key: _merge(parent.get(key), value) for key, value in child.items()}
+    if not isinstance(child, Mapping):
+        return child
+    inherited = deepcopy(dict(parent)) if isinstance(parent, Mapping) else {}
+    laid = inherited | {key: _merge(inherited.get(key), value) for key, value in child.items()}
+    empty = {key for key, value in child.items() if isinstance(value, Mapping) and not value}
+    return {key: value for key, value in laid.items() if key not in empty & inherited.keys()}
 
 
 def write(table: Mapping[str, Any]) -> str:

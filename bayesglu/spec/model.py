@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bayesglu import catalog
+from bayesglu.errors import BayesgluError
 from bayesglu.spec import files, reader
 from bayesglu.spec.priors import Analyte, Between, Effect, Frozen, Level, Parameter, Prior, Soft
 from bayesglu.text.problems import Problems, hint
@@ -29,10 +30,8 @@ __all__ = [
 ]
 
 
-class SpecError(ValueError):
+class SpecError(BayesgluError, ValueError):
     """A model file that cannot be used. The message, and `problems`, list every fault that it has."""
-
-    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,6 +95,7 @@ class ModelSpec:
         """A model that differs from this one as a child's file would from its parent's.
 
         Parameters and analytes that a new structure has no use for are left out; what it needs must be given.
+        An empty table takes away what is inherited under its name, as in a file.
 
         Raises
         ------
@@ -108,6 +108,9 @@ class ModelSpec:
         >>> held = load_model("oral").change(parameters={"first_phase_gain": {"level": "fixed"}})
         >>> held.parameters["first_phase_gain"].level
         'fixed'
+        >>> alike = load_model("oral").change(parameters={"insulin_sensitivity": {"effects": {}}})
+        >>> dict(alike.parameters["insulin_sensitivity"].effects)
+        {}
         """
         given = {"structure": structure, "parameters": parameters, "analytes": analytes}
         child = {key: value for key, value in given.items() if value}

@@ -5,20 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
-from bayesglu.physiology.loop import DEFAULTS, PARAMETERS, SLOTS, Loop, LoopError, assemble
+from bayesglu.physiology.loop import DEFAULTS, FRACTIONS, PARAMETERS, SLOTS, Loop, LoopError, assemble
 from bayesglu.spec import priors
 from bayesglu.text.problems import Problems, Section
-
-FRACTIONS = frozenset(
-    {
-        "bioavailability",
-        "gluconeogenic_hormone_share",
-        "gluconeogenic_share",
-        "gluconeogenic_storage",
-        "hepatic_extraction",
-    }
-)
-"""Parameters that are shares of a whole: the basal state exists only below 1, so their scale is ``logit``."""
 
 MAY_BE_ZERO = frozenset({"alpha_cell_mass", "beta_cell_mass"})
 """Parameters that an organ's loss sets to zero."""
@@ -224,6 +213,8 @@ class _Reader:
             form = effect.text("form", "exponential", allowed=("exponential", "power"))
             reference = effect.number("reference", **({"above": 0.0} if form == "power" else {}))
             per = effect.number("per", above=1.0 if form == "power" else 0.0)
+        if effect.sound and not effect.table:
+            effect.fault("is empty, and no effect of this name is inherited for it to take away.")
         median, gsd = effect.number("median", above=0.0), effect.number("gsd", above=1.0)
         return priors.Effect(covariate, form, reference, per, median, gsd)
 

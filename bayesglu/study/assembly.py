@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesglu.errors import BayesgluWarning, warn_caller
 from bayesglu.protocols.library import Protocol
 from bayesglu.study.datasheet import Datasheet
 from bayesglu.study.samples import (
@@ -28,7 +28,7 @@ from bayesglu.text.problems import Problems, hint
 from bayesglu.units import ANALYTES
 
 
-class StudyWarning(UserWarning):
+class StudyWarning(BayesgluWarning):
     """Something in a study that can be right and probably is not."""
 
 
@@ -71,7 +71,7 @@ def assemble(
     problems.found += [sentence for table in tables.values() for sentence in table.faults.sentences()]
     problems.raise_any(StudyError)
     for sentence in suspicious_units(samples):
-        warnings.warn(f"{name}: {sentence}", StudyWarning, stacklevel=3)
+        warn_caller(f"{name}: {sentence}", StudyWarning)
 
     known = {*OBSERVATION_COLUMNS, *OTHER_OBSERVATION_COLUMNS}
     return dict(

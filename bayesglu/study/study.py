@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesglu.errors import InputError
 from bayesglu.protocols.library import Delivery, Protocol
 from bayesglu.study.assembly import StudyWarning, assemble
 from bayesglu.study.datasheet import Datasheet, check_files, parse_datasheet, read_datasheet
@@ -232,9 +233,12 @@ class Study:
 
 
 def load_study(
-    source: str | Path, protocol: Any = None, body_weight: float | Mapping[str, float] | None = None
+    source: str | Path | Study,
+    protocol: Any = None,
+    body_weight: float | Mapping[str, float] | None = None,
 ) -> Study:
-    """Read a study: the name of one that ships, a folder, or a CSV file of observations.
+    """Read a study: the name of one that ships, a folder, or a CSV file of observations. A `Study` is given
+    back as it is.
 
     ``observations.csv`` has one row a sample: ``subject, time, analyte, value, unit`` and, if wanted,
     ``occasion``, ``censoring`` (none, left, right), ``use`` (true, false). Times are in min, or in the unit
@@ -254,6 +258,10 @@ def load_study(
     >>> load_study("bergman1986").used.sizes["obs"]
     45
     """
+    if isinstance(source, Study):
+        if protocol is not None or body_weight is not None:
+            raise InputError("A Study has its protocols and body weights already: give them when it is made.")
+        return source
     path = _find(source)
     if path.is_dir():
         return Study(**_folder(path, protocol, body_weight, Problems(str(source))))

@@ -11,16 +11,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bayesglu.errors import BayesgluError
 from bayesglu.text.problems import hint, nearest
 from bayesglu.units import UnitError, allowed_units, convert
 
 MISSING = frozenset({"", "na", "nan", "n/a", "null", "none", "<na>", "nat"})
 
 
-class StudyError(ValueError):
+class StudyError(BayesgluError, ValueError):
     """A study cannot be read as it stands. ``problems`` holds every fault as one sentence each."""
-
-    problems: tuple[str, ...] = ()
 
 
 class Faults:

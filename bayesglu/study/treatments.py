@@ -177,8 +177,6 @@ def _events(row: pd.Series, table: Table, line: int) -> Sequence[Event]:
 
 
 def _protocol(given: Any, where: str, problems: Problems) -> Protocol | None:
-    if isinstance(given, Protocol):
-        return given
     try:
         return parse_protocol(given)
     except ProtocolError as error:

@@ -11,6 +11,7 @@ import pandas as pd
 import tomli_w
 import xarray as xr
 
+from bayesglu.atomic import whole
 from bayesglu.protocols.library import Event, Protocol, ProtocolError, parse_protocol
 from bayesglu.study.assembly import covariate_weight
 from bayesglu.study.datasheet import checksum
@@ -39,10 +40,11 @@ def write_study(study: Study, folder: Path) -> Path:
     if protocol is None:
         tables["events.csv"] = _event_table(study.protocols)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
+    for name in set(FILES) - set(tables):
         (folder / name).unlink(missing_ok=True)
     for name, table in tables.items():
-        table.to_csv(folder / name, index=False, lineterminator="\n")
+        with whole(folder / name) as new:
+            table.to_csv(new, index=False, lineterminator="\n")
     entries = {
         **study.datasheet,
         "protocol": protocol,
@@ -51,7 +53,8 @@ def write_study(study: Study, folder: Path) -> Path:
         "checksums": {name: checksum(folder / name) for name in tables},
     }
     entries = {key: entry for key, entry in entries.items() if entry not in (None, {})}
-    (folder / "datasheet.toml").write_text(tomli_w.dumps(entries), encoding="utf-8", newline="\n")
+    with whole(folder / "datasheet.toml") as new:
+        new.write_text(tomli_w.dumps(entries), encoding="utf-8", newline="\n")
     return folder
 
 

@@ -32,6 +32,7 @@ import xarray as xr
 
 from bayesglu import catalog
 from bayesglu.analysis.simulation import available_outputs
+from bayesglu.errors import BayesgluError
 from bayesglu.physiology.loop import PARAMETERS, assemble
 from bayesglu.protocols.library import Protocol, ProtocolError, parse_protocol
 from bayesglu.spec.model import ModelSpec, load_model
@@ -52,10 +53,8 @@ _OPTIONAL = ("title", "shown", "called", "unit", "note", "before", "facts")
 _FACT = ("reads", "unit", "value", "spread", "spread_is", "accepted", "certainty", "source", "note", "fails")
 
 
-class FactError(ValueError):
+class FactError(BayesgluError, ValueError):
     """A file of facts that cannot be used. The message, and `problems`, list every fault that it has."""
-
-    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,8 +124,8 @@ def load_facts(source: str | Path | None = None) -> tuple[Group, ...]:
 
     Raises FactError, which lists everything that is wrong.
 
-    >>> len([fact for group in load_facts() for fact in group.facts])
-    87
+    >>> {fact.certainty for group in load_facts() for fact in group.facts} <= set(CERTAINTY)
+    True
     """
     path = catalog.folder("facts") if source is None else Path(source)
     files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
@@ -238,7 +237,7 @@ def _fact(name: str, section: Section, papers: Iterable[str]) -> Fact | None:
 
 
 def validate(
-    model: ModelSpec | str = "feedback",
+    model: ModelSpec | str | Path = "feedback",
     facts: Sequence[Group] | None = None,
     draws: int = 0,
     random_seed: int | np.random.Generator | None = 1,

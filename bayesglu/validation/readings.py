@@ -16,13 +16,14 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import xarray as xr
 
+from bayesglu.errors import BayesgluError
 from bayesglu.text.problems import hint
 
 Numbers = xr.DataArray | float
 SAMPLED = (8, 10, 12, 14, 16, 19, 22, 27, 32, 42, 52, 62, 72, 82, 92, 102, 122, 142, 162, 182)  # min
 
 
-class ReadingError(ValueError):
+class ReadingError(BayesgluError, ValueError):
     """A text that is no reading."""
 
 

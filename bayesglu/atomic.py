@@ -1,0 +1,111 @@
+"""Files and folders that are written whole or not at all.
+
+They are written beside their place, under a hidden name of their own, and moved into it when they are done:
+whoever is stopped, even killed, on the way leaves what was there before.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bayesglu.errors import BayesgluError
+
+UNFINISHED, REPLACED = ".unfinished-", ".replaced-"
+"""How the hidden names begin: of what is being written or taken away, and of what is being replaced."""
+
+
+class WriteError(BayesgluError, OSError):
+    """A file or folder that could not be written."""
+
+
+@contextmanager
+def whole(path: str | Path) -> Iterator[Path]:
+    """Where to write, as a file or a folder, what then takes the place of `path`; the folder must exist.
+
+    What is no file and no folder, such as ``/dev/stdout``, is written to directly.
+
+    Raises WriteError where it cannot be written, and leaves what was there.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with whole(Path(folder) / "a.txt") as new:
+    ...         _ = new.write_text("all of it")
+    ...     (Path(folder) / "a.txt").read_text()
+    'all of it'
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            yield path
+            return
+        place = Path(os.path.realpath(path))
+        new = _hidden(place)
+        try:
+            yield new
+            _settle(new)
+            _put(new, place)
+        finally:
+            _discard(new)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise WriteError(f"{path}: cannot be written: {why}. What was there before is as it was.") from error
+
+
+def remove(path: Path) -> None:
+    """Take away a file or a folder, at once: nothing half deleted is ever found at `path`."""
+    gone = _hidden(path)
+    with suppress(FileNotFoundError):
+        os.rename(path, gone)
+        _discard(gone)
+
+
+def present(path: Path) -> Path:
+    """Where to read what was last written whole to `path`: there, unless a kill came between the two moves
+    that replace a folder."""
+    replaced = path.with_name(REPLACED + path.name)
+    return replaced if replaced.exists() and not path.exists() else path
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a path is one of the hidden ones of this module."""
+    return path.name.startswith((UNFINISHED, REPLACED))
+
+
+def _hidden(path: Path) -> Path:
+    # The end of a name may say in which format to write.
+    return path.with_name(f"{UNFINISHED}{secrets.token_hex(4)}{path.suffix}")
+
+
+def _put(new: Path, path: Path) -> None:
+    """Move what was written into its place."""
+    replaced = path.with_name(REPLACED + path.name)
+    if new.is_dir() and path.is_dir():  # no folder can be moved onto another: see `present`
+        remove(replaced)
+        os.rename(path, replaced)
+        try:
+            os.rename(new, path)
+        except OSError:
+            os.rename(replaced, path)
+            raise
+    else:
+        if new.is_file() and path.is_file():
+            shutil.copymode(path, new)
+        os.replace(new, path)
+    remove(replaced)
+
+
+def _settle(path: Path) -> None:
+    """Have the disk keep what was written before its name is changed."""
+    for file in (f for f in (path, *path.rglob("*")) if f.is_file()):
+        with file.open("r+b") as written:
+            os.fsync(written.fileno())
+
+
+def _discard(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

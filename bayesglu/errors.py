@@ -1,0 +1,41 @@
+"""Errors about what was given and cannot be used, and warnings about what is probably not meant."""
+
+import os
+import warnings
+
+_PACKAGE = os.path.dirname(__file__) + os.sep
+
+
+class BayesgluError(Exception):
+    """Something that was given cannot be used; the message says where, what was found and what is allowed.
+
+    Every error of this package that is about its input is one. Any other exception is a fault of the program.
+    `problems` holds every fault that was found, one sentence each, where there can be several.
+    """
+
+    problems: tuple[str, ...] = ()
+
+
+class InputError(BayesgluError, ValueError):
+    """An argument that cannot be used."""
+
+
+class UnknownNameError(BayesgluError, LookupError):
+    """A name that is none of those there are."""
+
+
+class MissingFileError(BayesgluError, FileNotFoundError):
+    """A file or folder that is not there."""
+
+
+class BayesgluWarning(UserWarning):
+    """Something that can be right and probably is not."""
+
+
+class FitWarning(BayesgluWarning):
+    """A fit whose draws should not be believed as they stand; the message says why and what may help."""
+
+
+def warn_caller(message: str, category: type[BayesgluWarning]) -> None:
+    """Warn at the line that called this package, however many of its functions lie between."""
+    warnings.warn(message, category, skip_file_prefixes=(_PACKAGE,))

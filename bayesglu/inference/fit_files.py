@@ -1,0 +1,172 @@
+"""Fits as files: written whole or not at all, marked as whole, and put in the place of nothing but a fit."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import xarray as xr
+
+from bayesglu.atomic import present, whole
+from bayesglu.errors import InputError, MissingFileError
+from bayesglu.inference.sampler import Run
+from bayesglu.protocols.table import kept_protocols
+
+ENDINGS = (".nc", ".zarr")
+
+MARK = "contents"
+"""Attribute of a file: the names of its variables by group. Without it, or without one of these, the file is
+not whole."""
+
+
+def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path:
+    """Write a fit to ``.nc`` (netCDF) or ``.zarr``; `without_data` leaves out every sample and covariate
+    of the people, the concentrations that drove the model, and what each was given when it was not the same
+    for all.
+
+    An older fit of the same name stays until the new one is whole, and is then replaced. Raises InputError
+    where something else would be: see `check_place`.
+    """
+    path = Path(path)
+    check_place(path)
+    kept = fit
+    if without_data:
+        private = {"observed_data", "posterior_predictive", "predictions", "log_likelihood"}
+        if len(set(kept_protocols(fit.protocols.to_dataset()).values())) > 1:
+            private.add("protocols")
+        public = {n: c.to_dataset() for n, c in fit.children.items() if n not in private}
+        public = {n: group.drop_dims("reading", errors="ignore") for n, group in public.items()}
+        kept = xr.DataTree.from_dict(public)
+        people = fit.constant_data.to_dataset()[["body_weight", "subject_label"]]
+        kept["constant_data"] = xr.DataTree(
+            people.assign(body_weight=people.body_weight * 0 + people.body_weight.mean())
+        )
+        kept.attrs = dict(fit.attrs)
+    write(kept, path)
+    return path
+
+
+def write(fit: xr.DataTree, path: Path) -> None:
+    """Write a fit with its mark, whole or not at all, in place of whatever is there."""
+    contents = {name: sorted(map(str, group.variables)) for name, group in fit.children.items()}
+    marked = fit.copy()
+    marked.attrs = {**fit.attrs, MARK: json.dumps(contents)}
+    with whole(path) as new:
+        if path.suffix == ".nc":  # by way of memory: HDF5 brings the process down where a disk is full
+            new.write_bytes(marked.to_netcdf(engine="h5netcdf"))
+        else:
+            marked.to_zarr(new, consolidated=False)
+
+
+def load(path: str | Path) -> xr.DataTree:
+    """A fit from its file, or from the folder of a run that has finished; wholly in memory."""
+    path = present(Path(path))
+    if not path.exists():
+        raise MissingFileError(
+            f"{path}: there is no such file. A fit is written by `bayesglu fit --out {path.name}`."
+        )
+    if (path / "run.json").exists():
+        if not is_whole(Run(path).fit):
+            raise InputError(f"{path}: this run has not finished; fit(..., resume='{path}') goes on with it.")
+        path = Run(path).fit
+    try:
+        if path.suffix == ".zarr":
+            tree = xr.open_datatree(path, engine="zarr", consolidated=False).load()
+        else:
+            tree = xr.load_datatree(path, engine="h5netcdf")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: this cannot be read as a fit, saved as .nc or .zarr.") from error
+    if "model_text" not in tree.attrs:
+        raise InputError(f"{path}: this is not a fit of bayesglu; it has no model_text in its attributes.")
+    _require_whole(tree, path)
+    return tree
+
+
+def is_whole(fit: Path) -> bool:
+    """Whether a fit kept as .zarr bears the mark of one that was written to its end."""
+    return MARK in _attributes(fit)
+
+
+def check_place(path: str | Path, run: str | Path | None = None) -> None:
+    """Raise an error unless a fit may be saved at `path`: where nothing is, or an older fit to be replaced.
+
+    run : the folder of a run that is still to begin, if there is one. No fit may be saved there, nor in any
+    other folder of a run, for it holds draws.
+    """
+    path = Path(path)
+    if path.suffix not in ENDINGS:
+        raise InputError(
+            f"{path}: write a fit to a name that ends in .nc (netCDF) or .zarr, not '{path.suffix}'."
+        )
+    if not path.absolute().parent.is_dir():
+        raise MissingFileError(f"{path}: the folder {path.parent} does not exist.")
+    real = Path(os.path.realpath(path))
+    runs = {Path(os.path.realpath(run))} if run is not None else set()
+    for place in (real, *real.parents):
+        if place in runs or (place.suffix == ".zarr" and (place / "run.json").exists()):
+            raise InputError(
+                f"{path}: {place.name} is the folder of a run, which keeps its draws and its own fit there; "
+                "load(...) reads it. Save to another name."
+            )
+    strangers = [] if path.suffix == ".nc" else list(map(str, _strangers(path)))
+    older = _is_netcdf_fit(path) if path.suffix == ".nc" else "model_text" in _attributes(path)
+    if not _is_empty(path) and (strangers or not older):
+        found = f" ({', '.join(strangers[:3])}{', ...' if len(strangers) > 3 else ''})" if strangers else ""
+        raise InputError(
+            f"{path}: something else is there{found}, and to save a fit would delete it. Only a fit of "
+            f"bayesglu that ends in {path.suffix} is replaced: give another name, or move what is there."
+        )
+
+
+def _require_whole(tree: xr.DataTree, path: Path) -> None:
+    """Take the mark off a tree; raise InputError where it is missing, or something that it names."""
+    if MARK not in tree.attrs:
+        raise InputError(
+            f"{path}: this fit bears no mark that it was written to its end. It was cut short, or was not "
+            "written by bayesglu.save of this version: fit again. From the folder of a run, "
+            "fit(..., resume=...) writes it anew without another draw."
+        )
+    contents = json.loads(tree.attrs.pop(MARK))
+    lost = [
+        f"{group}/{name}"
+        for group, names in contents.items()
+        for name in names
+        if group not in tree.children or name not in tree[group].variables
+    ]
+    if lost:
+        more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+        raise InputError(f"{path}: this fit is not whole any more; it lacks {', '.join(lost[:5])}{more}.")
+
+
+def _attributes(path: Path) -> dict:
+    """The attributes of a folder of zarr; none where there is no such folder."""
+    try:
+        return json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _strangers(folder: Path) -> Iterator[Path]:
+    """What lies in a folder, at any depth, and is not of zarr."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if (path / "zarr.json").is_file():
+            yield from _strangers(path)
+        elif path.name not in ("zarr.json", "c"):
+            yield path
+
+
+def _is_netcdf_fit(path: Path) -> bool:
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return "model_text" in file.attrs
+    except OSError:
+        return False
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether nothing would be lost with what is at a path."""
+    if path.is_dir():
+        return path.suffix == ".zarr" and not any(path.iterdir())
+    return not path.exists() or (path.suffix == ".nc" and not path.stat().st_size)

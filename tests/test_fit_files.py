@@ -1,0 +1,189 @@
+"""A fit is in its file whole or not at all, and takes the place of nothing but a fit."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import xarray as xr
+from fake_fit import fake_fit
+from test_cli import run
+
+import bayesglu
+from bayesglu.errors import BayesgluError
+from bayesglu.inference import fit_files
+from bayesglu.inference.fit_files import MARK, check_place, is_whole, load, save
+
+each_ending = pytest.mark.parametrize("ending", fit_files.ENDINGS)
+
+SAVE = """
+import sys, time
+from pathlib import Path
+import xarray as xr
+from bayesglu.inference import fit_files
+
+fit = fit_files.load(sys.argv[1])
+fit.attrs["study_name"] = "the new one"
+def stopped(write):
+    def then(*arguments, **settings):
+        made = write(*arguments, **settings)
+        Path(sys.argv[3]).touch()
+        time.sleep(600)
+    return then
+xr.DataTree.to_netcdf, xr.DataTree.to_zarr = stopped(xr.DataTree.to_netcdf), stopped(xr.DataTree.to_zarr)
+fit_files.save(fit, sys.argv[2])
+"""
+
+FULL = """
+import resource, sys
+from bayesglu.inference import fit_files
+fit = fit_files.load(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
+try:
+    fit_files.save(fit, sys.argv[2])
+except OSError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return fake_fit()
+
+
+def as_an_older_version_wrote_it(fit, path):
+    """A fit without the mark, which it is that says that one is whole."""
+    if path.suffix == ".nc":
+        fit.to_netcdf(path, engine="h5netcdf")
+    else:
+        fit.to_zarr(path, mode="w", consolidated=False)
+    return path
+
+
+@each_ending
+def test_a_newer_fit_takes_the_place_of_an_older_one_and_leaves_nothing_beside_it(fit, tmp_path, ending):
+    place = as_an_older_version_wrote_it(fit, tmp_path / f"people{ending}")
+    for name in ("second", "third"):
+        newer = fit.copy()
+        newer.attrs = {**fit.attrs, "study_name": name}
+        assert load(save(newer, place)).attrs == newer.attrs
+        assert list(tmp_path.iterdir()) == [place]
+
+
+@each_ending
+def test_the_older_fit_outlives_a_kill_while_a_newer_one_is_saved(fit, tmp_path, ending):
+    place, begun = save(fit, tmp_path / f"people{ending}"), tmp_path / "begun"
+    process = subprocess.Popen([sys.executable, "-c", SAVE, str(place), str(place), str(begun)])
+    try:
+        limit = time.monotonic() + 120
+        while not begun.exists():
+            assert process.poll() is None and time.monotonic() < limit
+            time.sleep(0.01)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    xr.testing.assert_identical(load(place), fit)
+
+
+@each_ending
+def test_the_older_fit_outlives_a_disk_that_is_full_and_the_error_says_so(fit, tmp_path, ending):
+    place = save(fit, tmp_path / f"people{ending}")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(place), str(place)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"WriteError {place}: cannot be written: File too large")
+    assert list(tmp_path.iterdir()) == [place]
+    xr.testing.assert_identical(load(place), fit)
+
+
+@each_ending
+def test_a_fit_without_the_mark_is_not_taken_for_whole(fit, tmp_path, ending):
+    half = xr.DataTree.from_dict({"posterior": fit.posterior.to_dataset()})
+    half.attrs = dict(fit.attrs)
+    place = as_an_older_version_wrote_it(half, tmp_path / f"half{ending}")
+    with pytest.raises(BayesgluError, match="bears no mark that it was written to its end"):
+        load(place)
+
+
+def test_a_fit_that_lacks_what_its_mark_names_is_not_whole(fit, tmp_path):
+    place = save(fit, tmp_path / "people.zarr")
+    assert is_whole(place) and not is_whole(tmp_path)
+    shutil.rmtree(place / "posterior" / "insulin_sensitivity")
+    shutil.rmtree(place / "protocols")
+    with pytest.raises(BayesgluError, match="not whole any more; it lacks posterior/insulin_sens"):
+        load(place)
+
+
+def test_the_mark_is_the_files_and_not_the_fits(fit, tmp_path):
+    place = save(fit, tmp_path / "people.zarr")
+    kept = json.loads((place / "zarr.json").read_text())["attributes"]
+    assert set(json.loads(kept[MARK])) == set(fit.children)
+    assert MARK not in fit.attrs and MARK not in load(place).attrs
+
+
+def strange_places(folder, fit):
+    """Places where no fit may be saved, with what must be said of them and still be there afterwards."""
+    (folder / "mine.zarr").mkdir()
+    (folder / "mine.zarr" / "thesis.txt").write_text("all I have")
+    yield folder / "mine.zarr", "thesis.txt", folder / "mine.zarr" / "thesis.txt"
+    among = save(fit, folder / "among.zarr") / "posterior" / "thesis.txt"
+    among.write_text("all I have")
+    yield folder / "among.zarr", "thesis.txt", among
+    xr.DataTree.from_dict({"a": xr.Dataset({"x": ("i", [1.0])})}).to_zarr(
+        folder / "other.zarr", consolidated=False
+    )
+    yield folder / "other.zarr", "something else is there", folder / "other.zarr" / "zarr.json"
+    xr.Dataset({"x": ("i", [1.0])}).to_netcdf(folder / "other.nc", engine="h5netcdf")
+    yield folder / "other.nc", "something else is there", folder / "other.nc"
+    (folder / "text.nc").write_text("all I have")
+    yield folder / "text.nc", "something else is there", folder / "text.nc"
+    (folder / "file.zarr").write_text("all I have")
+    yield folder / "file.zarr", "something else is there", folder / "file.zarr"
+    (folder / "folder.nc").mkdir()
+    yield folder / "folder.nc", "something else is there", folder / "folder.nc"
+    (folder / "run.zarr").mkdir()
+    (folder / "run.zarr" / "run.json").write_text("{}")
+    yield folder / "run.zarr", "the folder of a run", folder / "run.zarr" / "run.json"
+    yield folder / "run.zarr" / "fit.zarr", "the folder of a run", folder / "run.zarr" / "run.json"
+    (folder / "link.zarr").symlink_to(folder / "run.zarr")
+    yield folder / "link.zarr", "the folder of a run", folder / "run.zarr" / "run.json"
+    yield folder / "absent" / "people.nc", "does not exist", folder
+
+
+def test_nothing_but_a_fit_is_ever_replaced(fit, tmp_path):
+    for place, told, kept in strange_places(tmp_path, fit):
+        with pytest.raises(BayesgluError, match=told):
+            save(fit, place)
+        assert kept.exists() and (kept.suffix != ".txt" or kept.read_text() == "all I have")
+
+
+def test_a_file_or_a_folder_with_nothing_in_it_may_be_written_to(fit, tmp_path):
+    (tmp_path / "empty.zarr").mkdir()
+    (tmp_path / "empty.nc").touch()
+    for ending in fit_files.ENDINGS:
+        assert load(save(fit, tmp_path / f"empty{ending}")).identical(fit)
+
+
+def test_the_command_line_refuses_such_a_place_before_it_samples(fit, tmp_path, monkeypatch):
+    monkeypatch.setitem(bayesglu.__dict__, "fit", lambda *_, **__: pytest.fail("it began to sample"))
+    words = ("fit", "bergman1986", "--model", "minimal")
+    for place, told, kept in strange_places(tmp_path, fit):
+        answered = run(*words, "--out", place)
+        assert answered.exit_code == 1 and told in answered.stderr and kept.exists()
+    new_run = tmp_path / "new.zarr"
+    answered = run(*words, "--resume", new_run, "--out", new_run)
+    assert answered.exit_code == 1 and "the folder of a run" in answered.stderr
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bergman1986-minimal.nc").write_text("all I have")
+    assert run(*words).exit_code == 1
+    assert (tmp_path / "bergman1986-minimal.nc").read_text() == "all I have"
+
+
+def test_a_place_is_good_where_nothing_is(tmp_path):
+    check_place(tmp_path / "people.nc", run=tmp_path / "run.zarr")
+    assert not list(tmp_path.iterdir())

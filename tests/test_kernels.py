@@ -1,0 +1,40 @@
+"""Kernels are compiled and loaded once, whoever asks for them and however many at a time."""
+
+import subprocess
+import sys
+
+MANY_AT_ONCE = """
+import threading, time
+from bayesglu.solver import kernels
+from bayesglu.solver.symbolic import system
+from bayesglu.spec.model import load_model
+
+compiled_how_often = []
+whole = kernels._object_code
+def slow(compiled):
+    compiled_how_often.append(compiled.key)
+    time.sleep(0.2)  # long enough for every thread to come by
+    return whole(compiled)
+kernels._object_code = slow
+
+structure, barrier, found = load_model("minimal").structure, threading.Barrier(16), []
+systems = [system(structure, outputs) for outputs in (("glucose",), ("glucose", "remote_insulin"))]
+def ask(number):
+    own = kernels.Compiled(systems[number % 2], 4)
+    barrier.wait()
+    found.append((number % 2, *own.kernels.addresses))
+
+threads = [threading.Thread(target=ask, args=[number]) for number in range(16)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(found) == 16 and len(set(found)) == 2, found
+assert len(compiled_how_often) == 2, compiled_how_often
+"""
+
+
+def test_many_threads_may_ask_for_the_kernels_of_a_fresh_system_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("BAYESGLU_CACHE_DIR", str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", MANY_AT_ONCE], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
