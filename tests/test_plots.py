@@ -1,8 +1,6 @@
 """What the figures show: not how they look, but what is in them."""
 
-import doctest
 import sys
-from importlib import import_module
 from itertools import pairwise
 
 import numpy as np
@@ -147,10 +145,6 @@ def test_the_map_of_the_organs_has_an_arrow_as_wide_as_each_flow_and_the_levels_
     assert numbers == [["1.0"] * 5 + ["2.0"], ["1.0"] * 4 + ["2.0", "2.5"]]
     assert [axis.get_title(loc="left") for axis in (rest, later)] == ["Rest", "Later"]
     assert any("123\nunit" in text.get_text() for text in later.texts)
-
-
-def test_the_example_of_the_map_is_true():
-    assert doctest.testmod(import_module("bayesglu.plots.loop_map")).failed == 0
 
 
 def test_in_the_map_a_hormone_that_is_gone_has_no_line():

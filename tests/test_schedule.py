@@ -1,6 +1,5 @@
 """Protocols as the solver sees them: nothing lost, nothing added, everyone at their own times."""
 
-import doctest
 import time
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayesglu.protocols import schedule as schedule_module
 from bayesglu.protocols.library import (
     ProtocolError,
     clamp,
@@ -62,10 +60,6 @@ def same(one, other):
         for name in vars(one)
         if name not in ("channels", "undelivered")
     )
-
-
-def test_every_example_in_the_documentation_is_true():
-    assert doctest.testmod(schedule_module).failed == 0
 
 
 @unhurried

@@ -1,8 +1,5 @@
 """A simulation gives what was asked for, tells what was delivered, and refuses what it could not mean."""
 
-import doctest
-from importlib import import_module
-
 import numpy as np
 import pytest
 import xarray as xr
@@ -27,10 +24,6 @@ def usual(name, **settings) -> xr.Dataset:
 
 def people(*values, name="subject", labels=None) -> xr.DataArray:
     return xr.DataArray(list(values), dims=name, coords={name: labels} if labels else None)
-
-
-def test_the_examples_in_the_documentation_are_true():
-    assert doctest.testmod(import_module("bayesglu.analysis.simulation")).failed == 0
 
 
 @pytest.mark.parametrize("name", list_models())
