@@ -16,7 +16,7 @@ from bayesglu.inference.coordinates import non_centred
 from bayesglu.inference.operations import everything_at, log_prior_at, parameters, position_of, predictions
 from bayesglu.solver.op import Operation, fingerprint
 
-TIGHT = {"relative": 1e-10, "absolute": 1e-10}
+TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 
 
 def in_order(d: Design) -> np.ndarray:
@@ -127,10 +127,10 @@ def test_operations_are_equal_when_and_only_when_they_compute_the_same(real):
     def operation(d, order=None):
         return predictions(d, in_order(d) if order is None else order, *symbols(d)).owner.op
 
-    again = CASES[REAL](relative=real.solver.relative)
+    again = CASES[REAL](rtol=real.solver.rtol)
     assert operation(real) == operation(again) and hash(operation(real)) == hash(operation(again))
     others = [
-        operation(CASES[REAL](relative=1e-8)),
+        operation(CASES[REAL](rtol=1e-8)),
         operation(CASES[REAL](max_steps=100)),
         operation(real, np.arange(len(real.rows.sample))),
         operation(CASES[SEVERAL_TESTS]()),

@@ -50,7 +50,7 @@ def kept_coordinates(fit: xr.DataTree, d: Design) -> tuple[Coordinates | None, l
             )
     if COORDINATES not in fit.children:
         problems.append(
-            "coordinates_of is a fit that holds no coordinates: it was sampled in non-centred ones, or saved "
+            "coordinates_of is a fit that holds no coordinates: it was sampled in non-centered ones, or saved "
             "without data, or by a version that did not keep them. fit(..., coordinates='whitened') keeps "
             "them, also with method='map', within seconds."
         )

@@ -164,7 +164,7 @@ def predictions(d: Design, order, natural, sigma, reading_error):
     parameters ``(occasion, parameter)``; not-a-number where a solve failed."""
     rows = d.rows.part(order)
     s = d.solver
-    decides = s.compiled.key, s.relative, s.absolute, s.max_steps, s.plan, d.individuals.layout, rows, d.driving
+    decides = s.compiled.key, s.rtol, s.atol, s.max_steps, s.plan, d.individuals.layout, rows, d.driving
     tape = [_numbers(*[None] * n, dtype=kind) for kind, n in TAPE]
     kinds = [_numbers(len(order)), _numbers(len(d.individuals.occasions), dtype="int64"), *tape]
     operation = Operation(

@@ -25,7 +25,7 @@ from bayesglu.spec.model import ModelSpec, load_model
 from bayesglu.study.study import Study, load_study
 from bayesglu.text.problems import Problems
 
-PARAMETRIZATIONS = ("non-centred", "whitened")
+PARAMETRIZATIONS = ("noncentered", "whitened")
 
 
 def build(
@@ -37,11 +37,11 @@ def build(
 ) -> pm.Model:
     """The model of a study as a `pm.Model`, to be looked at, added to and sampled with PyMC: see docs/pymc.md.
 
-    parametrization : ``"non-centred"``, where everything that is estimated is a random variable with its prior and
+    parametrization : ``"noncentered"``, where everything that is estimated is a random variable with its prior and
         random effects are in units of their SDs, or ``"whitened"``, where all of it is made of one random vector,
         ``coordinates``, in which NUTS runs freely: those in which `fit` begins, about the posterior modes.
     coordinates_of : a fit of the same model and study; in its coordinates, which its pilot run made better.
-    solver_settings : relative, absolute, max_steps.
+    solver_settings : rtol, atol, max_steps.
 
     Variables in both forms, on the scales on which priors are Normal (log, or logit for fractions) but for
     ``theta``; those of which a study has none are not there:
@@ -65,7 +65,7 @@ def build(
     Samples beyond a limit of detection are among the others: there the log likelihood is the log probability of
     lying beyond it. Draws (``pm.sample_posterior_predictive``) are of measurements without limits. What a model
     knows of basal states besides is the potential ``pseudo_observations``. Interventions (``pm.do``) on what lies
-    above ``theta`` are for the non-centred form: in the other it all comes from ``coordinates``.
+    above ``theta`` are for the non-centered form: in the other it all comes from ``coordinates``.
 
     Raises SpecError or StudyError when model and study do not fit together, InputError when no such coordinates
     can be had.
@@ -84,8 +84,8 @@ def _coordinates(d: Design, parametrization: str | None, fit: xr.DataTree | None
     problems = Problems("build")
     if parametrization not in (None, *PARAMETRIZATIONS):
         problems.unknown(parametrization, PARAMETRIZATIONS, "parametrization")
-    if parametrization == "non-centred" and fit is not None:
-        problems.add("coordinates_of is for the parametrization 'whitened', not for 'non-centred'.")
+    if parametrization == "noncentered" and fit is not None:
+        problems.add("coordinates_of is for the parametrization 'whitened', not for 'noncentered'.")
     kept = None
     if fit is not None:
         kept, found = kept_coordinates(fit, d)

@@ -24,7 +24,7 @@ def measured(d: Design, analyte: str, predicted, sigma):
         residual=residual.kind,
         nu=residual.nu,
         log_peak=float(residual.log_density(np.zeros(()))),
-        offset=float(d.spec.analytes[analyte].offset),
+        offset=float(d.spec.analytes[analyte].error_offset),
         lower=np.where(censoring == "left", value, -np.inf),
         upper=np.where(censoring == "right", value, np.inf),
     )
