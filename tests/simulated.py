@@ -45,9 +45,9 @@ def simulated(
 ) -> Simulated:
     """People whose typical values are at the medians of the priors, and who differ as the priors expect.
 
-    noise : SD of the log residuals. tests : how many tests each person took, where not one. limits :
-    detection limits of an analyte; of a sample beyond it no more is known. correlation : of the first two
-    deviations that the model takes to go together. settings : of the solver.
+    noise : SD of the log residuals. tests : how many tests each person took, where not one. limits : of
+    quantification of an analyte; of a sample beyond them no more is known. correlation : of the first two
+    random effects that the model takes to be correlated. settings : of the solver.
     """
     spec, rng = load_model(model), np.random.default_rng(seed)
     forced = any(analyte.forcing for analyte in spec.analytes.values())
@@ -99,7 +99,7 @@ def _usual(spec: ModelSpec, analyte: str, time: float) -> float:
 
 def varied(model: str, level: str, *names: str) -> ModelSpec:
     """A shipped model with some of its parameters at another level."""
-    return load_model(model).change(parameters={name: {"level": level} for name in names})
+    return load_model(model).with_changes(parameters={name: {"level": level} for name in names})
 
 
 def _measured_subject(**settings) -> Design:
@@ -111,9 +111,9 @@ def _whole_loop(**settings) -> Design:
 
 
 def _covariates(**settings) -> Design:
-    spec = load_model("minimal").change(parameters={"mass_action_uptake": {"level": "population"}})
+    spec = load_model("minimal").with_changes(parameters={"mass_action_uptake": {"level": "population"}})
     effect = {"form": "exponential", "reference": 23, "per": 5, "median": 0.9, "gsd": 1.2}
-    spec = spec.change(parameters={"mass_action_uptake": {"effects": {"bmi": effect}}})
+    spec = spec.with_changes(parameters={"mass_action_uptake": {"effects": {"bmi": effect}}})
     covariates = {"bmi": [21.0, 24.0, 29.0, 33.0], "group": ["NGT", "NGT", "IGT", "T2D"]}
     return simulated(spec, 4, INTRAVENOUS_TIMES, covariates=covariates, **settings).design
 
@@ -133,7 +133,7 @@ def _everything_shared(**settings) -> Design:
 
 
 def _outliers(**settings) -> Design:
-    spec = load_model("minimal").change(analytes={"glucose": {"tails": 4.0}})
+    spec = load_model("minimal").with_changes(analytes={"glucose": {"residual": "student", "nu": 4.0}})
     return simulated(spec, 2, INTRAVENOUS_TIMES, noise=0.2, **settings).design
 
 
@@ -145,7 +145,7 @@ def _correlated(**settings) -> Design:
 
 
 def _constant_error(**settings) -> Design:
-    spec = load_model("minimal").change(analytes={"glucose": {"offset": 40.0}})
+    spec = load_model("minimal").with_changes(analytes={"glucose": {"error_offset": 40.0}})
     return simulated(spec, 2, INTRAVENOUS_TIMES, **settings).design
 
 

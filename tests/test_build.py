@@ -488,7 +488,7 @@ def test_everything_that_is_wrong_with_a_parametrization_is_said_at_once(quick):
     with pytest.raises(InputError, match=r"'whitend'. Did you mean 'whitened'\?"):
         build("minimal", "bergman1986", "whitend")
     other = load_study("bergman1986")
-    changed = load_model("minimal").with_changes(analytes={"glucose": {"tails": 4.0}})
+    changed = load_model("minimal").with_changes(analytes={"glucose": {"residual": "student", "nu": 4.0}})
     bare = quick.copy()
     del bare["coordinates"]
     with pytest.raises(InputError) as raised:

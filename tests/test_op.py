@@ -12,7 +12,7 @@ import pytest
 from simulated import CASES, REAL, SEVERAL_TESTS, WHOLE
 
 from bayesglu.hierarchy.design import Design
-from bayesglu.inference.coordinates import non_centred
+from bayesglu.inference.coordinates import noncentered
 from bayesglu.inference.operations import everything_at, log_prior_at, parameters, position_of, predictions
 from bayesglu.solver.op import Operation, fingerprint
 
@@ -148,7 +148,7 @@ def test_a_fingerprint_tells_apart_what_is_in_another_array_or_order():
 
 def test_there_are_no_second_derivatives_and_none_of_a_position():
     d = CASES[SEVERAL_TESTS]()
-    c, x = non_centred(d), pt.dvector()
+    c, x = noncentered(d), pt.dvector()
     (gradient,) = pytensor.grad(log_prior_at(d, c, x), [x])
     with pytest.raises(NotImplementedError, match="prior_pull has no derivative"):
         pytensor.grad(gradient.sum(), x)

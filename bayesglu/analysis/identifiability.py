@@ -26,6 +26,7 @@ from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.rows import TINY
 from bayesglu.protocols.library import Protocol, parse_protocol
 from bayesglu.protocols.schedule import Forcing
+from bayesglu.seeds import seed_of
 from bayesglu.solver.integrate import FINE
 from bayesglu.solver.solver import SolverError
 from bayesglu.spec.model import ModelSpec, SpecError, load_model
@@ -43,7 +44,7 @@ AT_ONCE = 8192  # solves, so that memory stays small
 
 
 def identify(
-    spec: ModelSpec | str | Path,
+    model: ModelSpec | str | Path,
     protocol: Protocol | str,
     times: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
     analytes: Iterable[str] | None = None,
@@ -51,14 +52,14 @@ def identify(
     subjects: int = 20,
     draws: int = 24,
     body_weight: float | None = 70.0,
-    random_seed: int | None = 0,
+    random_seed: int | np.random.Generator | None = None,
     parameters: str | Iterable[str] = "free",
     prior_cv: float = 0.3,
     forcing: Forcing | None = None,
 ) -> xr.Dataset:
     """The share of prior uncertainty of each parameter that samples under a protocol would remove.
 
-    spec : a `ModelSpec`, or the name or path of a model file.
+    model : a `ModelSpec`, or the name or path of a model file.
     protocol : a `Protocol`, or its text, such as ``"ogtt(75)"``.
     times : minutes of the samples, for all analytes or by analyte; by default those of `usual_times`.
     analytes : what is measured; by default all that the model describes.
@@ -100,7 +101,7 @@ def identify(
     >>> bool(taught.person.sel(parameter="basal_insulin") > 0.5)
     True
     """
-    spec, protocol = load_model(spec), parse_protocol(protocol)
+    spec, protocol = load_model(model), parse_protocol(protocol)
     _check_numbers(subjects=subjects, draws=draws, prior_cv=prior_cv)
     measured = tuple(spec.analytes) if analytes is None else tuple(dict.fromkeys(_names(analytes)))
     check_names("analyte", measured, spec.analytes)
@@ -109,7 +110,8 @@ def identify(
     sampled = _sampled(spec, protocol, times, measured, forcing)
     study = _study(protocol, sampled, forcing, body_weight)
     plan = make_design(_with_unknown(spec, parameters, prior_cv), study)
-    rng = np.random.default_rng(random_seed)
+    seed = seed_of(random_seed)
+    rng = np.random.default_rng(seed)
     people = min(subjects, MOST_PEOPLE)
     phi = _drawn(plan.individuals, rng, draws, people)
     soft, data, fine = _information(plan, phi.reshape(draws * people, -1), _noise(plan, noise))
@@ -132,7 +134,7 @@ def identify(
         "subjects": subjects,
         "draws": draws,
         "failed_solves": int((~fine).sum()),
-        "random_seed": "none" if random_seed is None else random_seed,
+        "random_seed": seed,
     }
     return found
 
@@ -190,7 +192,7 @@ def _with_unknown(spec: ModelSpec, parameters: str | Iterable[str], prior_cv: fl
         raise SpecError(f"{spec.name}: every parameter is fixed. Ask for some: parameters='all'.")
     gsd = float(np.exp(np.sqrt(np.log1p(prior_cv**2))))
     free = {n: {"level": "population", "typical": {"gsd": gsd}} for n in sorted(asked & fixed)}
-    return spec.change(parameters=free) if free else spec
+    return spec.with_changes(parameters=free) if free else spec
 
 
 def _between(people: Individuals) -> np.ndarray:
@@ -268,7 +270,7 @@ def _noise(plan: Design, noise: float | Mapping[str, float] | None) -> np.ndarra
     """SD of the log residuals of each analyte."""
     given = noise if isinstance(noise, Mapping) else {}
     check_names("noise of an analyte", given, plan.spec.analytes)
-    usual = {a: plan.spec.analytes[a].error.median for a in plan.analytes}
+    usual = {a: plan.spec.analytes[a].sigma.median for a in plan.analytes}
     if noise is not None and given is not noise:
         usual = dict.fromkeys(plan.analytes, noise)
     usual |= {a: sd for a, sd in given.items() if a in usual}
@@ -282,8 +284,8 @@ def _noise(plan: Design, noise: float | Mapping[str, float] | None) -> np.ndarra
 def _limits(plan: Design) -> tuple[np.ndarray, np.ndarray]:
     """Logarithms of the detection limits of each row."""
     own = [plan.spec.analytes[plan.analytes[a]] if a >= 0 else None for a in plan.rows.analyte]
-    low = [np.log(a.lower + a.offset) if a and a.lower else -np.inf for a in own]
-    return np.array(low), np.array([np.log(a.upper + a.offset) if a and a.upper else np.inf for a in own])
+    low = [np.log(a.lloq + a.error_offset) if a and a.lloq else -np.inf for a in own]
+    return np.array(low), np.array([np.log(a.uloq + a.error_offset) if a and a.uloq else np.inf for a in own])
 
 
 def _sampled(spec, protocol, times, measured, forcing) -> dict[str, np.ndarray]:

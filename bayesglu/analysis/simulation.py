@@ -31,8 +31,8 @@ def simulate(
     hold: Iterable[str] = (),
     start: Mapping[str, float | xr.DataArray] | None = None,
     forcing: Forcing | None = None,
-    relative: float = 1e-6,
-    absolute: float = 1e-6,
+    rtol: float = 1e-6,
+    atol: float = 1e-6,
     max_steps: int = 20_000,
 ) -> xr.Dataset:
     """What happens over time to people with the given parameters under a protocol.
@@ -85,10 +85,10 @@ def simulate(
             f"The model '{spec.name}' has insulin of its own and no use for forcing: leave it out, or choose "
             "a model whose insulin is forced, such as 'minimal'."
         )
-    people = _people(spec, parameters or {}, start or {}, body_weight, absolute)
+    people = _people(spec, parameters or {}, start or {}, body_weight, atol)
     schedule = _schedule(protocol, times, people.weights, forcing)
     begun = {MEASURED_AS.get(name, name) for name in start or ()}
-    solving = _solver(spec, schedule, wanted, hold, begun, relative, absolute, max_steps)
+    solving = _solver(spec, schedule, wanted, hold, begun, rtol, atol, max_steps)
     values = _solve_in_parts(solving, people)
 
     loop = solving.system.loop
@@ -169,7 +169,7 @@ class _People:
         return ", ".join(named) or "the typical person"
 
 
-def _people(spec: ModelSpec, parameters: Mapping, start: Mapping, body_weight, absolute: float) -> _People:
+def _people(spec: ModelSpec, parameters: Mapping, start: Mapping, body_weight, atol: float) -> _People:
     loop = assemble(spec.structure)
     names = loop.parameters
     check_names("parameter", parameters, names)
@@ -190,13 +190,11 @@ def _people(spec: ModelSpec, parameters: Mapping, start: Mapping, body_weight, a
     begun = {n: values[f"{n} at the start"] for n in start}
     found = _People(theta, dims, shape, dict(together[0].coords), weight.values.reshape(-1))
     known = dict(zip(names, theta.T, strict=True))
-    return replace(
-        found, theta=np.column_stack([theta, *_initial(loop, known, begun, absolute, found.label)])
-    )
+    return replace(found, theta=np.column_stack([theta, *_initial(loop, known, begun, atol, found.label)]))
 
 
 def _initial(
-    loop: Loop, parameters: Mapping, start: Mapping, absolute: float, label: Callable[[int], str]
+    loop: Loop, parameters: Mapping, start: Mapping, atol: float, label: Callable[[int], str]
 ) -> list[np.ndarray]:
     """Initial values ``(person,)`` of the states that `start` names or measures, in the loop's order.
 
@@ -210,7 +208,7 @@ def _initial(
         initial = value
         if name != state:
             initial = value / loop.evaluate({**parameters, state: 1.0}, frozenset([name]))[name]
-        lowest = -ERRORS * absolute * loop.states[state].scale
+        lowest = -ERRORS * atol * loop.states[state].scale
         wrong = np.flatnonzero(~(np.isfinite(initial) & (initial >= lowest)))
         more = f", and so on for {len(wrong) - 1} more" if len(wrong) > 1 else ""
         if len(wrong):
@@ -244,8 +242,8 @@ def _schedule(protocol: Protocol, times: np.ndarray, weights: np.ndarray, forcin
     )
 
 
-def _solver(spec, schedule, outputs, hold, start, relative, absolute, max_steps) -> Solver:
-    settings = {"relative": relative, "absolute": absolute, "max_steps": max_steps}
+def _solver(spec, schedule, outputs, hold, start, rtol, atol, max_steps) -> Solver:
+    settings = {"rtol": rtol, "atol": atol, "max_steps": max_steps}
     return make_solver(spec.structure, schedule, outputs, hold, start, **settings)
 
 

@@ -85,14 +85,14 @@ def driving_of(spec: ModelSpec, curves: list[xr.Dataset], schedule: Schedule, co
     driving = Driving(
         obs=together.obs.values,
         occasion=np.repeat(np.arange(len(curves)), np.diff(first)),
-        log_value=np.log(together.value.values + analyte.offset),
+        log_value=np.log(together.value.values + analyte.error_offset),
         error=np.where(at_rest, -1, np.cumsum(~at_rest) - 1),
         before=np.concatenate(before),
         after=np.concatenate(after),
         weight=np.concatenate(weight),
         analyte=analytes.index(name),
         basal=columns.index(f"basal_{analyte.output}"),
-        offset=analyte.offset,
+        offset=analyte.error_offset,
     )
     return frozen(driving)
 

@@ -84,7 +84,7 @@ def priors_of(d: Design) -> Priors:
     return frozen(Priors(*shared, *i.omega_prior, *d.sigma_prior, i.partial_shapes))
 
 
-def non_centred(d: Design) -> Coordinates:
+def noncentered(d: Design) -> Coordinates:
     """Standard Normal numbers for everything: the coordinates of the priors."""
     p = priors_of(d)
     people, n = d.individuals.shape

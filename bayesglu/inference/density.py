@@ -18,7 +18,7 @@ from bayesglu.inference.coordinates import (
     Coordinates,
     Priors,
     no_bars,
-    non_centred,
+    noncentered,
     point_adjoint,
     point_at,
     points_at,
@@ -100,7 +100,7 @@ class Density:
 
     @cached_property
     def coordinates(self) -> Coordinates:
-        return whitened(self.design, self.expansion) if self.expansion else non_centred(self.design)
+        return whitened(self.design, self.expansion) if self.expansion else noncentered(self.design)
 
     @cached_property
     def size(self) -> int:

@@ -1,17 +1,23 @@
 """Fits as files: written whole or not at all, marked as whole, and put in the place of nothing but a fit."""
 
 import json
+import math
 import os
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import xarray as xr
 
 from bayesglu.atomic import present, whole
-from bayesglu.errors import InputError, MissingFileError
+from bayesglu.errors import FitWarning, InputError, MissingFileError, warn_caller
+from bayesglu.inference.datatree import FORMAT
 from bayesglu.inference.kept_coordinates import COORDINATES
+from bayesglu.inference.old_fits import is_old, modernized
 from bayesglu.inference.sampler import Run
+from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.table import kept_protocols
+from bayesglu.spec.model import read_model
 
 ENDINGS = (".nc", ".zarr")
 
@@ -32,13 +38,13 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
     check_place(path)
     kept = fit
     if without_data:
-        private = {"observed_data", "posterior_predictive", "predictions", "log_likelihood", COORDINATES}
+        private = {"observed_data", "posterior_predictive", "fitted", "log_likelihood", COORDINATES}
         if len(set(kept_protocols(fit.protocols.to_dataset()).values())) > 1:
             private.add("protocols")
         public = {n: c.to_dataset() for n, c in fit.children.items() if n not in private}
         public = {n: group.drop_dims("reading", errors="ignore") for n, group in public.items()}
         kept = xr.DataTree.from_dict(public)
-        people = fit.constant_data.to_dataset()[["body_weight", "subject_label"]]
+        people = fit.constant_data.to_dataset()[["body_weight"]]
         kept["constant_data"] = xr.DataTree(
             people.assign(body_weight=people.body_weight * 0 + people.body_weight.mean())
         )
@@ -79,8 +85,40 @@ def load(path: str | Path) -> xr.DataTree:
         raise InputError(f"{path}: this cannot be read as a fit, saved as .nc or .zarr.") from error
     if "model_text" not in tree.attrs:
         raise InputError(f"{path}: this is not a fit of bayesglu; it has no model_text in its attributes.")
+    if is_old(tree):
+        return modernized(tree, str(path))
     _require_whole(tree, path)
+    _check_model(tree, path)
     return tree
+
+
+def _check_model(tree: xr.DataTree, path: Path) -> None:
+    """Raise InputError where a fit does not hold the model that was fitted, or is of a later version; warn
+    where the equations have changed since."""
+    if (later := int(tree.attrs["format"])) > FORMAT:
+        raise InputError(
+            f"{path}: this fit has the format {later}, of a later version of bayesglu "
+            f"({tree.attrs.get('bayesglu_version')}); this version reads formats up to {FORMAT}."
+        )
+    text = str(tree.attrs["model_text"])
+    if sha256(text.encode()).hexdigest() != tree.attrs.get("model_hash"):
+        raise InputError(f"{path}: the text of the model is not the one that was fitted; its hash differs.")
+    spec = read_model(text, where="the model in the fit", remind=False)
+    if "equations" not in tree.attrs:  # of a version that did not keep them
+        return
+    kept, now = json.loads(tree.attrs["equations"]), assemble(spec.structure).fingerprint(spec.medians)
+    changed = [name for name, value in kept.items() if not _same(value, now.get(name))]
+    changed += [name for name in now if name not in kept]
+    if changed:
+        warn_caller(
+            f"{path}: the equations of {', '.join(changed)} have changed since this fit was made (bayesglu "
+            f"{tree.attrs.get('bayesglu_version')}): what is predicted from it is not what was fitted.",
+            FitWarning,
+        )
+
+
+def _same(one: float, other: float | None) -> bool:
+    return other is not None and math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
 
 
 def is_whole(fit: Path) -> bool:

@@ -5,7 +5,7 @@ import xarray as xr
 
 from bayesglu.frozen import frozen
 from bayesglu.hierarchy.design import Design
-from bayesglu.inference.coordinates import Coordinates, non_centred
+from bayesglu.inference.coordinates import Coordinates, noncentered
 
 COORDINATES = "coordinates"
 
@@ -56,6 +56,6 @@ def kept_coordinates(fit: xr.DataTree, d: Design) -> tuple[Coordinates | None, l
         )
     if problems:
         return None, problems
-    kept, empty = fit[COORDINATES].to_dataset(), non_centred(d)
+    kept, empty = fit[COORDINATES].to_dataset(), noncentered(d)
     arrays = {n: kept[n].values if n in kept else getattr(empty, n) for n in Coordinates._fields}
     return frozen(Coordinates(**{n: np.asarray(a, float) for n, a in arrays.items()})), []

@@ -19,7 +19,7 @@ from bayesglu.inference.coordinates import whitened as whitened_coordinates
 from bayesglu.inference.kept_coordinates import kept_coordinates
 from bayesglu.inference.modes import find_modes
 from bayesglu.inference.operations import parameters, predictions
-from bayesglu.inference.pymc_prior import centre, factor_of, non_centred, whitened
+from bayesglu.inference.pymc_prior import centre, factor_of, noncentered, whitened
 from bayesglu.inference.pymc_samples import measured
 from bayesglu.spec.model import ModelSpec, load_model
 from bayesglu.study.study import Study, load_study
@@ -102,7 +102,7 @@ def model_of(d: Design, coordinates: Coordinates | None = None) -> pm.Model:
     `coordinates`."""
     people, layout = d.individuals, d.individuals.layout
     with pm.Model(coords=_coords(d)) as model:
-        made = non_centred(d) if coordinates is None else whitened(d, coordinates)
+        made = noncentered(d) if coordinates is None else whitened(d, coordinates)
         if people.varying:
             pm.Deterministic("omega", made.omega, dims="varying")
             pm.Deterministic("eta", made.individual - centre(d, made.shared), dims=("subject", "random_effect"))

@@ -22,7 +22,7 @@ DIMS = {
 """Dimensions of the random variables; of which only those with a length above 0 are there."""
 
 
-def non_centred(d: Design) -> Everything:
+def noncentered(d: Design) -> Everything:
     """A random variable with its prior for each, random effects in units of their SDs."""
 
     def named(distribution):

@@ -103,15 +103,15 @@ SLOTS: Mapping[str, Mapping[str, Part]] = {
     "beta_cell": {
         "proportional_plus_rate": Part(
             {
-                "sensed_glucose": pancreas.sensed_glucose,
-                "remembered_glucose_rate": pancreas.remembered_glucose_rate,
+                "glucose_stimulus": pancreas.glucose_stimulus,
+                "adapted_glucose_rate": pancreas.adapted_glucose_rate,
                 "provision_glucose_rate": pancreas.provision_glucose_rate,
                 "secretion_threshold": pancreas.secretion_threshold,
                 "insulin_secretion": pancreas.insulin_secretion,
                 "basal_insulin_secretion": basal.basal_insulin_secretion,
             },
             {
-                "remembered_glucose": State("remembered_glucose_rate", "basal_glucose", "mg/dL", 100.0),
+                "adapted_glucose": State("adapted_glucose_rate", "basal_glucose", "mg/dL", 100.0),
                 "provision_glucose": State("provision_glucose_rate", "basal_glucose", "mg/dL", 100.0),
             },
         ),
@@ -160,7 +160,7 @@ SLOTS: Mapping[str, Mapping[str, Part]] = {
                 "paracrine_drive": pancreas.paracrine_drive,
                 "glucagon_rate": pancreas.glucagon_rate,
                 "glucagon_effect": pancreas.glucagon_effect,
-                "habitual_glucagon_rate": liver.habitual_glucagon_rate,
+                "adapted_glucagon_rate": liver.adapted_glucagon_rate,
                 "glucagon_drive": liver.glucagon_drive,
             },
             {
@@ -172,7 +172,7 @@ SLOTS: Mapping[str, Mapping[str, Part]] = {
                     channel="glucagon",
                     volume="glucagon_volume",
                 ),
-                "habitual_glucagon": State("habitual_glucagon_rate", "basal_glucagon", "pg/mL", 100.0),
+                "adapted_glucagon": State("adapted_glucagon_rate", "basal_glucagon", "pg/mL", 100.0),
             },
         ),
         "constant": Part({"glucagon_effect": _no_effect, "glucagon_drive": _no_effect}),
@@ -185,8 +185,8 @@ SLOTS: Mapping[str, Mapping[str, Part]] = {
                 "basal_glycogenolysis": basal.basal_glycogenolysis,
                 "basal_gluconeogenesis": basal.basal_gluconeogenesis,
                 "hepatic_insulin_slope": liver.hepatic_insulin_slope,
-                "insulin_brake": liver.insulin_brake,
-                "glucose_brake": liver.glucose_brake,
+                "insulin_suppression": liver.insulin_suppression,
+                "glucose_suppression": liver.glucose_suppression,
                 "glycogenolysis": liver.glycogenolysis,
                 "gluconeogenesis": liver.gluconeogenesis,
                 "storage_signal": liver.storage_signal,
@@ -216,8 +216,13 @@ SLOTS: Mapping[str, Mapping[str, Part]] = {
         "none": Part({}),
     },
     "kidney": {
-        "threshold": Part({"urine": periphery.urine, "basal_urine": basal.basal_urine}),
-        "none": Part({"urine": _no_flux, "basal_urine": _no_flux}),
+        "threshold": Part(
+            {
+                "renal_glucose_excretion": periphery.renal_glucose_excretion,
+                "basal_renal_glucose_excretion": basal.basal_renal_glucose_excretion,
+            }
+        ),
+        "none": Part({"renal_glucose_excretion": _no_flux, "basal_renal_glucose_excretion": _no_flux}),
     },
     "brain": {
         "saturating": Part({"brain_glucose_uptake": periphery.saturating_brain_uptake}),
@@ -227,14 +232,14 @@ SLOTS: Mapping[str, Mapping[str, Part]] = {
         "none": Part({"glucose_infusion": _no_flux}),
         "infusion": Part({"clamp_infusion": periphery.clamp_infusion, "glucose_infusion": _clamped}),
     },
-    "ledger": {
+    "mass_balance": {
         "none": Part({}),
-        "kept": Part(
+        "tracked": Part(
             {"given_glucose": _given_glucose},
             {
                 "total_given": State("given_glucose", None, "mg/kg", 1000.0, channel="glucose"),
                 "total_tissue_uptake": State("tissue_uptake", None, "mg/kg", 1000.0),
-                "total_urine": State("urine", None, "mg/kg", 1000.0),
+                "total_renal_glucose_excretion": State("renal_glucose_excretion", None, "mg/kg", 1000.0),
                 "total_unabsorbed": State("unabsorbed_glucose", None, "mg/kg", 1000.0),
                 "total_gluconeogenesis": State("gluconeogenesis", None, "mg/kg", 1000.0),
                 "total_stored": State("glycogen_rate", None, "mg/kg", 1000.0),
@@ -244,7 +249,7 @@ SLOTS: Mapping[str, Mapping[str, Part]] = {
 }
 """Every slot of the loop with its choices. The two last are the simulator's, never a model file's."""
 
-DEFAULTS: Mapping[str, str] = {"glucose_clamp": "none", "ledger": "none"}
+DEFAULTS: Mapping[str, str] = {"glucose_clamp": "none", "mass_balance": "none"}
 
 ALWAYS = Part(
     {
@@ -334,6 +339,13 @@ class Loop:
         pool = self.fluxes_at(state, parameters, inputs)
         return {name: pool[s.rate] for name, s in self.states.items()}
 
+    def fingerprint(self, parameters: Mapping) -> dict[str, float]:
+        """Every quantity at one state away from rest, by name: two loops that agree here are the same."""
+        start = self.initial(parameters)
+        away = {name: value * (1.1 + 0.07 * i) + 0.5 for i, (name, value) in enumerate(start.items())}
+        found = self.fluxes_at(away, parameters, {name: 0.3 for name in INPUTS})
+        return {name: float(found[name]) for name in self.quantities}
+
     @property
     def constant_quantities(self) -> frozenset[str]:
         """Names of the quantities that depend on parameters alone."""
@@ -413,8 +425,9 @@ def carbon(state: Mapping) -> float:
     """Carbohydrate in the body plus all that has left it, less all that has entered: constant but for what is
     drunk.
 
-    Needs the states of the ledger; linear in them, so that every Runge-Kutta method keeps it to rounding.
+    Needs the states of the mass balance; linear in them, so that every Runge-Kutta method keeps it to
+    rounding.
     """
     stored = state["glucose_mass"] + state["total_stored"] + state.get("stomach", 0.0) + state.get("gut", 0.0)
-    left = state["total_tissue_uptake"] + state["total_urine"] + state["total_unabsorbed"]
+    left = state["total_tissue_uptake"] + state["total_renal_glucose_excretion"] + state["total_unabsorbed"]
     return stored + left - state["total_gluconeogenesis"] - state["total_given"]

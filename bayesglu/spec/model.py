@@ -12,18 +12,27 @@ from typing import Any
 from bayesglu import catalog
 from bayesglu.errors import BayesgluError
 from bayesglu.spec import files, reader
-from bayesglu.spec.priors import Analyte, Between, Effect, Frozen, Level, Parameter, Prior, Soft
+from bayesglu.spec.priors import (
+    Analyte,
+    BetweenSubject,
+    Effect,
+    Frozen,
+    Level,
+    Parameter,
+    Prior,
+    PseudoObservation,
+)
 from bayesglu.text.problems import Problems, hint
 
 __all__ = [
     "Analyte",
-    "Between",
+    "BetweenSubject",
     "Effect",
     "Frozen",
     "ModelSpec",
     "Parameter",
     "Prior",
-    "Soft",
+    "PseudoObservation",
     "SpecError",
     "load_model",
     "read_model",
@@ -48,7 +57,7 @@ class ModelSpec:
     structure: Mapping[str, str]
     parameters: Mapping[str, Parameter]
     analytes: Mapping[str, Analyte]
-    soft: Mapping[str, Soft]
+    pseudo_observations: Mapping[str, PseudoObservation]
     correlations: tuple[str, ...]
     eta: float | None
     text: str
@@ -81,10 +90,10 @@ class ModelSpec:
     @property
     def sources(self) -> tuple[str, ...]:
         """Every key of the bibliography that the model names; :func:`bayesglu.citation` writes one out."""
-        named = [*self.parameters.values(), *self.soft.values()]
+        named = [*self.parameters.values(), *self.pseudo_observations.values()]
         return tuple(sorted({key for entry in named for key in entry.source}))
 
-    def change(
+    def with_changes(
         self,
         structure: Mapping[str, str] | None = None,
         parameters: Mapping[str, Mapping[str, Any]] | None = None,
@@ -105,10 +114,10 @@ class ModelSpec:
         Examples
         --------
         >>> from bayesglu.spec.model import load_model
-        >>> held = load_model("oral").change(parameters={"first_phase_gain": {"level": "fixed"}})
+        >>> held = load_model("oral").with_changes(parameters={"first_phase_gain": {"level": "fixed"}})
         >>> held.parameters["first_phase_gain"].level
         'fixed'
-        >>> alike = load_model("oral").change(parameters={"insulin_sensitivity": {"effects": {}}})
+        >>> alike = load_model("oral").with_changes(parameters={"insulin_sensitivity": {"effects": {}}})
         >>> dict(alike.parameters["insulin_sensitivity"].effects)
         {}
         """
@@ -143,7 +152,16 @@ class ModelSpec:
         )
 
 
-_HEADINGS = ("symbol", "parameter", "level", "typical (95 % prior)", "between CV", "unit", "kind", "source")
+_HEADINGS = (
+    "symbol",
+    "parameter",
+    "level",
+    "typical (95 % prior)",
+    "between-subject CV",
+    "unit",
+    "kind",
+    "source",
+)
 
 
 def _rows(spec: ModelSpec) -> Iterator[tuple[str, ...]]:
@@ -153,7 +171,7 @@ def _rows(spec: ModelSpec) -> Iterator[tuple[str, ...]]:
         typical = f"{p.typical.median:.4g}"
         if p.typical.gsd:
             typical += " ({:.3g} to {:.3g})".format(*p.interval())
-        between = f"{p.between.cv:.0%}".replace("%", " %") if p.between else ""
+        between = f"{p.between_subject.cv:.0%}".replace("%", " %") if p.between_subject else ""
         yield (p.symbol, p.name, p.level, typical, between, p.unit, p.kind, ", ".join(p.source))
 
 
@@ -161,11 +179,15 @@ def _summary(spec: ModelSpec) -> list[str]:
     """What the table of parameters does not say."""
     lines = ["structure: " + ", ".join(f"{slot} {choice}" for slot, choice in spec.structure.items())]
     for a in spec.analytes.values():
-        low, high = a.error.median / a.error.gsd**2, a.error.median * a.error.gsd**2
-        told = f"measured: {a.name} in {a.unit}, log error about {a.error.median:g} ({low:.2g} to {high:.2g})"
+        low, high = a.sigma.median / a.sigma.gsd**2, a.sigma.median * a.sigma.gsd**2
+        told = f"measured: {a.name} in {a.unit}, SD of log residuals about {a.sigma.median:g}"
+        told += f" ({low:.2g} to {high:.2g})"
         told += ", drives the model" if a.forcing else ""
-        lines.append(told + (f", assay floor {a.floor}" if a.floor else ""))
-    lines += [f"soft observation: {s.output} about {s.median:g}, CV {s.cv:g}" for s in spec.soft.values()]
+        lines.append(told + (f", background {a.background}" if a.background else ""))
+    lines += [
+        f"prior on a derived quantity: {s.output} about {s.median:g}, CV {s.cv:g}"
+        for s in spec.pseudo_observations.values()
+    ]
     if spec.correlations:
         lines.append(f"correlated (LKJ, eta {spec.eta:g}): " + ", ".join(spec.correlations))
     effects = [f"{p.name} by {key}" for p in spec.parameters.values() for key in p.effects]
@@ -214,7 +236,12 @@ def load_model(source: str | Path | ModelSpec) -> ModelSpec:
 
 
 def read_model(
-    text: str, where: str = "model text", *, papers: Collection[str] | None = None, path: Path | None = None
+    text: str,
+    where: str = "model text",
+    *,
+    papers: Collection[str] | None = None,
+    path: Path | None = None,
+    remind: bool = True,
 ) -> ModelSpec:
     """The model that a TOML text describes.
 
@@ -228,6 +255,8 @@ def read_model(
         Keys that a source may name; any, when not given, so that a saved text can be read wherever it is.
     path
         The file that the text came from: parents given by path are looked for beside it; it names the model.
+    remind
+        Whether to warn of names that were given up.
 
     Raises
     ------
@@ -235,7 +264,7 @@ def read_model(
         Listing everything that is wrong with the text.
     """
     problems = Problems(where)
-    own = files.parse(text, problems)
+    own = files.parse(text, problems, remind)
     problems.raise_any(SpecError)
     seen = (str(path.resolve()),) if path else ()
     table = files.resolve(own, problems, path.parent if path else None, seen)
@@ -256,11 +285,12 @@ def _build(
 
 def _table(spec: ModelSpec) -> dict[str, Any]:
     """A spec as the tables of the file that would describe it alone."""
-    table: dict[str, Any] = {"name": spec.name, "title": spec.title, "description": spec.description}
+    table: dict[str, Any] = {"format": reader.FORMAT, "name": spec.name}
+    table |= {"title": spec.title, "description": spec.description}
     table["structure"] = dict(spec.structure)
     table["parameters"] = {name: _plain(parameter) for name, parameter in spec.parameters.items()}
     table["analytes"] = {name: _plain(analyte) for name, analyte in spec.analytes.items()}
-    table["soft"] = {name: _plain(soft) for name, soft in spec.soft.items()}
+    table["pseudo_observations"] = {name: _plain(p) for name, p in spec.pseudo_observations.items()}
     if spec.correlations:
         table["correlations"] = {"parameters": list(spec.correlations), "eta": spec.eta}
     return {key: value for key, value in table.items() if value != {}}

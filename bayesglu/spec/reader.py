@@ -7,12 +7,16 @@ from typing import Any, get_args
 
 from bayesglu.physiology.loop import DEFAULTS, FRACTIONS, PARAMETERS, SLOTS, Loop, LoopError, assemble
 from bayesglu.spec import priors
-from bayesglu.text.problems import Problems, Section
+from bayesglu.text.problems import Problems, Section, show
 
 MAY_BE_ZERO = frozenset({"alpha_cell_mass", "beta_cell_mass"})
 """Parameters that an organ's loss sets to zero."""
 
+FORMAT = 1
+"""Of model files, and of what a fit keeps of its model."""
+
 TOP = (
+    "format",
     "name",
     "title",
     "description",
@@ -20,38 +24,54 @@ TOP = (
     "structure",
     "parameters",
     "analytes",
-    "soft",
+    "pseudo_observations",
     "correlations",
 )
-PARAMETER = ("symbol", "unit", "scale", "level", "typical", "between", "effects", "source", "kind", "note")
+PARAMETER = (
+    "symbol",
+    "unit",
+    "scale",
+    "level",
+    "typical",
+    "between_subject",
+    "effects",
+    "source",
+    "kind",
+    "note",
+)
 ANALYTE = (
     "output",
     "unit",
-    "error",
-    "lower",
-    "upper",
-    "floor",
+    "sigma",
+    "residual",
+    "nu",
+    "lloq",
+    "uloq",
+    "background",
+    "error_offset",
     "samples_from",
     "forcing",
     "basal_from",
-    "tails",
-    "offset",
 )
 
 
 def read(table: Mapping, own: Mapping, problems: Problems, papers: Collection[str] | None) -> dict[str, Any]:
     """Fields of a `ModelSpec` by name; not to be used where `problems` were found."""
     top = Section(table, "", problems, TOP)
+    _check_format(top)
     structure, loop = _structure(top, problems)
     reader = _Reader(problems, papers, loop)
     sections = {
         key: _entries(top, key, required=key in ("parameters", "analytes"))
-        for key in ("parameters", "analytes", "soft")
+        for key in ("parameters", "analytes", "pseudo_observations")
     }
     _keep_what_serves(sections, own, loop, problems)
     parameters = {name: reader.parameter(name, entry) for name, entry in sections["parameters"].items()}
     analytes = {name: reader.analyte(name, entry, parameters) for name, entry in sections["analytes"].items()}
-    soft = {name: reader.soft(name, entry) for name, entry in sections["soft"].items()}
+    known = {
+        name: reader.pseudo_observation(name, entry)
+        for name, entry in sections["pseudo_observations"].items()
+    }
     if (
         loop is not None
         and structure.get("insulin") == "forced"
@@ -68,10 +88,20 @@ def read(table: Mapping, own: Mapping, problems: Problems, papers: Collection[st
         "structure": priors.Frozen(structure),
         "parameters": priors.Frozen(parameters),
         "analytes": priors.Frozen(analytes),
-        "soft": priors.Frozen(soft),
+        "pseudo_observations": priors.Frozen(known),
         "correlations": correlations,
         "eta": eta,
     }
+
+
+def _check_format(top: Section) -> None:
+    """Note a file that a later version of bayesglu wrote."""
+    given = top.given("format", FORMAT)
+    if type(given) is not int or not 1 <= given <= FORMAT:
+        top.fault(
+            f"format is {show(given)}; this version of bayesglu reads formats 1 to {FORMAT}. A higher one is "
+            "of a later version: install that, or write the file in this format."
+        )
 
 
 def _structure(top: Section, problems: Problems) -> tuple[dict[str, str], Loop | None]:
@@ -106,14 +136,14 @@ def _keep_what_serves(sections: dict[str, dict], own: Mapping, loop: Loop | None
     def written(kind: str, name: str) -> bool:
         return isinstance(own.get(kind), Mapping) and name in own[kind]
 
-    for kind in ("analytes", "soft") if loop else ():
+    for kind in ("analytes", "pseudo_observations") if loop else ():
         known = {*loop.states, *loop.fluxes} if kind == "analytes" else loop.constant_quantities
         for name, entry in list(sections[kind].items()):
             if entry.table.get("output", name) not in known and not written(kind, name):
                 del sections[kind][name]
     used = loop.parameters if loop else PARAMETERS
-    floors = {entry.table.get("floor") for entry in sections["analytes"].values()}
-    needed = {*used, *(floor for floor in floors if isinstance(floor, str))}
+    backgrounds = {entry.table.get("background") for entry in sections["analytes"].values()}
+    needed = {*used, *(name for name in backgrounds if isinstance(name, str))}
     for name in set(sections["parameters"]) - needed:
         if not written("parameters", name):
             del sections["parameters"][name]
@@ -155,7 +185,7 @@ class _Reader:
             kind=entry.text("kind", allowed=get_args(priors.Kind)),
             source=self._source(entry),
             scale=scale,
-            between=self._between(entry, level),
+            between_subject=self._between_subject(entry, level),
             effects=self._effects(entry, level),
             note=entry.text("note", ""),
         )
@@ -179,19 +209,21 @@ class _Reader:
             )
         return priors.Prior(median, gsd)
 
-    def _between(self, entry: Section, level: str | None) -> priors.Between | None:
+    def _between_subject(self, entry: Section, level: str | None) -> priors.BetweenSubject | None:
         varies = level in ("subject", "occasion")
-        between = entry.section("between", ("cv", "gsd"), required=False)
+        between = entry.section("between_subject", ("cv", "gsd"), required=False)
         if between is None:
             if varies:
-                entry.fault(f"lacks the key 'between', which level {level!r} needs: {{cv = ..., gsd = ...}}.")
+                entry.fault(
+                    f"lacks the key 'between_subject', which level {level!r} needs: {{cv = ..., gsd = ...}}."
+                )
             return None
         if level is not None and not varies:
             between.fault(
                 f"is given, but level {level!r} is the same for all people: leave it out, "
                 "or let the level be 'subject'."
             )
-        return priors.Between(between.number("cv", above=0.0), between.number("gsd", above=1.0))
+        return priors.BetweenSubject(between.number("cv", above=0.0), between.number("gsd", above=1.0))
 
     def _effects(self, entry: Section, level: str | None) -> Mapping[str, priors.Effect]:
         effects = entry.section("effects", required=False)
@@ -240,16 +272,6 @@ class _Reader:
                 self.problems.unknown(output, known, "output", entry.place)
             elif unit is not None and unit != self.loop.unit(output):
                 entry.fault(f"unit is {unit!r}; the physiology has {output} in {self.loop.unit(output)!r}.")
-        error = entry.section("error", ("median", "gsd"))
-        prior = error and priors.Prior(error.number("median", above=0.0), error.number("gsd", above=1.0))
-        lower, upper = entry.number("lower", None, above=0.0), entry.number("upper", None, above=0.0)
-        if lower is not None and upper is not None and lower >= upper:
-            entry.fault(f"lower is {lower:g} and upper is {upper:g}: the lower limit must be the smaller.")
-        floor = entry.text("floor", None)
-        if floor is not None and floor not in parameters:
-            self.problems.unknown(floor, parameters, "parameter for its floor", entry.place)
-        elif floor is not None and unit is not None and parameters[floor].unit != unit:
-            entry.fault(f"unit is {unit!r}, but its floor {floor} is in {parameters[floor].unit!r}.")
         forcing = entry.flag("forcing", False)
         if (
             forcing
@@ -259,28 +281,62 @@ class _Reader:
             entry.fault(
                 "forcing = true is only for output 'insulin' in a structure with insulin = \"forced\"."
             )
-        samples_from = entry.number("samples_from", 0.0, above=0.0, closed=True)
-        tails = entry.number("tails", 0.0, above=0.0, closed=True)
-        if tails is not None and 0 < tails <= 2:
-            entry.fault(
-                f"tails is {tails:g}; it is above 2 (degrees of freedom of Student's t) or 0 (Normal)."
-            )
-        offset = entry.number("offset", 0.0, above=0.0, closed=True)
         basal_from = entry.number("basal_from", None, above=0.0)
         if basal_from is not None and not forcing:
             basal_from = None  # inherited from a parent whose analyte drove the model
+        sigma = entry.section("sigma", ("median", "gsd"))
+        lloq, uloq = self._limits(entry)
+        residual, nu = self._residual(entry)
         return priors.Analyte(
-            name, output, unit, prior, lower, upper, floor, samples_from, forcing, basal_from, tails, offset
+            name=name,
+            output=output,
+            unit=unit,
+            sigma=sigma and priors.Prior(sigma.number("median", above=0.0), sigma.number("gsd", above=1.0)),
+            residual=residual,
+            nu=nu,
+            lloq=lloq,
+            uloq=uloq,
+            background=self._background(entry, unit, parameters),
+            error_offset=entry.number("error_offset", 0.0, above=0.0, closed=True),
+            samples_from=entry.number("samples_from", 0.0, above=0.0, closed=True),
+            forcing=forcing,
+            basal_from=basal_from,
         )
 
-    def soft(self, name: str, entry: Section) -> priors.Soft:
+    def _limits(self, entry: Section) -> tuple[float | None, float | None]:
+        lloq, uloq = entry.number("lloq", None, above=0.0), entry.number("uloq", None, above=0.0)
+        if lloq is not None and uloq is not None and lloq >= uloq:
+            entry.fault(f"lloq is {lloq:g} and uloq is {uloq:g}: the lower limit must be the smaller.")
+        return lloq, uloq
+
+    def _residual(self, entry: Section) -> tuple[str | None, float | None]:
+        residual = entry.text("residual", "normal", allowed=priors.RESIDUALS)
+        nu = entry.number("nu", None, above=2.0)
+        if residual == "student" and "nu" not in entry:
+            entry.fault("lacks the key 'nu', the degrees of freedom (above 2) that residual 'student' needs.")
+        elif residual == "normal" and "nu" in entry:
+            entry.fault(
+                "has nu, but the residual is 'normal': leave nu out, or write residual = \"student\"."
+            )
+        return residual, nu
+
+    def _background(self, entry: Section, unit: str | None, parameters: Mapping) -> str | None:
+        background = entry.text("background", None)
+        if background is not None and background not in parameters:
+            self.problems.unknown(background, parameters, "parameter for its background", entry.place)
+        elif background is not None and unit is not None and parameters[background].unit != unit:
+            found = parameters[background].unit
+            entry.fault(f"unit is {unit!r}, but its background {background} is in {found!r}.")
+        return background
+
+    def pseudo_observation(self, name: str, entry: Section) -> priors.PseudoObservation:
         if entry.sound:
             entry = Section(entry.table, entry.place, self.problems, ("output", "median", "cv", "source"))
         output = entry.text("output", name)
         if self.loop is not None and output is not None and output not in self.loop.constant_quantities:
             self.problems.unknown(output, self.loop.constant_quantities, "basal quantity", entry.place)
         median, cv = entry.number("median", above=0.0), entry.number("cv", above=0.0)
-        return priors.Soft(output, median, cv, self._source(entry))
+        return priors.PseudoObservation(output, median, cv, self._source(entry))
 
 
 def _correlations(
