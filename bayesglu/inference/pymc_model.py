@@ -12,7 +12,7 @@ from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.correlation import pairs
 from bayesglu.hierarchy.design import Design, make_design
-from bayesglu.hierarchy.posterior import correlated_names
+from bayesglu.hierarchy.posterior import correlated_names, labelled
 from bayesglu.hierarchy.rows import TINY
 from bayesglu.inference.coordinates import Coordinates
 from bayesglu.inference.coordinates import whitened as whitened_coordinates
@@ -20,7 +20,7 @@ from bayesglu.inference.kept_coordinates import kept_coordinates
 from bayesglu.inference.modes import find_modes
 from bayesglu.inference.operations import parameters, predictions
 from bayesglu.inference.pymc_prior import centre, factor_of, noncentered, whitened
-from bayesglu.inference.pymc_samples import measured
+from bayesglu.inference.pymc_samples import measured, samples_of
 from bayesglu.spec.model import ModelSpec, load_model
 from bayesglu.study.study import Study, load_study
 from bayesglu.text.problems import Problems
@@ -50,7 +50,7 @@ def build(
     name                           dims                       content
     =============================  =========================  ==========================================
     ``typical``                    parameter                  typical values of all that is estimated
-    ``effect``                     covariate_effect           logarithms of the factors of covariates
+    ``log_covariate_effect``       effect                     logarithms of the factors of covariates
     ``log_omega``, ``omega``       varying                    SDs of the random effects
     ``log_sigma``, ``sigma``       analyte                    SDs of the log residuals
     ``partial``                    pair                       (1 + partial correlation) / 2
@@ -127,17 +127,18 @@ def _coords(d: Design) -> dict[str, list]:
         "varying": [p.name for p in people.varying],
         "analyte": d.analytes,
         "subject": people.subjects,
-        "occasion": ["/".join(occasion) for occasion in people.occasions],
+        "occasion": [names.occasion(*occasion) for occasion in people.occasions],
         "random_effect": _random_effects(d),
-        "covariate_effect": [f"{acting.parameter}:{acting.key}" for acting in people.effects],
+        "effect": [names.effect(acting.parameter, acting.key) for acting in people.effects],
         "pair": pairs(together),
         "correlated": together,
         "also_correlated": together,
         "reading": read,
         "driving_reading": read[own],
     }
-    for a, analyte in enumerate(d.analytes):
-        found[f"{analyte}_obs"] = d.obs[d.rows.analyte[: d.n_obs] == a]
+    for analyte in d.analytes:
+        dim = names.observations(analyte)
+        found[dim] = labelled(d.study, samples_of(d, analyte), analyte)[dim]
     return {name: list(labels) for name, labels in found.items() if len(labels)}
 
 
@@ -175,7 +176,7 @@ def _compare(d: Design, theta, sigma, reading_error) -> None:
         if n:
             measured(d, analyte, predicted[at : at + n], sigma[a])
             at += n
-    soft = rows.part(order[at:])
-    if len(soft.sample):
-        known = pm.Normal.dist(soft.log_value, soft.known_sigma)
+    pseudo = rows.part(order[at:])
+    if len(pseudo.sample):
+        known = pm.Normal.dist(pseudo.log_value, pseudo.known_sigma)
         pm.Potential("pseudo_observations", pm.logp(known, pt.log(pt.maximum(predicted[at:], TINY))).sum())

@@ -12,7 +12,7 @@ COORDINATES = "coordinates"
 
 DIMS = {
     "typical": ("parameter",),
-    "effect": ("covariate_effect",),
+    "log_covariate_effect": ("effect",),
     "log_omega": ("varying",),
     "log_sigma": ("analyte",),
     "partial": ("pair",),
@@ -55,7 +55,7 @@ def whitened(d: Design, c: Coordinates) -> Everything:
     n_k = len(d.individuals.estimated)
     parts = {
         "typical": made.shared[:n_k],
-        "effect": made.shared[n_k:],
+        "log_covariate_effect": made.shared[n_k:],
         "log_omega": pt.log(made.omega),
         "log_sigma": pt.log(made.sigma),
         "partial": 0.5 * (1 + pt.tanh(made.partial)),
@@ -89,7 +89,7 @@ def _drawn(d: Design, normal, beta) -> Everything:
         return distribution(name, *parameters) if parameters[0].size else pt.constant(parameters[0])
 
     typical = drawn(normal, "typical", *people.typical_prior)
-    effect = drawn(normal, "effect", *people.effect_prior)
+    effect = drawn(normal, "log_covariate_effect", *people.effect_prior)
     log_omega = drawn(normal, "log_omega", *people.omega_prior)
     log_sigma = drawn(normal, "log_sigma", *d.sigma_prior)
     share = drawn(beta, "partial", people.partial_shapes, people.partial_shapes)

@@ -3,11 +3,19 @@
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+import xarray as xr
 
+from bayesglu.hierarchy import names
 from bayesglu.hierarchy.design import Design
 from bayesglu.hierarchy.residuals import residual_of
 from bayesglu.hierarchy.rows import TINY
 from bayesglu.inference.operations import Assay, log_density_of_samples
+
+
+def samples_of(d: Design, analyte: str) -> xr.Dataset:
+    """Those samples of an analyte that are compared with the model, in the order of the study."""
+    used = d.study.observations.sel(obs=d.obs)
+    return used.isel(obs=used.analyte.values == analyte)
 
 
 def measured(d: Design, analyte: str, predicted, sigma):
@@ -16,8 +24,7 @@ def measured(d: Design, analyte: str, predicted, sigma):
     Of a sample that was reported beyond a limit only the side counts: of any value there, the log probability
     of lying there. Draws are of measurements without limits.
     """
-    used = d.study.observations.sel(obs=d.obs)
-    own = used.isel(obs=used.analyte.values == analyte)
+    own = samples_of(d, analyte)
     value, censoring = own.value.values.astype(float), own.censoring.values
     residual = residual_of(d.spec.analytes[analyte])
     assay = Assay(
@@ -41,5 +48,5 @@ def measured(d: Design, analyte: str, predicted, sigma):
         dist=dist,
         logp=lambda value, predicted, sigma: log_density_of_samples(assay, value, predicted, sigma),
         observed=value,
-        dims=f"{analyte}_obs",
+        dims=names.observations(analyte),
     )
