@@ -1,9 +1,10 @@
-"""PyMC's own sampling of the model that `build` gives, beside `fit`: steps a draw, time of a draw, time to the first.
+"""PyMC's own sampling of the model that `build` gives, beside `fit`: steps a draw, time of a draw, time to
+the first.
 
-Twenty synthetic people, glucose, insulin and C-peptide. A draw's time is the difference between a long and a short
-run with the same seed, so that neither tuning nor compilation is in it. The first draw is timed in new processes,
-with caches as the process before left them. Since a machine is seldom idle, processor seconds of all threads stand
-beside those on the clock.
+Twenty synthetic people, glucose, insulin and C-peptide. A draw's time is the difference between a long and a
+short run with the same seed, so that neither tuning nor compilation is in it. The first draw is timed in new
+processes, with caches as the process before left them. Since a machine is seldom idle, processor seconds of
+all threads stand beside those on the clock.
 """
 
 import json
@@ -48,7 +49,8 @@ print(json.dumps({"libraries and fit": loaded - began, "build": built - loaded,
 
 
 def main(people: int = 20, chains: int = 2, tune: int = 500, short: int = 100, long: int = 1100) -> None:
-    """Sample with `fit`, then with PyMC in the coordinates of that fit, at its rate of acceptance and at PyMC's."""
+    """Sample with `fit`, then with PyMC in the coordinates of that fit, at its rate of acceptance and at
+    PyMC's."""
     import nutpie
 
     study = synthetic_study(people)
@@ -59,8 +61,8 @@ def main(people: int = 20, chains: int = 2, tune: int = 500, short: int = 100, l
 
     def theirs(compiled, target_accept):
         def run(draws):
-            settings = {"draws": draws, "tune": tune, "chains": chains, "cores": chains}
-            return nutpie.sample(compiled, seed=1, target_accept=target_accept, progress_bar=False, **settings)
+            settings = {"draws": draws, "tune": tune, "chains": chains, "cores": chains, "seed": 1}
+            return nutpie.sample(compiled, target_accept=target_accept, progress_bar=False, **settings)
 
         return run
 

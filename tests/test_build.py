@@ -1,4 +1,5 @@
-"""The PyMC model says what the model file says, in both parametrizations, and takes part in all that PyMC can do."""
+"""The PyMC model says what the model file says, in both parametrizations, and takes part in all that PyMC can
+do."""
 
 import numpy as np
 import pymc as pm
@@ -13,13 +14,16 @@ from simulated import (
     CONSTANT_ERROR,
     CORRELATED,
     COVARIATES,
+    INTRAVENOUS_TIMES,
     LIMITS,
     OUTLIERS,
     REAL,
     SHARED,
+    simulated,
 )
 
 import bayesglu
+from bayesglu.catalog import list_models
 from bayesglu.errors import InputError
 from bayesglu.hierarchy import log_density as obvious
 from bayesglu.hierarchy.correlation import below_diagonal, factor_of, matrices_of, partial_of
@@ -137,15 +141,52 @@ def test_the_log_density_is_the_sum_that_scipy_makes_of_priors_and_samples(desig
 def test_the_log_density_is_the_obvious_one_in_its_own_variables(design, model):
     """Random effects in units of their SDs, correlations by log odds, samples by themselves and not by their
     logarithms."""
-    d, log_p = design, model.compile_logp(**QUICK)
-    a, samples = d.individuals.partial_shapes, d.rows.part(slice(d.n_obs))
-    constant = -(betaln(a, a) + 2 * a * np.log(2)).sum() - samples.log_value[samples.censoring == 0].sum()
+    log_p = model.compile_logp(**QUICK)
     for seed in range(3):
         point = drawn(model, seed)
-        values = values_at(d, point)
-        volume = 0.5 * np.linalg.slogdet(d.individuals.covariance(values.omega, values.correlation))[1]
-        expected = obvious.log_density(d, values) + constant + len(d.individuals.subjects) * volume
-        assert log_p(point) == pytest.approx(expected, rel=1e-9, abs=1e-7)
+        assert log_p(point) == pytest.approx(expected_log_density(design, point), rel=1e-9, abs=1e-7)
+
+
+def expected_log_density(d: Design, point: dict) -> float:
+    """What the hierarchy makes of the free variables of the non-centered model."""
+    a, samples, values = d.individuals.partial_shapes, d.rows.part(slice(d.n_obs)), values_at(d, point)
+    constant = -(betaln(a, a) + 2 * a * np.log(2)).sum() - samples.log_value[samples.censoring == 0].sum()
+    volume = 0.5 * np.linalg.slogdet(d.individuals.covariance(values.omega, values.correlation))[1]
+    return obvious.log_density(d, values) + constant + len(d.individuals.subjects) * volume
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_shipped_model_has_its_density_in_both_forms(name):
+    study = load_study("bergman1986" if name in ("minimal", "ivgtt") else "synthetic_ogtt")
+    spec = load_model(name)
+    measured = [analyte for analyte in study.analytes if analyte in spec.analytes]
+    d = make_design(spec, study.select(subjects=study.subjects[:2], analytes=measured), **TIGHT)
+    m, density = model_of(d), Density(d, find_modes(d))
+    log_p, other_log_p = (one.compile_logp(**QUICK) for one in (m, model_of(d, density.coordinates)))
+    constants = []
+    for seed in range(2):
+        point = drawn(m, seed)
+        assert log_p(point) == pytest.approx(expected_log_density(d, point), rel=1e-9, abs=1e-7)
+        x = 0.5 * np.random.default_rng(seed).normal(size=density.size)
+        constants.append(other_log_p({"coordinates": x}) - density(x)[0])
+    assert constants[0] == pytest.approx(constants[1], rel=1e-9, abs=1e-7)
+
+
+@pytest.mark.parametrize("offset", [0.0, 40.0])
+@pytest.mark.parametrize("residual", [{"residual": "normal"}, {"residual": "student", "nu": 4.0}])
+def test_every_residual_with_limits_and_a_constant_error_has_its_density_and_gradient(residual, offset):
+    spec = load_model("minimal").with_changes(analytes={"glucose": {**residual, "error_offset": offset}})
+    limits = {"glucose": (95.0, 210.0)}
+    d = simulated(spec, 2, INTRAVENOUS_TIMES, limits=limits, **TIGHT).design
+    assert set(d.rows.censoring) == {-1, 0, 1}
+    density = Density(d, find_modes(d))
+    m, other = model_of(d), model_of(d, density.coordinates)
+    point = drawn(m)
+    expected = expected_log_density(d, point)
+    assert m.compile_logp(**QUICK)(point) == pytest.approx(expected, rel=1e-9, abs=1e-7)
+    x = 0.5 * np.random.default_rng(8).normal(size=density.size)
+    found = other.compile_dlogp(**QUICK)({"coordinates": x})
+    np.testing.assert_allclose(found, density(x)[1], rtol=1e-9, atol=1e-9)
 
 
 def test_the_gradient_is_that_of_differences(design, model, other_model):
@@ -167,7 +208,8 @@ def test_the_gradient_in_coordinates_is_that_of_the_compiled_density(density, ot
 
 
 def test_the_gradient_without_coordinates_is_that_of_the_compiled_density(design, model):
-    """Where random effects are independent: those that go together are made of other standard Normal numbers."""
+    """Where random effects are independent: those that go together are made of other standard Normal
+    numbers."""
     d, people = design, design.individuals
     if len(people.layout.correlated):
         pytest.skip("correlated")
@@ -363,8 +405,8 @@ def test_of_a_value_beyond_a_limit_only_the_side_counts():
 
 @pytest.mark.parametrize("name", [LIMITS, OUTLIERS, CONSTANT_ERROR])
 def test_draws_are_those_of_the_hierarchy_without_limits(name):
-    """The share of 4,000 draws of each sample below the 10, 50 and 90 % quantiles of 4,000 of the hierarchy, whose
-    difference has a standard error of at most 0.011."""
+    """The share of 4,000 draws of each sample below the 10, 50 and 90 % quantiles of 4,000 of the hierarchy,
+    whose difference has a standard error of at most 0.011."""
     d = CASES[name]()
     m = model_of(d)
     fixed = {v.name: m.initial_point()[v.name] for v in m.free_RVs}
@@ -491,7 +533,6 @@ def test_what_does_not_fit_together_is_refused():
 def test_everything_that_is_wrong_with_a_parametrization_is_said_at_once(quick):
     with pytest.raises(InputError, match=r"'whitend'. Did you mean 'whitened'\?"):
         build("minimal", "bergman1986", "whitend")
-    other = load_study("bergman1986")
     changed = load_model("minimal").with_changes(analytes={"glucose": {"residual": "student", "nu": 4.0}})
     bare = quick.copy()
     del bare["coordinates"]

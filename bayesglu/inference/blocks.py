@@ -80,8 +80,8 @@ def blocks_adjoint(information, precision, r, block, bar_block, bar_volume, whol
 
     With ``w = L^-1 r + z`` and ``block = L'^-1 w``: ``bar_w = L^-1 bar_block``, which is that of z. The
     factor receives ``-block bar_w'`` from the last solve, ``-(L'^-1 bar_w)(L^-1 r)'`` from the first, and
-    ``-bar_volume / diag(L)`` from the volume. From the factor to its matrix: Murray (2016), arXiv:1602.07527; only the
-    diagonal unless the `whole` is needed.
+    ``-bar_volume / diag(L)`` from the volume. From the factor to its matrix: Murray (2016), arXiv:1602.07527;
+    only the diagonal unless the `whole` is needed.
     """
     people, n = r.shape
     bar_precision, bar_r, bar_z = zeros((n, n)), empty((people, n)), empty((people, n))

@@ -69,8 +69,8 @@ Point = namedtuple(
     "shared omega sigma partial factor individual reading_error centre precision r log_volume",
 )
 """What coordinates stand for: `factor` is that of the correlations, `partial` the inverse hyperbolic tangents
-of the partial ones; `centre`, `precision` and `r` are what the blocks were made with, and `log_volume` is that of
-the blocks per volume of their coordinates."""
+of the partial ones; `centre`, `precision` and `r` are what the blocks were made with, and `log_volume` is
+that of the blocks per volume of their coordinates."""
 
 Bars = namedtuple("Bars", "shared omega sigma partial factor individual reading_error centre precision")
 """Cotangents of a `Point`."""
@@ -295,7 +295,8 @@ def _expected(shared, precision, layout, coordinates):
 
 @compiled(inner=True)
 def _expected_adjoint(point, bars, bar_r, layout, coordinates):
-    """From the cotangents of linear terms and centres to those of shared values and of the prior's precision."""
+    """From the cotangents of linear terms and centres to those of shared values and of the prior's
+    precision."""
     people, n = bar_r.shape
     n_e, n_shared = len(layout.effect_parameter), len(bars.shared)
     n_k = n_shared - n_e
@@ -332,7 +333,8 @@ def _prior_precision(omega, factor, layout, n):
 
 @compiled(inner=True)
 def _prior_precision_adjoint(point, bars, layout):
-    """From the cotangents of the prior's precision to those of omega and of the factor of the correlations."""
+    """From the cotangents of the prior's precision to those of omega and of the factor of the
+    correlations."""
     n, m = len(bars.precision), len(layout.correlated)
     together = flags(n)
     for i in range(m):

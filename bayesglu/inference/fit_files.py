@@ -28,8 +28,8 @@ not whole."""
 
 def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path:
     """Write a fit to ``.nc`` (netCDF) or ``.zarr``; `without_data` leaves out every sample and covariate
-    of the people, what samples tell of each (the coordinates), the concentrations that drove the model, and what
-    each was given when it was not the same for all.
+    of the people, what samples tell of each (the coordinates), the concentrations that drove the model, and
+    what each was given when it was not the same for all.
 
     An older fit of the same name stays until the new one is whole, and is then replaced. Raises InputError
     where something else would be: see `check_place`.

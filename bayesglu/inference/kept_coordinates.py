@@ -50,9 +50,9 @@ def kept_coordinates(fit: xr.DataTree, d: Design) -> tuple[Coordinates | None, l
             )
     if COORDINATES not in fit.children:
         problems.append(
-            "coordinates_of is a fit that holds no coordinates: it was sampled in non-centered ones, or saved "
-            "without data, or by a version that did not keep them. fit(..., coordinates='whitened') keeps "
-            "them, also with method='map', within seconds."
+            "coordinates_of is a fit that holds no coordinates: it was sampled in non-centered ones, or "
+            "saved without data, or by a version that did not keep them. fit(..., "
+            "parametrization='whitened') keeps them, also with method='laplace', within seconds."
         )
     if problems:
         return None, problems

@@ -1,7 +1,7 @@
 """The pieces of the compiled log density as operations of PyTensor, which a PyMC model is made of.
 
-Each is a function of tensors that can be differentiated, and what it is compiled of: a function, and the one that
-pulls cotangents back.
+Each is a function of tensors that can be differentiated, and what it is compiled of: a function, and the one
+that pulls cotangents back.
 """
 
 from collections import namedtuple
@@ -48,7 +48,8 @@ class Assay(NamedTuple):
 
 
 class Everything(NamedTuple):
-    """Tensors of all that is estimated: see `coordinates.Point`. `shared` stacks typical values and effects."""
+    """Tensors of all that is estimated: see `coordinates.Point`. `shared` stacks typical values and
+    effects."""
 
     shared: pt.TensorVariable
     omega: pt.TensorVariable

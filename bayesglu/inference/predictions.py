@@ -17,8 +17,8 @@ Predicting = namedtuple(
     "Predicting",
     "layout rows driving kernels plan tolerance max_steps outputs physiology solve solve_adjoint",
 )
-"""What predictions need besides parameters: how many `outputs` the equations show, how many columns of theta are
-their `physiology`, and where the solver is (see `Separate`)."""
+"""What predictions need besides parameters: how many `outputs` the equations show, how many columns of theta
+are their `physiology`, and where the solver is (see `Separate`)."""
 
 
 def predicting(d: Design, ready: bool = True) -> Predicting:

@@ -10,8 +10,8 @@ from bayesglu.solver.compiled import compiled
 
 @compiled(inner=True)
 def log_prior(point, priors, layout, bars):
-    """Log density of the population, of everyone's own parameters and of reading errors, up to a constant; the
-    cotangents of the point are added to.
+    """Log density of the population, of everyone's own parameters and of reading errors, up to a constant;
+    the cotangents of the point are added to.
 
     With respect to shared values, the logarithms of omega and sigma, partial correlations on the scale of the
     point, individual parameters and reading errors.

@@ -35,12 +35,15 @@ def build(
     coordinates_of: xr.DataTree | None = None,
     **solver_settings,
 ) -> pm.Model:
-    """The model of a study as a `pm.Model`, to be looked at, added to and sampled with PyMC: see docs/pymc.md.
+    """The model of a study as a `pm.Model`, to be looked at, added to and sampled with PyMC: see
+    docs/pymc.md.
 
-    parametrization : ``"noncentered"``, where everything that is estimated is a random variable with its prior and
-        random effects are in units of their SDs, or ``"whitened"``, where all of it is made of one random vector,
-        ``coordinates``, in which NUTS runs freely: those in which `fit` begins, about the posterior modes.
-    coordinates_of : a fit of the same model and study; in its coordinates, which its pilot run made better.
+    parametrization : ``"noncentered"``, also where nothing is said: everything that is estimated is a random
+        variable with its prior, and random effects are in units of their SDs. Or ``"whitened"``: all of it is
+        made of one random vector, ``coordinates``, in which NUTS runs freely; those in which `fit` begins,
+        about the posterior modes.
+    coordinates_of : a fit of the same model and study, for a model in its coordinates, which its pilot run
+        re-estimated.
     solver_settings : rtol, atol, max_steps.
 
     Variables in both forms, on the scales on which priors are Normal (log, or logit for fractions) but for
@@ -62,13 +65,16 @@ def build(
     ``glucose``, ``insulin`` ...   glucose_obs, ...           the samples of an analyte, observed
     =============================  =========================  ==========================================
 
-    Samples beyond a limit of detection are among the others: there the log likelihood is the log probability of
-    lying beyond it. Draws (``pm.sample_posterior_predictive``) are of measurements without limits. What a model
-    knows of basal states besides is the potential ``pseudo_observations``. Interventions (``pm.do``) on what lies
-    above ``theta`` are for the non-centered form: in the other it all comes from ``coordinates``.
+    Samples beyond a limit of quantification are among the others: there the log likelihood is the log
+    probability of lying beyond it. Draws (``pm.sample_posterior_predictive``) are of measurements without
+    limits. What a model knows of derived quantities besides is the potential ``pseudo_observations``.
 
-    Raises SpecError or StudyError when model and study do not fit together, InputError when no such coordinates
-    can be had.
+    Log priors and draws of the prior are promised for the non-centered form, and so are interventions
+    (``pm.do``) on what ``theta`` is made of. In the whitened one all comes from ``coordinates``, which have
+    one log prior.
+
+    Raises SpecError or StudyError when model and study do not fit together, InputError when no such
+    coordinates can be had.
 
     >>> import bayesglu
     >>> model = bayesglu.build("minimal", "bergman1986")
@@ -105,7 +111,8 @@ def model_of(d: Design, coordinates: Coordinates | None = None) -> pm.Model:
         made = noncentered(d) if coordinates is None else whitened(d, coordinates)
         if people.varying:
             pm.Deterministic("omega", made.omega, dims="varying")
-            pm.Deterministic("eta", made.individual - centre(d, made.shared), dims=("subject", "random_effect"))
+            away = made.individual - centre(d, made.shared)
+            pm.Deterministic("eta", away, dims=("subject", "random_effect"))
         if m := len(layout.correlated):
             factor = factor_of(made.partial, m)
             pm.Deterministic("correlation", factor @ factor.T, dims=("correlated", "also_correlated"))
@@ -143,8 +150,8 @@ def _coords(d: Design) -> dict[str, list]:
 
 
 def _random_effects(d: Design) -> list[str]:
-    """The parameter of each random effect; on the first, the second ... occasion of a person, if it differs between
-    these."""
+    """The parameter of each random effect; on the first, the second ... occasion of a person, if it differs
+    between these."""
     turn, labels = Counter(), []
     for k in d.individuals.layout.component_parameter:
         p = d.individuals.estimated[k]

@@ -1,4 +1,5 @@
-"""All that is estimated as variables of a PyMC model: each with its own prior, or made of whitened coordinates."""
+"""All that is estimated as variables of a PyMC model: each with its own prior, or made of whitened
+coordinates."""
 
 import numpy as np
 import pymc as pm
@@ -81,8 +82,8 @@ def _size(d: Design, c: Coordinates) -> int:
 
 
 def _drawn(d: Design, normal, beta) -> Everything:
-    """All that is estimated, of random variables that `normal` and `beta` make of a name and the parameters of
-    their distributions."""
+    """All that is estimated, of random variables that `normal` and `beta` make of a name and the parameters
+    of their distributions."""
     people, layout = d.individuals, d.individuals.layout
 
     def drawn(distribution, name, *parameters):
@@ -112,7 +113,8 @@ def centre(d: Design, shared):
 
 
 def factor_of(partial, m: int):
-    """Cholesky factor ``(m, m)`` of a correlation matrix: `hierarchy.correlation.factor_of` of ``tanh partial``."""
+    """Cholesky factor ``(m, m)`` of a correlation matrix: `hierarchy.correlation.factor_of` of ``tanh
+    partial``."""
     factor, at = pt.zeros((m, m)), 0
     for i in range(m):
         left = pt.as_tensor(1.0)

@@ -1,7 +1,7 @@
 """What compiled code finds by a name, in whichever process it runs.
 
-numba writes the arrays that a function refers to into its machine code, and addresses are those of one process.
-Code that names them instead is the same for all arrays of the same types, and may be kept on disk.
+numba writes the arrays that a function refers to into its machine code, and addresses are those of one
+process. Code that names them instead is the same for all arrays of the same types, and may be kept on disk.
 """
 
 from llvmlite import binding, ir
@@ -38,13 +38,13 @@ _numbers: dict[str, dict[str, int]] = {}
 
 
 def held(kind: str, key: str, value):
-    """A name for a value, and what compiled code calls, without arguments, to get it: a number, or (named) tuples
-    of numbers and arrays.
+    """A name for a value, and what compiled code calls, without arguments, to get it: a number, or (named)
+    tuples of numbers and arrays.
 
     kind : of values of the same types. key : which of them; two with the same key are taken to be the same.
 
-    The first value of a kind has the same name in every process, and so has the second: what is compiled for one
-    serves for others.
+    The first value of a kind has the same name in every process, and so has the second: what is compiled for
+    one serves for others.
     """
     numbers = _numbers.setdefault(kind, {})
     name = f"bayesglu.{kind}.{numbers.setdefault(key, len(numbers))}"

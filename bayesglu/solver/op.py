@@ -1,5 +1,6 @@
-"""Compiled functions, each with the one that pulls cotangents back, as operations of PyTensor: machine code that
-other machine code calls, and that PyTensor may keep on disk with what it makes of the rest of a graph."""
+"""Compiled functions, each with the one that pulls cotangents back, as operations of PyTensor: machine code
+that other machine code calls, and that PyTensor may keep on disk with what it makes of the rest of a
+graph."""
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -21,11 +22,11 @@ from bayesglu.solver.separate import Separate
 class Operation(Op):
     """``function(known, *inputs)``, which gives new arrays in a tuple, as an operation.
 
-    known : gives what the function knows besides its inputs, in whichever process that is asked. key : whatever
-        decides it; operations of one function are equal where their keys are.
+    known : gives what the function knows besides its inputs, in whichever process that is asked. key :
+        whatever decides it; operations of one function are equal where their keys are.
     outputs : the types of what the function gives.
-    pull : ``pull(known, *inputs, *outputs, *cotangents)`` gives the cotangents of the inputs from those of the
-        first `seen` outputs; the others only serve it. Without it there is no derivative.
+    pull : ``pull(known, *inputs, *outputs, *cotangents)`` gives the cotangents of the inputs from those of
+        the first `seen` outputs; the others only serve it. Without it there is no derivative.
     """
 
     __props__ = ("key",)
@@ -110,7 +111,8 @@ def _(op, node, **kwargs):
     called = Separate(op.function, op.function.overloads[kinds].signature)
     kind = fingerprint(sources(), op.function.__module__, op.function.__name__, str(kinds))
     name, find = held(kind, op.key, (called.address, known))
-    # numba passes no arguments on by a star where their kinds differ, so that they have to be named one by one.
+    # numba passes no arguments on by a star where their kinds differ, so that they have to be named one by
+    # one.
     inputs = [f"input_{i}" for i in range(len(arrays))]
     text = f"""
 def function({", ".join(inputs)}):
