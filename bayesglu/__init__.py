@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.analysis.counterfactual import scale, set_to, shift, what_if
     from bayesglu.analysis.cross_validation import coverage, leave_one_out
     from bayesglu.analysis.identifiability import identify
+    from bayesglu.analysis.log_likelihoods import join_log_likelihoods
     from bayesglu.analysis.simulation import simulate
     from bayesglu.analysis.summaries import (
         summarize_individuals,
@@ -62,6 +63,7 @@ _HOMES = {
         *("Protocol", "clamp", "fast", "infusion", "injection", "isoglycaemic", "ivgtt", "meal", "meal_day"),
         *("ogtt", "pancreatic_clamp", "pump_stop", "stepped_clamp"),
     ),
+    "analysis.log_likelihoods": ("join_log_likelihoods",),
     "analysis.simulation": ("simulate",),
     "solver.solver": ("SolverError",),
     "spec.model": ("ModelSpec", "SpecError", "load_model"),
@@ -92,6 +94,7 @@ __all__ = [
     "injection",
     "isoglycaemic",
     "ivgtt",
+    "join_log_likelihoods",
     "leave_one_out",
     "list_models",
     "list_studies",

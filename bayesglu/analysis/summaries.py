@@ -89,8 +89,7 @@ def _of_everyone(drawn: xr.Dataset) -> dict[str, xr.DataArray]:
         if role == "correlation":
             rows |= {f"correlation of {p}": draws.sel(pair=p, drop=True) for p in draws.pair.values}
         elif role == "effect":
-            bare = draws.drop_vars([c for c in draws.coords if str(c).startswith("effect_")])
-            rows |= {str(label): bare.sel(effect=label, drop=True) for label in draws.effect.values}
+            rows |= {str(label): draws.sel(effect=label, drop=True) for label in draws.effect.values}
         elif role in names.OF_EVERYONE:
             rows[draws.attrs["parameter"] if role == "typical" else str(name)] = draws
     return rows

@@ -14,7 +14,7 @@ import xarray as xr
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.design import Design
 from bayesglu.hierarchy.log_density import log_prior
-from bayesglu.hierarchy.posterior import labelled
+from bayesglu.hierarchy.posterior import labelled, labels
 from bayesglu.hierarchy.rows import TINY
 from bayesglu.hierarchy.values import Values
 from bayesglu.parallel import in_threads
@@ -127,6 +127,7 @@ def data_groups(d: Design) -> dict:
         if own.sizes["obs"]:
             side = (names.observations(analyte), own.censoring.values.astype(object))
             people[f"{analyte}_censoring"] = side
+    people = people.merge(labels(d), join="exact", compat="no_conflicts")
     return {
         "observed_data": by_analyte(d, samples.value.values, "measurement"),
         "constant_data": people,
