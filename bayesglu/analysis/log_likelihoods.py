@@ -40,8 +40,9 @@ def join_log_likelihoods(fit: xr.DataTree, analytes: Sequence[str] | None = None
     Examples
     --------
     >>> import arviz as az, bayesglu as bg  # doctest: +SKIP
-    >>> fits = {name: bg.fit(name, "synthetic_ogtt") for name in ("minimal", "oral")}  # doctest: +SKIP
-    >>> az.compare({name: bg.join_log_likelihoods(fit, ["glucose"]) for name, fit in fits.items()})  # doctest: +SKIP
+    >>> fits = [bg.fit(model, "synthetic_ogtt") for model in ("oral", "feedback")]  # doctest: +SKIP
+    >>> one, two = (bg.join_log_likelihoods(fit) for fit in fits)  # doctest: +SKIP
+    >>> az.compare({"oral": one, "feedback": two})  # doctest: +SKIP
     """
     if not isinstance(fit, xr.DataTree) or "log_likelihood" not in fit.children:
         raise InputError(

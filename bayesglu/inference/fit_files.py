@@ -13,7 +13,7 @@ from bayesglu.atomic import present, whole
 from bayesglu.errors import FitWarning, InputError, MissingFileError, warn_caller
 from bayesglu.inference.datatree import FORMAT
 from bayesglu.inference.old_fits import is_old, modernized
-from bayesglu.inference.sampler import Run
+from bayesglu.inference.run_folder import Run
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.table import kept_protocols
 from bayesglu.spec.model import read_model

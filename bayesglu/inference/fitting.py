@@ -26,7 +26,8 @@ from bayesglu.inference.density import Density
 from bayesglu.inference.fit_files import is_whole, load, write
 from bayesglu.inference.modes import find_modes
 from bayesglu.inference.pilot import refresh
-from bayesglu.inference.sampler import Failures, Run, Sampling, sample
+from bayesglu.inference.run_folder import Run
+from bayesglu.inference.sampler import Failures, Sampling, sample
 from bayesglu.seeds import seed_of
 from bayesglu.spec.model import ModelSpec, load_model, read_model
 from bayesglu.study.study import Study, load_study
