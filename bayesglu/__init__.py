@@ -19,11 +19,14 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.analysis.identifiability import identify
     from bayesglu.analysis.simulation import simulate
     from bayesglu.analysis.summaries import population, subjects
+    from bayesglu.analytes import register_analyte
     from bayesglu.catalog import citation, list_models, list_studies
     from bayesglu.errors import BayesgluError, FitWarning
     from bayesglu.inference.fit_files import load, save
     from bayesglu.inference.fitting import fit, prior_predictive, with_data
     from bayesglu.inference.pymc_model import build
+    from bayesglu.physiology.choices import get_part, list_parts, register_part
+    from bayesglu.physiology.parts import Part, State
     from bayesglu.protocols.library import (
         Protocol,
         clamp,
@@ -46,6 +49,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.validation.rothman1991 import fasting_study, net_shares
 
 _HOMES = {
+    "analytes": ("register_analyte",),
     "catalog": ("citation", "list_models", "list_studies"),
     "analysis.checks": ("check",),
     "errors": ("BayesgluError", "FitWarning"),
@@ -54,6 +58,8 @@ _HOMES = {
     "analysis.cross_validation": ("coverage", "leave_one_out"),
     "analysis.identifiability": ("identify",),
     "inference.pymc_model": ("build",),
+    "physiology.choices": ("get_part", "list_parts", "register_part"),
+    "physiology.parts": ("Part", "State"),
     "inference.fitting": ("fit", "prior_predictive", "with_data"),
     "inference.fit_files": ("load", "save"),
     "protocols.library": (
@@ -73,9 +79,11 @@ __all__ = [
     "BayesgluError",
     "FitWarning",
     "ModelSpec",
+    "Part",
     "Protocol",
     "SolverError",
     "SpecError",
+    "State",
     "Study",
     "StudyError",
     "build",
@@ -86,6 +94,7 @@ __all__ = [
     "fast",
     "fasting_study",
     "fit",
+    "get_part",
     "identify",
     "infusion",
     "injection",
@@ -93,6 +102,7 @@ __all__ = [
     "ivgtt",
     "leave_one_out",
     "list_models",
+    "list_parts",
     "list_studies",
     "load",
     "load_facts",
@@ -107,6 +117,8 @@ __all__ = [
     "population",
     "prior_predictive",
     "pump_stop",
+    "register_analyte",
+    "register_part",
     "save",
     "scale",
     "set_to",

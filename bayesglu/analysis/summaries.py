@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from bayesglu.errors import InputError
-from bayesglu.spec.model import read_model
+from bayesglu.spec.model import model_of
 from bayesglu.units import convert
 
 LITTLE = 0.1
@@ -87,7 +87,7 @@ def minimal_model_indices(fit: xr.DataTree, group: str = "posterior") -> xr.Data
     (k_g / V_G + S_I I_b); dims ``chain, draw`` and, where people differ, ``subject``. ``group`` may be
     ``"prior"``.
     """
-    spec = read_model(fit.attrs["model_text"])
+    spec = model_of(fit.attrs)
     drawn = fit[group].to_dataset()
 
     def value(name: str) -> xr.DataArray:

@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bayesglu.analytes import words
 from bayesglu.errors import InputError
 from bayesglu.plots.style import (
     GREY,
@@ -24,10 +25,8 @@ from bayesglu.plots.style import (
     styled,
     time_axis,
     title,
-    told,
 )
 from bayesglu.protocols.table import kept_protocols
-from bayesglu.units import canonical_unit
 
 MARKS = {"none": "o", "left": "v", "right": "^"}
 
@@ -49,7 +48,8 @@ def fit_overview(fit: xr.DataTree, subjects: Sequence[str] | None = None) -> Fig
     shown, note = _chosen(known, subjects)
     tests = list(dict.fromkeys(zip(table["subject"], table["occasion"], strict=True)))
     tests = [test for test in tests if test[0] in shown]
-    analytes = list(dict.fromkeys(table["analyte"]))
+    unit_of = dict(zip(table["analyte"], table["unit"], strict=True))
+    analytes = list(unit_of)
     columns = len(analytes) * max(1, 4 // len(analytes))
     figure, axes = panels(len(tests) * len(analytes), columns, 2.7, 1.8)
     kept = table[table["subject"].isin(shown)]
@@ -58,10 +58,10 @@ def fit_overview(fit: xr.DataTree, subjects: Sequence[str] | None = None) -> Fig
     for axis, (test, analyte) in zip(axes, cells, strict=True):
         mine = (kept["subject"] == test[0]) & (kept["occasion"] == test[1])
         rows = kept[mine & (kept["analyte"] == analyte)]
-        name_panel(axis, analyte, canonical_unit(analyte))
+        name_panel(axis, analyte, unit_of[analyte])
         several = sum(subject == test[0] for subject, _ in tests) > 1
         person = f"subject {test[0]}" + (f", {test[1]}" if several else "")
-        axis.set_title(sentence(f"{person}: {told(analyte)}"))
+        axis.set_title(sentence(f"{person}: {words(analyte)}"))
         if len(rows):
             draw_test(axis, fit, rows, per, colour_of_person(test[0]))
             from_zero(axis, analyte)

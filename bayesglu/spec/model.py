@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from bayesglu import catalog
-from bayesglu.errors import BayesgluError
+from bayesglu.errors import BayesgluError, FitWarning, warn_caller
+from bayesglu.physiology.choices import registered_sources
 from bayesglu.spec import files, reader
 from bayesglu.spec.priors import Analyte, Between, Effect, Frozen, Level, Parameter, Prior, Soft
 from bayesglu.text.problems import Problems, hint
+from bayesglu.text.wording import some
 
 __all__ = [
     "Analyte",
@@ -26,6 +29,7 @@ __all__ = [
     "Soft",
     "SpecError",
     "load_model",
+    "model_of",
     "read_model",
 ]
 
@@ -117,7 +121,7 @@ class ModelSpec:
         problems = Problems(f"{self.name} (changed)")
         parent = files.parse(self.text, problems)
         child["name"] = name or f"{self.name} (changed)"
-        return _build(files.overlay(parent, child), child, problems, None, None)
+        return _build(files.overlay(parent, child), child, problems)
 
     def __hash__(self) -> int:
         return hash(self.text)
@@ -214,7 +218,12 @@ def load_model(source: str | Path | ModelSpec) -> ModelSpec:
 
 
 def read_model(
-    text: str, where: str = "model text", *, papers: Collection[str] | None = None, path: Path | None = None
+    text: str,
+    where: str = "model text",
+    *,
+    papers: Collection[str] | None = None,
+    path: Path | None = None,
+    homes: Mapping[str, str] = Frozen(),
 ) -> ModelSpec:
     """The model that a TOML text describes.
 
@@ -228,6 +237,8 @@ def read_model(
         Keys that a source may name; any, when not given, so that a saved text can be read wherever it is.
     path
         The file that the text came from: parents given by path are looked for beside it; it names the model.
+    homes
+        ``"slot/name"`` -> the module that registered a part, to be named where it is not there.
 
     Raises
     ------
@@ -240,14 +251,42 @@ def read_model(
     seen = (str(path.resolve()),) if path else ()
     table = files.resolve(own, problems, path.parent if path else None, seen)
     problems.raise_any(SpecError)
-    return _build(table, own, problems, papers, path)
+    return _build(table, own, problems, papers, path, homes)
+
+
+def model_of(kept: Mapping[str, Any]) -> ModelSpec:
+    """The model of a fit, from its attributes.
+
+    Warns where a part that is not bayesglu's has changed since.
+
+    Raises
+    ------
+    SpecError
+        A part that was registered then is not now; the message names the module that it came from.
+    """
+    sources = json.loads(kept.get("parts", "{}"))
+    homes = {name: source["module"] for name, source in sources.items()}
+    spec = read_model(kept["model_text"], "the model in the fit", homes=homes)
+    now = registered_sources(spec.structure)
+    if changed := [name for name, then in sources.items() if now.get(name) != then]:
+        warn_caller(
+            f"What is registered as {some(changed)} is not what the fit was made with: its source has "
+            "changed. What is computed from the fit now mixes the two.",
+            FitWarning,
+        )
+    return spec
 
 
 def _build(
-    table: dict, own: Mapping, problems: Problems, papers: Collection[str] | None, path: Path | None
+    table: dict,
+    own: Mapping,
+    problems: Problems,
+    papers: Collection[str] | None = None,
+    path: Path | None = None,
+    homes: Mapping[str, str] = Frozen(),
 ) -> ModelSpec:
     """The nouns of a resolved `table`; what is not in `own` was inherited, and goes where it is of no use."""
-    read = reader.read(table, own, problems, papers)
+    read = reader.read(table, own, problems, papers, homes)
     problems.raise_any(SpecError)
     name = read.pop("name") or (path.stem if path else "model")
     spec = ModelSpec(name=name, text="", path=str(path) if path else None, **read)

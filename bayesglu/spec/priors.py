@@ -130,10 +130,10 @@ class Analyte:
     has. `lower` and `upper` are detection limits, beyond which no more is known of a sample than that.
     `floor` names a parameter that the assay adds to the true value. Samples after time zero and before
     `samples_from` (min) are not compared with the model. A `forcing` analyte drives the model by the true
-    values behind its samples, which are known within `error`. Its samples at or before time zero, and
-    from `basal_from` (min) on when it has come to rest again, are compared with its basal concentration,
-    which then is the true value. Log residuals are Normal, or Student's with `tails` degrees of freedom
-    where single samples may be far off; 0 is Normal.
+    values behind its samples, which are known within `error`. Where it has a basal value among the
+    parameters, its samples at or before time zero, and from `basal_from` (min) on when it has come to rest
+    again, are compared with that, which then is the true value. Log residuals are Normal, or Student's with
+    `tails` degrees of freedom where single samples may be far off; 0 is Normal.
     """
 
     name: str

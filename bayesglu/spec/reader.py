@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
-from bayesglu.physiology.loop import DEFAULTS, FRACTIONS, PARAMETERS, SLOTS, Loop, LoopError, assemble
+from bayesglu.analytes import analytes, words
+from bayesglu.physiology.choices import DEFAULTS, available
+from bayesglu.physiology.loop import Loop, LoopError, assemble
 from bayesglu.spec import priors
-from bayesglu.text.problems import Problems, Section
+from bayesglu.text.problems import REQUIRED, Problems, Section
 
 MAY_BE_ZERO = frozenset({"alpha_cell_mass", "beta_cell_mass"})
 """Parameters that an organ's loss sets to zero."""
@@ -39,10 +41,19 @@ ANALYTE = (
 )
 
 
-def read(table: Mapping, own: Mapping, problems: Problems, papers: Collection[str] | None) -> dict[str, Any]:
-    """Fields of a `ModelSpec` by name; not to be used where `problems` were found."""
+def read(
+    table: Mapping,
+    own: Mapping,
+    problems: Problems,
+    papers: Collection[str] | None,
+    homes: Mapping[str, str],
+) -> dict[str, Any]:
+    """Fields of a `ModelSpec` by name; not to be used where `problems` were found.
+
+    homes : ``"slot/name"`` -> the module from which a part came, as far as it is known.
+    """
     top = Section(table, "", problems, TOP)
-    structure, loop = _structure(top, problems)
+    structure, loop = _structure(top, problems, homes)
     reader = _Reader(problems, papers, loop)
     sections = {
         key: _entries(top, key, required=key in ("parameters", "analytes"))
@@ -50,16 +61,9 @@ def read(table: Mapping, own: Mapping, problems: Problems, papers: Collection[st
     }
     _keep_what_serves(sections, own, loop, problems)
     parameters = {name: reader.parameter(name, entry) for name, entry in sections["parameters"].items()}
-    analytes = {name: reader.analyte(name, entry, parameters) for name, entry in sections["analytes"].items()}
+    measured = {name: reader.analyte(name, entry, parameters) for name, entry in sections["analytes"].items()}
     soft = {name: reader.soft(name, entry) for name, entry in sections["soft"].items()}
-    if (
-        loop is not None
-        and structure.get("insulin") == "forced"
-        and not any(a.forcing for a in analytes.values())
-    ):
-        problems.add(
-            "insulin is 'forced', so an analyte with output 'insulin' must have forcing = true.", "[analytes]"
-        )
+    _check_driving(loop, measured, problems)
     correlations, eta = _correlations(top, parameters)
     return {
         "name": top.text("name", ""),
@@ -67,28 +71,65 @@ def read(table: Mapping, own: Mapping, problems: Problems, papers: Collection[st
         "description": top.text("description", ""),
         "structure": priors.Frozen(structure),
         "parameters": priors.Frozen(parameters),
-        "analytes": priors.Frozen(analytes),
+        "analytes": priors.Frozen(measured),
         "soft": priors.Frozen(soft),
         "correlations": correlations,
         "eta": eta,
     }
 
 
-def _structure(top: Section, problems: Problems) -> tuple[dict[str, str], Loop | None]:
-    """The choice for each slot, and the loop that they make: None when they make none."""
-    slots = [slot for slot in SLOTS if slot not in DEFAULTS]
-    section = top.section("structure", slots)
+def _structure(
+    top: Section, problems: Problems, homes: Mapping[str, str]
+) -> tuple[dict[str, str], Loop | None]:
+    """The choice for each slot but those at their default, and the loop that they make: None when they make
+    none."""
+    slots = {slot: choices for slot, choices in available().slots.items() if slot not in DEFAULTS}
+    section = top.section("structure")
     if section is None or not section.sound:
         return {}, None
-    before = len(problems.found)
-    structure = {slot: section.text(slot, allowed=SLOTS[slot]) for slot in slots}
-    if len(problems.found) > before or set(section.table) - set(slots):
+    before, structure = len(problems.found), {}
+    for slot, name in section.table.items():
+        if slot not in slots:
+            problems.unknown(slot, slots, "key", section.place)
+        elif isinstance(name, str) and name not in slots[slot]:
+            section.text(slot, allowed=slots[slot])
+        else:
+            continue
+        problems.found[-1] += f"\n  {_advice(slot, name, homes)}"
+    for slot in slots:
+        default = available().defaults.get(slot)
+        name = section.text(slot, default or REQUIRED)
+        if name != default:
+            structure[slot] = name
+    if len(problems.found) > before:
         return {}, None
     try:
         return structure, assemble(structure)
     except LoopError as error:
         section.fault(str(error))
         return structure, None
+
+
+def _advice(slot: str, name: object, homes: Mapping[str, str]) -> str:
+    """What to do about a part that is not there."""
+    home = homes.get(f"{slot}/{name}")
+    where = f" This one came from the module '{home}'." if home else ""
+    return f"A part of one's own must be registered first, with bayesglu.register_part.{where}"
+
+
+def _check_driving(loop: Loop | None, measured: Mapping[str, priors.Analyte], problems: Problems) -> None:
+    """Note where what drives the model is not measured, or more is said to drive it than does."""
+    forcing = [name for name, analyte in measured.items() if analyte.forcing]
+    if len(forcing) > 1:
+        problems.add(
+            f"forcing = true is said of {', '.join(forcing)}; one curve drives a model.", "[analytes]"
+        )
+    for output in loop.driven if loop is not None and not forcing else ():
+        problems.add(
+            f"measured {words(output)} drives this structure, so an analyte with output '{output}' must have "
+            "forcing = true.",
+            "[analytes]",
+        )
 
 
 def _entries(top: Section, key: str, *, required: bool) -> dict[str, Section]:
@@ -111,14 +152,15 @@ def _keep_what_serves(sections: dict[str, dict], own: Mapping, loop: Loop | None
         for name, entry in list(sections[kind].items()):
             if entry.table.get("output", name) not in known and not written(kind, name):
                 del sections[kind][name]
-    used = loop.parameters if loop else PARAMETERS
+    every = available().parameters
+    used = loop.parameters if loop else every
     floors = {entry.table.get("floor") for entry in sections["analytes"].values()}
     needed = {*used, *(floor for floor in floors if isinstance(floor, str))}
     for name in set(sections["parameters"]) - needed:
         if not written("parameters", name):
             del sections["parameters"][name]
     for name in (name for name in sections["parameters"] if name not in needed):
-        if name in PARAMETERS:
+        if name in every:
             sections["parameters"][name].fault(
                 "is not used by this structure: leave it out, or choose a part that asks for it."
             )
@@ -126,7 +168,7 @@ def _keep_what_serves(sections: dict[str, dict], own: Mapping, loop: Loop | None
             problems.unknown(name, needed, "parameter", "[parameters]")
     for name in loop.parameters if loop else ():
         if name not in sections["parameters"]:
-            problems.add(f"lacks {name!r} ({PARAMETERS[name]}), which this structure needs.", "[parameters]")
+            problems.add(f"lacks {name!r} ({every[name]}), which this structure needs.", "[parameters]")
 
 
 class _Reader:
@@ -134,14 +176,15 @@ class _Reader:
 
     def __init__(self, problems: Problems, papers: Collection[str] | None, loop: Loop | None):
         self.problems, self.papers, self.loop = problems, papers, loop
+        self.unit_of, self.fractions = available().parameters, available().fractions
 
     def parameter(self, name: str, entry: Section) -> priors.Parameter:
         entry = Section(entry.table, entry.place, self.problems, PARAMETER) if entry.sound else entry
         unit = entry.text("unit")
-        if name in PARAMETERS and unit is not None and unit != PARAMETERS[name]:
-            entry.fault(f"unit is {unit!r}; the physiology has {name} in {PARAMETERS[name]!r}.")
+        if unit is not None and unit != self.unit_of.get(name, unit):
+            entry.fault(f"unit is {unit!r}; the physiology has {name} in {self.unit_of[name]!r}.")
         scale = entry.text("scale", "log", allowed=get_args(priors.Scale))
-        if name in FRACTIONS and scale == "log":
+        if name in self.fractions and scale == "log":
             entry.fault(
                 "scale is 'log'; this is a share of a whole and must stay below 1: write scale = \"logit\"."
             )
@@ -240,6 +283,8 @@ class _Reader:
                 self.problems.unknown(output, known, "output", entry.place)
             elif unit is not None and unit != self.loop.unit(output):
                 entry.fault(f"unit is {unit!r}; the physiology has {output} in {self.loop.unit(output)!r}.")
+        if unit is not None and name in analytes() and unit != (kept := next(iter(analytes()[name].units))):
+            entry.fault(f"unit is {unit!r}; studies keep {name} in {kept!r}.")
         error = entry.section("error", ("median", "gsd"))
         prior = error and priors.Prior(error.number("median", above=0.0), error.number("gsd", above=1.0))
         lower, upper = entry.number("lower", None, above=0.0), entry.number("upper", None, above=0.0)
@@ -251,13 +296,11 @@ class _Reader:
         elif floor is not None and unit is not None and parameters[floor].unit != unit:
             entry.fault(f"unit is {unit!r}, but its floor {floor} is in {parameters[floor].unit!r}.")
         forcing = entry.flag("forcing", False)
-        if (
-            forcing
-            and self.loop is not None
-            and (output, self.loop.structure["insulin"]) != ("insulin", "forced")
-        ):
+        if forcing and self.loop is not None and output not in self.loop.driven:
+            driven = ", ".join(self.loop.driven) or "nothing does"
             entry.fault(
-                "forcing = true is only for output 'insulin' in a structure with insulin = \"forced\"."
+                "forcing = true is only for output 'insulin' in a structure with insulin = \"forced\", or "
+                f"for an output X where a part asks for X_input. What drives this structure: {driven}."
             )
         samples_from = entry.number("samples_from", 0.0, above=0.0, closed=True)
         tails = entry.number("tails", 0.0, above=0.0, closed=True)
@@ -269,6 +312,8 @@ class _Reader:
         basal_from = entry.number("basal_from", None, above=0.0)
         if basal_from is not None and not forcing:
             basal_from = None  # inherited from a parent whose analyte drove the model
+        elif basal_from is not None and f"basal_{output}" not in parameters:
+            entry.fault(f"has basal_from, but {output} has no basal value: there is no basal_{output}.")
         return priors.Analyte(
             name, output, unit, prior, lower, upper, floor, samples_from, forcing, basal_from, tails, offset
         )
