@@ -257,7 +257,7 @@ def slope(delayed: Glucose, glucose: Glucose, delay: Minutes) -> Annotated[float
         (Part({"x": star}), "x takes glucose otherwise than by name"),
         (Part({"x": math.exp}), "x must be a plain function"),
         (Part({"x": in_another_unit}), "x has glucose in 'mmol/L'; elsewhere it is in 'mg/dL'"),
-        (Part({"urine": slope}), "urine has urine in 'mg/dL/min'; elsewhere it is in 'mg/kg/min'"),
+        (Part({"gut_rate": slope}), "gut_rate has gut_rate in 'mg/dL/min'; elsewhere it is in 'mg/kg/min'"),
         (Part({"x": with_a_number}), "x does not come out in 'mg/dL' when other units are chosen"),
         (Part({"x": in_wrong_powers}), "x does not come out in 'mg/kg/min'"),
         (Part({"x": mistaken}), "x cannot be computed: NameError"),
@@ -303,20 +303,23 @@ def test_all_faults_are_told_at_once():
 
 
 def test_a_flux_that_has_no_derivative_is_told_by_name():
-    def uneven(glucose: Glucose, basal_glucose: Glucose, basal_urine_rate: GlucoseRate) -> GlucoseRate:
-        return basal_urine_rate if glucose > basal_glucose else 0.0
+    def uneven(glucose: Glucose, basal_glucose: Glucose, brain_uptake: GlucoseRate) -> GlucoseRate:
+        return brain_uptake if glucose > basal_glucose else 0.0 * brain_uptake
 
-    register_part("kidney", "uneven", Part({"urine": uneven, "basal_urine": _nothing}))
-    rate = {**LOSS, "unit": "mg/kg/min"}
-    spec = load_model("oral").change({"kidney": "uneven"}, {"basal_urine_rate": rate})
-    with pytest.raises(
-        InputError, match=r"urine \(test_choices\) cannot be run on symbols.*comparisons and ifs"
-    ):
+    register_part("brain", "uneven", Part({"brain_glucose_uptake": uneven}))
+    spec = load_model("oral").change({"brain": "uneven"})
+    told = r"brain_glucose_uptake \(test_choices\) cannot be run on symbols.*comparisons and ifs"
+    with pytest.raises(InputError, match=told):
         simulate(spec, ogtt(75), times=TIMES)
 
 
-def _nothing() -> GlucoseRate:
-    return 0.0
+def test_a_power_that_is_not_whole_is_refused():
+    def allometric(glucose: Glucose, basal_glucose: Glucose, brain_uptake: GlucoseRate) -> GlucoseRate:
+        return brain_uptake * (glucose / basal_glucose) ** 0.75
+
+    register_part("brain", "allometric", Part({"brain_glucose_uptake": allometric}))
+    with pytest.raises(BayesgluError, match=r"Only integer powers and square roots .*\*\*-?0\.75"):
+        simulate(load_model("oral").change({"brain": "allometric"}), ogtt(75), times=TIMES)
 
 
 def test_a_structure_with_what_is_not_there_makes_no_loop():

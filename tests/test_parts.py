@@ -125,10 +125,9 @@ def test_a_clamp_makes_up_for_what_an_organ_takes():
 
 
 def test_two_parts_that_compute_one_name_are_refused_by_their_names():
-    register_part("organ", "kept", get_part("kidney", "threshold"))
-    with pytest.raises(
-        LoopError, match=r"both kidney 'threshold' and organ 'kept' compute urine, .*one part's"
-    ):
+    register_part("organ", "kept", get_part("brain", "constant"))
+    told = r"both brain 'saturating' and organ 'kept' compute brain_glucose_uptake, which must be one part's"
+    with pytest.raises(LoopError, match=told):
         assemble({**FEEDBACK.structure, **ORGAN})
 
 
@@ -183,11 +182,11 @@ def test_a_replaced_flux_is_computed_anew_and_all_others_as_before():
 
 def test_unknown_fluxes_are_refused_all_at_once_with_the_known_ones():
     with pytest.raises(InputError) as caught:
-        get_part("kidney", "threshold").replacing(urin=kidney_output, sweat=kidney_output)
-    assert "no quantity 'urin'. Did you mean 'urine'?" in str(caught.value)
-    assert "'sweat'" in str(caught.value) and "allowed here: basal_urine, urine" in str(caught.value)
+        get_part("brain", "constant").replacing(brain_glucose_uptak=kidney_output, sweat=kidney_output)
+    assert "no quantity 'brain_glucose_uptak'. Did you mean 'brain_glucose_uptake'?" in str(caught.value)
+    assert "'sweat'" in str(caught.value) and "Quantities allowed here: brain_glucose_up" in str(caught.value)
 
 
 def test_a_part_cannot_be_changed_in_place():
     with pytest.raises(TypeError):
-        get_part("kidney", "threshold").quantities["urine"] = kidney_output
+        get_part("brain", "constant").quantities["brain_glucose_uptake"] = kidney_output

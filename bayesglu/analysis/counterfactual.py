@@ -238,5 +238,5 @@ def _changed(spec: ModelSpec, parameters: Mapping, change: Mapping[str, Change])
 
 def default_outputs(spec: ModelSpec) -> tuple[str, ...]:
     """What is looked at when nobody says what: what is usually measured of a model, and glucose fluxes."""
-    measured = (name for name, of in analytes().items() if of.usually_shown)
-    return tuple(n for n in (*measured, *FLUXES) if n in available_outputs(spec))
+    measured, known = (name for name, of in analytes().items() if of.usually_shown), available_outputs(spec)
+    return tuple(n for n in (*measured, *FLUXES) if n in known)
