@@ -104,7 +104,7 @@ def citation(name: str) -> str:
 def _sources(model: str) -> set[str]:
     """Every key that a shipped model names, its parents included."""
     table = tomllib.loads(locate("model", model).read_text(encoding="utf-8"))
-    entries = [*table.get("parameters", {}).values(), *table.get("soft", {}).values()]
+    entries = [*table.get("parameters", {}).values(), *table.get("pseudo_observations", {}).values()]
     inherited = _sources(table["extends"]) if "extends" in table else set()
     return inherited.union(*(entry.get("source", ()) for entry in entries))
 

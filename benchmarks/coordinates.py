@@ -1,4 +1,4 @@
-"""Steps a draw and effective draws of every shipped model, in whitened and in non-centred coordinates.
+"""Steps a draw and effective draws of every shipped model, in whitened and in non-centered coordinates.
 
 Models of an oral test are fitted to synthetic people, those of an intravenous one to the real person that
 ships. Gradients are counted, not seconds, so that what else the machine does is of no matter.
@@ -35,7 +35,7 @@ def main(draws: int = 500, tune: int = 500, chains: int = 2) -> None:
         study = _study(model)
         if study is None:
             continue
-        for coordinates in ("whitened", "non-centred"):
+        for coordinates in ("whitened", "noncentered"):
             settings = {"draws": draws, "tune": tune, "chains": chains, "coordinates": coordinates}
             tree = fit(model, study, random_seed=1, progressbar=False, **settings)
             rows.append(

@@ -1,4 +1,4 @@
-"""numpyro with diffrax: the same priors and likelihood, non-centred, a process for each chain.
+"""numpyro with diffrax: the same priors and likelihood, non-centered, a process for each chain.
 
 numpyro's parallel chains do not work with diffrax, so that each chain is a process of its own. Its kernel is
 run draw by draw: so time spent compiling can be told from time spent sampling, and a chain ends when its time
@@ -79,7 +79,7 @@ def _model(d: Design):
     schedule, system = d.solver.schedule, d.solver.system
     dose = schedule.jump[0, [schedule.channels.index(name) for name in system.boluses]]
     times = schedule.time[: schedule.offset[1]]
-    outputs = one_person(system, dose, times, d.solver.relative, throw=False)
+    outputs = one_person(system, dose, times, d.solver.rtol, throw=False)
     n = len(system.parameters)
 
     def model():

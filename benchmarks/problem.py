@@ -41,7 +41,7 @@ class Problem:
         schedule = _schedule(self.people)
         tolerance = tolerance or self.tolerance
         result = tolerance / SHARE_OF_A_STEP  # as for the peers, `tolerance` is that of a step
-        return Solver(self.system, schedule, relative=result, absolute=result, lanes=lanes)
+        return Solver(self.system, schedule, rtol=result, atol=result, lanes=lanes)
 
     @cached_property
     def reference(self) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +85,7 @@ def drawn_people(spec, names, people: int, seed: int) -> np.ndarray:
     for i, name in enumerate(names):
         p = spec.parameters[name]
         scores = rng.normal(size=people).clip(-2.5, 2.5)
-        omega = p.between.omega if p.between else 0.0
+        omega = p.between_subject.omega if p.between_subject else 0.0
         theta[:, i] = [p.from_scale(p.location + omega * score) for score in scores]
     return theta
 

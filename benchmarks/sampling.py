@@ -1,4 +1,4 @@
-"""Effective draws a second: ours, ours in non-centred coordinates, and numpyro with diffrax.
+"""Effective draws a second: ours, ours in non-centered coordinates, and numpyro with diffrax.
 
 Twenty synthetic people, glucose, insulin and C-peptide. Warm-up counts, compilation does not. Since a machine
 is seldom idle, processor seconds stand beside those on the clock.
@@ -37,10 +37,10 @@ def main(people: int = 20, chains: int = 2, seconds: float = 330.0, peer_draws: 
     """Sample with all three; numpyro has `seconds` after it has compiled."""
     rows = [
         _ours("bayesglu", people, chains, 500, 500, "whitened"),
-        _ours("bayesglu, non-centred", people, chains, 500, 500, "non-centred"),
+        _ours("bayesglu, non-centered", people, chains, 500, 500, "noncentered"),
     ]
     draws, facts = peer_numpyro.sample(people, chains, peer_draws, peer_draws, seconds)
-    rows.append(_row("numpyro with diffrax, non-centred", draws, {"tune": peer_draws, **facts}))
+    rows.append(_row("numpyro with diffrax, non-centered", draws, {"tune": peer_draws, **facts}))
     for row in rows:
         for key in ("smallest_a_second", "smallest_a_processor_second", "median_a_processor_second"):
             row[f"{key}_ratio"] = rows[0][key] / row[key]

@@ -30,7 +30,7 @@ TERMS = {
     "without provision: insulin ready within half a minute": {
         "provision_time": GONE | {"typical": {"median": 0.5}}
     },
-    "without getting used to glucagon": {"glucagon_habituation": GONE | {"typical": {"median": 1e-6}}},
+    "without getting used to glucagon": {"glucagon_tolerance": GONE | {"typical": {"median": 1e-6}}},
 }
 COLUMNS = {"name": "", "met": "figures met", **{name: name for name in STUDIES}}
 
@@ -39,13 +39,13 @@ def main() -> None:
     """Ask the published figures and both studies of each, and keep what they say."""
     rows, facts = [], load_facts()
     for name, changes in TERMS.items():
-        whole = load_model("feedback").change(parameters=changes) if changes else load_model("feedback")
+        whole = load_model("feedback").with_changes(parameters=changes) if changes else load_model("feedback")
         table = validate(whole, facts, draws=0).table
         row = {"name": name, "met": int(table.verdict.str.startswith("passes").sum()), "asked": len(table)}
         for study, (folder, model) in STUDIES.items():
             spec = load_model(model)
             own = {parameter: change for parameter, change in changes.items() if parameter in spec.parameters}
-            row[study] = held_out(spec.change(parameters=own) if own else spec, real_study(folder))
+            row[study] = held_out(spec.with_changes(parameters=own) if own else spec, real_study(folder))
         rows.append(row)
         print(row)
     show("One term at a time taken out", rows, COLUMNS, "log predictive density of people left out")

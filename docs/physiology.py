@@ -28,17 +28,17 @@ ORGANS = {
 SYMBOLS = {
     # states
     **{"stomach": "q_1", "gut": "q_2", "glucose_mass": "Q", "glycogen": "L", "insulin": "I"},
-    **{"remote_insulin": "X", "hepatic_insulin": "Z", "remembered_glucose": "B", "provision_glucose": "Y"},
-    **{"glucagon": "N", "habitual_glucagon": "A", "c_peptide": "C_1", "c_peptide_slow": "C_2"},
+    **{"remote_insulin": "X", "hepatic_insulin": "Z", "adapted_glucose": "B", "provision_glucose": "Y"},
+    **{"glucagon": "N", "adapted_glucagon": "A", "c_peptide": "C_1", "c_peptide_slow": "C_2"},
     # gut
     **{"gastric_emptying": "J_q", "absorption": "J_a", "glucose_appearance": "R_a"},
     **{"unabsorbed_glucose": "J_u", "incretin_effect": "rho_inc"},
     # pancreas
-    **{"sensed_glucose": "G_s", "secretion_threshold": "h", "insulin_secretion": "S"},
+    **{"glucose_stimulus": "G_s", "secretion_threshold": "h", "insulin_secretion": "S"},
     **{"glucagon_effect": "rho_N", "hypoglycaemic_drive": "rho_G", "paracrine_drive": "rho_Z"},
     # liver
     **{"sinusoidal_insulin": "I_s", "insulin_extraction": "E", "glucagon_drive": "psi"},
-    **{"insulin_brake": "zeta", "glucose_brake": "xi", "glycogenolysis": "P", "gluconeogenesis": "W"},
+    **{"insulin_suppression": "zeta", "glucose_suppression": "xi", "glycogenolysis": "P", "gluconeogenesis": "W"},
     **{"storage_signal": "sigma", "portal_glucose": "G_p", "hepatic_glucose_uptake": "H"},
     **{"indirect_storage": "D", "endogenous_glucose_production": "EGP", "gluconeogenesis_share": "w"},
     **{"liver_glycogen": "Lambda", "molar_mass": "M_G"},
@@ -47,14 +47,14 @@ SYMBOLS = {
     **{
         "insulin_dependent_uptake": "U_X",
         "tissue_uptake": "U",
-        "urine": "U_r",
+        "renal_glucose_excretion": "U_r",
         "glucose_infusion": "u_clamp",
     },
     **{"unclamped_glucose_rate": "F_G"},
     # the basal state
     **{"basal_glucose_mass": "Q_b", "basal_insulin_secretion": "S_b", "basal_sinusoidal_insulin": "Z_b"},
     **{"basal_c_peptide": "C_1b", "basal_c_peptide_slow": "C_2b", "basal_storage_signal": "sigma_b"},
-    **{"basal_hepatic_uptake": "H_b", "basal_glucose_production": "EGP_b", "basal_urine": "U_rb"},
+    **{"basal_hepatic_uptake": "H_b", "basal_glucose_production": "EGP_b", "basal_renal_glucose_excretion": "U_rb"},
     **{"basal_glycogenolysis": "P_b", "basal_gluconeogenesis": "W_b"},
 }
 SHORT = {"softplus": "sp", "softplus_inverse": "sp^{-1}"}

@@ -33,7 +33,7 @@ def fake_fit(
     spec = load_model(model)
     people = _labels(subjects)
     tests = [f"{person}/{turn}" for person in people for turn in _labels(occasions)]
-    chains = 1 if method == "map" else chains
+    chains = 1 if method == "laplace" else chains
     prior, posterior = {}, {}
     for group, shape in ((prior, (1, 500)), (posterior, (chains, draws))):
         for name in spec.estimated:
@@ -41,9 +41,9 @@ def fake_fit(
             group.update(_draws(spec.parameters[name], rng, shape, people, tests, width))
         for analyte, measured in spec.analytes.items():
             if not measured.forcing:
-                sd = measured.error.sd * (1.0 if group is prior else 0.2)
+                sd = measured.sigma.sd * (1.0 if group is prior else 0.2)
                 about = {"role": "error", "units": "1", "long_name": f"SD of log residuals of {analyte}"}
-                group[f"error_{analyte}"] = (SAMPLE, measured.error.median * _spread(rng, shape, sd), about)
+                group[f"error_{analyte}"] = (SAMPLE, measured.sigma.median * _spread(rng, shape, sd), about)
     coords = {"subject": people, "test": tests}
     if spec.structure["insulin"] == "forced":
         about = {"role": "driving", "units": "pmol/L", "long_name": "true insulin at the readings"}
@@ -91,7 +91,7 @@ def fake_fit(
     return tree
 
 
-def fake_what_if(subjects=4, chains=2, draws=40, seed=0, scenarios=("as is", "changed")):
+def fake_what_if(subjects=4, chains=2, draws=40, seed=0, scenarios=("reference", "changed")):
     """Glucose, insulin and a flux ``(chain, draw, subject, scenario, time)``: the change lowers glucose."""
     rng = np.random.default_rng(seed)
     time = np.arange(0.0, 181, 10)
@@ -159,16 +159,16 @@ def _draws(parameter, rng, shape, people, tests, width):
     if parameter.level == "population":
         return {name: (SAMPLE, back(typical), about | {"role": "population"})}
     dim, labels = ("test", tests) if parameter.level == "occasion" else ("subject", people)
-    between = parameter.between.omega * _spread(rng, shape, width * parameter.between.sd)
-    offset = parameter.between.omega * np.random.default_rng(len(name)).normal(size=len(labels))
+    between = parameter.between_subject.omega * _spread(rng, shape, width * parameter.between_subject.sd)
+    offset = parameter.between_subject.omega * np.random.default_rng(len(name)).normal(size=len(labels))
     noise = rng.normal(size=(*shape, len(labels)))
     people_at = typical[..., None] + between[..., None] * noise
     if width < 1:
-        people_at = parameter.location + offset + width * parameter.between.omega * noise
+        people_at = parameter.location + offset + width * parameter.between_subject.omega * noise
     return {
         name: ((*SAMPLE, dim), back(people_at), about | {"role": "individual"}),
         f"{name}_typical": (SAMPLE, back(typical), about | {"role": "typical"}),
-        f"{name}_between": (SAMPLE, between, about | {"role": "between", "units": "1"}),
+        f"{name}_between": (SAMPLE, between, about | {"role": "between_subject", "units": "1"}),
     }
 
 

@@ -24,7 +24,7 @@ def person(spec: ModelSpec, scores: Mapping[str, float]) -> dict[str, float]:
     values = {}
     for name in assemble(spec.structure).parameters:
         p = spec.parameters[name]
-        omega = p.between.omega if p.between else 0.0
+        omega = p.between_subject.omega if p.between_subject else 0.0
         values[name] = p.from_scale(p.location + scores.get(name, 0.0) * math.hypot(p.typical.sd, omega))
     return values
 
@@ -38,7 +38,7 @@ def people(spec: ModelSpec, within: float = 2.5) -> st.SearchStrategy[dict[str, 
 
 FEEDBACK = load_model("feedback")
 TYPICAL = person(FEEDBACK, {})
-WHOLE = {**FEEDBACK.structure, "glucose_clamp": "infusion", "ledger": "kept"}
+WHOLE = {**FEEDBACK.structure, "glucose_clamp": "infusion", "mass_balance": "tracked"}
 
 
 def crowd(n: int, within: float = 2.5, seed: int = 1) -> list[dict[str, float]]:
@@ -73,7 +73,7 @@ class Body:
             pool[name] = function(**{a: pool[a] for a in arguments if a in pool})
         return pool
 
-    def change(self, y, inputs: Mapping[str, float]) -> list[float]:
+    def with_changes(self, y, inputs: Mapping[str, float]) -> list[float]:
         """Change per minute of each state."""
         pool = self.everything(y, inputs)
         return [0.0 if name in self.hold else pool[s.rate] for name, s in self.loop.states.items()]
@@ -108,7 +108,7 @@ def solve_slowly(
     outputs,
     hold=(),
     forcing=None,
-    relative: float = 1e-10,
+    rtol: float = 1e-10,
 ) -> np.ndarray:
     """Outputs ``(time, output)`` by SciPy's DOP853, restarted at each event; samples come before boluses."""
     deliveries = protocol.canonical(WEIGHT)
@@ -135,7 +135,7 @@ def solve_slowly(
                         y[place] += d.amount / (body.basal[state.volume] if state.volume else 1.0)
         if here[0] < here[1]:
             y = solve_ivp(
-                lambda t, y, here=here: body.change(y, inputs_at(t, here, deliveries, forcing)),
+                lambda t, y, here=here: body.with_changes(y, inputs_at(t, here, deliveries, forcing)),
                 here,
                 y,
                 method="DOP853",

@@ -106,7 +106,7 @@ def _usual(spec: ModelSpec, analyte: str, time: float) -> float:
 
 def varied(model: str, level: str, *names: str) -> ModelSpec:
     """A shipped model with some of its parameters at another level."""
-    return load_model(model).change(parameters={name: {"level": level} for name in names})
+    return load_model(model).with_changes(parameters={name: {"level": level} for name in names})
 
 
 def _measured_subject(**settings) -> Design:
@@ -118,9 +118,9 @@ def _whole_loop(**settings) -> Design:
 
 
 def _covariates(**settings) -> Design:
-    spec = load_model("minimal").change(parameters={"mass_action_uptake": {"level": "population"}})
+    spec = load_model("minimal").with_changes(parameters={"mass_action_uptake": {"level": "population"}})
     effect = {"form": "exponential", "reference": 23, "per": 5, "median": 0.9, "gsd": 1.2}
-    spec = spec.change(parameters={"mass_action_uptake": {"effects": {"bmi": effect}}})
+    spec = spec.with_changes(parameters={"mass_action_uptake": {"effects": {"bmi": effect}}})
     covariates = {"bmi": [21.0, 24.0, 29.0, 33.0], "group": ["NGT", "NGT", "IGT", "T2D"]}
     return simulated(spec, 4, INTRAVENOUS_TIMES, covariates=covariates, **settings).design
 
@@ -140,7 +140,7 @@ def _everything_shared(**settings) -> Design:
 
 
 def _outliers(**settings) -> Design:
-    spec = load_model("minimal").change(analytes={"glucose": {"tails": 4.0}})
+    spec = load_model("minimal").with_changes(analytes={"glucose": {"tails": 4.0}})
     return simulated(spec, 2, INTRAVENOUS_TIMES, noise=0.2, **settings).design
 
 
@@ -152,7 +152,7 @@ def _correlated(**settings) -> Design:
 
 
 def _constant_error(**settings) -> Design:
-    spec = load_model("minimal").change(analytes={"glucose": {"offset": 40.0}})
+    spec = load_model("minimal").with_changes(analytes={"glucose": {"offset": 40.0}})
     return simulated(spec, 2, INTRAVENOUS_TIMES, **settings).design
 
 
@@ -181,9 +181,9 @@ register_analyte("exercise_intensity", {"%": 1.0}, plausible=(0, 150))
 def exercising() -> ModelSpec:
     """The intravenous model with muscle that works as hard as is measured, and not at all at rest."""
     gain = {"symbol": "g", "unit": "dL/kg/min/%", "level": "subject", "kind": "judgement", "source": []}
-    gain |= {"typical": {"median": 3e-4, "gsd": 1.5}, "between": {"cv": 0.3, "gsd": 1.4}}
+    gain |= {"typical": {"median": 3e-4, "gsd": 1.5}, "between_subject": {"cv": 0.3, "gsd": 1.4}}
     how = {"unit": "%", "error": {"median": 0.1, "gsd": 1.4}, "forcing": True}
-    return load_model("ivgtt").change(
+    return load_model("ivgtt").with_changes(
         {"exercise": "intensity"}, {"exercise_gain": gain}, analytes={"exercise_intensity": how}
     )
 

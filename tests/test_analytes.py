@@ -134,7 +134,7 @@ def test_a_model_in_another_unit_than_studies_keep_is_refused():
     register_analyte("basal_glucose_mass", {"g/kg": 1.0})
     how = {"unit": "mg/kg", "error": {"median": 0.1, "gsd": 1.5}}
     with pytest.raises(SpecError, match=r"unit is 'mg/kg'; studies keep basal_glucose_mass in 'g/kg'"):
-        load_model("oral").change(analytes={"basal_glucose_mass": how})
+        load_model("oral").with_changes(analytes={"basal_glucose_mass": how})
 
 
 def test_a_record_cannot_be_changed_in_place():

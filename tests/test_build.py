@@ -85,7 +85,7 @@ def test_dimensions_bear_the_users_labels(design, model):
     assert model.coords["subject"] == tuple(d.study.subjects)
     assert model.coords["parameter"] == d.individuals.names
     assert model.coords["analyte"] == d.analytes
-    assert model.coords["test"] == tuple("/".join(test) for test in d.study.tests)
+    assert model.coords["test"] == tuple("/".join(test) for test in d.study.occasions)
     assert model.named_vars_to_dims["theta"] == ("test", "parameter")
     if len(d.driving.obs):
         assert model.named_vars_to_dims["driving"] == ("reading",)
@@ -154,10 +154,10 @@ def test_an_intervention_on_the_model_is_followed_by_its_samples():
 
 
 def test_names_are_enough_and_settings_go_to_the_solver():
-    model = build("minimal", "bergman1986", relative=1e-8)
+    model = build("minimal", "bergman1986", rtol=1e-8)
     nodes = [variable.owner for variable in ancestors(model.observed_RVs) if variable.owner is not None]
     (operation,) = {node.op for node in nodes if isinstance(node.op, Solve)}
-    assert operation.relative == 1e-8
+    assert operation.rtol == 1e-8
 
 
 def test_what_does_not_fit_together_is_refused():
@@ -175,6 +175,6 @@ def test_pymc_samples_it_as_it_is():
         found = pm.sample(20, tune=60, chains=2, cores=1, random_seed=1, progressbar=False)
         again = pm.sample_posterior_predictive(found, random_seed=1, progressbar=False).posterior_predictive
     assert sum(values.size for values in again.data_vars.values()) == 2 * 20 * d.n_obs
-    assert found.posterior.theta.shape == (2, 20, len(d.study.tests), len(d.individuals.names))
+    assert found.posterior.theta.shape == (2, 20, len(d.study.occasions), len(d.individuals.names))
     glucose = found.posterior.theta.sel(parameter="basal_glucose")
     assert 70 < float(glucose.mean()) < 110

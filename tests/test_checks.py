@@ -148,7 +148,7 @@ def test_one_chain_is_not_enough():
 
 
 def test_a_posterior_mode_is_called_a_first_look_and_warns_of_nothing():
-    verdict = check(fake_fit("minimal", subjects=2, method="map"))
+    verdict = check(fake_fit("minimal", subjects=2, method="laplace"))
     assert verdict.clean and "first look" in verdict.headline
     assert any("Laplace" in told and 'method="nuts"' in told for told in verdict.sentences)
     assert not any("R-hat" in told for told in verdict.sentences)

@@ -66,7 +66,7 @@ LOSS |= {"kind": "judgement", "source": []}
 
 def with_lactate():
     register_part("lactate", "lost", LACTATE)
-    return load_model("oral").change({"lactate": "lost"}, {"lactate_loss": LOSS})
+    return load_model("oral").with_changes({"lactate": "lost"}, {"lactate_loss": LOSS})
 
 
 def _size() -> Ratio:
@@ -102,9 +102,9 @@ def test_a_new_parameter_has_the_unit_of_the_signature_and_comes_after_those_of_
     assert list(available().parameters)[: len(SHIPPED.parameters)] == list(SHIPPED.parameters)
     assert available().parameters["lactate_loss"] == "1/min"
     with pytest.raises(SpecError, match=r"unit is '1/h'; the physiology has lactate_loss in '1/min'"):
-        load_model("oral").change({"lactate": "lost"}, {"lactate_loss": {**LOSS, "unit": "1/h"}})
+        load_model("oral").with_changes({"lactate": "lost"}, {"lactate_loss": {**LOSS, "unit": "1/h"}})
     with pytest.raises(SpecError, match=r"lacks 'lactate_loss' \(1/min\), which this structure needs"):
-        load_model("oral").change({"lactate": "lost"})
+        load_model("oral").with_changes({"lactate": "lost"})
 
 
 def test_a_new_share_of_a_whole_wants_a_scale_that_keeps_it_below_one():
@@ -116,7 +116,7 @@ def test_a_new_share_of_a_whole_wants_a_scale_that_keeps_it_below_one():
     register_part("lactate", "partly_lost", LACTATE.replacing(lactate_rate=lost))
     share = {**LOSS, "unit": "1", "typical": {"median": 0.5}}
     with pytest.raises(SpecError, match="scale is 'log'; this is a share of a whole"):
-        load_model("oral").change({"lactate": "partly_lost"}, {"lactate_loss": LOSS, "share": share})
+        load_model("oral").with_changes({"lactate": "partly_lost"}, {"lactate_loss": LOSS, "share": share})
 
 
 def test_a_model_that_does_not_name_a_new_slot_is_the_model_it_was():
@@ -183,9 +183,9 @@ def test_a_flux_that_is_registered_anew_gives_new_numbers_though_all_caches_are_
     kidney = {"mass_action_uptake": 2 * load_model("oral").medians["mass_action_uptake"]}
     for factor, same_as in ((1.0, {}), (2.0, kidney), (1.0, {})):
         body = {**ALWAYS.quantities, "insulin_independent_uptake": uptake(factor)}
-        mine = Part({"urine": body["insulin_independent_uptake"], "basal_urine": uptake_at_rest(factor)})
+        mine = Part({"renal_glucose_excretion": body["insulin_independent_uptake"], "basal_renal_glucose_excretion": uptake_at_rest(factor)})
         register_part("kidney", "by_mass_action", mine, replace=True)
-        spec = load_model("oral").change({"kidney": "by_mass_action"})
+        spec = load_model("oral").with_changes({"kidney": "by_mass_action"})
         found = simulate(spec, ogtt(75), times=TIMES, outputs=["glucose"]).glucose
         expected = simulate(spec, ogtt(75), same_as, times=TIMES, outputs=["glucose"]).glucose
         if factor == 1.0:
@@ -196,10 +196,10 @@ def test_a_flux_that_is_registered_anew_gives_new_numbers_though_all_caches_are_
 
 
 def uptake_at_rest(factor: float):
-    def basal_urine(basal_glucose: Glucose, mass_action_uptake: GlucoseClearance) -> GlucoseRate:
+    def basal_renal_glucose_excretion(basal_glucose: Glucose, mass_action_uptake: GlucoseClearance) -> GlucoseRate:
         return factor * mass_action_uptake * basal_glucose
 
-    return basal_urine
+    return basal_renal_glucose_excretion
 
 
 def test_many_threads_register_at_once_and_nothing_is_lost():
@@ -307,7 +307,7 @@ def test_a_flux_that_has_no_derivative_is_told_by_name():
         return brain_uptake if glucose > basal_glucose else 0.0 * brain_uptake
 
     register_part("brain", "uneven", Part({"brain_glucose_uptake": uneven}))
-    spec = load_model("oral").change({"brain": "uneven"})
+    spec = load_model("oral").with_changes({"brain": "uneven"})
     told = r"brain_glucose_uptake \(test_choices\) cannot be run on symbols.*comparisons and ifs"
     with pytest.raises(InputError, match=told):
         simulate(spec, ogtt(75), times=TIMES)
@@ -319,7 +319,7 @@ def test_a_power_that_is_not_whole_is_refused():
 
     register_part("brain", "allometric", Part({"brain_glucose_uptake": allometric}))
     with pytest.raises(BayesgluError, match=r"Only integer powers and square roots .*\*\*-?0\.75"):
-        simulate(load_model("oral").change({"brain": "allometric"}), ogtt(75), times=TIMES)
+        simulate(load_model("oral").with_changes({"brain": "allometric"}), ogtt(75), times=TIMES)
 
 
 def test_a_structure_with_what_is_not_there_makes_no_loop():
@@ -379,8 +379,8 @@ def test_the_source_of_what_was_typed_in_is_its_code():
 
 def test_a_fit_keeps_the_sources_and_an_error_names_the_module_where_they_are_not_registered(registry):
     register_part("lactate", "lost", LACTATE)
-    spec = load_model("minimal").change({"lactate": "lost"}, {"lactate_loss": LOSS})
-    quick = {"method": "map", "random_seed": 1, "draws": 4, "progressbar": False}
+    spec = load_model("minimal").with_changes({"lactate": "lost"}, {"lactate_loss": LOSS})
+    quick = {"method": "laplace", "random_seed": 1, "draws": 4, "progressbar": False}
     fit = bayesglu.fit(spec, "bergman1986", **quick)
     plain = bayesglu.fit("minimal", "bergman1986", **quick)
     assert json.loads(plain.attrs["parts"]) == {}
@@ -439,7 +439,7 @@ def test_insulin_can_be_forced_and_given_units_of_its_own_kind():
     register_part("insulin", "measured", Part({"insulin": forced}))
     mine, ours = (
         simulate(
-            load_model("minimal").change({"insulin": how}),
+            load_model("minimal").with_changes({"insulin": how}),
             "ivgtt(0.3)",
             times=TIMES,
             forcing=([0, 10, 60, 120], [60, 500, 100, 60]),

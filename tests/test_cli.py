@@ -142,7 +142,7 @@ def test_what_a_protocol_can_teach_is_listed_best_first_written_and_drawn(tmp_pa
 def test_what_cannot_be_learnt_or_told_apart_is_named():
     shown = run("identify", "-m", "feedback", "-p", "fast(50)", "--noise", 0.02, "--draws", 6)
     assert re.search(r"Nothing is learnt of .*emptying_rate", shown.stdout)
-    assert re.search(r"basal_glucagon +glucagon_floor +-0.9", shown.stdout)
+    assert re.search(r"basal_glucagon +glucagon_background +-0.9", shown.stdout)
     held = run(*IDENTIFY, "--parameters", "hepatic_extraction,glucose_autoregulation")
     assert re.search(r"^hepatic_extraction .* fixed", held.stdout, re.MULTILINE)
     assert "posterior correlation beyond 0.9" in held.stdout
@@ -293,7 +293,7 @@ def test_a_fit_that_is_not_clean_is_saved_and_ends_with_exit_code_2(tmp_path, in
 
 def test_posterior_modes_of_the_shipped_person_come_within_seconds(tmp_path):
     out = tmp_path / "modes.nc"
-    words = ("--model", "minimal", "--method", "map", "--seed", 1, "--out", out)
+    words = ("--model", "minimal", "--method", "laplace", "--seed", 1, "--out", out)
     assert run("fit", "bergman1986", *words).exit_code == 0
     shown = run("subjects", out, "--parameter", "insulin_sensitivity").stdout
     assert re.search(r"insulin_sensitivity +1 +L/pmol/min +0\.000\d+", shown)
@@ -349,7 +349,7 @@ def test_a_what_if_is_asked_as_written_and_answered_with_paired_differences(save
     table = pd.read_csv(csv, dtype={"subject": str}).set_index(["subject", "scenario", "time_min", "output"])
     found = table.loc[("2", "difference (changed)", 60, "glucose")]
     one = answer.glucose.sel(subject="2", time=60)
-    difference = one.sel(scenario="changed") - one.sel(scenario="as is")
+    difference = one.sel(scenario="changed") - one.sel(scenario="reference")
     expected = difference.quantile([0.5, 0.05, 0.95])
     np.testing.assert_allclose(found[["median", "lower", "upper"]].astype(float), expected, rtol=1e-6)
     assert found["unit"] == "mg/dL"
@@ -388,7 +388,7 @@ def test_whatever_is_not_a_change_is_said_not_to_be_one(text):
 
 def test_people_are_the_same_new_or_named():
     assert words.parse_people("same") == {"subjects": "same"}
-    assert words.parse_people("new:12") == {"subjects": "new", "new": 12}
+    assert words.parse_people("new:12") == {"subjects": "new", "n_new": 12}
     assert words.parse_people("3, 7") == {"subjects": ["3", "7"]}
     for wrong in ("new:0", "new:many", "new"):
         with pytest.raises(ValueError, match="new:100"):
@@ -398,8 +398,8 @@ def test_people_are_the_same_new_or_named():
 def test_a_difference_in_a_table_is_taken_within_each_draw():
     answer = fake_what_if()
     table = tables.with_difference(answer)
-    assert list(table.scenario.values) == ["as is", "changed", "difference (changed)"]
-    expected = answer.glucose.sel(scenario="changed") - answer.glucose.sel(scenario="as is")
+    assert list(table.scenario.values) == ["reference", "changed", "difference (changed)"]
+    expected = answer.glucose.sel(scenario="changed") - answer.glucose.sel(scenario="reference")
     assert (table.glucose.sel(scenario="difference (changed)") == expected).all()
     assert table.glucose.attrs["units"] == "mg/dL"
 

@@ -18,7 +18,7 @@ from bayesglu.inference.residuals import log_cdf, log_residual
 from bayesglu.spec.model import load_model
 from bayesglu.study.study import Study
 
-TIGHT = {"relative": 1e-10, "absolute": 1e-10}
+TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 POINTS = 4
 
 
@@ -38,9 +38,9 @@ def design(request) -> Design:
     return CASES[request.param](**TIGHT)
 
 
-@pytest.fixture(scope="module", params=["whitened", "non-centred"])
+@pytest.fixture(scope="module", params=["whitened", "noncentered"])
 def density(request, design) -> Density:
-    if request.param == "non-centred":
+    if request.param == "noncentered":
         return Density(design)
     first = Density(design, find_modes(design))
     return Density(design, refresh(first, points(first, 30)[None]))

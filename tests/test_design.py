@@ -50,7 +50,7 @@ def test_predictions_are_what_simulate_gives_for_the_same_people_plus_the_assays
     used = d.study.observations.sel(obs=d.obs)
     for i, person in enumerate(d.study.subjects):
         parameters = dict(zip(d.individuals.columns, whole.theta[i], strict=True))
-        floor = parameters.pop("glucagon_floor")
+        floor = parameters.pop("glucagon_background")
         shown = d.solver.system.outputs
         expected = simulate(d.spec, ogtt(75), parameters, ORAL_TIMES, shown, body_weight=70.0)
         for analyte in d.analytes:
@@ -61,14 +61,14 @@ def test_predictions_are_what_simulate_gives_for_the_same_people_plus_the_assays
 
 def test_a_soft_observation_is_one_row_a_test_about_the_basal_state(whole):
     d = whole.design
-    (soft,) = d.spec.soft.values()
+    (soft,) = d.spec.pseudo_observations.values()
     rows = slice(d.n_obs, None)
-    assert len(d.rows.sample[rows]) == len(d.study.tests)
+    assert len(d.rows.sample[rows]) == len(d.study.occasions)
     assert np.exp(d.rows.log_value[rows]) == pytest.approx(soft.median)
     assert d.rows.known_sigma[rows] == pytest.approx(soft.sd)
     predicted, _ = d.predict(whole.theta)
     parameters = dict(zip(d.individuals.columns, whole.theta[0], strict=True))
-    parameters.pop("glucagon_floor")
+    parameters.pop("glucagon_background")
     at_rest = simulate(d.spec, ogtt(75), parameters, ORAL_TIMES, d.solver.system.outputs)[soft.output]
     assert predicted[d.n_obs] == pytest.approx(float(at_rest[0]))
 
@@ -113,7 +113,7 @@ def test_a_persons_parameters_touch_their_own_samples_only(whole):
 
 def test_what_varies_from_test_to_test_touches_the_samples_of_one_test_only(several):
     d = several
-    assert d.study.tests == (("A", "1"), ("A", "2"), ("B", "1"), ("C", "1"), ("C", "2"))
+    assert d.study.occasions == (("A", "1"), ("A", "2"), ("B", "1"), ("C", "1"), ("C", "2"))
     people = d.individuals
     sensitivity = people.names.index("insulin_sensitivity")
     occasional = np.flatnonzero(people.layout.component_parameter == sensitivity)
@@ -123,7 +123,7 @@ def test_what_varies_from_test_to_test_touches_the_samples_of_one_test_only(seve
         changed = d.prior_medians.individual.copy()
         changed[0, component] += 0.5
         after, _ = d.predict(theta_at(d, changed))
-        touched = {d.study.tests[t] for t in set(d.rows.occasion[after != before])}
+        touched = {d.study.occasions[t] for t in set(d.rows.occasion[after != before])}
         assert touched == {("A", str(turn + 1))}
 
 
@@ -178,10 +178,10 @@ def test_the_priors_are_those_of_the_model(whole):
         assert p is d.spec.parameters[p.name]
         assert people.typical_prior[0][k] == p.location and people.typical_prior[1][k] == p.typical.sd
     for v, p in enumerate(people.varying):
-        assert people.omega_prior[0][v] == pytest.approx(math.log(p.between.omega))
-        assert people.omega_prior[1][v] == p.between.sd
+        assert people.omega_prior[0][v] == pytest.approx(math.log(p.between_subject.omega))
+        assert people.omega_prior[1][v] == p.between_subject.sd
     for a, name in enumerate(d.analytes):
-        assert d.sigma_prior[0][a] == pytest.approx(math.log(d.spec.analytes[name].error.median))
+        assert d.sigma_prior[0][a] == pytest.approx(math.log(d.spec.analytes[name].sigma.median))
 
 
 # --- what takes part ---
@@ -196,12 +196,12 @@ def test_samples_that_are_missing_or_left_out_are_not_compared():
 def test_a_floor_is_estimated_only_when_its_assay_was_used():
     study = small_study(GLUCOSE)
     shared = make_design(load_model("feedback"), study)
-    assert "glucagon_floor" not in shared.individuals.names
-    own = load_model("feedback").change(
-        parameters={"glucagon_floor": {"level": "subject", "between": {"cv": 0.3, "gsd": 1.4}}}
+    assert "glucagon_background" not in shared.individuals.names
+    own = load_model("feedback").with_changes(
+        parameters={"glucagon_background": {"level": "subject", "between_subject": {"cv": 0.3, "gsd": 1.4}}}
     )
     d = make_design(own, study)
-    assert "glucagon_floor" not in d.individuals.names and theta_at(d).shape == (
+    assert "glucagon_background" not in d.individuals.names and theta_at(d).shape == (
         1,
         len(d.individuals.columns),
     )
@@ -240,7 +240,7 @@ def test_a_covariate_with_gaps_is_left_out_and_that_is_said(covariates):
 def test_samples_beyond_the_models_detection_limits_are_known_to_be_beyond_them_and_no_more():
     study = load_study("synthetic_ogtt").select(analytes=["glucose", "insulin"])
     limits = {"insulin": {"lower": 60.0, "upper": 200.0}}
-    d = make_design(load_model("oral").change(analytes=limits), study)
+    d = make_design(load_model("oral").with_changes(analytes=limits), study)
     used = study.used
     insulin, value = used.analyte.values == "insulin", used.value.values
     expected = np.where(insulin & (value < 60), -1, np.where(insulin & (value > 200), 1, 0))
@@ -291,6 +291,6 @@ def test_correlations_are_of_what_differs_between_people():
     d = make_design(read_model(text), load_study("bergman1986"))
     assert correlated_names(d.individuals) == ["basal_glucose", "basal_insulin"]
     assert list(d.individuals.partial_shapes) == [2.0]
-    spec = read_model(text).change(parameters={"basal_insulin": {"level": "occasion"}})
+    spec = read_model(text).with_changes(parameters={"basal_insulin": {"level": "occasion"}})
     with pytest.raises(SpecError, match="basal_insulin differs from test to test"):
         make_design(spec, load_study("bergman1986"))

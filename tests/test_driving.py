@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("registry")
 
 Beats = Annotated[float, "beat/min"]
 BASAL = {"symbol": "HR_b", "unit": "beat/min", "level": "subject", "kind": "judgement", "source": []}
-BASAL |= {"typical": {"median": 65, "gsd": 1.2}, "between": {"cv": 0.1, "gsd": 1.3}}
+BASAL |= {"typical": {"median": 65, "gsd": 1.2}, "between_subject": {"cv": 0.1, "gsd": 1.3}}
 HEART_RATE = {"unit": "beat/min", "error": {"median": 0.05, "gsd": 1.3}, "forcing": True}
 CURVE = ([-10.0, 0.0, 20.0, 40.0, 60.0, 120.0], [60.0, 70.0, 120.0, 130.0, 80.0, 66.0])
 
@@ -38,7 +38,7 @@ def beating(analyte=HEART_RATE) -> ModelSpec:
     counting = Part({"beats_rate": beats_rate}, {"beats": State("beats_rate", None, "beat", 1000.0)})
     register_part("heart", "counted", counting)
     register_analyte("heart_rate", {"beat/min": 1.0}, plausible=(25, 240))
-    return load_model("ivgtt").change(
+    return load_model("ivgtt").with_changes(
         {"heart": "counted"}, {"basal_heart_rate": BASAL}, analytes={"heart_rate": analyte}
     )
 
@@ -97,7 +97,7 @@ def test_without_one_every_reading_has_an_error_of_its_own_and_none_is_compared(
 
 def test_a_fit_has_the_true_curve_with_its_name_and_unit():
     d = CASES[EXERCISE]()
-    found = fit(d.spec, d.study, method="map", draws=5, random_seed=1, progressbar=False).posterior
+    found = fit(d.spec, d.study, method="laplace", draws=5, random_seed=1, progressbar=False).posterior
     true = found.exercise_intensity_at_readings
     assert true.dims == ("chain", "draw", "reading") and true.attrs["units"] == "%"
     assert float(true.where(true.reading_time <= 10).max()) == 0.0
@@ -108,7 +108,7 @@ def test_a_fit_has_the_true_curve_with_its_name_and_unit():
 
 def test_a_what_if_is_asked_with_a_curve_that_is_given():
     d = CASES[EXERCISE]()
-    found = fit(d.spec, d.study, method="map", draws=5, random_seed=1, progressbar=False)
+    found = fit(d.spec, d.study, method="laplace", draws=5, random_seed=1, progressbar=False)
     with pytest.raises(InputError, match="driven by measured exercise intensity"):
         what_if(found)
     curve = ([0.0, 30.0, 31.0, 90.0, 91.0], [0.0, 0.0, 60.0, 60.0, 0.0])
@@ -150,7 +150,7 @@ def test_the_curve_of_a_model_whose_input_nobody_uses_is_no_output():
 )
 def test_a_model_file_says_which_analyte_drives_it_and_only_that(changed, told):
     with pytest.raises(SpecError) as caught:
-        beating().change(analytes=changed)
+        beating().with_changes(analytes=changed)
     assert told in str(caught.value)
 
 
@@ -158,4 +158,4 @@ def test_there_is_no_coming_back_to_rest_without_a_value_at_rest():
     with pytest.raises(
         SpecError, match="exercise_intensity has no basal value: there is no basal_exercise_int"
     ):
-        exercising().change(analytes={"exercise_intensity": {"basal_from": 100}})
+        exercising().with_changes(analytes={"exercise_intensity": {"basal_from": 100}})

@@ -115,7 +115,7 @@ def judged():
     ("warned", "category"),
     [
         (swapped_units, StudyWarning),
-        (lambda: bayesglu.fit("oral", without_glucose(), method="map", draws=2), StudyWarning),
+        (lambda: bayesglu.fit("oral", without_glucose(), method="laplace", draws=2), StudyWarning),
         (lambda: make_design(load_model("oral"), without_glucose()), StudyWarning),
         (unsettled, FitWarning),
         (judged, FitWarning),

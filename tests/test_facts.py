@@ -77,7 +77,7 @@ def test_answers_are_those_of_the_slow_solver(answers):
     def slow(protocol, times, **changes):
         parameters = {**TYPICAL, **changes}
         return solve_slowly(
-            FEEDBACK.structure, parameters, protocol, times, ("glucose", "insulin"), relative=1e-8
+            FEEDBACK.structure, parameters, protocol, times, ("glucose", "insulin"), rtol=1e-8
         )
 
     minute = np.arange(0.0, 181.0)
@@ -122,7 +122,7 @@ def test_people_differ_as_their_priors_say_and_the_first_is_typical():
     for name, values in people.items():
         assert float(values[0]) == spec.medians[name] and values.sizes["draw"] == 3001
     delay, prior = people["provision_time"], spec.parameters["provision_time"]
-    spread = np.hypot(prior.typical.sd, prior.between.omega)
+    spread = np.hypot(prior.typical.sd, prior.between_subject.omega)
     assert float(np.log(delay).std()) == pytest.approx(spread, rel=0.15)
     assert float(np.log(delay).mean()) == pytest.approx(prior.location, abs=0.05)
 
@@ -133,7 +133,7 @@ def test_people_make_as_much_glucose_as_the_soft_observation_says():
     typical = {n: np.full(3001, spec.medians[n]) for n in assemble(spec.structure).parameters}
     known = {**typical, **{n: v.values for n, v in people.items()}}
     production = assemble(spec.structure).basal(known)["basal_glucose_production"]
-    soft = spec.soft["basal_glucose_production"]
+    soft = spec.pseudo_observations["basal_glucose_production"]
     assert np.log(production).std() < 1.05 * soft.sd
     assert np.median(production) == pytest.approx(soft.median, rel=0.1)
 

@@ -29,13 +29,13 @@ def fasting_people(count: int = 7, noise: float = 0.07, seed: int = 3):
     truth = {}
     for name in LEARNT:
         p = spec.parameters[name]
-        values = [p.from_scale(p.location + p.between.omega * z) for z in rng.normal(size=count)]
+        values = [p.from_scale(p.location + p.between_subject.omega * z) for z in rng.normal(size=count)]
         truth[name] = xr.DataArray(values, dims="subject", coords={"subject": labels})
     outputs = list(spec.analytes)[-3:]
     true = bayesglu.simulate(spec, bayesglu.fast(hours=HOURS), truth, times=TIMES, outputs=outputs)
     rows = []
     for name in outputs:
-        offset = spec.analytes[name].offset
+        offset = spec.analytes[name].error_offset
         noisy = (true[name] + offset) * np.exp(noise * rng.normal(size=true[name].shape)) - offset
         rows += [
             (person, time, name, min(max(noisy.sel(subject=person, time=time).item(), 1e-3), 1e3))
@@ -59,7 +59,7 @@ def simulated_fasts():
 
 @pytest.fixture(scope="module")
 def quick(simulated_fasts):
-    return bayesglu.fit("fasting", simulated_fasts[0], method="map", draws=400, random_seed=1, **QUIET)
+    return bayesglu.fit("fasting", simulated_fasts[0], method="laplace", draws=400, random_seed=1, **QUIET)
 
 
 # --- the model ---
@@ -133,7 +133,7 @@ def test_shares_are_those_of_the_trajectories_and_their_bands_are_in_order(quick
 
 
 def test_the_figure_has_a_panel_a_person_their_samples_and_bands_and_units_on_its_axes(quick):
-    figure = plots.fasting(quick, draws=20, new=4)
+    figure = plots.fasting(quick, draws=20, n_new=4)
     axes = {axis.get_title(loc="left"): axis for axis in figure.axes}
     for person in imaged(quick):
         axis = axes[f"Person {person}"]
@@ -147,7 +147,7 @@ def test_the_figure_has_a_panel_a_person_their_samples_and_bands_and_units_on_it
 
 def test_a_fit_without_glycogen_has_no_such_figure(simulated_fasts):
     study = simulated_fasts[0].select(analytes=["gluconeogenesis_share"])
-    fit = bayesglu.fit("fasting", study, method="map", draws=20, random_seed=1, **QUIET)
+    fit = bayesglu.fit("fasting", study, method="laplace", draws=20, random_seed=1, **QUIET)
     with pytest.raises(ValueError, match="Nobody in this fit has samples of liver_glycogen"):
         plots.fasting(fit)
 
@@ -250,13 +250,13 @@ def test_seven_people_were_followed_and_nothing_after_they_ate_is_used(seven):
 
 
 def test_published_shares_lie_in_the_band_of_one_person_more_though_not_shown(seven):
-    fit = bayesglu.fit("fasting", seven, method="map", random_seed=1, **QUIET)
+    fit = bayesglu.fit("fasting", seven, method="laplace", random_seed=1, **QUIET)
     shares = bayesglu.net_shares(fit, draws=200)
     assert shares["in_person_band"].all()
 
 
 def test_bands_of_people_not_seen_hold_nine_tenths_of_their_glycogen(seven):
-    left_out = bayesglu.leave_one_out("fasting", seven, PEOPLE, method="map", draws=2000)
+    left_out = bayesglu.leave_one_out("fasting", seven, PEOPLE, method="laplace", draws=2000)
     total = bayesglu.coverage(left_out).loc["liver_glycogen", "all"]
     assert total["samples"] == 71
     assert 0.85 <= total["share"] <= 0.95

@@ -40,7 +40,7 @@ from hashlib import sha256
 from bayesglu.solver.symbolic import system
 from bayesglu.spec.model import load_model
 whole = load_model("feedback").structure
-parts = system(whole, ("glucose", "urine"), ("insulin", "glucagon"), ("stomach",))
+parts = system(whole, ("glucose", "renal_glucose_excretion"), ("insulin", "glucagon"), ("stomach",))
 print(sha256(parts.text().encode()).hexdigest())
 """
 
@@ -81,7 +81,7 @@ def test_a_system_is_written_the_same_in_every_process():
     [
         {"structure": {**load_model("feedback").structure, "kidney": "none"}},
         {"outputs": ("glucose",)},
-        {"outputs": ("urine", "glucose")},
+        {"outputs": ("renal_glucose_excretion", "glucose")},
         {"channels": ("insulin",)},
         {"boluses": ("glucose",)},
         {"hold": ("glycogen",)},
@@ -92,7 +92,7 @@ def test_a_system_is_written_the_same_in_every_process():
 def test_whatever_decides_the_numbers_is_in_the_name(changed):
     usual = {
         "structure": load_model("feedback").structure,
-        "outputs": ("glucose", "urine"),
+        "outputs": ("glucose", "renal_glucose_excretion"),
         "channels": ("insulin", "glucagon"),
         "boluses": ("stomach",),
         "hold": (),

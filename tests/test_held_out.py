@@ -8,7 +8,7 @@ import bayesglu
 from bayesglu.analysis import cross_validation
 from bayesglu.study.study import StudyError
 
-QUICK = {"method": "map", "draws": 600}
+QUICK = {"method": "laplace", "draws": 600}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_a_narrower_band_holds_fewer(study, left_out):
 
 
 def test_the_person_left_out_is_solved_as_precisely_as_the_others(study, monkeypatch):
-    settings = {"relative": 1e-4, "absolute": 1e-5, "max_steps": 777}
+    settings = {"rtol": 1e-4, "atol": 1e-5, "max_steps": 777}
     designs = []
 
     def make_design(*arguments, **solver):
@@ -72,7 +72,7 @@ def test_the_person_left_out_is_solved_as_precisely_as_the_others(study, monkeyp
 
     real_design = cross_validation.make_design
     monkeypatch.setattr(cross_validation, "make_design", make_design)
-    bayesglu.leave_one_out("oral", study, [study.subjects[0]], method="map", draws=2, **settings)
+    bayesglu.leave_one_out("oral", study, [study.subjects[0]], method="laplace", draws=2, **settings)
     assert designs == [settings]
 
 

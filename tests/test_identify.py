@@ -56,14 +56,14 @@ def test_glucose_and_insulin_after_a_drink_teach_the_basal_state_sensitivities_a
         assert person.sel(parameter=name) > 0.25, name
     for name in ("hepatic_extraction", "extraction_half_saturation", "insulin_volume"):
         assert person.sel(parameter=name) < 0.25, name
-    for name in ("basal_glucagon", "paracrine_restraint"):
+    for name in ("basal_glucagon", "paracrine_inhibition"):
         assert grade(float(person.sel(parameter=name))) == "hardly", name
 
 
 def test_the_order_is_that_of_the_linearised_analysis_at_the_medians():
     order = (
         *("basal_insulin", "basal_glucose", "insulin_sensitivity", "emptying_rate", "first_phase_gain"),
-        *("emptying_saturation", "absorption_rate", "paracrine_restraint"),
+        *("emptying_saturation", "absorption_rate", "paracrine_inhibition"),
     )
     published = [0.84, 0.68, 0.67, 0.50, 0.38, 0.31, 0.27, 0.05]
     found = taught(*GLUCOSE_AND_INSULIN).person.sel(parameter=list(order))
@@ -83,14 +83,14 @@ def test_glucagon_teaches_the_alpha_cell():
     three = (*GLUCOSE_AND_INSULIN, "c_peptide")
     gain = (taught(*three, "glucagon").person - taught(*three).person).to_series()
     assert gain.idxmax() == "basal_glucagon"
-    assert gain["paracrine_restraint"] > 0.02
+    assert gain["paracrine_inhibition"] > 0.02
     assert gain["basal_glucagon"] > 0.25
 
 
 def test_glucose_into_a_vein_teaches_volume_and_first_phase_and_nothing_of_the_gut():
     three = (*GLUCOSE_AND_INSULIN, "c_peptide")
     drink, vein = taught(*three).person, taught(*three, protocol=ivgtt(0.3)).person
-    for name in ("glucose_volume", "first_phase_gain", "glucose_memory_time", "beta_cell_sensitivity"):
+    for name in ("glucose_volume", "first_phase_gain", "glucose_adaptation_time", "beta_cell_sensitivity"):
         assert vein.sel(parameter=name) > drink.sel(parameter=name) + 0.1, name
     gut = {"emptying_rate", "emptying_saturation", "absorption_rate", "incretin_potentiation"}
     assert set(untouched(taught(*three, protocol=ivgtt(0.3)))) == {*gut, "basal_glucagon"}
@@ -101,14 +101,14 @@ def test_only_an_image_of_the_liver_teaches_glycogen():
         "initial_glycogen": {
             "level": "subject",
             "typical": {"median": 1000, "gsd": 1.3},
-            "between": {"cv": 0.2, "gsd": 1.4},
+            "between_subject": {"cv": 0.2, "gsd": 1.4},
         }
     }
     image = {"output": "liver_glycogen", "unit": "mmol/L", "error": {"median": 0.08, "gsd": 1.3}}
-    spec = load_model("feedback").change(parameters=parameters, analytes={"liver_glycogen": image})
+    spec = load_model("feedback").with_changes(parameters=parameters, analytes={"liver_glycogen": image})
     liver = [
         *("glycogen_half_saturation", "glycogen_capacity", "hepatic_storage_insulin", "gluconeogenic_share"),
-        *("gluconeogenic_hormone_share", "insulin_brake_half_saturation", "glucose_autoregulation"),
+        *("gluconeogenic_hormone_share", "insulin_suppression_half_saturation", "glucose_autoregulation"),
         *("production_ceiling", "brain_uptake"),
     ]
     known = {"analytes": list(NOISE), "noise": NOISE, **FEW}
@@ -127,9 +127,9 @@ def test_only_an_image_of_the_liver_teaches_glycogen():
 def test_an_unspecific_assay_cannot_be_told_from_glucagon_while_nothing_moves():
     found = identify("feedback", fast(50), noise=0.02, **FEW)
     pair = found.isel(pair=0)
-    assert {pair["first"].item(), pair["second"].item()} == {"basal_glucagon", "glucagon_floor"}
+    assert {pair["first"].item(), pair["second"].item()} == {"basal_glucagon", "glucagon_background"}
     assert pair.pair_person < -0.9
-    whole = found.person_correlation.sel(parameter="basal_glucagon", other="glucagon_floor")
+    whole = found.person_correlation.sel(parameter="basal_glucagon", other="glucagon_background")
     assert whole == pair.pair_person
 
 
@@ -174,10 +174,10 @@ def test_more_people_teach_the_population_more_and_one_person_nothing():
 
 
 def test_a_sample_beyond_the_detection_limit_teaches_nothing():
-    limited = load_model("feedback").change(analytes={"glucagon": {"lower": 1e4}})
+    limited = load_model("feedback").with_changes(analytes={"glucagon": {"lower": 1e4}})
     blind = identify(limited, ogtt(75), **FEW)
     without = identify(limited, ogtt(75), analytes=["glucose", "insulin", "c_peptide"], **FEW)
-    assert blind.person.sel(parameter="glucagon_floor") < 1e-9
+    assert blind.person.sel(parameter="glucagon_background") < 1e-9
     names = ["insulin_sensitivity", "hepatic_extraction"]
     np.testing.assert_allclose(
         blind.person.sel(parameter=names), without.person.sel(parameter=names), atol=0.1
@@ -185,7 +185,7 @@ def test_a_sample_beyond_the_detection_limit_teaches_nothing():
 
 
 def test_outliers_that_are_expected_cost_something():
-    heavy = load_model("oral").change(analytes={"glucose": {"tails": 3.0}})
+    heavy = load_model("oral").with_changes(analytes={"glucose": {"tails": 3.0}})
     assert (identify(heavy, ogtt(75), **FEW).person <= identify("oral", ogtt(75), **FEW).person).all()
 
 
@@ -221,7 +221,7 @@ def test_covariances_are_those_of_the_joint_normal_distribution(seed):
 def test_the_differences_are_the_exact_gradients_of_the_adjoint():
     spec, protocol = load_model("feedback"), ogtt(75)
     sampled = _sampled(spec, protocol, (0, 30, 120), ("glucose", "insulin", "c_peptide", "glucagon"), None)
-    plan = make_design(spec, _study(spec, protocol, sampled, None, 70.0), relative=1e-8, absolute=1e-8)
+    plan = make_design(spec, _study(spec, protocol, sampled, None, 70.0), rtol=1e-8, atol=1e-8)
     people = plan.individuals
     phi = _drawn(people, np.random.default_rng(4), 1, 1)[0]
     noise = _noise(plan, None)
@@ -249,7 +249,7 @@ def test_the_differences_are_the_exact_gradients_of_the_adjoint():
 
 def test_what_is_foretold_is_what_the_fit_of_a_simulated_study_finds():
     study = simulated("feedback", 8, AFTER_A_DRINK, noise=0.05, seed=3).study
-    fit = bayesglu.fit("feedback", study, method="map", random_seed=1)
+    fit = bayesglu.fit("feedback", study, method="laplace", random_seed=1)
     foretold = identify("feedback", ogtt(75), AFTER_A_DRINK, noise=0.05, subjects=8)
     person = bayesglu.subjects(fit).shrinkage.mean("subject")
     population = bayesglu.population(fit)
@@ -289,7 +289,7 @@ def test_one_person_differs_from_the_prior_by_the_typical_value_and_by_what_peop
     found, p = identify("ivgtt", ivgtt(0.3), **FEW), load_model("ivgtt").parameters["insulin_sensitivity"]
     own = found.sel(parameter="insulin_sensitivity")
     np.testing.assert_allclose(own.population_prior_sd, p.typical.sd)
-    np.testing.assert_allclose(own.person_prior_sd, np.hypot(p.typical.sd, p.between.omega))
+    np.testing.assert_allclose(own.person_prior_sd, np.hypot(p.typical.sd, p.between_subject.omega))
 
 
 def test_a_model_driven_by_insulin_is_driven_by_the_insulin_that_is_given():
@@ -346,7 +346,7 @@ def test_a_protocol_or_a_model_that_cannot_be_used_is_told():
     with pytest.raises(ValueError, match="driven by measured insulin"):
         identify("minimal", ivgtt(0.3))
     spec = load_model("minimal")
-    nothing = spec.change(parameters={n: {"level": "fixed"} for n in spec.estimated})
+    nothing = spec.with_changes(parameters={n: {"level": "fixed"} for n in spec.estimated})
     with pytest.raises(SpecError, match="every parameter is fixed"):
         identify(nothing, ivgtt(0.3), forcing=([0], [50]))
 
@@ -365,7 +365,7 @@ def test_people_who_cannot_be_solved_are_left_out_and_too_many_of_them_are_told(
                     return out, outcome
 
             s = plan.solver
-            return replace(plan, solver=Hindered(s.system, s.schedule, s.relative, s.absolute))
+            return replace(plan, solver=Hindered(s.system, s.schedule, s.rtol, s.atol))
 
         return planned
 

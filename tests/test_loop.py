@@ -36,7 +36,7 @@ def follow(protocol, times, parameters=TYPICAL, glycogen="free", **changes) -> d
     everyone = [{**p, **changes} for p in ([parameters] if one else parameters)]
     whole = whole_system(glycogen)
     schedule = build_schedule([protocol] * len(everyone), [times] * len(everyone), WEIGHT, start=0.0)
-    solving = Solver(whole, schedule, relative=1e-8, absolute=1e-8)
+    solving = Solver(whole, schedule, rtol=1e-8, atol=1e-8)
     values, outcome = solving.outputs(np.array([[p[name] for name in whole.parameters] for p in everyone]))
     assert (outcome == 0).all()
     values = values.reshape(len(everyone), len(times), -1)
@@ -110,7 +110,7 @@ def test_more_insulin_means_more_uptake_by_tissues_and_liver_and_less_production
             liver.hepatic_glucose_uptake(
                 glucose, signal, p["hepatic_uptake_maximum"], p["hepatic_uptake_glucose"]
             ),
-            -liver.insulin_brake(level, p["basal_insulin"], p["insulin_brake_half_saturation"]),
+            -liver.insulin_suppression(level, p["basal_insulin"], p["insulin_suppression_half_saturation"]),
         )
 
     assert all(b > a for a, b in zip(fluxes(insulin), fluxes(insulin * more), strict=True))
@@ -194,7 +194,7 @@ def test_insulin_that_is_injected_is_gone_from_plasma_within_an_hour_and_from_th
 @settings(deadline=None, max_examples=5)
 def test_carbon_changes_only_by_what_is_drunk(name, glycogen, data, scores, drink):
     spec = load_model(name)
-    body = assemble({**spec.structure, "glycogen": glycogen, "ledger": "kept", "glucose_clamp": "infusion"})
+    body = assemble({**spec.structure, "glycogen": glycogen, "mass_balance": "tracked", "glucose_clamp": "infusion"})
     parameters = data.draw(people(spec))
     start = zip(body.states.items(), body.initial(parameters).items(), scores, strict=False)
     state = {name: (value or kind.scale) * np.exp(score) for (_, kind), (name, value), score in start}
@@ -298,8 +298,8 @@ def test_the_minimal_model_is_the_classical_one():
         times[1:],
         ["glucose"],
         forcing=(times, insulin),
-        relative=1e-10,
-        absolute=1e-10,
+        rtol=1e-10,
+        atol=1e-10,
     )
     assert np.abs(found.glucose.values - at[1:]).max() < 1e-6
 
@@ -307,7 +307,7 @@ def test_the_minimal_model_is_the_classical_one():
 def simulate_typical(name, protocol, times, outputs):
     """A smaller model with the parameters that the whole loop gives the typical person."""
     parameters = {n: TYPICAL[n] for n in assemble(load_model(name).structure).parameters}
-    return simulate(name, protocol, parameters, times, outputs, relative=1e-8, absolute=1e-8)
+    return simulate(name, protocol, parameters, times, outputs, rtol=1e-8, atol=1e-8)
 
 
 def forcing_of_1986():

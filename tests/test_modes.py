@@ -16,9 +16,9 @@ from bayesglu.inference.modes import _volume, find_modes
 from bayesglu.solver.solver import SolverError
 from bayesglu.spec.model import load_model
 
-TIGHT = {"relative": 1e-10, "absolute": 1e-10}
+TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 MANY_TIMES = (*range(0, 60, 2), *range(60, 240, 5))
-NORMAL = load_model("minimal").change(
+NORMAL = load_model("minimal").with_changes(
     analytes={"glucose": {"error": {"median": 0.02, "gsd": 1.5}, "tails": 1e6}, "insulin": {"tails": 1e6}}
 )
 """The minimal model with residuals that are as good as Normal."""
@@ -104,7 +104,7 @@ def cost(d: Design, expansion: Expansion, numbers: np.ndarray) -> float:
 def test_a_general_optimiser_finds_the_same_typical_values_and_people(model):
     if model == "feedback":
         spec = load_model(model)
-        kept = ("basal_glucose", "insulin_sensitivity", "hepatic_extraction", "glucagon_floor")
+        kept = ("basal_glucose", "insulin_sensitivity", "hepatic_extraction", "glucagon_background")
         spec = varied(model, "fixed", *(name for name in spec.estimated if name not in kept))
         d = simulated(spec, 2, **TIGHT).design
     else:
@@ -162,7 +162,7 @@ def test_the_information_is_that_of_exact_derivatives_weighted_by_the_errors(nam
 
 
 def test_an_outlier_moves_the_modes_less_when_tails_are_heavy():
-    heavy = load_model("minimal").change(analytes={"glucose": {"tails": 3.0}})
+    heavy = load_model("minimal").with_changes(analytes={"glucose": {"tails": 3.0}})
     moved = []
     for spec in (NORMAL, heavy):
         d = simulated(spec, 1, INTRAVENOUS_TIMES, noise=0.02).design

@@ -106,7 +106,7 @@ def test_parameters_may_lie_in_memory_in_any_order(theta, bar, compiled):
 
 def test_inside_a_larger_graph_the_gradient_is_that_of_differences(three, theta):
     log_theta = pt.dmatrix("log_theta")
-    misfit = (pt.log(solve_op(replace(three, relative=1e-10, absolute=1e-10), pt.exp(log_theta))) ** 2).sum()
+    misfit = (pt.log(solve_op(replace(three, rtol=1e-10, atol=1e-10), pt.exp(log_theta))) ** 2).sum()
     function = pytensor.function([log_theta], [misfit, pytensor.grad(misfit, log_theta)], mode="NUMBA")
     at = np.log(theta)
     _, gradient = function(at)
@@ -171,7 +171,7 @@ def test_operations_are_equal_when_and_only_when_they_compute_the_same(three):
     assert hash(Solve(three)) == hash(Solve(solver_for([[0, 10]])))
     different = [
         solver_for(TIMES, shown=("glucose",)),
-        solver_for(TIMES, relative=1e-8),
+        solver_for(TIMES, rtol=1e-8),
         solver_for(TIMES, max_steps=100),
         solver_for(TIMES, {**FEEDBACK.structure, "glycogen": "held"}),
     ]

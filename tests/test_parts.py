@@ -109,13 +109,13 @@ def test_at_rest_the_liver_makes_up_for_what_other_organs_exchange(side, sign):
 
 
 def test_carbon_that_an_organ_gives_or_takes_is_counted_as_given():
-    structure = {**organ(takes={"organ_flux": "glucose_mass"}), "ledger": "kept"}
+    structure = {**organ(takes={"organ_flux": "glucose_mass"}), "mass_balance": "tracked"}
     change = rates(structure, {"glucose_mass": 300.0, "gut": 100.0}, inputs={"stomach": 7.0})
     assert carbon(change) == pytest.approx(7.0, abs=1e-11)
 
 
 def test_a_clamp_makes_up_for_what_an_organ_takes():
-    changed = FEEDBACK.change(organ(takes={"organ_flux": "glucose_mass"}))
+    changed = FEEDBACK.with_changes(organ(takes={"organ_flux": "glucose_mass"}))
     with_organ, without = (
         simulate(spec, clamp(150, 120), times=[60.0, 110.0, 120.0], outputs=["glucose", "glucose_infusion"])
         for spec in (changed, FEEDBACK)

@@ -33,8 +33,8 @@ REGULATORS = (
     "incretin_effect",
     "glucagon_effect",
     "glucagon_drive",
-    "insulin_brake",
-    "glucose_brake",
+    "insulin_suppression",
+    "glucose_suppression",
     "hypoglycaemic_drive",
     "paracrine_drive",
 )
@@ -274,7 +274,7 @@ def test_every_basal_flux_is_positive_whatever_the_parameters(parameters):
 def test_basal_production_is_what_tissues_kidney_and_liver_take_up(parameters):
     body = assemble(load_model("feedback").structure)
     fluxes = body.fluxes_at(body.initial(parameters), parameters)
-    taken = fluxes["tissue_uptake"] + fluxes["urine"] + fluxes["hepatic_glucose_uptake"]
+    taken = fluxes["tissue_uptake"] + fluxes["renal_glucose_excretion"] + fluxes["hepatic_glucose_uptake"]
     produced = fluxes["endogenous_glucose_production"]
     assert produced == pytest.approx(taken, rel=1e-12)
     assert produced == pytest.approx(fluxes["basal_glucose_production"], rel=1e-12)
@@ -334,7 +334,7 @@ def test_the_whole_loop_has_every_flux_that_people_ask_for():
         "insulin_secretion",
         "insulin_extraction",
         "tissue_uptake",
-        "urine",
+        "renal_glucose_excretion",
         "glucose_appearance",
     }
     assert asked <= set(body.fluxes)
@@ -349,7 +349,7 @@ def test_a_parameter_is_a_share_of_a_whole_in_every_signature_or_in_none():
     for name in PARAMETERS:
         asking = [function for function in SHIPPED.functions if name in signature(function).parameters]
         assert {name in fractions(function) for function in asking} == {name in SHIPPED.fractions}, name
-    assert {"bioavailability", "glucagon_habituation"} <= SHIPPED.fractions
+    assert {"bioavailability", "glucagon_tolerance"} <= SHIPPED.fractions
     assert not {"beta_cell_mass", "production_ceiling"} & SHIPPED.fractions  # ratios, which may be above 1
     assert units(gut.glucose_appearance)["bioavailability"] == "1"
 

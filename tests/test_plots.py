@@ -101,7 +101,7 @@ def test_several_simulations_are_laid_over_each_other_with_a_legend():
 
 def test_scenarios_of_a_what_if_are_laid_over_each_other():
     figure = plots.trajectories(fake_what_if(subjects=2), ["glucose"])
-    assert labels(figure.legends[0]) == ["as is", "changed"]
+    assert labels(figure.legends[0]) == ["reference", "changed"]
     assert len(figure.axes[0].lines) == 4
 
 
@@ -131,7 +131,7 @@ def test_what_is_held_and_what_the_model_lacks_has_no_panel():
 
 def moment(**changed) -> xr.Dataset:
     """Everyone's outputs at one time, all 1 but for some."""
-    names = ("glycogenolysis", "gluconeogenesis", "indirect_storage", "hepatic_glucose_uptake", "urine")
+    names = ("glycogenolysis", "gluconeogenesis", "indirect_storage", "hepatic_glucose_uptake", "renal_glucose_excretion")
     names += ("glucose_appearance", "insulin_independent_uptake", "insulin_dependent_uptake")
     names += ("brain_glucose_uptake", "glucose", "insulin", "glucagon", "liver_glycogen")
     values = {name: 1.0 for name in names} | changed
@@ -139,7 +139,7 @@ def moment(**changed) -> xr.Dataset:
 
 
 def test_the_map_of_the_organs_has_an_arrow_as_wide_as_each_flow_and_the_levels_in_numbers():
-    figure = plots.organs({"rest": moment(), "later": moment(gluconeogenesis=3.5, urine=0.0, glucose=123.4)})
+    figure = plots.organs({"rest": moment(), "later": moment(gluconeogenesis=3.5, renal_glucose_excretion=0.0, glucose=123.4)})
     rest, later = figure.axes
     numbers = [sorted(t.get_text() for t in axis.texts if "." in t.get_text()) for axis in (rest, later)]
     assert numbers == [["1.0"] * 5 + ["2.0"], ["1.0"] * 4 + ["2.0", "2.5"]]
@@ -154,8 +154,8 @@ def test_in_the_map_a_hormone_that_is_gone_has_no_line():
 
 
 def test_the_map_of_the_organs_is_of_one_moment_of_one_person_with_all_flows():
-    with pytest.raises(ValueError, match="the map needs the outputs brain_glucose_uptake, urine as well"):
-        plots.organs({"now": moment().drop_vars(["urine", "brain_glucose_uptake"])})
+    with pytest.raises(ValueError, match="the map needs the outputs brain_glucose_uptake, renal_glucose_excretion as well"):
+        plots.organs({"now": moment().drop_vars(["renal_glucose_excretion", "brain_glucose_uptake"])})
     with pytest.raises(ValueError, match="now has subject; choose one moment of one person"):
         plots.organs({"now": moment().expand_dims(subject=2)})
     with pytest.raises(ValueError, match="no moment"):
@@ -180,10 +180,10 @@ def test_a_contrast_shows_the_scenarios_and_the_difference_within_each_draw():
     what_if = fake_what_if(subjects=3)
     figure = plots.contrast(what_if, "insulin")
     level, difference = figure.axes
-    assert labels(figure.legends[0]) == ["as is", "changed"]
+    assert labels(figure.legends[0]) == ["reference", "changed"]
     assert level.get_ylabel() == difference.get_ylabel() == "pmol/L"
     assert level.get_title(loc="left") == "Mean of 3 people" and len(bands(level)) == 2
-    each = what_if["insulin"].sel(scenario="changed") - what_if["insulin"].sel(scenario="as is")
+    each = what_if["insulin"].sel(scenario="changed") - what_if["insulin"].sel(scenario="reference")
     middle = difference.lines[-1].get_ydata()
     np.testing.assert_allclose(middle, each.mean("subject").median(("chain", "draw")))
     thin = [line.get_ydata() for line in difference.lines[1:-1]]
@@ -204,7 +204,7 @@ def test_a_contrast_of_chosen_people_has_a_row_for_each_and_at_most_twelve():
 
 def test_a_contrast_needs_something_to_compare():
     with pytest.raises(ValueError, match="two scenarios"):
-        plots.contrast(fake_what_if(scenarios=("as is",)))
+        plots.contrast(fake_what_if(scenarios=("reference",)))
 
 
 # --- what was measured ---
@@ -317,7 +317,7 @@ def test_parameters_shows_all_that_differ_between_people_or_else_all_that_are_sh
     spec = load_model("minimal")
     figure = plots.parameters(fake_fit(spec, subjects=1, draws=10))
     assert len(figure.axes) == len(spec.at("subject"))
-    alone = spec.change(parameters={name: {"level": "population"} for name in spec.at("subject")})
+    alone = spec.with_changes(parameters={name: {"level": "population"} for name in spec.at("subject")})
     assert len(plots.parameters(fake_fit(alone, subjects=1, draws=10)).axes) == len(spec.at("subject"))
 
 

@@ -25,7 +25,7 @@ from bayesglu.spec.model import load_model
 import numpy as np
 spec = load_model("feedback")
 schedule = build_schedule([ogtt(75)] * 3, [np.arange(0.0, 181, 20)] * 3, body_weight=np.array([60.0, 70, 80]))
-s = make_solver(spec.structure, schedule, ("glucose", "insulin"), relative=1e-8, absolute=1e-8)
+s = make_solver(spec.structure, schedule, ("glucose", "insulin"), rtol=1e-8, atol=1e-8)
 theta = np.array([[spec.medians[n] for n in s.system.parameters]] * 3) * [[1.0], [1.02], [0.98]]
 out, pull = s.outputs_and_pull(theta)
 print(json.dumps({"lanes": usual_lanes(), "name": _processor()[0], "out": out.tolist(),

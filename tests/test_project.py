@@ -162,14 +162,14 @@ def test_a_model_a_study_and_a_protocol_mean_the_same_however_they_are_given(tmp
     shutil.copy(ROOT / "models" / "oral.toml", tmp_path / "mine.toml")
     shutil.copy(ROOT / "models" / "references.bib", tmp_path)
     protocol, few = bayesglu.ogtt(75), {"subjects": 2, "draws": 2}
-    model, path = bayesglu.load_model("oral").change(name="mine"), tmp_path / "mine.toml"
+    model, path = bayesglu.load_model("oral").with_changes(name="mine"), tmp_path / "mine.toml"
     for ours, theirs in ((model, path), (model, str(path))):
         one = bayesglu.identify(ours, protocol, **few)
         two = bayesglu.identify(theirs, "ogtt(75)", **few)
         assert one.equals(two)
         assert bayesglu.simulate(ours, protocol).equals(bayesglu.simulate(theirs, "ogtt(75)"))
     folder = ROOT / "data" / "bergman1986"
-    quick = {"method": "map", "random_seed": 1, "draws": 4, "progressbar": False}
+    quick = {"method": "laplace", "random_seed": 1, "draws": 4, "progressbar": False}
     fits = [
         bayesglu.fit(bayesglu.load_model("minimal"), bayesglu.load_study("bergman1986"), **quick),
         bayesglu.fit(ROOT / "models" / "minimal.toml", folder, **quick),
@@ -220,7 +220,7 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     assert sum(bool(line.strip()) for line in code.splitlines()) <= 12
     names = {}
     exec(compile(code, "README.md", "exec"), names)
-    assert names["fit"].attrs["method"] == "map"
+    assert names["fit"].attrs["method"] == "laplace"
     assert names["fit"].posterior.sizes["draw"] > 100
     assert float(names["change"].median()) < 0
     assert "insulin_sensitivity" in capsys.readouterr().out

@@ -164,7 +164,7 @@ def test_what_is_drawn_after_resuming_is_of_the_same_posterior(tmp_path):
     errors."""
     d = make_design(load_model("minimal"), load_study("bergman1986"))
     density, failures = Density(d, find_modes(d)), Failures(d)
-    settings = {"target_accept": 0.9, "coordinates": "whitened", "nuts": {}, "solver": {}}
+    settings = {"target_accept": 0.9, "parametrization": "whitened", "nuts": {}, "solver": {}}
     sampled, _, _ = sample(density, Sampling(1000, 200, 4, 1, **settings), failures, progressbar=False)
     pooled, before = [], np.random.default_rng(0).permutation(np.concatenate(sampled))
     for seed in (2, 3, 4):
@@ -243,12 +243,12 @@ def test_a_run_of_something_else_is_not_gone_on_with(tmp_path):
     with pytest.raises(ValueError, match="something else here"):
         fit("minimal", "bergman1986", resume=tmp_path / "mine.zarr", **QUICK)
     with pytest.raises(ValueError, match="resume keeps draws of method 'nuts'"):
-        fit("minimal", "bergman1986", resume=folder, method="map", **QUICK)
+        fit("minimal", "bergman1986", resume=folder, method="laplace", **QUICK)
 
 
 def test_a_new_study_is_fitted_as_the_old_one_was():
     first = fit(
-        "minimal", "bergman1986", coordinates="non-centred", target_accept=0.85, relative=1e-5, **QUICK
+        "minimal", "bergman1986", parametrization="noncentered", target_accept=0.85, rtol=1e-5, **QUICK
     )
     study = load_study("bergman1986", "ivgtt(0.25)")
     again = with_data(first, study, random_seed=5, draws=20, progressbar=False)

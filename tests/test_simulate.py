@@ -193,7 +193,7 @@ def test_times_must_increase(times):
         ({"parameters": {"insulin_sensitivty": 1e-4}}, "Did you mean 'insulin_sensitivity'"),
         ({"parameters": {"basal_glucagon": 70.0}}, "no parameter 'basal_glucagon'"),
         ({"hold": ["insuline"]}, "no state 'insuline'. Did you mean 'insulin'"),
-        ({"hold": ["urine"]}, "no state 'urine'"),
+        ({"hold": ["renal_glucose_excretion"]}, "no state 'renal_glucose_excretion'"),
     ],
 )
 def test_a_name_that_the_model_does_not_have_is_answered_with_those_it_has(settings, told):
@@ -307,7 +307,7 @@ def test_a_beginning_below_zero_by_what_a_solver_errs_is_zero():
     for name in ("glucose", "gut"):
         np.testing.assert_array_equal(found[name].sel(subject=1), found[name].sel(subject=0))
     with pytest.raises(ValueError, match="gut of the typical person is"):
-        simulate("oral", ogtt(75), start={"gut": -1.3e-4}, absolute=1e-8)
+        simulate("oral", ogtt(75), start={"gut": -1.3e-4}, atol=1e-8)
 
 
 def test_a_protocol_may_be_its_text():

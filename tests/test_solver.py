@@ -30,7 +30,7 @@ PROTOCOLS = {
     "a clamp": (clamp(110, 120, insulin_rate=1, priming=2), [0, 5, 30, 60, 120, 130, 180]),
     "glucagon into muscle": (GLUCAGON, [0, 5, 10, 20, 30, 60, 120, 180]),
 }
-SHOWN = ("glucose", "insulin", "c_peptide", "glucagon", "liver_glycogen", "hepatic_glucose_uptake", "urine")
+SHOWN = ("glucose", "insulin", "c_peptide", "glucagon", "liver_glycogen", "hepatic_glucose_uptake", "renal_glucose_excretion")
 STATES = tuple(assemble(FEEDBACK.structure).states)
 
 
@@ -46,7 +46,7 @@ def columns(names) -> list[int]:
 
 def whole_solver(protocols, times, tolerance=1e-6, **settings) -> Solver:
     schedule = build_schedule(protocols, times, WEIGHT)
-    return Solver(whole_system(), schedule, relative=tolerance, absolute=tolerance, **settings)
+    return Solver(whole_system(), schedule, rtol=tolerance, atol=tolerance, **settings)
 
 
 # --- value ---
@@ -97,7 +97,7 @@ def test_every_model_compiled_for_its_own_protocol_agrees_with_scipy(name):
     shown = tuple(loop.states)
     expected = solve_slowly(spec.structure, parameters, protocol, times, shown, forcing=forcing)
     schedule = build_schedule([protocol], [times], WEIGHT, forcing=[forcing])
-    solving = make_solver(spec.structure, schedule, shown, relative=1e-9, absolute=1e-9)
+    solving = make_solver(spec.structure, schedule, shown, rtol=1e-9, atol=1e-9)
     found, _ = solving.outputs(theta_of(loop, [parameters]))
     np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-7)
 
@@ -301,7 +301,7 @@ def test_the_gradient_through_measured_insulin_agrees_with_central_differences()
 
     def solving(n):
         schedule = build_schedule([ivgtt()] * n, [[0, 8, 30, 90]] * n, forcing=[forcing] * n)
-        return Solver(parts, schedule, relative=1e-11, absolute=1e-11)
+        return Solver(parts, schedule, rtol=1e-11, atol=1e-11)
 
     _, pull = solving(1).outputs_and_pull(theta)
     gradient = pull(np.ones((4, 1)))[0] * theta[0]
@@ -321,7 +321,7 @@ def test_the_gradient_by_the_levels_of_measured_insulin_agrees_with_central_diff
     ]
     times = [[0, 8, 30, 90], [-10, 0, 5, 19, 100], [0, 12, 40]]
     schedule = build_schedule([ivgtt()] * 3, times, forcing=curves)
-    tight = {"relative": 1e-11, "absolute": 1e-11, "lanes": lanes}
+    tight = {"rtol": 1e-11, "atol": 1e-11, "lanes": lanes}
     solving = make_solver(spec.structure, schedule, ("glucose", "insulin"), **tight)
     theta = np.array([[spec.parameters[n].typical.median for n in solving.system.parameters]] * 3)
     theta *= np.exp(0.3 * rng.normal(size=theta.shape))
@@ -355,9 +355,9 @@ def other_library():
         body, start = Body(loop, parameters), loop.initial(parameters)
         start["stomach"] += 75_000 / WEIGHT
 
-        def change(t, y, _):
+        def with_changes(t, y, _):
             released = depot.amount * depot.absorption_rate * jax.numpy.exp(-depot.absorption_rate * t)
-            return vector(body.change(list(y), {"glucagon": released}))
+            return vector(body.with_changes(list(y), {"glucagon": released}))
 
         return diffrax.diffeqsolve(
             diffrax.ODETerm(change),
@@ -389,7 +389,7 @@ def other_library():
 def test_the_gradient_agrees_with_that_of_diffrax(other_library, parameters, seed):
     loop = assemble(FEEDBACK.structure)
     schedule = build_schedule([ogtt(75) + GLUCAGON], [[120.0]], WEIGHT, start=0.0)
-    solving = make_solver(FEEDBACK.structure, schedule, tuple(loop.states), relative=1e-10, absolute=1e-10)
+    solving = make_solver(FEEDBACK.structure, schedule, tuple(loop.states), rtol=1e-10, atol=1e-10)
     theta = theta_of(loop, [parameters])
     found, pull = solving.outputs_and_pull(theta)
     bar = np.random.default_rng(seed).normal(size=found.shape) / np.abs(found)

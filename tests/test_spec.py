@@ -31,7 +31,7 @@ def child(extra: str, parent: str = "oral") -> str:
 @pytest.mark.parametrize("name", MODELS)
 def test_a_shipped_model_has_every_parameter_of_its_structure_and_no_other(name):
     spec = load_model(name)
-    floors = {analyte.floor for analyte in spec.analytes.values()} - {None}
+    floors = {analyte.background for analyte in spec.analytes.values()} - {None}
     needed = assemble(spec.structure).parameters
     assert set(spec.parameters) == {*needed, *floors}
     assert all(spec.parameters[name].unit == SHIPPED.parameters[name] for name in needed)
@@ -52,7 +52,7 @@ def test_every_measured_or_derived_value_names_a_paper_and_every_learnt_one_has_
     for parameter in spec.parameters.values():
         assert parameter.source or parameter.kind == "judgement", parameter.name
         assert (parameter.typical.gsd is None) == (parameter.level == "fixed"), parameter.name
-        assert (parameter.between is None) == (parameter.name not in spec.varying), parameter.name
+        assert (parameter.between_subject is None) == (parameter.name not in spec.varying), parameter.name
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -60,7 +60,7 @@ def test_what_is_measured_or_softly_known_is_something_that_the_loop_computes_in
     spec = load_model(name)
     loop = assemble(spec.structure)
     assert all(loop.unit(analyte.output) == analyte.unit for analyte in spec.analytes.values())
-    assert {soft.output for soft in spec.soft.values()} <= loop.constant_quantities
+    assert {soft.output for soft in spec.pseudo_observations.values()} <= loop.constant_quantities
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -89,7 +89,7 @@ def test_the_flip_flop_of_emptying_and_absorption_is_kept_in_check():
     absorption, emptying = (
         load_model("feedback").parameters[n] for n in ("absorption_rate", "emptying_rate")
     )
-    assert absorption.typical.gsd <= 1.2 and absorption.between.cv < emptying.between.cv
+    assert absorption.typical.gsd <= 1.2 and absorption.between_subject.cv < emptying.between_subject.cv
 
 
 def test_all_problems_of_a_file_are_told_at_once_with_place_value_and_nearest_name():
@@ -159,7 +159,7 @@ def test_all_problems_of_a_file_are_told_at_once_with_place_value_and_nearest_na
         ("parameters = 3", "[parameters] must be a table, and is 3."),
         ("[analytes.glucose]\nunit = 'mmol/L'", "the physiology has glucose in 'mg/dL'"),
         ("[analytes.glucose]\nlower = 9\nupper = 3", "the lower limit must be the smaller"),
-        ("[analytes.glucose]\nfloor = 'glucagon_floor'", "has no parameter for its floor 'glucagon_floor'"),
+        ("[analytes.glucose]\nfloor = 'glucagon_background'", "has no parameter for its floor 'glucagon_background'"),
         ("[analytes.insulin]\nforcing = true", "only for output 'insulin' in a structure with insulin"),
         ("[soft.basal_glucose]\nmedian = 90\ncv = 0.1\nsource = []", "has no basal quantity 'basal_glucose'"),
         ("[correlations]\nparameters = ['insulin_volume', 'basal_insulin']", "that varies between people"),
@@ -209,7 +209,7 @@ def test_a_child_overrides_key_by_key_and_keeps_the_rest(tmp_path):
     spec, parent = load_model(path), load_model("oral")
     mine, theirs = spec.parameters["insulin_sensitivity"], parent.parameters["insulin_sensitivity"]
     assert (spec.name, mine.typical, mine.source) == ("mine", Prior(1e-4, theirs.typical.gsd), ("me2026",))
-    assert mine.between == theirs.between and mine.effects == theirs.effects
+    assert mine.between_subject == theirs.between_subject and mine.effects == theirs.effects
     assert spec.structure == parent.structure
     assert spec.hash != parent.hash
 
@@ -226,7 +226,7 @@ def test_an_empty_table_takes_away_what_is_inherited_under_its_name():
     assert {**left, "group:T2D": None}.keys() == parent.parameters["insulin_sensitivity"].effects.keys()
     assert none.parameters["basal_insulin"] == parent.parameters["basal_insulin"]
     changes = ({"effects": {}}, {"effects": {"group:T2D": {}}})
-    assert [parent.change(parameters={"insulin_sensitivity": change}).parameters for change in changes] == [
+    assert [parent.with_changes(parameters={"insulin_sensitivity": change}).parameters for change in changes] == [
         none.parameters,
         one_less.parameters,
     ]
@@ -238,9 +238,9 @@ def test_a_section_that_a_model_can_be_without_is_taken_away_by_an_empty_one(tmp
     )
     (tmp_path / "second.toml").write_text(child("[correlations]\n[soft]\n[analytes.glucagon]", "first.toml"))
     first, second = load_model(tmp_path / "first.toml"), load_model(tmp_path / "second.toml")
-    assert first.correlations and first.soft and "glucagon" in first.analytes
-    assert not second.correlations and not second.soft and "glucagon" not in second.analytes
-    assert second.parameters == {n: p for n, p in first.parameters.items() if n != "glucagon_floor"}
+    assert first.correlations and first.pseudo_observations and "glucagon" in first.analytes
+    assert not second.correlations and not second.pseudo_observations and "glucagon" not in second.analytes
+    assert second.parameters == {n: p for n, p in first.parameters.items() if n != "glucagon_background"}
 
 
 def test_what_a_model_cannot_be_without_is_told_when_an_empty_table_took_it_away():
@@ -263,19 +263,19 @@ def test_a_share_of_a_whole_wants_a_scale_that_keeps_it_below_one():
 
 
 def test_a_parameter_that_a_child_fixes_loses_its_spread_and_one_it_shares_loses_its_variation():
-    spec = load_model("oral").change(
+    spec = load_model("oral").with_changes(
         parameters={"insulin_sensitivity": {"level": "fixed"}, "first_phase_gain": {"level": "population"}}
     )
     assert spec.parameters["insulin_sensitivity"].typical.gsd is None
     assert not spec.parameters["insulin_sensitivity"].effects
     assert spec.parameters["first_phase_gain"].typical.gsd == 1.7
-    assert spec.parameters["first_phase_gain"].between is None
+    assert spec.parameters["first_phase_gain"].between_subject is None
 
 
 def test_another_structure_leaves_out_what_it_has_no_use_for():
-    spec = load_model("feedback").change(structure={"alpha_cell": "constant", "c_peptide": "none"})
+    spec = load_model("feedback").with_changes(structure={"alpha_cell": "constant", "c_peptide": "none"})
     assert set(spec.analytes) == {"glucose", "insulin"}
-    assert not {"basal_glucagon", "glucagon_floor", "c_peptide_volume"} & set(spec.parameters)
+    assert not {"basal_glucagon", "glucagon_background", "c_peptide_volume"} & set(spec.parameters)
     assert spec.name == "feedback (changed)"
 
 
@@ -287,7 +287,7 @@ def test_correlations_are_read_and_kept_in_the_text():
 
 
 def test_an_organ_can_be_lost():
-    spec = load_model("feedback").change(parameters={"beta_cell_mass": {"typical": {"median": 0}}})
+    spec = load_model("feedback").with_changes(parameters={"beta_cell_mass": {"typical": {"median": 0}}})
     assert spec.medians["beta_cell_mass"] == 0
 
 
@@ -337,6 +337,6 @@ def test_whatever_is_written_is_read_back(table):
 
 
 def test_the_spread_of_a_prior_is_that_of_its_logarithm():
-    between = load_model("oral").parameters["insulin_sensitivity"].between
+    between = load_model("oral").parameters["insulin_sensitivity"].between_subject
     assert between.omega == pytest.approx(math.sqrt(math.log(1 + 0.55**2)))
-    assert load_model("oral").soft["basal_glucose_production"].sd == pytest.approx(0.12, rel=0.01)
+    assert load_model("oral").pseudo_observations["basal_glucose_production"].sd == pytest.approx(0.12, rel=0.01)

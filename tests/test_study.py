@@ -67,7 +67,7 @@ def test_a_good_folder_is_in_canonical_units_with_the_labels_of_the_user(tmp_pat
     assert study.name == "mine"
     assert study.subjects == ("A", "B")
     assert study.analytes == ("glucose", "insulin")
-    assert study.tests == (("A", "1"), ("B", "1"))
+    assert study.occasions == (("A", "1"), ("B", "1"))
     assert study.observations["time"].values[0] == -10
     np.testing.assert_allclose(study.observations["value"][[3, 5]], [60.0, 90.08])
     np.testing.assert_array_equal(study.observations["line"], np.arange(2, 9))
@@ -142,7 +142,7 @@ def test_two_occasions_are_two_tests_of_one_person(tmp_path):
     path = folder(tmp_path, observations=text, subjects=None)
     study = load_study(path, protocol={"1": {"before": "fast(1)", "after": ivgtt(0.3)}})
     assert study.subjects == ("1",)
-    assert study.tests == (("1", "before"), ("1", "after"))
+    assert study.occasions == (("1", "before"), ("1", "after"))
     assert study.protocols["1", "after"] == ivgtt(0.3)
 
 

@@ -118,7 +118,7 @@ def test_a_fit_that_was_saved_without_its_prior_has_no_shrinkage_and_no_notes(fi
 
 
 def test_what_varies_from_test_to_test_has_a_table_of_its_own():
-    spec = load_model("oral").change(parameters={"emptying_rate": {"level": "occasion"}})
+    spec = load_model("oral").with_changes(parameters={"emptying_rate": {"level": "occasion"}})
     fit = fake_fit(spec, subjects=2, occasions=2, draws=20)
     table = summaries.tests(fit)
     assert table["median"].dims == ("parameter", "test")
@@ -155,7 +155,7 @@ def test_the_indices_of_the_minimal_model_are_those_of_the_literature():
 
 
 def test_a_fixed_parameter_takes_its_value_from_the_model_in_the_fit():
-    spec = load_model("minimal").change(parameters={"glucose_volume": {"level": "fixed"}})
+    spec = load_model("minimal").with_changes(parameters={"glucose_volume": {"level": "fixed"}})
     assert np.isfinite(
         minimal_model_indices(fake_fit(spec, subjects=1, draws=10))["glucose_effectiveness"]
     ).all()

@@ -38,7 +38,7 @@ def scenario(result: xr.Dataset, name: str) -> xr.Dataset:
 
 
 def difference(result: xr.Dataset, output: str) -> xr.DataArray:
-    return result[output].sel(scenario="changed") - result[output].sel(scenario="as is")
+    return result[output].sel(scenario="changed") - result[output].sel(scenario="reference")
 
 
 def simulated_at(fit, place: dict, changed: dict | None = None, **own) -> xr.Dataset:
@@ -57,25 +57,25 @@ def simulated_at(fit, place: dict, changed: dict | None = None, **own) -> xr.Dat
 def test_each_scenario_is_the_simulation_of_the_persons_own_draw(people):
     found = what_if(people, change={"insulin_sensitivity": scale(1.3)}, **BRIEF)
     assert dict(found.sizes) == {"scenario": 2, "chain": 2, "draw": 6, "subject": 3, "time": 5}
-    assert list(found.scenario.values) == ["as is", "changed"]
+    assert list(found.scenario.values) == ["reference", "changed"]
     for chain, draw, subject in ((0, found.draw.values[0], "1"), (1, found.draw.values[-1], "3")):
         place = {"chain": chain, "draw": draw, "subject": subject}
         before = simulated_at(people, place)
         after = simulated_at(people, place, {"insulin_sensitivity": lambda value: 1.3 * value})
-        xr.testing.assert_allclose(scenario(found, "as is").sel(place, drop=True), before, rtol=1e-9)
+        xr.testing.assert_allclose(scenario(found, "reference").sel(place, drop=True), before, rtol=1e-9)
         xr.testing.assert_allclose(scenario(found, "changed").sel(place, drop=True), after, rtol=1e-9)
 
 
 @pytest.mark.parametrize("subjects", ["same", "new"])
 def test_a_change_that_changes_nothing_leaves_every_draw_of_everyone_where_it_was(people, subjects):
-    found = what_if(people, change={"insulin_sensitivity": scale(1.0)}, subjects=subjects, new=4, **BRIEF)
+    found = what_if(people, change={"insulin_sensitivity": scale(1.0)}, subjects=subjects, n_new=4, **BRIEF)
     for output in SHOWN:
         assert (difference(found, output) == 0).all()
 
 
 def test_without_a_change_there_is_one_scenario(people):
     found = what_if(people, **BRIEF)
-    assert list(found.scenario.values) == ["as is"] and found.attrs["change"] == "none"
+    assert list(found.scenario.values) == ["reference"] and found.attrs["change"] == "none"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_without_a_change_there_is_one_scenario(people):
 def test_a_change_scales_shifts_or_sets_and_is_told(people, how, expected):
     """Glucose begins at the basal value."""
     found = what_if(people, change={"basal_glucose": how}, **BRIEF).glucose.sel(time=0)
-    before = found.sel(scenario="as is", drop=True)
+    before = found.sel(scenario="reference", drop=True)
     np.testing.assert_allclose(found.sel(scenario="changed", drop=True), expected(before), rtol=1e-12)
 
 
@@ -117,7 +117,7 @@ def test_more_insulin_sensitivity_never_gives_a_higher_two_hour_glucose(factor, 
     """But for people who by then fell below their fasting glucose, and climb back from less far below."""
     fit = fake_fit("oral", subjects=4, chains=1, draws=12, seed=seed)
     found = what_if(fit, change={"insulin_sensitivity": scale(factor)}, **BRIEF)
-    before = scenario(found, "as is").glucose
+    before = scenario(found, "reference").glucose
     still_high = before.sel(time=120) > before.sel(time=0)
     assert still_high.mean() > 0.3
     assert (difference(found, "glucose").sel(time=120).where(still_high, -1.0) < 0).all()
@@ -150,8 +150,8 @@ def test_some_people_are_those_people_of_all(people, subjects):
 
 def test_new_people_differ_from_each_other_and_from_draw_to_draw_as_the_population_says():
     fit = fake_fit("oral", subjects=2, chains=1, draws=200)
-    found = what_if(fit, subjects="new", new=10, times=[0], outputs=["glucose"], draws=200, random_seed=5)
-    basal = np.log(found.glucose.sel(time=0, scenario="as is"))
+    found = what_if(fit, subjects="new", n_new=10, times=[0], outputs=["glucose"], draws=200, random_seed=5)
+    basal = np.log(found.glucose.sel(time=0, scenario="reference"))
     typical = np.log(fit.posterior.basal_glucose_typical)
     between = fit.posterior.basal_glucose_between
     assert list(found.subject.values[:2]) == ["new 1", "new 2"]
@@ -208,7 +208,7 @@ def test_amounts_for_a_whole_person_follow_the_body_weight(people):
 
 def test_a_saved_fit_is_enough_and_pymc_stays_away(tmp_path):
     d = CASES[WHOLE]()
-    real = fit(d.spec, d.study, draws=10, random_seed=1, method="map", progressbar=False)
+    real = fit(d.spec, d.study, draws=10, random_seed=1, method="laplace", progressbar=False)
     path = save(real, tmp_path / "fit.nc", without_data=True)
     expected = what_if(real, change={"insulin_sensitivity": scale(1.3)}, draws=3, times=[0, 120])
     text = (
@@ -243,7 +243,7 @@ def test_a_saved_fit_is_enough_and_pymc_stays_away(tmp_path):
         ({"outputs": ["glucos"]}, "Did you mean 'glucose'"),
         ({"times": [60, 0]}, "increases"),
         ({"draws": 0}, "must be 1 or more"),
-        ({"subjects": "new", "new": 0}, "must be 1 or more"),
+        ({"subjects": "new", "n_new": 0}, "must be 1 or more"),
         ({"protocol": "ogt(75)"}, "ogtt"),
         ({"protocol": 75}, "A protocol must be a text"),
     ],

@@ -61,7 +61,7 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
     A fit is clean when every R-hat is below 1.01 and every bulk and tail effective sample size above 400,
     when fewer than one draw in a thousand diverged, when each chain moves well across energies (E-BFMI above
     0.3), and when no one's equations failed. Constant variables are passed over. A fit with
-    ``method="map"`` has no chains: there the verdict says what its intervals are.
+    ``method="laplace"`` has no chains: there the verdict says what its intervals are.
 
     fit : a DataTree as ``fit(...)`` and ``load(...)`` return it.
     warn : issue a `FitWarning` when the fit is not clean.
@@ -71,7 +71,7 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
     if not isinstance(fit, xr.DataTree) or "posterior" not in fit.children:
         raise InputError("check needs a fit with a group 'posterior', as fit(...) and load(...) return it.")
     every = diagnostics(fit)
-    quick = fit.attrs.get("method") == "map"
+    quick = fit.attrs.get("method") == "laplace"
     judged = _judge_mode() if quick else _judge_chains(fit, every)
     findings = [*judged, *_judge_numbers(fit), *_judge_solves(fit)]
     problems = tuple(finding.told for finding in findings if not finding.fine)

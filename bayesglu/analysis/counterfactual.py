@@ -30,10 +30,10 @@ FLUXES = (
     "hepatic_glucose_uptake",
     "tissue_uptake",
     "insulin_secretion",
-    "urine",
+    "renal_glucose_excretion",
     "glucose_infusion",
 )
-AS_IS, CHANGED = "as is", "changed"
+REFERENCE, CHANGED = "reference", "changed"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def what_if(
     """Trajectories with and without a change, on the same draws of the same people: differences are paired.
 
     protocol : what is done to everyone; by default what was done in the study, when it was the same for all.
-    change : parameter -> `scale`, `shift` or `set_to`. Without it only the scenario "as is" is simulated.
+    change : parameter -> `scale`, `shift` or `set_to`. Without it only the scenario "reference" is simulated.
     subjects : ``"same"`` for the people of the study, ``"new"`` for `new` people drawn from the population
         (again with each draw of its parameters, so that its uncertainty is in them; covariates are at their
         references), or labels of some people.
@@ -88,7 +88,7 @@ def what_if(
     forcing : ``(times, values)`` of what drives the model, where a measured curve does; as in `simulate`, and
         the same for everyone.
 
-    Returns a Dataset with dims ``(chain, draw, subject, scenario, time)``; scenarios "as is" and "changed".
+    Returns a Dataset with dims ``(chain, draw, subject, scenario, time)``; scenarios "reference" and "changed".
     The bands of concentrations are of the body's own values: they do not include the assay's error.
 
     Raises ValueError for unknown people, parameters or outputs, and SolverError, which names the person and
@@ -107,7 +107,7 @@ def what_if(
         known = fit.constant_data.to_dataset().sel(subject=_labels(fit, subjects))
         parameters, weight = _fitted_people(spec, chosen, known), known.body_weight
     weight = float(body_weight) if body_weight is not None else weight
-    scenarios = {AS_IS: parameters}
+    scenarios = {REFERENCE: parameters}
     if change:
         scenarios[CHANGED] = _changed(spec, parameters, change)
     wanted = tuple(outputs) if outputs is not None else default_outputs(spec)

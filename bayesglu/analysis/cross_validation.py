@@ -36,7 +36,7 @@ def leave_one_out(
 
     subjects : labels of the people to leave out, one after another; by default everyone.
     probability : of the equal-tailed bands.
-    settings : of `bayesglu.fit`, such as ``draws=500`` or ``method="map"``.
+    settings : of `bayesglu.fit`, such as ``draws=500`` or ``method="laplace"``.
 
     Returns a Dataset with dim ``obs``: ``subject``, ``analyte``, ``time`` (min), ``value`` (canonical unit),
     ``lower``, ``median``, ``upper``, and ``inside``; and with dim ``person`` whether the fit without them was

@@ -190,7 +190,7 @@ def _with_unknown(spec: ModelSpec, parameters: str | Iterable[str], prior_cv: fl
         raise SpecError(f"{spec.name}: every parameter is fixed. Ask for some: parameters='all'.")
     gsd = float(np.exp(np.sqrt(np.log1p(prior_cv**2))))
     free = {n: {"level": "population", "typical": {"gsd": gsd}} for n in sorted(asked & fixed)}
-    return spec.change(parameters=free) if free else spec
+    return spec.with_changes(parameters=free) if free else spec
 
 
 def _between(people: Individuals) -> np.ndarray:
@@ -268,7 +268,7 @@ def _noise(plan: Design, noise: float | Mapping[str, float] | None) -> np.ndarra
     """SD of the log residuals of each analyte."""
     given = noise if isinstance(noise, Mapping) else {}
     check_names("noise of an analyte", given, plan.spec.analytes)
-    usual = {a: plan.spec.analytes[a].error.median for a in plan.analytes}
+    usual = {a: plan.spec.analytes[a].sigma.median for a in plan.analytes}
     if noise is not None and given is not noise:
         usual = dict.fromkeys(plan.analytes, noise)
     usual |= {a: sd for a, sd in given.items() if a in usual}
@@ -282,8 +282,8 @@ def _noise(plan: Design, noise: float | Mapping[str, float] | None) -> np.ndarra
 def _limits(plan: Design) -> tuple[np.ndarray, np.ndarray]:
     """Logarithms of the detection limits of each row."""
     own = [plan.spec.analytes[plan.analytes[a]] if a >= 0 else None for a in plan.rows.analyte]
-    low = [np.log(a.lower + a.offset) if a and a.lower else -np.inf for a in own]
-    return np.array(low), np.array([np.log(a.upper + a.offset) if a and a.upper else np.inf for a in own])
+    low = [np.log(a.lloq + a.error_offset) if a and a.lloq else -np.inf for a in own]
+    return np.array(low), np.array([np.log(a.uloq + a.error_offset) if a and a.uloq else np.inf for a in own])
 
 
 def _sampled(spec, protocol, times, measured, forcing) -> dict[str, np.ndarray]:

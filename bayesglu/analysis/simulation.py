@@ -32,8 +32,8 @@ def simulate(
     hold: Iterable[str] = (),
     start: Mapping[str, float | xr.DataArray] | None = None,
     forcing: Forcing | None = None,
-    relative: float = 1e-6,
-    absolute: float = 1e-6,
+    rtol: float = 1e-6,
+    atol: float = 1e-6,
     max_steps: int = 20_000,
 ) -> xr.Dataset:
     """What happens over time to people with the given parameters under a protocol.
@@ -80,7 +80,7 @@ def simulate(
     people = _people(spec, parameters or {}, start or {}, body_weight, absolute)
     schedule = _schedule(protocol, times, people.weights, forcing, driving_channel(spec))
     begun = {state_of(name) for name in start or ()}
-    solving = _solver(spec, schedule, wanted, hold, begun, relative, absolute, max_steps)
+    solving = _solver(spec, schedule, wanted, hold, begun, rtol, atol, max_steps)
     values = _solve_in_parts(solving, people)
 
     loop = solving.system.loop
@@ -160,7 +160,7 @@ class _People:
         return ", ".join(named) or "the typical person"
 
 
-def _people(spec: ModelSpec, parameters: Mapping, start: Mapping, body_weight, absolute: float) -> _People:
+def _people(spec: ModelSpec, parameters: Mapping, start: Mapping, body_weight, atol: float) -> _People:
     loop = assemble(spec.structure)
     names = loop.parameters
     check_names("parameter", parameters, names)
@@ -187,7 +187,7 @@ def _people(spec: ModelSpec, parameters: Mapping, start: Mapping, body_weight, a
 
 
 def _initial(
-    loop: Loop, parameters: Mapping, start: Mapping, absolute: float, label: Callable[[int], str]
+    loop: Loop, parameters: Mapping, start: Mapping, atol: float, label: Callable[[int], str]
 ) -> list[np.ndarray]:
     """Initial values ``(person,)`` of the states that `start` names or measures, in the loop's order.
 
@@ -236,8 +236,8 @@ def _schedule(protocol: Protocol, times: np.ndarray, weights: np.ndarray, forcin
     )
 
 
-def _solver(spec, schedule, outputs, hold, start, relative, absolute, max_steps) -> Solver:
-    settings = {"relative": relative, "absolute": absolute, "max_steps": max_steps}
+def _solver(spec, schedule, outputs, hold, start, rtol, atol, max_steps) -> Solver:
+    settings = {"rtol": relative, "atol": absolute, "max_steps": max_steps}
     return make_solver(spec.structure, schedule, outputs, hold, start, **settings)
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from bayesglu import plots
 from bayesglu.analysis.checks import check
-from bayesglu.analysis.counterfactual import AS_IS, CHANGED, scale, what_if
+from bayesglu.analysis.counterfactual import REFERENCE, CHANGED, scale, what_if
 from bayesglu.analysis.summaries import minimal_model_indices
 from bayesglu.atomic import whole
 from bayesglu.cli.terminal import answers, say, working
@@ -118,7 +118,7 @@ def _against_truth(people: xr.DataTree, truth: xr.Dataset) -> Table:
 def _answer(question: xr.Dataset) -> None:
     """Two-hour glucose with and without the change, averaged over the people, and the paired difference."""
     two_hours = question.glucose.sel(time=120.0).mean("subject")
-    as_is, changed = two_hours.sel(scenario=AS_IS), two_hours.sel(scenario=CHANGED)
+    as_is, changed = two_hours.sel(scenario=REFERENCE), two_hours.sel(scenario=CHANGED)
 
     def told(values: xr.DataArray) -> str:
         low, median, high = np.quantile(values.values, [0.05, 0.5, 0.95])

@@ -49,7 +49,7 @@ Outputs = Annotated[
 Until = Annotated[
     float | None, option("When to stop; else when the protocol ends.", metavar="MINUTES", min=1)
 ]
-Every = Annotated[float | None, option("Between two points.", metavar="MINUTES", min=0.01)]
+Every = Annotated[float | None, option("BetweenSubject two points.", metavar="MINUTES", min=0.01)]
 Plot = Annotated[Path | None, option("Draw a figure (.png, .pdf, .svg).", metavar="FILE", panel="Files")]
 Csv = Annotated[Path | None, option("Write a tidy table.", metavar="FILE", panel="Files")]
 Chosen = Annotated[list[str] | None, option("Only this parameter. May be repeated.", metavar="NAME")]
@@ -78,12 +78,12 @@ def parse_people(text: str) -> dict[str, Any]:
     """Who a question is about, in the words of `what_if`.
 
     >>> parse_people("same"), parse_people("new:100"), parse_people("3, 7")
-    ({'subjects': 'same'}, {'subjects': 'new', 'new': 100}, {'subjects': ['3', '7']})
+    ({'subjects': 'same'}, {'subjects': 'new', 'n_new': 100}, {'subjects': ['3', '7']})
     """
     if text == "same":
         return {"subjects": text}
     if count := re.fullmatch(r"new:([1-9]\d{0,5})", text):
-        return {"subjects": "new", "new": int(count[1])}
+        return {"subjects": "new", "n_new": int(count[1])}
     if text == "new" or text.startswith("new:"):
         raise InputError(f"--subjects is {text!r}. Write new:100 for a hundred new people.")
     return {"subjects": [label.strip() for label in text.split(",")]}

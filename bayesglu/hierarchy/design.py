@@ -24,10 +24,10 @@ from bayesglu.spec.model import ModelSpec
 from bayesglu.study.study import Study, StudyError, StudyWarning
 from bayesglu.text.wording import some
 
-TOLERANCES = {"relative": 2e-6, "absolute": 2e-6}
+TOLERANCES = {"rtol": 2e-6, "atol": 2e-6}
 """Far below any assay's error, and small enough that the log density is smooth to the sampler."""
 
-LONG, TOLERANCES_WHEN_LONG = 12 * 60.0, {"relative": 1e-7, "absolute": 1e-7}
+LONG, TOLERANCES_WHEN_LONG = 12 * 60.0, {"rtol": 1e-7, "atol": 1e-7}
 """For tests of more than so many minutes: in long quiet hours steps grow until the explicit method is at the
 end of its stability. Values do not suffer, but the derivative of what was computed does: of 60 gradients of a
 fast of 68 h one in ten was wrong by more than 0.02 (the worst by 1.4) at 2e-6, and none by 1e-5 at 1e-7."""
@@ -102,7 +102,7 @@ class Design:
 def make_design(spec: ModelSpec, study: Study, **settings) -> Design:
     """Put a model and a study together.
 
-    `settings` go to the solver (relative, absolute, max_steps). Raises SpecError or StudyError when they do
+    `settings` go to the solver (rtol, atol, max_steps). Raises SpecError or StudyError when they do
     not fit together, with every reason.
     """
     check_study(spec, study)
@@ -117,18 +117,18 @@ def make_design(spec: ModelSpec, study: Study, **settings) -> Design:
     analytes = tuple(a for a in spec.analytes if a in {*used.analyte.values, *driving_analytes})
     physiology = solver.system.parameters
     columns = (*physiology, *(n for n in spec.parameters if n not in physiology))
-    unused = {a.floor for n, a in spec.analytes.items() if a.floor and n not in analytes}
+    unused = {a.background for n, a in spec.analytes.items() if a.background and n not in analytes}
     estimated = tuple(n for n in spec.estimated if n not in unused)
     _warn(spec, study, used, estimated)
-    number = {occasion: i for i, occasion in enumerate(study.tests)}
+    number = {occasion: i for i, occasion in enumerate(study.occasions)}
     whose = [number[pair] for pair in zip(used.subject.values, used.occasion.values, strict=True)]
     sample = schedule.sample_index(whose, used.time.values)
-    first = np.searchsorted(schedule.sample_person, np.arange(len(study.tests)))
+    first = np.searchsorted(schedule.sample_person, np.arange(len(study.occasions)))
     return Design(
         spec=spec,
         study=study,
         solver=solver,
-        individuals=Individuals.of(spec, columns, estimated, study.tests, study.covariates),
+        individuals=Individuals.of(spec, columns, estimated, study.occasions, study.covariates),
         rows=rows_of(spec, used, whose, sample, first, columns, outputs, analytes),
         driving=driving_of(spec, curves, schedule, columns, analytes),
         obs=used.obs.values,
@@ -142,7 +142,7 @@ def _within_limits(spec: ModelSpec, study: Study) -> Study:
     value, censoring = obs.value.values.copy(), obs.censoring.values.astype(object)
     for name, analyte in spec.analytes.items():
         whole = (obs.analyte.values == name) & (obs.censoring.values == "none")
-        for side, limit in (("left", analyte.lower), ("right", analyte.upper)):
+        for side, limit in (("left", analyte.lloq), ("right", analyte.uloq)):
             if limit is not None:
                 beyond = whole & (value < limit if side == "left" else value > limit)
                 value[beyond], censoring[beyond] = limit, side
@@ -168,7 +168,7 @@ def _compared(spec: ModelSpec, study: Study) -> xr.Dataset:
 def _curves(study: Study, driving_analytes) -> list[xr.Dataset]:
     """The readings that drive each occasion, in the order of their times."""
     obs, curves = study.observations, []
-    for subject, occasion in study.tests if driving_analytes else ():
+    for subject, occasion in study.occasions if driving_analytes else ():
         mine = obs.isel(obs=(obs.subject.values == subject) & (obs.occasion.values == occasion))
         drives = np.isin(mine.analyte.values, list(driving_analytes)) & np.isfinite(mine.value.values)
         curves.append(mine.isel(obs=drives).sortby("time"))
@@ -178,15 +178,15 @@ def _curves(study: Study, driving_analytes) -> list[xr.Dataset]:
 def _schedule(study: Study, curves, channel: str) -> Schedule:
     samples = study.observations[["subject", "occasion", "time"]].to_dataframe()
     sampled = samples.groupby(["subject", "occasion"])["time"].unique()
-    times = [np.sort(sampled[occasion]) for occasion in study.tests]
-    protocols = [study.protocols[occasion] for occasion in study.tests]
+    times = [np.sort(sampled[occasion]) for occasion in study.occasions]
+    protocols = [study.protocols[occasion] for occasion in study.occasions]
     return build_schedule(
         protocols,
         times,
         start=[min(0.0, t[0], *(e.time for e in p.events)) for t, p in zip(times, protocols, strict=True)],
-        body_weight=study.body_weight.sel(subject=[s for s, _ in study.tests]).values,
+        body_weight=study.body_weight.sel(subject=[s for s, _ in study.occasions]).values,
         forcing=[(c.time.values, c.value.values) for c in curves] or None,
-        labels=[_label(occasion, study.tests) for occasion in study.tests],
+        labels=[_label(occasion, study.occasions) for occasion in study.occasions],
         driven=channel,
     )
 
@@ -201,7 +201,7 @@ def _outputs(spec: ModelSpec, study: Study, driving_analytes) -> tuple[str, ...]
     """What the equations must show: what was measured, and what is known of the basal state."""
     measured = [a for a in spec.analytes if a in study.analytes and a not in driving_analytes]
     shown = [spec.analytes[a].output for a in measured]
-    return tuple(dict.fromkeys([*shown, *(s.output for s in spec.soft.values())]))
+    return tuple(dict.fromkeys([*shown, *(s.output for s in spec.pseudo_observations.values())]))
 
 
 def _solver(spec: ModelSpec, schedule: Schedule, outputs, settings) -> Solver:

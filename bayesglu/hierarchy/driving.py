@@ -76,7 +76,7 @@ def driving_of(spec: ModelSpec, curves: list[xr.Dataset], schedule: Schedule, co
     (name,) = set(together.analyte.values)
     analyte, rest = spec.analytes[name], rest_of(spec, name)
     with np.errstate(divide="ignore"):
-        log_value = np.log(together.value.values + analyte.offset)
+        log_value = np.log(together.value.values + analyte.error_offset)
     at_rest = np.array([is_compared(spec, name, t) for t in together.time.values], bool)
     first = np.concatenate([[0], np.cumsum([c.sizes["obs"] for c in curves])])
     before, after, weight = [], [], []
@@ -97,7 +97,7 @@ def driving_of(spec: ModelSpec, curves: list[xr.Dataset], schedule: Schedule, co
         weight=np.concatenate(weight),
         analyte=analytes.index(name),
         basal=columns.index(rest) if rest else 0,
-        offset=analyte.offset,
+        offset=analyte.error_offset,
     )
     return frozen(driving)
 

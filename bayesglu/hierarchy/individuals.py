@@ -133,7 +133,7 @@ class Individuals:
     @cached_property
     def omega_prior(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and SD of the logarithms of the SDs of deviations (V)."""
-        return _pair([(np.log(p.between.omega), p.between.sd) for p in self.varying])
+        return _pair([(np.log(p.between_subject.omega), p.between_subject.sd) for p in self.varying])
 
     @cached_property
     def partial_shapes(self) -> np.ndarray:

@@ -41,7 +41,7 @@ def to_dataset(d: Design, values: Values) -> xr.Dataset:
         put(names.typical(p.name), natural[..., k], (), "typical", p.unit, f"typical {called}", p)
     for v, p in enumerate(people.varying):
         told = f"between-subject SD of log {p.name.replace('_', ' ')}"
-        put(names.omega(p.name), values.omega[..., v], (), "between", "1", told, p)
+        put(names.omega(p.name), values.omega[..., v], (), "between_subject", "1", told, p)
     for e, acting in enumerate(people.effects):
         told = f"factor of {acting.parameter.replace('_', ' ')} by {acting.key}"
         factor = np.exp(values.effect[..., e])

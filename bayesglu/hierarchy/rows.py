@@ -125,11 +125,11 @@ def rows_of(spec: ModelSpec, samples, occasion, sample, first_sample, columns, o
             rest = rest_of(spec, a)
             entries[a] = (0, 0.0, columns.index(rest) if rest else 0, 1.0)
         else:
-            floor = columns.index(analyte.floor) if analyte.floor else 0
-            entries[a] = (outputs.index(analyte.output), 1.0, floor, float(analyte.floor is not None))
+            floor = columns.index(analyte.background) if analyte.background else 0
+            entries[a] = (outputs.index(analyte.output), 1.0, floor, float(analyte.background is not None))
     picked = np.array([entries[a] for a in names], float).reshape(-1, 4)
     residuals = [residual_of(spec.analytes[a]) for a in names]
-    offset = np.array([spec.analytes[a].offset for a in names], float)
+    offset = np.array([spec.analytes[a].error_offset for a in names], float)
     measured = Rows(
         sample=np.asarray(sample, int),
         output=picked[:, 0].astype(int),
@@ -151,7 +151,7 @@ def rows_of(spec: ModelSpec, samples, occasion, sample, first_sample, columns, o
 
 def _pseudo_observations(spec: ModelSpec, first_sample: np.ndarray, outputs) -> Rows:
     """What is known of the basal state of everyone, once an occasion."""
-    occasions, known = len(first_sample), list(spec.soft.values())
+    occasions, known = len(first_sample), list(spec.pseudo_observations.values())
     n = occasions * len(known)
     return Rows(
         sample=np.tile(first_sample, len(known)).astype(int),

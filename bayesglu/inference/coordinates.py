@@ -10,7 +10,7 @@ with H and c from the linear model at the modes or about draws (`linearise`), wh
 what the linear model misses, the population's typical values as an affine map of standard Normals, and the
 logarithms of omega and sigma in units of their own uncertainty; the correlations of deviations, if any, by
 their partial correlations. The change of variables is exact whatever the likelihood is. With H = 0 these are
-non-centred coordinates. The errors of readings that drive the model are coordinates as they are.
+non-centered coordinates. The errors of readings that drive the model are coordinates as they are.
 """
 
 from collections import namedtuple

@@ -319,7 +319,7 @@ def log_density(
 
 @dataclass(frozen=True, eq=False)
 class Density:
-    """The posterior of a design in the coordinates of an expansion, or in non-centred ones."""
+    """The posterior of a design in the coordinates of an expansion, or in non-centered ones."""
 
     design: Design
     expansion: Expansion | None = None

@@ -22,7 +22,7 @@ from bayesglu.inference.sampler import Failures, Run, Sampling, sample
 from bayesglu.spec.model import ModelSpec, load_model, model_of
 from bayesglu.study.study import Study, load_study
 
-DRAWS = {"nuts": 1000, "map": 400}
+DRAWS = {"nuts": 1000, "laplace": 400}
 PRIOR_DRAWS = 500
 
 SHORTEST_WITH_PILOT = 200
@@ -47,12 +47,12 @@ def fit(
 ) -> xr.DataTree:
     """The posterior of a model given a study, as a DataTree that ArviZ understands.
 
-    method : ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"map"`` gives posterior
+    method : ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"laplace"`` gives posterior
         modes with Laplace intervals in seconds: a first look, with draws of a Gaussian about the modes, which
         takes readings that drive the model as exact.
     cores : chains that run at a time; by default as many as there are cores.
-    draws : of each chain, 1000 if not said; of the Gaussian of ``"map"`` 400, which are independent.
-    coordinates : ``"whitened"`` (see `density`) or ``"non-centred"``; the posterior is the same.
+    draws : of each chain, 1000 if not said; of the Gaussian of ``"laplace"`` 400, which are independent.
+    coordinates : ``"whitened"`` (see `density`) or ``"noncentered"``; the posterior is the same.
     tune : draws to tune the sampler, not kept. In whitened coordinates half of them are a pilot run, whose
         draws make the coordinates better; with fewer than 200 there is none.
     nuts : more settings for nutpie, such as ``{"maxdepth": 8}``.
@@ -61,7 +61,7 @@ def fit(
         it tuned starts again and is the same to the last bit. One that had draws goes on from its last, with
         a short new tuning: a valid continuation, but not the chain that it would have been; where, stands in
         the attribute ``continued``, and `check` says so.
-    solver_settings : relative, absolute, max_steps.
+    solver_settings : rtol, atol, max_steps.
 
     Groups: ``posterior`` and ``prior`` with individual parameters (chain, draw, subject), typical values,
     between-subject SDs, covariate factors and assay errors, all on their natural scale with their unit in the
@@ -75,14 +75,14 @@ def fit(
     cannot be solved where the sampler is to start. `bayesglu.check` judges the result.
 
     >>> import bayesglu
-    >>> quick = bayesglu.fit("minimal", "bergman1986", method="map", random_seed=1, progressbar=False)
+    >>> quick = bayesglu.fit("minimal", "bergman1986", method="laplace", random_seed=1, progressbar=False)
     >>> 1e-5 < float(quick.posterior.insulin_sensitivity.median()) < 1e-3
     True
     """
     if method not in DRAWS:
         raise InputError(f"There is no method '{method}'. Known: {', '.join(DRAWS)}.")
-    if coordinates not in ("whitened", "non-centred"):
-        raise InputError(f"There are no coordinates '{coordinates}'. Known: whitened, non-centred.")
+    if coordinates not in ("whitened", "noncentered"):
+        raise InputError(f"There are no coordinates '{coordinates}'. Known: whitened, non-centered.")
     if resume is not None and method != "nuts":
         raise InputError(f"resume keeps draws of method 'nuts'; '{method}' takes seconds and needs none.")
     draws = DRAWS[method] if draws is None else draws
@@ -106,7 +106,7 @@ def fit(
             return load(run.fit)
         expansion = run.expansion()
     else:
-        expansion = find_modes(d) if coordinates == "whitened" or method == "map" else None
+        expansion = find_modes(d) if coordinates == "whitened" or method == "laplace" else None
         if pilot:
             first = Density(d, expansion)
             short = replace(sampling, draws=pilot, tune=pilot, seed=seed + 2)
@@ -117,7 +117,7 @@ def fit(
     density = Density(d, expansion)
     groups: dict[str, xr.Dataset] = {}
     breaks: list[dict] = []
-    if method == "map":
+    if method == "laplace":
         positions = np.random.default_rng(seed).normal(size=(1, draws, density.size))
     else:
         rest = replace(sampling, tune=tune - 2 * pilot)
@@ -144,7 +144,7 @@ def with_data(
     no study gave before (say, insulin by vein) brings its own code, within a second.
 
     >>> import bayesglu
-    >>> first = bayesglu.fit("minimal", "bergman1986", method="map", random_seed=1, progressbar=False)
+    >>> first = bayesglu.fit("minimal", "bergman1986", method="laplace", random_seed=1, progressbar=False)
     >>> again = bayesglu.with_data(first, "bergman1986", random_seed=1, progressbar=False)
     >>> bool((again.posterior.basal_glucose == first.posterior.basal_glucose).all())
     True

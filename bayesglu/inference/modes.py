@@ -4,7 +4,7 @@ Whitened about any values (`expansion`, `density`), the posterior is rounder tha
 for there, the coordinates are made anew about what was found, and so on until it lies at their origin. From
 the spreads between people and the errors of assays everyone's deviations are integrated out (Laplace's
 method), so that errors have the degrees of freedom that people leave them. What remains, a Gaussian for each
-person and one for the population, is the first look (`method="map"`), the starting point of the sampler, and
+person and one for the population, is the first look (`method="laplace"`), the starting point of the sampler, and
 the coordinates in which it begins.
 """
 
@@ -38,7 +38,7 @@ def find_modes(design: Design, max_rounds: int = 20, tolerance: float = 0.05) ->
     if not settled:
         warn_caller(
             f"The posterior modes did not settle in {max_rounds} rounds. Sampling is unaffected; a Laplace "
-            "approximation (method 'map') is of a place near them.",
+            "approximation (method 'laplace') is of a place near them.",
             FitWarning,
         )
     return found
@@ -67,7 +67,7 @@ def _require_finite(density: Density) -> None:
     if np.isfinite(density(np.zeros(density.size))[0]):
         return
     _, outcome = d.predict(d.theta(d.prior_medians))
-    require_solved(outcome, [f"subject {subject}" for subject, _ in d.study.tests])
+    require_solved(outcome, [f"subject {subject}" for subject, _ in d.study.occasions])
     raise SolverError("The density of the samples is not finite at the typical values of the model.")
 
 

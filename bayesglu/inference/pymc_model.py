@@ -17,7 +17,7 @@ from bayesglu.study.study import Study, load_study
 
 
 def build(model: ModelSpec | str | Path, study: Study | str | Path, **settings) -> pm.Model:
-    """The model of a study as a plain `pm.Model` with named dimensions, in non-centred coordinates.
+    """The model of a study as a plain `pm.Model` with named dimensions, in non-centered coordinates.
 
     Random variables, on the scale on which their priors are normal (log, or logit for fractions):
 
@@ -76,7 +76,7 @@ def model_of(d: Design) -> pm.Model:
         coords["effect"] = [f"{acting.parameter}:{acting.key}" for acting in people.effects]
     with pm.Model(coords=coords) as model:
         log_between = pm.Normal("log_between", *people.omega_prior, dims="varying")
-        omega = pm.Deterministic("between", pt.exp(log_between), dims="varying")
+        omega = pm.Deterministic("between_subject", pt.exp(log_between), dims="varying")
         log_error = pm.Normal("log_error", *d.sigma_prior, dims="analyte")
         sigma = pm.Deterministic("error", pt.exp(log_error), dims="analyte")
         typical = pm.Normal("typical", *people.typical_prior, dims="parameter")

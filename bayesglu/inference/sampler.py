@@ -82,7 +82,7 @@ class Failures:
     def count(self, outcome: np.ndarray) -> None:
         """Add the failures among outcome codes ``(..., test)``."""
         for place in zip(*np.nonzero(outcome != FINE), strict=True):
-            self.counts[self.design.study.tests[place[-1]][0], OUTCOMES[int(outcome[place])]] += 1
+            self.counts[self.design.study.occasions[place[-1]][0], OUTCOMES[int(outcome[place])]] += 1
 
     def told(self) -> list[dict]:
         return [{"subject": s, "reason": r, "count": n} for (s, r), n in self.counts.most_common()]

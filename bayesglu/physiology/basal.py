@@ -7,7 +7,7 @@ domain.
 
 from bayesglu.physiology.liver import hepatic_glucose_uptake as hepatic_uptake_at
 from bayesglu.physiology.liver import storage_signal as storage_signal_at
-from bayesglu.physiology.periphery import urine as urine_at
+from bayesglu.physiology.periphery import renal_glucose_excretion as renal_glucose_excretion_at
 from bayesglu.physiology.quantities import (
     Fraction,
     Glucose,
@@ -62,11 +62,11 @@ def basal_glucose_mass(basal_glucose: Glucose, glucose_volume: GlucoseVolume) ->
     return basal_glucose * glucose_volume
 
 
-def basal_urine(
+def basal_renal_glucose_excretion(
     basal_glucose: Glucose, renal_clearance: GlucoseClearance, renal_threshold: Glucose, renal_width: Glucose
 ) -> GlucoseRate:
     """Glucose lost in urine in the basal state."""
-    return urine_at(basal_glucose, renal_clearance, renal_threshold, renal_width)
+    return renal_glucose_excretion_at(basal_glucose, renal_clearance, renal_threshold, renal_width)
 
 
 def basal_storage_signal(
@@ -105,13 +105,13 @@ def basal_glucose_production(
     basal_insulin: Insulin,
     basal_glucose: Glucose,
     basal_hepatic_uptake: GlucoseRate,
-    basal_urine: GlucoseRate,
+    basal_renal_glucose_excretion: GlucoseRate,
 ) -> GlucoseRate:
     """The liver's output that balances all uptake in the basal state (measured by tracers: about 2
     mg/kg/min)."""
     insulin_independent = brain_uptake + mass_action_uptake * basal_glucose
     insulin_dependent = insulin_sensitivity * glucose_volume * basal_insulin * basal_glucose
-    return insulin_independent + insulin_dependent + basal_hepatic_uptake + basal_urine
+    return insulin_independent + insulin_dependent + basal_hepatic_uptake + basal_renal_glucose_excretion
 
 
 def basal_glycogenolysis(basal_glucose_production: GlucoseRate, gluconeogenic_share: Fraction) -> GlucoseRate:

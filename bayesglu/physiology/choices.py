@@ -81,15 +81,15 @@ BUILT_IN: Mapping[str, Mapping[str, Part]] = {
     "beta_cell": {
         "proportional_plus_rate": Part(
             {
-                "sensed_glucose": pancreas.sensed_glucose,
-                "remembered_glucose_rate": pancreas.remembered_glucose_rate,
+                "glucose_stimulus": pancreas.glucose_stimulus,
+                "adapted_glucose_rate": pancreas.adapted_glucose_rate,
                 "provision_glucose_rate": pancreas.provision_glucose_rate,
                 "secretion_threshold": pancreas.secretion_threshold,
                 "insulin_secretion": pancreas.insulin_secretion,
                 "basal_insulin_secretion": basal.basal_insulin_secretion,
             },
             {
-                "remembered_glucose": State("remembered_glucose_rate", "basal_glucose", "mg/dL", 100.0),
+                "adapted_glucose": State("adapted_glucose_rate", "basal_glucose", "mg/dL", 100.0),
                 "provision_glucose": State("provision_glucose_rate", "basal_glucose", "mg/dL", 100.0),
             },
         ),
@@ -138,7 +138,7 @@ BUILT_IN: Mapping[str, Mapping[str, Part]] = {
                 "paracrine_drive": pancreas.paracrine_drive,
                 "glucagon_rate": pancreas.glucagon_rate,
                 "glucagon_effect": pancreas.glucagon_effect,
-                "habitual_glucagon_rate": liver.habitual_glucagon_rate,
+                "adapted_glucagon_rate": liver.adapted_glucagon_rate,
                 "glucagon_drive": liver.glucagon_drive,
             },
             {
@@ -150,7 +150,7 @@ BUILT_IN: Mapping[str, Mapping[str, Part]] = {
                     channel="glucagon",
                     volume="glucagon_volume",
                 ),
-                "habitual_glucagon": State("habitual_glucagon_rate", "basal_glucagon", "pg/mL", 100.0),
+                "adapted_glucagon": State("adapted_glucagon_rate", "basal_glucagon", "pg/mL", 100.0),
             },
         ),
         "constant": Part({"glucagon_effect": _no_effect, "glucagon_drive": _no_effect}),
@@ -163,8 +163,8 @@ BUILT_IN: Mapping[str, Mapping[str, Part]] = {
                 "basal_glycogenolysis": basal.basal_glycogenolysis,
                 "basal_gluconeogenesis": basal.basal_gluconeogenesis,
                 "hepatic_insulin_slope": liver.hepatic_insulin_slope,
-                "insulin_brake": liver.insulin_brake,
-                "glucose_brake": liver.glucose_brake,
+                "insulin_suppression": liver.insulin_suppression,
+                "glucose_suppression": liver.glucose_suppression,
                 "glycogenolysis": liver.glycogenolysis,
                 "gluconeogenesis": liver.gluconeogenesis,
                 "storage_signal": liver.storage_signal,
@@ -194,8 +194,8 @@ BUILT_IN: Mapping[str, Mapping[str, Part]] = {
         "none": Part({}),
     },
     "kidney": {
-        "threshold": Part({"urine": periphery.urine, "basal_urine": basal.basal_urine}),
-        "none": Part({"urine": _no_flux, "basal_urine": _no_flux}),
+        "threshold": Part({"renal_glucose_excretion": periphery.renal_glucose_excretion, "basal_renal_glucose_excretion": basal.basal_renal_glucose_excretion}),
+        "none": Part({"renal_glucose_excretion": _no_flux, "basal_renal_glucose_excretion": _no_flux}),
     },
     "brain": {
         "saturating": Part({"brain_glucose_uptake": periphery.saturating_brain_uptake}),
@@ -205,14 +205,14 @@ BUILT_IN: Mapping[str, Mapping[str, Part]] = {
         "none": Part({"glucose_infusion": _no_flux}),
         "infusion": Part({"clamp_infusion": periphery.clamp_infusion, "glucose_infusion": _clamped}),
     },
-    "ledger": {
+    "mass_balance": {
         "none": Part({}),
-        "kept": Part(
+        "tracked": Part(
             {"given_glucose": _given_glucose},
             {
                 "total_given": State("given_glucose", None, "mg/kg", 1000.0, channel="glucose"),
                 "total_tissue_uptake": State("tissue_uptake", None, "mg/kg", 1000.0),
-                "total_urine": State("urine", None, "mg/kg", 1000.0),
+                "total_renal_glucose_excretion": State("renal_glucose_excretion", None, "mg/kg", 1000.0),
                 "total_unabsorbed": State("unabsorbed_glucose", None, "mg/kg", 1000.0),
                 "total_gluconeogenesis": State("gluconeogenesis", None, "mg/kg", 1000.0),
                 "total_stored": State("glycogen_rate", None, "mg/kg", 1000.0),
@@ -222,7 +222,7 @@ BUILT_IN: Mapping[str, Mapping[str, Part]] = {
 }
 """The slots of the loop with the choices that bayesglu has for each."""
 
-DEFAULTS: Mapping[str, str] = {"glucose_clamp": "none", "ledger": "none"}
+DEFAULTS: Mapping[str, str] = {"glucose_clamp": "none", "mass_balance": "none"}
 """What is chosen for a slot that is not named. These two are the simulator's, never a model file's."""
 
 ALWAYS = Part(
@@ -385,7 +385,7 @@ def get_part(slot: str, name: str) -> Part:
     --------
     >>> from bayesglu import get_part
     >>> list(get_part("kidney", "threshold").quantities)
-    ['urine', 'basal_urine']
+    ['renal_glucose_excretion', 'basal_renal_glucose_excretion']
     """
     slots = available().slots
     if slot not in slots:
@@ -433,9 +433,9 @@ def register_part(slot: str, name: str, part: Part, *, replace: bool = False) ->
     ...     initial_glycogen: GlucoseAmount,
     ...     basal_glycogenolysis: GlucoseRate,
     ...     glucagon_drive: Ratio,
-    ...     insulin_brake: Ratio,
+    ...     insulin_suppression: Ratio,
     ... ) -> GlucoseRate:
-    ...     return basal_glycogenolysis * glucagon_drive * insulin_brake * glycogen / initial_glycogen
+    ...     return basal_glycogenolysis * glucagon_drive * insulin_suppression * glycogen / initial_glycogen
     >>> mine = get_part("liver", "regulated").replacing(glycogenolysis=glycogenolysis)
     >>> register_part("liver", "first_order", mine)
     """

@@ -54,19 +54,19 @@ def hepatic_insulin_slope(
     return hepatic_insulin_rate * (sinusoidal_insulin - hepatic_insulin)
 
 
-def habitual_glucagon_rate(
-    glucagon: Glucagon, habitual_glucagon: Glucagon, glucagon_habituation_time: Minutes
+def adapted_glucagon_rate(
+    glucagon: Glucagon, adapted_glucagon: Glucagon, glucagon_tolerance_time: Minutes
 ) -> GlucagonSlope:
     """Change of the glucagon that the liver has got used to."""
-    return (glucagon - habitual_glucagon) / glucagon_habituation_time
+    return (glucagon - adapted_glucagon) / glucagon_tolerance_time
 
 
 def glucagon_drive(
     glucagon: Glucagon,
     basal_glucagon: Glucagon,
-    habitual_glucagon: Glucagon,
+    adapted_glucagon: Glucagon,
     glucagon_independence: Ratio,
-    glucagon_habituation: Fraction,
+    glucagon_tolerance: Fraction,
 ) -> Ratio:
     r"""Factor by which glucagon drives glucose production; part of it needs no glucagon (Breckenridge 2007,
     Diabetes 56:2442).
@@ -76,28 +76,28 @@ def glucagon_drive(
     What counts is glucagon against a level that follows it: the effect of a lasting infusion fades within an
     hour (Rizza 1979, J Clin Endocrinol Metab 48:352).
     """
-    reference = (1 - glucagon_habituation) * basal_glucagon + glucagon_habituation * habitual_glucagon
+    reference = (1 - glucagon_tolerance) * basal_glucagon + glucagon_tolerance * adapted_glucagon
     return (glucagon_independence + glucagon / reference) / (glucagon_independence + 1)
 
 
-def insulin_brake(
-    hepatic_insulin: Insulin, basal_sinusoidal_insulin: Insulin, insulin_brake_half_saturation: Insulin
+def insulin_suppression(
+    hepatic_insulin: Insulin, basal_sinusoidal_insulin: Insulin, insulin_suppression_half_saturation: Insulin
 ) -> Ratio:
     """Factor by which insulin holds glucose production back (Rizza 1981); above 1 when insulin is low."""
-    return (insulin_brake_half_saturation**2 + basal_sinusoidal_insulin**2) / (
-        insulin_brake_half_saturation**2 + hepatic_insulin**2
+    return (insulin_suppression_half_saturation**2 + basal_sinusoidal_insulin**2) / (
+        insulin_suppression_half_saturation**2 + hepatic_insulin**2
     )
 
 
-def glucose_brake(glucose: Glucose, basal_glucose: Glucose, glucose_autoregulation: Glucose) -> Ratio:
+def glucose_suppression(glucose: Glucose, basal_glucose: Glucose, glucose_autoregulation: Glucose) -> Ratio:
     """Factor by which glucose itself restrains the breakdown of glycogen."""
     return (glucose_autoregulation + basal_glucose) / (glucose_autoregulation + glucose)
 
 
 def glycogenolysis(
     glucagon_drive: Ratio,
-    insulin_brake: Ratio,
-    glucose_brake: Ratio,
+    insulin_suppression: Ratio,
+    glucose_suppression: Ratio,
     glycogen: GlucoseAmount,
     initial_glycogen: GlucoseAmount,
     glycogen_half_saturation: GlucoseAmount,
@@ -111,7 +111,7 @@ def glycogenolysis(
 
     Falls as glycogen runs out (the time course of Rothman 1991, Science 254:573).
     """
-    drive = saturating_drive(glucagon_drive * insulin_brake * glucose_brake, production_ceiling)
+    drive = saturating_drive(glucagon_drive * insulin_suppression * glucose_suppression, production_ceiling)
     substrate = hill(glycogen, glycogen_half_saturation, 2) / hill(
         initial_glycogen, glycogen_half_saturation, 2
     )
@@ -120,7 +120,7 @@ def glycogenolysis(
 
 def gluconeogenesis(
     glucagon_drive: Ratio,
-    insulin_brake: Ratio,
+    insulin_suppression: Ratio,
     basal_gluconeogenesis: GlucoseRate,
     gluconeogenic_hormone_share: Fraction,
     production_ceiling: Ratio,
@@ -132,7 +132,7 @@ def gluconeogenesis(
     Only the share ``gluconeogenic_hormone_share`` follows insulin and glucagon; the rest is driven by
     substrate (Boden 2001, Diabetes 50:810; Edgerton 2001, Diabetes 50:1872).
     """
-    drive = saturating_drive(glucagon_drive * insulin_brake, production_ceiling)
+    drive = saturating_drive(glucagon_drive * insulin_suppression, production_ceiling)
     return basal_gluconeogenesis * (1 - gluconeogenic_hormone_share + gluconeogenic_hormone_share * drive)
 
 

@@ -163,8 +163,8 @@ def carbon(state: Mapping) -> float:
     """Carbohydrate in the body plus all that has left it, less all that has entered: constant but for what is
     drunk.
 
-    Needs the states of the ledger; linear in them, so that every Runge-Kutta method keeps it to rounding.
+    Needs the states of the mass balance; linear in them, so that every Runge-Kutta method keeps it to rounding.
     """
     stored = state["glucose_mass"] + state["total_stored"] + state.get("stomach", 0.0) + state.get("gut", 0.0)
-    left = state["total_tissue_uptake"] + state["total_urine"] + state["total_unabsorbed"]
+    left = state["total_tissue_uptake"] + state["total_renal_glucose_excretion"] + state["total_unabsorbed"]
     return stored + left - state["total_gluconeogenesis"] - state["total_given"]

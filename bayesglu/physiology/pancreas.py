@@ -18,12 +18,12 @@ from bayesglu.physiology.quantities import (
 from bayesglu.physiology.smooth import softplus, softplus_inverse
 
 
-def sensed_glucose(
-    glucose: Glucose, remembered_glucose: Glucose, provision_glucose: Glucose, first_phase_gain: Ratio
+def glucose_stimulus(
+    glucose: Glucose, adapted_glucose: Glucose, provision_glucose: Glucose, first_phase_gain: Ratio
 ) -> Glucose:
     """What the beta cell answers to: the glucose by which insulin has been made ready, and the recent rise
     (the first phase)."""
-    return provision_glucose + first_phase_gain * (glucose - remembered_glucose)
+    return provision_glucose + first_phase_gain * (glucose - adapted_glucose)
 
 
 def provision_glucose_rate(
@@ -34,15 +34,15 @@ def provision_glucose_rate(
     return (glucose - provision_glucose) / provision_time
 
 
-def remembered_glucose_rate(
-    glucose: Glucose, remembered_glucose: Glucose, glucose_memory_time: Minutes
+def adapted_glucose_rate(
+    glucose: Glucose, adapted_glucose: Glucose, glucose_adaptation_time: Minutes
 ) -> GlucoseSlope:
     """Change of the glucose that the beta cell has got used to."""
-    return (glucose - remembered_glucose) / glucose_memory_time
+    return (glucose - adapted_glucose) / glucose_adaptation_time
 
 
 def insulin_secretion(
-    sensed_glucose: Glucose,
+    glucose_stimulus: Glucose,
     secretion_threshold: Glucose,
     secretion_width: Glucose,
     beta_cell_mass: Ratio,
@@ -57,7 +57,7 @@ def insulin_secretion(
     Linear in glucose above the threshold (the static response of Breda and of Mari), fading smoothly to
     nothing below. Nothing else in the body makes insulin: without beta cells there is none.
     """
-    drive = softplus(sensed_glucose - secretion_threshold, secretion_width)
+    drive = softplus(glucose_stimulus - secretion_threshold, secretion_width)
     return beta_cell_mass * beta_cell_sensitivity * drive * incretin_effect * glucagon_effect
 
 
@@ -97,14 +97,14 @@ def hypoglycaemic_drive(
 
 
 def paracrine_drive(
-    hepatic_insulin: Insulin, basal_sinusoidal_insulin: Insulin, paracrine_restraint: Ratio
+    hepatic_insulin: Insulin, basal_sinusoidal_insulin: Insulin, paracrine_inhibition: Ratio
 ) -> Ratio:
     """Factor by which insulin from the neighbouring beta cells holds the alpha cell back.
 
     Follows what the pancreas sends to the liver, as late as it acts there: glucagon stays low for a while
     after secretion has ceased.
     """
-    return (1 + paracrine_restraint) / (1 + paracrine_restraint * hepatic_insulin / basal_sinusoidal_insulin)
+    return (1 + paracrine_inhibition) / (1 + paracrine_inhibition * hepatic_insulin / basal_sinusoidal_insulin)
 
 
 def glucagon_rate(

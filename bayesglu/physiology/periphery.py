@@ -66,7 +66,7 @@ def tissue_uptake(
     return brain_glucose_uptake + insulin_independent_uptake + insulin_dependent_uptake
 
 
-def urine(
+def renal_glucose_excretion(
     glucose: Glucose, renal_clearance: GlucoseClearance, renal_threshold: Glucose, renal_width: Glucose
 ) -> GlucoseRate:
     """Glucose lost in urine above the renal threshold (Wolf 2009, Horm Metab Res 41:600)."""
@@ -78,7 +78,7 @@ def unclamped_glucose_rate(
     endogenous_glucose_production: GlucoseRate,
     hepatic_glucose_uptake: GlucoseRate,
     tissue_uptake: GlucoseRate,
-    urine: GlucoseRate,
+    renal_glucose_excretion: GlucoseRate,
     glucose_input: GlucoseRate,
 ) -> GlucoseRate:
     """Change of the glucose in blood and fast-exchanging fluid, but for a clamp's infusion."""
@@ -88,7 +88,7 @@ def unclamped_glucose_rate(
         + glucose_input
         - hepatic_glucose_uptake
         - tissue_uptake
-        - urine
+        - renal_glucose_excretion
     )
 
 

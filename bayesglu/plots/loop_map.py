@@ -31,7 +31,7 @@ BOXES = {
     "": BLOOD,
     "muscle, fat": (7.6, 4.9, 2.5, 1.5),
     "brain": (7.6, 2.75, 2.5, 1.5),
-    "urine": (7.6, 0.6, 2.5, 1.5),
+    "renal_glucose_excretion": (7.6, 0.6, 2.5, 1.5),
 }
 """Left, bottom, width and height of each organ; the one without a name is the blood."""
 
@@ -43,7 +43,7 @@ FLOWS = (
     ("glucose_appearance", "glucose_appearance", (2.6, 1.35), (4.3, 1.35)),
     ("insulin_independent_uptake + insulin_dependent_uptake", "tissue_uptake", (5.9, 5.65), (7.6, 5.65)),
     ("brain_glucose_uptake", "tissue_uptake", (5.9, 3.5), (7.6, 3.5)),
-    ("urine", "tissue_uptake", (5.9, 1.35), (7.6, 1.35)),
+    ("renal_glucose_excretion", "tissue_uptake", (5.9, 1.35), (7.6, 1.35)),
 )
 HORMONES = (
     ("glucagon", (3.5, 7.6), (0.9, 6.5), 0.15),

@@ -50,7 +50,7 @@ def fasting(fit: xr.DataTree, draws: int = 300, new: int = 20, random_seed: int 
         raise InputError("Nobody in this fit has samples of liver_glycogen, so there is nothing to draw.")
     asked = {"draws": draws, "random_seed": random_seed}
     own = courses(fit, people, ["liver_glycogen"], **asked)
-    strangers = courses(fit, "new", new=new, **asked)
+    strangers = courses(fit, "new", n_new=new, **asked)
     measured = with_error(fit, strangers["liver_glycogen"], random_seed)
     table = observed(fit)
     rows = -(-(len(people) + 1) // COLUMNS)
@@ -92,7 +92,7 @@ def fasting(fit: xr.DataTree, draws: int = 300, new: int = 20, random_seed: int 
 def with_error(fit: xr.DataTree, values: xr.DataArray, random_seed: int = 0) -> np.ndarray:
     """Samples of liver glycogen ``(draw, time)`` as the assay would measure `values`, dims ``chain, draw,
     subject, time``, each person's with the error of the draw."""
-    offset = model_of(fit.attrs).analytes["liver_glycogen"].offset
+    offset = model_of(fit.attrs).analytes["liver_glycogen"].error_offset
     error = fit.posterior["error_liver_glycogen"].sel(draw=values["draw"])
     noise = values.copy(data=np.random.default_rng(random_seed).normal(size=values.shape))
     noisy = np.maximum((values + offset) * np.exp(error * noise) - offset, 0.0)

@@ -86,7 +86,7 @@ def _observe_samples(kernels, plan, tape, people, n_outputs):
 def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
     """Solve for all people.
 
-    theta : (person, parameter). tolerance : (relative, absolute); the absolute one is in units of each
+    theta : (person, parameter). tolerance : (rtol, atol); the absolute one is in units of each
     state's usual size. max_steps : budget of tried steps of one person. keep : whether to keep what the
     backward pass needs. Returns outputs (sample, output), not-a-number for people whose solve failed, an
     outcome code per person, and the `Tape`.

@@ -24,12 +24,12 @@ TAPE_TYPES += tuple(pt.TensorType("float64", (None,) * d) for d in (3, 2, 2))
 class _SolverOp(Op):
     """What value and pullback share. Equal operations have equal physics: the key is the hash of it."""
 
-    __props__ = ("key", "relative", "absolute", "max_steps")
+    __props__ = ("key", "rtol", "atol", "max_steps")
 
     def __init__(self, solver: Solver):
         self.solver = solver
         self.key = solver.compiled.key
-        self.relative, self.absolute, self.max_steps = solver.relative, solver.absolute, solver.max_steps
+        self.rtol, self.atol, self.max_steps = solver.rtol, solver.atol, solver.max_steps
 
     def driven(self, level, plan: Plan) -> Plan:
         """A plan with a measured curve at this level."""

@@ -63,15 +63,15 @@ class Solver:
 
     system: System
     schedule: Schedule
-    relative: float = 1e-6
-    absolute: float = 1e-6
+    rtol: float = 1e-6
+    atol: float = 1e-6
     max_steps: int = 20_000
     lanes: int = field(default_factory=usual_lanes)
 
     def __post_init__(self):
         object.__setattr__(self, "compiled", Compiled(self.system, self.lanes))
         object.__setattr__(self, "plan", plan_of(self.schedule, self.system))
-        object.__setattr__(self, "tolerance", SHARE_OF_A_STEP * np.array([self.relative, self.absolute]))
+        object.__setattr__(self, "tolerance", SHARE_OF_A_STEP * np.array([self.rtol, self.atol]))
 
     @staticmethod
     def _checked(array: np.ndarray, shape: tuple[int, ...], called: str) -> np.ndarray:

@@ -17,7 +17,7 @@ from bayesglu.text.problems import Problems
 
 Table = dict[str, Any]
 
-_FOLLOWS_LEVEL = ("between", "effects")
+_FOLLOWS_LEVEL = ("between_subject", "effects")
 
 
 def parse(text: str, problems: Problems) -> Table:
@@ -84,7 +84,7 @@ def overlay(parent: Table, child: Mapping[str, Any]) -> Table:
     for name, given in parameters.items() if isinstance(parameters, Mapping) else ():
         level = given.get("level") if isinstance(given, Mapping) else None
         written = laid["parameters"].get(name, {})
-        dropped = {"fixed": _FOLLOWS_LEVEL, "population": ("between",)}.get(level, ())
+        dropped = {"fixed": _FOLLOWS_LEVEL, "population": ("between_subject",)}.get(level, ())
         for key in dropped:
             if key not in given:
                 written.pop(key, None)

@@ -14,19 +14,19 @@ from bayesglu import catalog
 from bayesglu.errors import BayesgluError, FitWarning, warn_caller
 from bayesglu.physiology.choices import registered_sources
 from bayesglu.spec import files, reader
-from bayesglu.spec.priors import Analyte, Between, Effect, Frozen, Level, Parameter, Prior, Soft
+from bayesglu.spec.priors import Analyte, BetweenSubject, Effect, Frozen, Level, Parameter, Prior, PseudoObservation
 from bayesglu.text.problems import Problems, hint
 from bayesglu.text.wording import some
 
 __all__ = [
     "Analyte",
-    "Between",
+    "BetweenSubject",
     "Effect",
     "Frozen",
     "ModelSpec",
     "Parameter",
     "Prior",
-    "Soft",
+    "PseudoObservation",
     "SpecError",
     "load_model",
     "model_of",
@@ -52,7 +52,7 @@ class ModelSpec:
     structure: Mapping[str, str]
     parameters: Mapping[str, Parameter]
     analytes: Mapping[str, Analyte]
-    soft: Mapping[str, Soft]
+    soft: Mapping[str, PseudoObservation]
     correlations: tuple[str, ...]
     eta: float | None
     text: str
@@ -85,10 +85,10 @@ class ModelSpec:
     @property
     def sources(self) -> tuple[str, ...]:
         """Every key of the bibliography that the model names; :func:`bayesglu.citation` writes one out."""
-        named = [*self.parameters.values(), *self.soft.values()]
+        named = [*self.parameters.values(), *self.pseudo_observations.values()]
         return tuple(sorted({key for entry in named for key in entry.source}))
 
-    def change(
+    def with_changes(
         self,
         structure: Mapping[str, str] | None = None,
         parameters: Mapping[str, Mapping[str, Any]] | None = None,
@@ -109,10 +109,10 @@ class ModelSpec:
         Examples
         --------
         >>> from bayesglu.spec.model import load_model
-        >>> held = load_model("oral").change(parameters={"first_phase_gain": {"level": "fixed"}})
+        >>> held = load_model("oral").with_changes(parameters={"first_phase_gain": {"level": "fixed"}})
         >>> held.parameters["first_phase_gain"].level
         'fixed'
-        >>> alike = load_model("oral").change(parameters={"insulin_sensitivity": {"effects": {}}})
+        >>> alike = load_model("oral").with_changes(parameters={"insulin_sensitivity": {"effects": {}}})
         >>> dict(alike.parameters["insulin_sensitivity"].effects)
         {}
         """
@@ -157,7 +157,7 @@ def _rows(spec: ModelSpec) -> Iterator[tuple[str, ...]]:
         typical = f"{p.typical.median:.4g}"
         if p.typical.gsd:
             typical += " ({:.3g} to {:.3g})".format(*p.interval())
-        between = f"{p.between.cv:.0%}".replace("%", " %") if p.between else ""
+        between = f"{p.between_subject.cv:.0%}".replace("%", " %") if p.between_subject else ""
         yield (p.symbol, p.name, p.level, typical, between, p.unit, p.kind, ", ".join(p.source))
 
 
@@ -165,11 +165,11 @@ def _summary(spec: ModelSpec) -> list[str]:
     """What the table of parameters does not say."""
     lines = ["structure: " + ", ".join(f"{slot} {choice}" for slot, choice in spec.structure.items())]
     for a in spec.analytes.values():
-        low, high = a.error.median / a.error.gsd**2, a.error.median * a.error.gsd**2
-        told = f"measured: {a.name} in {a.unit}, log error about {a.error.median:g} ({low:.2g} to {high:.2g})"
+        low, high = a.sigma.median / a.sigma.gsd**2, a.sigma.median * a.sigma.gsd**2
+        told = f"measured: {a.name} in {a.unit}, log error about {a.sigma.median:g} ({low:.2g} to {high:.2g})"
         told += ", drives the model" if a.forcing else ""
-        lines.append(told + (f", assay floor {a.floor}" if a.floor else ""))
-    lines += [f"soft observation: {s.output} about {s.median:g}, CV {s.cv:g}" for s in spec.soft.values()]
+        lines.append(told + (f", assay floor {a.background}" if a.background else ""))
+    lines += [f"soft observation: {s.output} about {s.median:g}, CV {s.cv:g}" for s in spec.pseudo_observations.values()]
     if spec.correlations:
         lines.append(f"correlated (LKJ, eta {spec.eta:g}): " + ", ".join(spec.correlations))
     effects = [f"{p.name} by {key}" for p in spec.parameters.values() for key in p.effects]
@@ -299,7 +299,7 @@ def _table(spec: ModelSpec) -> dict[str, Any]:
     table["structure"] = dict(spec.structure)
     table["parameters"] = {name: _plain(parameter) for name, parameter in spec.parameters.items()}
     table["analytes"] = {name: _plain(analyte) for name, analyte in spec.analytes.items()}
-    table["soft"] = {name: _plain(soft) for name, soft in spec.soft.items()}
+    table["pseudo_observations"] = {name: _plain(soft) for name, soft in spec.pseudo_observations.items()}
     if spec.correlations:
         table["correlations"] = {"parameters": list(spec.correlations), "eta": spec.eta}
     return {key: value for key, value in table.items() if value != {}}

@@ -34,7 +34,7 @@ class Prior:
 
 
 @dataclass(frozen=True)
-class Between:
+class BetweenSubject:
     """How much people differ: a coefficient of variation, known within `gsd` (of the odds, if logit)."""
 
     cv: float
@@ -92,7 +92,7 @@ class Parameter:
     kind: Kind
     source: tuple[str, ...]
     scale: Scale = "log"
-    between: Between | None = None
+    between: BetweenSubject | None = None
     effects: Mapping[str, Effect] = field(default_factory=Frozen)
     note: str = ""
 
@@ -151,7 +151,7 @@ class Analyte:
 
 
 @dataclass(frozen=True)
-class Soft:
+class PseudoObservation:
     """A soft observation of every person's basal state: `output` is log-normal about `median` with `cv`."""
 
     output: str

@@ -22,10 +22,10 @@ TOP = (
     "structure",
     "parameters",
     "analytes",
-    "soft",
+    "pseudo_observations",
     "correlations",
 )
-PARAMETER = ("symbol", "unit", "scale", "level", "typical", "between", "effects", "source", "kind", "note")
+PARAMETER = ("symbol", "unit", "scale", "level", "typical", "between_subject", "effects", "source", "kind", "note")
 ANALYTE = (
     "output",
     "unit",
@@ -57,12 +57,12 @@ def read(
     reader = _Reader(problems, papers, loop)
     sections = {
         key: _entries(top, key, required=key in ("parameters", "analytes"))
-        for key in ("parameters", "analytes", "soft")
+        for key in ("parameters", "analytes", "pseudo_observations")
     }
     _keep_what_serves(sections, own, loop, problems)
     parameters = {name: reader.parameter(name, entry) for name, entry in sections["parameters"].items()}
     measured = {name: reader.analyte(name, entry, parameters) for name, entry in sections["analytes"].items()}
-    soft = {name: reader.soft(name, entry) for name, entry in sections["soft"].items()}
+    soft = {name: reader.pseudo_observation(name, entry) for name, entry in sections["pseudo_observations"].items()}
     _check_driving(loop, measured, problems)
     correlations, eta = _correlations(top, parameters)
     return {
@@ -72,7 +72,7 @@ def read(
         "structure": priors.Frozen(structure),
         "parameters": priors.Frozen(parameters),
         "analytes": priors.Frozen(measured),
-        "soft": priors.Frozen(soft),
+        "pseudo_observations": priors.Frozen(soft),
         "correlations": correlations,
         "eta": eta,
     }
@@ -147,7 +147,7 @@ def _keep_what_serves(sections: dict[str, dict], own: Mapping, loop: Loop | None
     def written(kind: str, name: str) -> bool:
         return isinstance(own.get(kind), Mapping) and name in own[kind]
 
-    for kind in ("analytes", "soft") if loop else ():
+    for kind in ("analytes", "pseudo_observations") if loop else ():
         known = {*loop.states, *loop.fluxes} if kind == "analytes" else loop.constant_quantities
         for name, entry in list(sections[kind].items()):
             if entry.table.get("output", name) not in known and not written(kind, name):
@@ -222,9 +222,9 @@ class _Reader:
             )
         return priors.Prior(median, gsd)
 
-    def _between(self, entry: Section, level: str | None) -> priors.Between | None:
+    def _between(self, entry: Section, level: str | None) -> priors.BetweenSubject | None:
         varies = level in ("subject", "occasion")
-        between = entry.section("between", ("cv", "gsd"), required=False)
+        between = entry.section("between_subject", ("cv", "gsd"), required=False)
         if between is None:
             if varies:
                 entry.fault(f"lacks the key 'between', which level {level!r} needs: {{cv = ..., gsd = ...}}.")
@@ -234,7 +234,7 @@ class _Reader:
                 f"is given, but level {level!r} is the same for all people: leave it out, "
                 "or let the level be 'subject'."
             )
-        return priors.Between(between.number("cv", above=0.0), between.number("gsd", above=1.0))
+        return priors.BetweenSubject(between.number("cv", above=0.0), between.number("gsd", above=1.0))
 
     def _effects(self, entry: Section, level: str | None) -> Mapping[str, priors.Effect]:
         effects = entry.section("effects", required=False)
@@ -318,14 +318,14 @@ class _Reader:
             name, output, unit, prior, lower, upper, floor, samples_from, forcing, basal_from, tails, offset
         )
 
-    def soft(self, name: str, entry: Section) -> priors.Soft:
+    def soft(self, name: str, entry: Section) -> priors.PseudoObservation:
         if entry.sound:
             entry = Section(entry.table, entry.place, self.problems, ("output", "median", "cv", "source"))
         output = entry.text("output", name)
         if self.loop is not None and output is not None and output not in self.loop.constant_quantities:
             self.problems.unknown(output, self.loop.constant_quantities, "basal quantity", entry.place)
         median, cv = entry.number("median", above=0.0), entry.number("cv", above=0.0)
-        return priors.Soft(output, median, cv, self._source(entry))
+        return priors.PseudoObservation(output, median, cv, self._source(entry))
 
 
 def _correlations(

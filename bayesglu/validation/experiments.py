@@ -108,7 +108,7 @@ def draw_people(
     while missing > 0:
         theta = _drawn(person, 4 * draws, rng)
         basal = loop.basal(dict(zip(loop.parameters, theta.T, strict=True)))
-        misfit = sum((np.log(basal[soft.output] / soft.median) / soft.sd) ** 2 for soft in spec.soft.values())
+        misfit = sum((np.log(basal[soft.output] / soft.median) / soft.sd) ** 2 for soft in spec.pseudo_observations.values())
         chosen = np.flatnonzero(rng.uniform(size=4 * draws) < np.exp(-0.5 * misfit))[:missing]
         missing -= len(chosen)
         kept.append(theta[chosen])

@@ -30,12 +30,12 @@ def main() -> None:
     truth = {}
     for name in model.varying:
         parameter = model.parameters[name]
-        shift = parameter.between.omega * rng.normal(size=PEOPLE)
+        shift = parameter.between_subject.omega * rng.normal(size=PEOPLE)
         truth[name] = np.array([parameter.from_scale(parameter.location + s) for s in shift])
     people = {n: xr.DataArray(v, dims="subject", coords={"subject": labels}) for n, v in truth.items()}
     body_weight = xr.DataArray(weights, dims="subject", coords={"subject": labels})
     true = simulate(model, ogtt(75), people, times=TIMES, outputs=ASSAY_ERROR, body_weight=body_weight)
-    floor = model.medians["glucagon_floor"]
+    floor = model.medians["glucagon_background"]
     rows = []
     for subject in labels:
         for analyte, sd in ASSAY_ERROR.items():
