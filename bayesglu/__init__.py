@@ -18,7 +18,11 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.analysis.cross_validation import coverage, leave_one_out
     from bayesglu.analysis.identifiability import identify
     from bayesglu.analysis.simulation import simulate
-    from bayesglu.analysis.summaries import population, subjects
+    from bayesglu.analysis.summaries import (
+        summarize_individuals,
+        summarize_occasions,
+        summarize_population,
+    )
     from bayesglu.analytes import register_analyte
     from bayesglu.catalog import citation, list_models, list_studies
     from bayesglu.errors import BayesgluError, FitWarning
@@ -46,7 +50,6 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.spec.model import ModelSpec, SpecError, load_model
     from bayesglu.study.study import Study, StudyError, load_study
     from bayesglu.validation.facts import load_facts, validate
-    from bayesglu.validation.rothman1991 import fasting_study, net_shares
 
 _HOMES = {
     "analytes": ("register_analyte",),
@@ -54,7 +57,6 @@ _HOMES = {
     "analysis.checks": ("check",),
     "errors": ("BayesgluError", "FitWarning"),
     "validation.facts": ("load_facts", "validate"),
-    "validation.rothman1991": ("fasting_study", "net_shares"),
     "analysis.cross_validation": ("coverage", "leave_one_out"),
     "analysis.identifiability": ("identify",),
     "inference.pymc_model": ("build",),
@@ -70,7 +72,7 @@ _HOMES = {
     "solver.solver": ("SolverError",),
     "spec.model": ("ModelSpec", "SpecError", "load_model"),
     "study.study": ("Study", "StudyError", "load_study"),
-    "analysis.summaries": ("population", "subjects"),
+    "analysis.summaries": ("summarize_individuals", "summarize_occasions", "summarize_population"),
     "analysis.counterfactual": ("scale", "set_to", "shift", "what_if"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -92,7 +94,6 @@ __all__ = [
     "clamp",
     "coverage",
     "fast",
-    "fasting_study",
     "fit",
     "get_part",
     "identify",
@@ -110,11 +111,9 @@ __all__ = [
     "load_study",
     "meal",
     "meal_day",
-    "net_shares",
     "ogtt",
     "pancreatic_clamp",
     "plots",
-    "population",
     "prior_predictive",
     "pump_stop",
     "register_analyte",
@@ -125,7 +124,9 @@ __all__ = [
     "shift",
     "simulate",
     "stepped_clamp",
-    "subjects",
+    "summarize_individuals",
+    "summarize_occasions",
+    "summarize_population",
     "validate",
     "what_if",
     "with_data",
@@ -141,6 +142,8 @@ def __getattr__(name: str) -> Any:
         found = import_module("bayesglu.plots")
     elif name in _HOME_OF:
         found = getattr(import_module(f"bayesglu.{_HOME_OF[name]}"), name)
+    elif new := _renamed(name):
+        return globals().get(new) or __getattr__(new)
     else:
         raise AttributeError(f"module 'bayesglu' has no attribute {name!r}")
     globals()[name] = found
@@ -149,3 +152,13 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
+
+
+def _renamed(name: str) -> str | None:
+    """Today's name of what had another one; a warning says it."""
+    from bayesglu.errors import RenamedWarning, warn_caller
+    from bayesglu.renamed import FUNCTIONS
+
+    if name in FUNCTIONS:
+        warn_caller(f"bayesglu.{name} is now bayesglu.{FUNCTIONS[name]}.", RenamedWarning)
+    return FUNCTIONS.get(name)

@@ -32,6 +32,10 @@ class BayesgluWarning(UserWarning):
     """Something that can be right and probably is not."""
 
 
+class RenamedWarning(BayesgluWarning, FutureWarning):
+    """A name that will be given up; the message says the one that took its place."""
+
+
 class FitWarning(BayesgluWarning):
     """A fit whose draws should not be believed as they stand; the message says why and what may help."""
 

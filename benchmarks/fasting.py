@@ -8,7 +8,7 @@ from pathlib import Path
 
 import bayesglu
 from bayesglu.plots import fasting
-from bayesglu.validation.rothman1991 import imaged
+from bayesglu.validation.rothman1991 import fasting_study, imaged, net_shares
 from benchmarks.report import show, write
 
 TABLES = Path(__file__).parents[2] / "shared" / "data" / "literature"
@@ -33,11 +33,11 @@ def main() -> None:
     parser.add_argument("--fit", type=Path, help="a fit of the study, as bayesglu fit writes it")
     parser.add_argument("--draws", type=int, default=500, help="draws of each chain without a person")
     given = parser.parse_args()
-    study = bayesglu.fasting_study(given.tables)
+    study = fasting_study(given.tables)
     whole = bayesglu.load(given.fit) if given.fit else bayesglu.fit("fasting", study, random_seed=1)
     verdict = bayesglu.check(whole, warn=False)
     print(verdict)
-    shares = bayesglu.net_shares(whole)
+    shares = net_shares(whole)
     rows = [{"name": name, **row} for name, row in shares.to_dict("index").items()]
     show("Share of gluconeogenesis in glucose production, 90 % bands", rows, SHARES)
     fasting(whole).savefig(FIGURE, dpi=150)

@@ -36,7 +36,7 @@ def one_person(system, dose, times, tolerance: float, throw: bool = True) -> Cal
     # States in units of their usual size, so that the absolute tolerance means what it does in ours.
     scales, times = system.scales, jnp.array(times)
 
-    def with_changes(t, z, c):
+    def change(t, z, c):
         rates = rhs([value * scale for value, scale in zip(z, scales, strict=True)], [], c)
         return tuple(rate / scale for rate, scale in zip(rates, scales, strict=True))
 

@@ -38,7 +38,12 @@ SYMBOLS = {
     **{"glucagon_effect": "rho_N", "hypoglycaemic_drive": "rho_G", "paracrine_drive": "rho_Z"},
     # liver
     **{"sinusoidal_insulin": "I_s", "insulin_extraction": "E", "glucagon_drive": "psi"},
-    **{"insulin_suppression": "zeta", "glucose_suppression": "xi", "glycogenolysis": "P", "gluconeogenesis": "W"},
+    **{
+        "insulin_suppression": "zeta",
+        "glucose_suppression": "xi",
+        "glycogenolysis": "P",
+        "gluconeogenesis": "W",
+    },
     **{"storage_signal": "sigma", "portal_glucose": "G_p", "hepatic_glucose_uptake": "H"},
     **{"indirect_storage": "D", "endogenous_glucose_production": "EGP", "gluconeogenesis_share": "w"},
     **{"liver_glycogen": "Lambda", "molar_mass": "M_G"},
@@ -54,7 +59,11 @@ SYMBOLS = {
     # the basal state
     **{"basal_glucose_mass": "Q_b", "basal_insulin_secretion": "S_b", "basal_sinusoidal_insulin": "Z_b"},
     **{"basal_c_peptide": "C_1b", "basal_c_peptide_slow": "C_2b", "basal_storage_signal": "sigma_b"},
-    **{"basal_hepatic_uptake": "H_b", "basal_glucose_production": "EGP_b", "basal_renal_glucose_excretion": "U_rb"},
+    **{
+        "basal_hepatic_uptake": "H_b",
+        "basal_glucose_production": "EGP_b",
+        "basal_renal_glucose_excretion": "U_rb",
+    },
     **{"basal_glycogenolysis": "P_b", "basal_gluconeogenesis": "W_b"},
 }
 SHORT = {"softplus": "sp", "softplus_inverse": "sp^{-1}"}

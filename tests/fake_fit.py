@@ -8,6 +8,8 @@ import json
 import numpy as np
 import xarray as xr
 
+from bayesglu.hierarchy import names
+from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.library import ogtt
 from bayesglu.protocols.table import keep_protocols
 from bayesglu.spec.model import load_model
@@ -32,37 +34,43 @@ def fake_fit(
     rng = np.random.default_rng(seed)
     spec = load_model(model)
     people = _labels(subjects)
-    tests = [f"{person}/{turn}" for person in people for turn in _labels(occasions)]
+    turns = [names.occasion(person, turn) for person in people for turn in _labels(occasions)]
     chains = 1 if method == "laplace" else chains
     prior, posterior = {}, {}
     for group, shape in ((prior, (1, 500)), (posterior, (chains, draws))):
         for name in spec.estimated:
             width = 1.0 if group is prior or name in untaught else 0.25
-            group.update(_draws(spec.parameters[name], rng, shape, people, tests, width))
+            group.update(_draws(spec.parameters[name], rng, shape, people, turns, width))
         for analyte, measured in spec.analytes.items():
             if not measured.forcing:
                 sd = measured.sigma.sd * (1.0 if group is prior else 0.2)
-                about = {"role": "error", "units": "1", "long_name": f"SD of log residuals of {analyte}"}
-                group[f"error_{analyte}"] = (SAMPLE, measured.sigma.median * _spread(rng, shape, sd), about)
-    coords = {"subject": people, "test": tests}
+                about = {"role": "sigma", "units": "1", "long_name": f"SD of log residuals of {analyte}"}
+                group[names.sigma(analyte)] = (SAMPLE, measured.sigma.median * _spread(rng, shape, sd), about)
+    coords = {"subject": people, "occasion": turns}
     if spec.structure["insulin"] == "forced":
         about = {"role": "driving", "units": "pmol/L", "long_name": "true insulin at the readings"}
         for group, shape in ((prior, (1, 500)), (posterior, (chains, draws))):
             true = 60 * _spread(rng, (*shape, len(TIMES)), 0.15)
             group["insulin_at_readings"] = ((*SAMPLE, "reading"), true, about)
         coords |= {"reading": np.arange(len(TIMES)), "reading_time": ("reading", TIMES)}
-    observed = _observations(spec, people, occasions, rng)
-    predicted = observed["value"].values * _spread(rng, (chains, draws, observed.sizes["obs"]), 0.03)
-    noisy = predicted * _spread(rng, predicted.shape, 0.06)
+    observed, known = _observations(spec, people, occasions, rng)
+    fitted = {a: v.values * _spread(rng, (chains, draws, v.size), 0.03) for a, v in observed.items()}
+    noisy = {a: v * _spread(rng, v.shape, 0.06) for a, v in fitted.items()}
+
+    def sampled(values):
+        found = {a: ((*SAMPLE, names.observations(a)), v) for a, v in values.items()}
+        found = xr.Dataset(found, {"chain": np.arange(chains), "draw": np.arange(draws)})
+        return found.assign_coords(observed.coords)
+
     groups = {
         "posterior": _group(posterior, coords, chains, draws),
         "prior": _group(prior, coords, 1, 500),
-        "observed_data": observed[["value"]],
-        "constant_data": observed.drop_vars("value").merge(_known_of(people)),
+        "observed_data": observed,
+        "constant_data": known,
         "protocols": keep_protocols({(p, t): ogtt(75) for p in people for t in _labels(occasions)}),
-        "log_likelihood": _group({"value": ((*SAMPLE, "obs"), -noisy / noisy)}, {}, chains, draws),
-        "posterior_predictive": _group({"value": ((*SAMPLE, "obs"), noisy)}, {}, chains, draws),
-        "predictions": _group({"value": ((*SAMPLE, "obs"), predicted)}, {}, chains, draws),
+        "log_likelihood": sampled({a: -v / v for a, v in noisy.items()}),
+        "posterior_predictive": sampled(noisy),
+        "fitted": sampled(fitted),
     }
     if method == "nuts":
         hit = np.zeros(chains * draws, bool)
@@ -79,9 +87,11 @@ def fake_fit(
         )
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = {
+        "format": 1,
         "model_name": spec.name,
         "model_text": spec.text,
         "model_hash": spec.hash,
+        "equations": json.dumps(assemble(spec.structure).fingerprint(spec.medians)),
         "study_name": "fake",
         "method": method,
         "random_seed": seed,
@@ -149,16 +159,16 @@ def _group(variables, coords, chains, draws):
     return xr.Dataset(variables, kept | {"chain": np.arange(chains), "draw": np.arange(draws)})
 
 
-def _draws(parameter, rng, shape, people, tests, width):
+def _draws(parameter, rng, shape, people, turns, width):
     """Variables of one parameter: typical value, spread and people, at ``width`` of the prior."""
     name = parameter.name
     back = (lambda x: 1 / (1 + np.exp(-x))) if parameter.scale == "logit" else np.exp
     about = {"units": parameter.unit, "long_name": name.replace("_", " "), "symbol": parameter.symbol}
-    about |= {"level": parameter.level, "scale": parameter.scale}
+    about |= {"level": parameter.level, "scale": parameter.scale, "parameter": name}
     typical = parameter.location + width * parameter.typical.sd * rng.normal(size=shape)
     if parameter.level == "population":
         return {name: (SAMPLE, back(typical), about | {"role": "population"})}
-    dim, labels = ("test", tests) if parameter.level == "occasion" else ("subject", people)
+    dim, labels = ("occasion", turns) if parameter.level == "occasion" else ("subject", people)
     between = parameter.between_subject.omega * _spread(rng, shape, width * parameter.between_subject.sd)
     offset = parameter.between_subject.omega * np.random.default_rng(len(name)).normal(size=len(labels))
     noise = rng.normal(size=(*shape, len(labels)))
@@ -167,41 +177,27 @@ def _draws(parameter, rng, shape, people, tests, width):
         people_at = parameter.location + offset + width * parameter.between_subject.omega * noise
     return {
         name: ((*SAMPLE, dim), back(people_at), about | {"role": "individual"}),
-        f"{name}_typical": (SAMPLE, back(typical), about | {"role": "typical"}),
-        f"{name}_between": (SAMPLE, between, about | {"role": "between_subject", "units": "1"}),
+        names.typical(name): (SAMPLE, back(typical), about | {"role": "typical"}),
+        names.omega(name): (SAMPLE, between, about | {"role": "omega", "units": "1"}),
     }
 
 
-def _known_of(people):
-    """What is known of each person beside their samples."""
-    weights = ("subject", np.full(len(people), 70.0), {"units": "kg"})
-    known = {"body_weight": weights, "subject_label": ("subject", np.array(people, object))}
-    return xr.Dataset(known, {"subject": people})
-
-
 def _observations(spec, people, occasions, rng):
-    """Samples of every analyte of the model, a row each, with what is known of them."""
+    """Samples of every analyte of the model, a variable each, and what is known of people and samples."""
     peak = {"glucose": (90, 60), "insulin": (55, 400), "c_peptide": (490, 1200), "glucagon": (110, -40)}
     analytes = [a for a in spec.analytes if a in peak and not spec.analytes[a].forcing]
-    rows = [
-        (person, turn, analyte, time)
-        for person in people
-        for turn in _labels(occasions)
-        for analyte in analytes
-        for time in TIMES
-    ]
-    subject, occasion, analyte, time = map(np.array, zip(*rows, strict=True))
-    base, rise = np.array([peak[a] for a in analyte], float).T
-    value = (base + rise * (time / 45) * np.exp(1 - time / 45)) * _spread(rng, len(time), 0.06)
-    return xr.Dataset(
-        {
-            "value": ("obs", value),
-            "obs_subject": ("obs", subject),
-            "occasion": ("obs", occasion),
-            "analyte": ("obs", analyte),
-            "time": ("obs", time, {"units": "min"}),
-            "censoring": ("obs", np.full(len(time), "none")),
-            "unit": ("obs", [spec.analytes[a].unit for a in analyte]),
-        },
-        {"obs": 2 + np.arange(len(time))},
+    rows = [(p, turn, time) for p in people for turn in _labels(occasions) for time in TIMES]
+    subject, occasion, time = map(np.array, zip(*rows, strict=True))
+    known = xr.Dataset(
+        {"body_weight": ("subject", np.full(len(people), 70.0), {"units": "kg"})}, {"subject": people}
     )
+    found, coords = {}, {}
+    for analyte in analytes:
+        dim, (base, rise) = names.observations(analyte), peak[analyte]
+        curve = (base + rise * (time / 45) * np.exp(1 - time / 45)) * _spread(rng, len(time), 0.06)
+        found[analyte] = (dim, curve, {"units": spec.analytes[analyte].unit})
+        labels = [f"{s}/{o}, {t:g} min" for s, o, t in rows]
+        coords |= {dim: labels, f"{analyte}_subject": (dim, subject), f"{analyte}_occasion": (dim, occasion)}
+        coords[f"{analyte}_time"] = (dim, time, {"units": "min"})
+        known[f"{analyte}_censoring"] = (dim, np.full(len(time), "none"))
+    return xr.Dataset(found, coords), known

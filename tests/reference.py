@@ -139,7 +139,7 @@ def solve_slowly(
                 here,
                 y,
                 method="DOP853",
-                rtol=relative,
-                atol=relative * scales,
+                rtol=rtol,
+                atol=rtol * scales,
             ).y[:, -1]
     return np.array(seen)

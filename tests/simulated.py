@@ -50,9 +50,9 @@ def simulated(
 ) -> Simulated:
     """People whose typical values are at the medians of the priors, and who differ as the priors expect.
 
-    noise : SD of the log residuals. tests : how many tests each person took, where not one. limits :
-    detection limits of an analyte; of a sample beyond it no more is known. correlation : of the first two
-    deviations that the model takes to go together. settings : of the solver.
+    noise : SD of the log residuals. tests : how many tests each person took, where not one. limits : of
+    quantification of an analyte; of a sample beyond them no more is known. correlation : of the first two
+    random effects that the model takes to be correlated. settings : of the solver.
     """
     spec, rng = load_model(model), np.random.default_rng(seed)
     forced = any(analyte.forcing for analyte in spec.analytes.values())
@@ -140,7 +140,7 @@ def _everything_shared(**settings) -> Design:
 
 
 def _outliers(**settings) -> Design:
-    spec = load_model("minimal").with_changes(analytes={"glucose": {"tails": 4.0}})
+    spec = load_model("minimal").with_changes(analytes={"glucose": {"residual": "student", "nu": 4.0}})
     return simulated(spec, 2, INTRAVENOUS_TIMES, noise=0.2, **settings).design
 
 
@@ -152,7 +152,7 @@ def _correlated(**settings) -> Design:
 
 
 def _constant_error(**settings) -> Design:
-    spec = load_model("minimal").with_changes(analytes={"glucose": {"offset": 40.0}})
+    spec = load_model("minimal").with_changes(analytes={"glucose": {"error_offset": 40.0}})
     return simulated(spec, 2, INTRAVENOUS_TIMES, **settings).design
 
 

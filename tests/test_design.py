@@ -239,7 +239,7 @@ def test_a_covariate_with_gaps_is_left_out_and_that_is_said(covariates):
 
 def test_samples_beyond_the_models_detection_limits_are_known_to_be_beyond_them_and_no_more():
     study = load_study("synthetic_ogtt").select(analytes=["glucose", "insulin"])
-    limits = {"insulin": {"lower": 60.0, "upper": 200.0}}
+    limits = {"insulin": {"lloq": 60.0, "uloq": 200.0}}
     d = make_design(load_model("oral").with_changes(analytes=limits), study)
     used = study.used
     insulin, value = used.analyte.values == "insulin", used.value.values

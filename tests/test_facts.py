@@ -97,10 +97,10 @@ def test_answers_are_those_of_the_slow_solver(answers):
 
 def test_bands_hold_the_typical_person_and_widen_with_their_probability():
     oral = [group for group in load_facts() if group.experiment.name == "ogtt"]
-    table = validate("feedback", oral, draws=60).table
+    table = validate("feedback", oral, draws=60, random_seed=1).table
     assert (table["lower_90"] <= table["lower_50"]).all() and (table["upper_50"] <= table["upper_90"]).all()
     assert table["model"].between(table["lower_90"], table["upper_90"]).all()
-    again = validate("feedback", oral, draws=60).table
+    again = validate("feedback", oral, draws=60, random_seed=1).table
     pd.testing.assert_frame_equal(table, again)
 
 

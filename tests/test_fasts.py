@@ -13,7 +13,17 @@ import bayesglu
 from bayesglu import plots
 from bayesglu.hierarchy.design import make_design
 from bayesglu.study.study import StudyError, load_study
-from bayesglu.validation.rothman1991 import GLYCOGEN, GROUPS, HOURS, PRODUCTION, PUBLISHED, courses, imaged
+from bayesglu.validation.rothman1991 import (
+    GLYCOGEN,
+    GROUPS,
+    HOURS,
+    PRODUCTION,
+    PUBLISHED,
+    courses,
+    fasting_study,
+    imaged,
+    net_shares,
+)
 
 TIMES = np.array([4.0, 7, 10, 13, 16, 22, 28, 40, 46, 52, 64]) * 60
 PEOPLE = [f"P{i}" for i in range(1, 8)]
@@ -110,13 +120,13 @@ def test_true_parameters_of_simulated_people_lie_in_their_intervals(simulated_fa
 
 
 def test_glycogen_teaches_the_initial_store_best(quick):
-    table = bayesglu.subjects(quick)
-    learnt = table.shrinkage.mean("subject").to_series()
+    table = bayesglu.summarize_individuals(quick)
+    learnt = table.contraction.mean("subject").to_series()
     assert learnt.idxmax() == "initial_glycogen" and learnt["initial_glycogen"] > 0.6
 
 
 def test_shares_are_those_of_the_trajectories_and_their_bands_are_in_order(quick):
-    shares = bayesglu.net_shares(quick, draws=60)
+    shares = net_shares(quick, draws=60)
     assert list(shares.index) == list(PUBLISHED)
     assert (shares["person_lower"] < shares["person"]).all() and (
         shares["person"] < shares["person_upper"]
@@ -178,14 +188,14 @@ def tables(tmp_path):
 
 
 def test_the_study_has_the_fasting_samples_and_the_means_of_healthy_groups_and_not_what_is_asked(tables):
-    study = bayesglu.fasting_study(tables)
+    study = fasting_study(tables)
     assert study.subjects == ("P1", "P2", GROUPS)
     seen = study.used.to_dataframe().set_index(["subject", "analyte", "time"])["value"]
     assert dict(seen["P1", "liver_glycogen"]) == {240: 370, 1320: 150}
     assert list(seen[GROUPS, "endogenous_glucose_production"].index) == [840]
     assert seen[GROUPS, "endogenous_glucose_production", 840] == pytest.approx(12 * 0.18016)
     assert seen[GROUPS, "gluconeogenesis_share", 840] == pytest.approx(0.55)
-    assert bayesglu.fasting_study(tables, groups=False) == study.select(subjects=["P1", "P2"])
+    assert fasting_study(tables, groups=False) == study.select(subjects=["P1", "P2"])
 
 
 def test_the_study_can_be_written_as_a_folder_that_is_read_again(tables, tmp_path):
@@ -196,7 +206,7 @@ def test_the_study_can_be_written_as_a_folder_that_is_read_again(tables, tmp_pat
         check=True,
     )
     assert done.stdout.strip() == str(tmp_path / "fasts")
-    assert load_study(tmp_path / "fasts") == bayesglu.fasting_study(tables)
+    assert load_study(tmp_path / "fasts") == fasting_study(tables)
 
 
 def test_all_that_is_wrong_with_the_tables_is_told_at_once(tables, tmp_path):
@@ -204,12 +214,12 @@ def test_all_that_is_wrong_with_the_tables_is_told_at_once(tables, tmp_path):
     (tables / GLYCOGEN).write_text(text, encoding="utf-8")
     (tables / PRODUCTION).rename(tables / "glucose_production_in_fastin.csv")
     with pytest.raises(StudyError) as caught:
-        bayesglu.fasting_study(tables)
+        fasting_study(tables)
     told = str(caught.value)
     assert f"no file '{PRODUCTION}'. Did you mean 'glucose_production_in_fastin.csv'?" in told
     assert "no column 'time_min'. Did you mean 'time_minutes'?" in told
     with pytest.raises(StudyError, match=r"no file 'liver_glycogen.csv'. Found: no tables. Give the folder"):
-        bayesglu.fasting_study(tmp_path / "nowhere")
+        fasting_study(tmp_path / "nowhere")
 
 
 def test_a_table_without_the_people_says_whom_it_has(tables):
@@ -218,7 +228,7 @@ def test_a_table_without_the_people_says_whom_it_has(tables):
     with pytest.raises(
         StudyError, match=r"no samples of Rothman1991.* Studies found: Magnusson1992, Somebody2000"
     ):
-        bayesglu.fasting_study(tables)
+        fasting_study(tables)
 
 
 def test_a_share_in_percent_is_a_fraction_and_one_above_the_whole_is_refused():
@@ -239,7 +249,7 @@ def test_a_share_in_percent_is_a_fraction_and_one_above_the_whole_is_refused():
 
 @pytest.fixture(scope="module")
 def seven(shared_data):
-    return bayesglu.fasting_study(shared_data / "literature")
+    return fasting_study(shared_data / "literature")
 
 
 def test_seven_people_were_followed_and_nothing_after_they_ate_is_used(seven):
@@ -251,7 +261,7 @@ def test_seven_people_were_followed_and_nothing_after_they_ate_is_used(seven):
 
 def test_published_shares_lie_in_the_band_of_one_person_more_though_not_shown(seven):
     fit = bayesglu.fit("fasting", seven, method="laplace", random_seed=1, **QUIET)
-    shares = bayesglu.net_shares(fit, draws=200)
+    shares = net_shares(fit, draws=200)
     assert shares["in_person_band"].all()
 
 

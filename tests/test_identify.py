@@ -30,7 +30,7 @@ from bayesglu.hierarchy.design import make_design
 from bayesglu.solver.solver import SolverError
 from bayesglu.spec.model import SpecError
 
-FEW = {"subjects": 4, "draws": 8}
+FEW = {"subjects": 4, "draws": 8, "random_seed": 0}
 NOISE = {"glucose": 0.03, "insulin": 0.10, "c_peptide": 0.06, "glucagon": 0.15}
 GLUCOSE_AND_INSULIN = ("glucose", "insulin")
 
@@ -104,7 +104,7 @@ def test_only_an_image_of_the_liver_teaches_glycogen():
             "between_subject": {"cv": 0.2, "gsd": 1.4},
         }
     }
-    image = {"output": "liver_glycogen", "unit": "mmol/L", "error": {"median": 0.08, "gsd": 1.3}}
+    image = {"output": "liver_glycogen", "unit": "mmol/L", "sigma": {"median": 0.08, "gsd": 1.3}}
     spec = load_model("feedback").with_changes(parameters=parameters, analytes={"liver_glycogen": image})
     liver = [
         *("glycogen_half_saturation", "glycogen_capacity", "hepatic_storage_insulin", "gluconeogenic_share"),
@@ -165,7 +165,7 @@ def test_more_samples_teach_more():
 
 
 def test_more_people_teach_the_population_more_and_one_person_nothing():
-    sizes = [identify("oral", ogtt(75), subjects=n, draws=8) for n in (1, 5, 20, 500)]
+    sizes = [identify("oral", ogtt(75), subjects=n, draws=8, random_seed=0) for n in (1, 5, 20, 500)]
     population = np.stack([size.population for size in sizes])
     assert (np.diff(population, axis=0) > 0).all()
     person = np.stack([size.person for size in sizes])
@@ -174,7 +174,7 @@ def test_more_people_teach_the_population_more_and_one_person_nothing():
 
 
 def test_a_sample_beyond_the_detection_limit_teaches_nothing():
-    limited = load_model("feedback").with_changes(analytes={"glucagon": {"lower": 1e4}})
+    limited = load_model("feedback").with_changes(analytes={"glucagon": {"lloq": 1e4}})
     blind = identify(limited, ogtt(75), **FEW)
     without = identify(limited, ogtt(75), analytes=["glucose", "insulin", "c_peptide"], **FEW)
     assert blind.person.sel(parameter="glucagon_background") < 1e-9
@@ -185,7 +185,7 @@ def test_a_sample_beyond_the_detection_limit_teaches_nothing():
 
 
 def test_outliers_that_are_expected_cost_something():
-    heavy = load_model("oral").with_changes(analytes={"glucose": {"tails": 3.0}})
+    heavy = load_model("oral").with_changes(analytes={"glucose": {"residual": "student", "nu": 3.0}})
     assert (identify(heavy, ogtt(75), **FEW).person <= identify("oral", ogtt(75), **FEW).person).all()
 
 
@@ -221,7 +221,7 @@ def test_covariances_are_those_of_the_joint_normal_distribution(seed):
 def test_the_differences_are_the_exact_gradients_of_the_adjoint():
     spec, protocol = load_model("feedback"), ogtt(75)
     sampled = _sampled(spec, protocol, (0, 30, 120), ("glucose", "insulin", "c_peptide", "glucagon"), None)
-    plan = make_design(spec, _study(spec, protocol, sampled, None, 70.0), rtol=1e-8, atol=1e-8)
+    plan = make_design(spec, _study(protocol, sampled, None, 70.0), rtol=1e-8, atol=1e-8)
     people = plan.individuals
     phi = _drawn(people, np.random.default_rng(4), 1, 1)[0]
     noise = _noise(plan, None)
@@ -251,9 +251,9 @@ def test_what_is_foretold_is_what_the_fit_of_a_simulated_study_finds():
     study = simulated("feedback", 8, AFTER_A_DRINK, noise=0.05, seed=3).study
     fit = bayesglu.fit("feedback", study, method="laplace", random_seed=1)
     foretold = identify("feedback", ogtt(75), AFTER_A_DRINK, noise=0.05, subjects=8)
-    person = bayesglu.subjects(fit).shrinkage.mean("subject")
-    population = bayesglu.population(fit)
-    population = population.shrinkage.sel(parameter=np.isin(population.role, ["typical", "population"]))
+    person = bayesglu.summarize_individuals(fit).contraction.mean("subject")
+    population = bayesglu.summarize_population(fit)
+    population = population.contraction.sel(parameter=np.isin(population.role, ["typical", "population"]))
     for found, expected in ((person, foretold.person), (population, foretold.population)):
         expected = expected.sel(parameter=found.parameter.values)
         assert np.corrcoef(ranks(found), ranks(expected))[0, 1] > 0.8

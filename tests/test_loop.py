@@ -194,7 +194,9 @@ def test_insulin_that_is_injected_is_gone_from_plasma_within_an_hour_and_from_th
 @settings(deadline=None, max_examples=5)
 def test_carbon_changes_only_by_what_is_drunk(name, glycogen, data, scores, drink):
     spec = load_model(name)
-    body = assemble({**spec.structure, "glycogen": glycogen, "mass_balance": "tracked", "glucose_clamp": "infusion"})
+    body = assemble(
+        {**spec.structure, "glycogen": glycogen, "mass_balance": "tracked", "glucose_clamp": "infusion"}
+    )
     parameters = data.draw(people(spec))
     start = zip(body.states.items(), body.initial(parameters).items(), scores, strict=False)
     state = {name: (value or kind.scale) * np.exp(score) for (_, kind), (name, value), score in start}

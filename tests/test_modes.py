@@ -19,7 +19,10 @@ from bayesglu.spec.model import load_model
 TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 MANY_TIMES = (*range(0, 60, 2), *range(60, 240, 5))
 NORMAL = load_model("minimal").with_changes(
-    analytes={"glucose": {"error": {"median": 0.02, "gsd": 1.5}, "tails": 1e6}, "insulin": {"tails": 1e6}}
+    analytes={
+        "glucose": {"sigma": {"median": 0.02, "gsd": 1.5}, "nu": 1e6},
+        "insulin": {"residual": "student", "nu": 1e6},
+    }
 )
 """The minimal model with residuals that are as good as Normal."""
 
@@ -162,7 +165,7 @@ def test_the_information_is_that_of_exact_derivatives_weighted_by_the_errors(nam
 
 
 def test_an_outlier_moves_the_modes_less_when_tails_are_heavy():
-    heavy = load_model("minimal").with_changes(analytes={"glucose": {"tails": 3.0}})
+    heavy = load_model("minimal").with_changes(analytes={"glucose": {"residual": "student", "nu": 3.0}})
     moved = []
     for spec in (NORMAL, heavy):
         d = simulated(spec, 1, INTRAVENOUS_TIMES, noise=0.02).design

@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Annotation
 
 from bayesglu import plots
-from bayesglu.analysis.summaries import minimal_model_indices, population, subjects
+from bayesglu.analysis.summaries import minimal_model_indices, summarize_individuals, summarize_population
 from bayesglu.plots.style import colour_of_person, scaled, symbol
 from bayesglu.protocols.library import ivgtt
 from bayesglu.protocols.table import keep_protocols
@@ -131,7 +131,13 @@ def test_what_is_held_and_what_the_model_lacks_has_no_panel():
 
 def moment(**changed) -> xr.Dataset:
     """Everyone's outputs at one time, all 1 but for some."""
-    names = ("glycogenolysis", "gluconeogenesis", "indirect_storage", "hepatic_glucose_uptake", "renal_glucose_excretion")
+    names = (
+        "glycogenolysis",
+        "gluconeogenesis",
+        "indirect_storage",
+        "hepatic_glucose_uptake",
+        "renal_glucose_excretion",
+    )
     names += ("glucose_appearance", "insulin_independent_uptake", "insulin_dependent_uptake")
     names += ("brain_glucose_uptake", "glucose", "insulin", "glucagon", "liver_glycogen")
     values = {name: 1.0 for name in names} | changed
@@ -139,7 +145,9 @@ def moment(**changed) -> xr.Dataset:
 
 
 def test_the_map_of_the_organs_has_an_arrow_as_wide_as_each_flow_and_the_levels_in_numbers():
-    figure = plots.organs({"rest": moment(), "later": moment(gluconeogenesis=3.5, renal_glucose_excretion=0.0, glucose=123.4)})
+    figure = plots.organs(
+        {"rest": moment(), "later": moment(gluconeogenesis=3.5, renal_glucose_excretion=0.0, glucose=123.4)}
+    )
     rest, later = figure.axes
     numbers = [sorted(t.get_text() for t in axis.texts if "." in t.get_text()) for axis in (rest, later)]
     assert numbers == [["1.0"] * 5 + ["2.0"], ["1.0"] * 4 + ["2.0", "2.5"]]
@@ -154,7 +162,9 @@ def test_in_the_map_a_hormone_that_is_gone_has_no_line():
 
 
 def test_the_map_of_the_organs_is_of_one_moment_of_one_person_with_all_flows():
-    with pytest.raises(ValueError, match="the map needs the outputs brain_glucose_uptake, renal_glucose_excretion as well"):
+    with pytest.raises(
+        ValueError, match="the map needs the outputs brain_glucose_uptake, renal_glucose_excretion as well"
+    ):
         plots.organs({"now": moment().drop_vars(["renal_glucose_excretion", "brain_glucose_uptake"])})
     with pytest.raises(ValueError, match="now has subject; choose one moment of one person"):
         plots.organs({"now": moment().expand_dims(subject=2)})
@@ -194,7 +204,7 @@ def test_a_contrast_of_chosen_people_has_a_row_for_each_and_at_most_twelve():
     what_if = fake_what_if(subjects=14, draws=5)
     assert list(shown(plots.contrast(what_if, subjects=["2", "3"])))[:2] == [
         "Subject 2",
-        "Difference from 'as is'",
+        "Difference from 'reference'",
     ]
     every = plots.contrast(what_if, subjects=list(what_if["subject"].values))
     assert len(every.axes) == 24 and "12 of 14 people" in every.get_suptitle()
@@ -219,11 +229,10 @@ def test_each_person_and_analyte_has_a_panel_with_every_sample_in_its_bands(fit,
         "Subject 2: insulin",
     ]
     axis = axes["Subject 2: insulin"]
-    known = fit["constant_data"]
-    mine = ((known["obs_subject"] == "2") & (known["analyte"] == "insulin")).values
+    mine = (fit["observed_data"]["insulin_subject"] == "2").values
     line, samples = axis.lines[0], axis.lines[1]
-    np.testing.assert_array_equal(samples.get_ydata(), fit["observed_data"]["value"][mine])
-    predicted = fit["predictions"]["value"][..., mine].median(("chain", "draw"))
+    np.testing.assert_array_equal(samples.get_ydata(), fit["observed_data"]["insulin"][mine])
+    predicted = fit["fitted"]["insulin"][..., mine].median(("chain", "draw"))
     np.testing.assert_allclose(line.get_ydata(), predicted)
     assert len(bands(axis)) == 2 and axis.get_ylabel() == "pmol/L"
     assert axis.get_xlabel() == "time (min)"
@@ -262,7 +271,7 @@ def test_no_line_crosses_a_bolus_into_a_vein():
 def test_censored_samples_are_triangles():
     fit = fake_fit("minimal", subjects=1, draws=5)
     known = fit["constant_data"].to_dataset()
-    known["censoring"][2] = "left"
+    known["glucose_censoring"][2] = "left"
     fit["constant_data"] = xr.DataTree(known)
     whole, left = plots.fit_overview(fit).axes[0].lines[1:3]
     assert (whole.get_marker(), len(whole.get_xdata())) == ("o", 7)
@@ -280,7 +289,7 @@ def test_a_fit_that_was_saved_without_data_says_so(fit):
 
 
 def test_parameters_shows_medians_and_intervals_of_each_person(fit, forest):
-    table = subjects(fit).sel(parameter="basal_glucose")
+    table = summarize_individuals(fit).sel(parameter="basal_glucose")
     axis = shown(forest)["Basal glucose"]
     (dots,) = (each for each in axis.collections if isinstance(each, PathCollection))
     np.testing.assert_allclose(dots.get_offsets()[:, 0], table["median"])
@@ -294,7 +303,7 @@ def test_parameters_shows_medians_and_intervals_of_each_person(fit, forest):
 def test_parameters_has_units_on_its_axes_and_reads_well_for_small_numbers(fit, forest):
     axes = shown(forest)
     assert axes["Basal glucose"].get_xlabel() == r"$G_{\mathrm{b}}$ (mg/dL)"
-    medians = subjects(fit)["median"].sel(parameter="insulin_sensitivity").values
+    medians = summarize_individuals(fit)["median"].sel(parameter="insulin_sensitivity").values
     factor, unit = scaled(medians, "L/pmol/min")
     assert factor < 1e-3
     assert axes["Insulin sensitivity"].get_xlabel() == rf"$S_{{\mathrm{{I}}}}$ ({unit})"
@@ -342,10 +351,10 @@ def test_learning_puts_what_was_least_learnt_of_the_shared_parameters_lowest(fit
         for line in axis.lines
         if line.get_marker() == "D"
     }
-    table = population(fit)["shrinkage"]
+    table = summarize_population(fit)["contraction"]
     for name in load_model("oral").estimated:
         assert diamonds[name.replace("_", " ")] == float(table.sel(parameter=name))
-    assert "shrinkage" in axis.get_xlabel()
+    assert "contraction" in axis.get_xlabel()
 
 
 def test_a_fit_that_was_saved_without_its_prior_can_be_drawn_but_not_compared_with_it(fit):

@@ -96,7 +96,12 @@ def test_of_the_carbohydrate_that_is_eaten_the_bioavailable_share_appears_in_the
 def test_a_euglycaemic_clamp_holds_glucose_by_an_infusion_that_balances_all_other_fluxes():
     run = done("clamp(90, 180, insulin_rate=1)", 179)
     assert float(abs(run.glucose - 90).max()) < 0.5
-    used = run.tissue_uptake + run.hepatic_glucose_uptake + run.renal_glucose_excretion - run.endogenous_glucose_production
+    used = (
+        run.tissue_uptake
+        + run.hepatic_glucose_uptake
+        + run.renal_glucose_excretion
+        - run.endogenous_glucose_production
+    )
     np.testing.assert_allclose(run.glucose_infusion[20:], used[20:], atol=0.02)
     assert float(run.glucose_infusion[-1]) > float(run.glucose_infusion[30]) > 0
     assert float(run.insulin[-1]) > 3 * float(run.insulin[0])

@@ -30,7 +30,15 @@ PROTOCOLS = {
     "a clamp": (clamp(110, 120, insulin_rate=1, priming=2), [0, 5, 30, 60, 120, 130, 180]),
     "glucagon into muscle": (GLUCAGON, [0, 5, 10, 20, 30, 60, 120, 180]),
 }
-SHOWN = ("glucose", "insulin", "c_peptide", "glucagon", "liver_glycogen", "hepatic_glucose_uptake", "renal_glucose_excretion")
+SHOWN = (
+    "glucose",
+    "insulin",
+    "c_peptide",
+    "glucagon",
+    "liver_glycogen",
+    "hepatic_glucose_uptake",
+    "renal_glucose_excretion",
+)
 STATES = tuple(assemble(FEEDBACK.structure).states)
 
 
@@ -355,7 +363,7 @@ def other_library():
         body, start = Body(loop, parameters), loop.initial(parameters)
         start["stomach"] += 75_000 / WEIGHT
 
-        def with_changes(t, y, _):
+        def change(t, y, _):
             released = depot.amount * depot.absorption_rate * jax.numpy.exp(-depot.absorption_rate * t)
             return vector(body.with_changes(list(y), {"glucagon": released}))
 

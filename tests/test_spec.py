@@ -99,7 +99,7 @@ def test_all_problems_of_a_file_are_told_at_once_with_place_value_and_nearest_na
         extends = "oral"
         colour = "red"
         [parameters.insulin_sensitivity]
-        betwen = { cv = 0.5, gsd = 1.4 }
+        between_subjct = { cv = 0.5, gsd = 1.4 }
         unit = "1/min"
         [parameters.first_phase_gane]
         level = "subject"
@@ -111,14 +111,15 @@ def test_all_problems_of_a_file_are_told_at_once_with_place_value_and_nearest_na
         source = ["campioni2008"]
         [analytes.insulin]
         output = "insuline"
-        error = { median = "small" }
+        sigma = { median = "small" }
         """
     )
     assert message.startswith("my.toml has ")
     for part in (
         "my.toml: has no key 'colour'.",
-        "[parameters.insulin_sensitivity] has no key 'betwen'. Did you mean 'between'?\n"
-        "  Keys allowed here: between, effects, kind, level, note, scale, source, symbol, typical, unit.",
+        "[parameters.insulin_sensitivity] has no key 'between_subjct'. Did you mean 'between_subject'?\n"
+        "  Keys allowed here: between_subject, effects, kind, level, note, scale, source, symbol, typical, "
+        "unit.",
         "unit is '1/min'; the physiology has insulin_sensitivity in 'L/pmol/min'.",
         "has no parameter 'first_phase_gane'. Did you mean 'first_phase_gain'?",
         "[parameters.emptying_rate.typical] median is -3. Allowed: above 0.",
@@ -127,7 +128,7 @@ def test_all_problems_of_a_file_are_told_at_once_with_place_value_and_nearest_na
         "[parameters.hepatic_extraction.typical] median is 1.2. Allowed: above 0 and below 1.",
         "has no source 'campioni2008'. Did you mean 'campioni2009'?",
         "has no output 'insuline'. Did you mean 'insulin'?",
-        "[analytes.insulin.error] median must be a number, and is 'small'.",
+        "[analytes.insulin.sigma] median must be a number, and is 'small'.",
     ):
         assert part in message, part
 
@@ -142,8 +143,11 @@ def test_all_problems_of_a_file_are_told_at_once_with_place_value_and_nearest_na
         ("[parameters.c_peptide_volume]\nlevel='fixed'", "is not used by this structure"),
         ("[parameters.portal_flow]\ntypical = {gsd = 1.2}", "has a gsd, but the level is 'fixed'"),
         ("[parameters.portal_flow]\nlevel = 'population'", "lacks the key 'gsd'"),
-        ("[parameters.insulin_volume]\nlevel = 'subject'", "lacks the key 'between'"),
-        ("[parameters.insulin_volume]\nbetween = {cv = 0.2, gsd = 1.4}", "is the same for all people"),
+        ("[parameters.insulin_volume]\nlevel = 'subject'", "lacks the key 'between_subject'"),
+        (
+            "[parameters.insulin_volume]\nbetween_subject = {cv = 0.2, gsd = 1.4}",
+            "is the same for all people",
+        ),
         (
             "[parameters.portal_flow]\neffects.bmi = {reference=23, per=5, median=2, gsd=2}",
             "an effect is learnt",
@@ -158,10 +162,16 @@ def test_all_problems_of_a_file_are_told_at_once_with_place_value_and_nearest_na
         ("[parameters.brain_uptake]\nsource = 'dallaman2007'", "source must be a list of texts"),
         ("parameters = 3", "[parameters] must be a table, and is 3."),
         ("[analytes.glucose]\nunit = 'mmol/L'", "the physiology has glucose in 'mg/dL'"),
-        ("[analytes.glucose]\nlower = 9\nupper = 3", "the lower limit must be the smaller"),
-        ("[analytes.glucose]\nfloor = 'glucagon_background'", "has no parameter for its floor 'glucagon_background'"),
+        ("[analytes.glucose]\nlloq = 9\nuloq = 3", "the lower limit must be the smaller"),
+        (
+            "[analytes.glucose]\nbackground = 'glucagon_background'",
+            "has no parameter for its background 'glucagon_background'",
+        ),
         ("[analytes.insulin]\nforcing = true", "only for output 'insulin' in a structure with insulin"),
-        ("[soft.basal_glucose]\nmedian = 90\ncv = 0.1\nsource = []", "has no basal quantity 'basal_glucose'"),
+        (
+            "[pseudo_observations.basal_glucose]\nmedian = 90\ncv = 0.1\nsource = []",
+            "has no basal quantity 'basal_glucose'",
+        ),
         ("[correlations]\nparameters = ['insulin_volume', 'basal_insulin']", "that varies between people"),
         ("[correlations]\nparameters = ['basal_insulin']", "at least two different names"),
         ("[structure", "is not valid TOML"),
@@ -226,7 +236,9 @@ def test_an_empty_table_takes_away_what_is_inherited_under_its_name():
     assert {**left, "group:T2D": None}.keys() == parent.parameters["insulin_sensitivity"].effects.keys()
     assert none.parameters["basal_insulin"] == parent.parameters["basal_insulin"]
     changes = ({"effects": {}}, {"effects": {"group:T2D": {}}})
-    assert [parent.with_changes(parameters={"insulin_sensitivity": change}).parameters for change in changes] == [
+    assert [
+        parent.with_changes(parameters={"insulin_sensitivity": change}).parameters for change in changes
+    ] == [
         none.parameters,
         one_less.parameters,
     ]
@@ -236,7 +248,9 @@ def test_a_section_that_a_model_can_be_without_is_taken_away_by_an_empty_one(tmp
     (tmp_path / "first.toml").write_text(
         child("[correlations]\nparameters = ['insulin_sensitivity', 'basal_insulin']", "feedback")
     )
-    (tmp_path / "second.toml").write_text(child("[correlations]\n[soft]\n[analytes.glucagon]", "first.toml"))
+    (tmp_path / "second.toml").write_text(
+        child("[correlations]\n[pseudo_observations]\n[analytes.glucagon]", "first.toml")
+    )
     first, second = load_model(tmp_path / "first.toml"), load_model(tmp_path / "second.toml")
     assert first.correlations and first.pseudo_observations and "glucagon" in first.analytes
     assert not second.correlations and not second.pseudo_observations and "glucagon" not in second.analytes
@@ -244,9 +258,9 @@ def test_a_section_that_a_model_can_be_without_is_taken_away_by_an_empty_one(tmp
 
 
 def test_what_a_model_cannot_be_without_is_told_when_an_empty_table_took_it_away():
-    taken = "[parameters.basal_glucose]\nbetween = {}\n[parameters.basal_insulin]\n[structure]\n"
+    taken = "[parameters.basal_glucose]\nbetween_subject = {}\n[parameters.basal_insulin]\n[structure]\n"
     told = faults(child(taken, "oral"))
-    assert "[parameters.basal_glucose] lacks the key 'between'" in told
+    assert "[parameters.basal_glucose] lacks the key 'between_subject'" in told
     assert "lacks the key 'structure'" in told
     assert "lacks 'basal_insulin'" in faults(child("[parameters.basal_insulin]\n"))
 
@@ -339,4 +353,6 @@ def test_whatever_is_written_is_read_back(table):
 def test_the_spread_of_a_prior_is_that_of_its_logarithm():
     between = load_model("oral").parameters["insulin_sensitivity"].between_subject
     assert between.omega == pytest.approx(math.sqrt(math.log(1 + 0.55**2)))
-    assert load_model("oral").pseudo_observations["basal_glucose_production"].sd == pytest.approx(0.12, rel=0.01)
+    assert load_model("oral").pseudo_observations["basal_glucose_production"].sd == pytest.approx(
+        0.12, rel=0.01
+    )

@@ -72,7 +72,7 @@ def test_a_good_folder_is_in_canonical_units_with_the_labels_of_the_user(tmp_pat
     np.testing.assert_allclose(study.observations["value"][[3, 5]], [60.0, 90.08])
     np.testing.assert_array_equal(study.observations["line"], np.arange(2, 9))
     assert study.body_weight.sel(subject="B") == 82.5
-    assert study.covariates["weight"].attrs["unit"] == "kg"
+    assert study.covariates["weight"].attrs["units"] == "kg"
     assert list(study.covariates["group"].values) == ["lean", "obese"]
     assert study.protocols["A", "1"] == ogtt(75)
 
@@ -159,7 +159,7 @@ def test_a_covariate_column_says_its_unit_and_is_converted(tmp_path):
     covariates = load_study(folder(tmp_path, subjects=text), protocol="ogtt(75)").covariates
     assert covariates["weight"].values[0] == pytest.approx(68.04, abs=0.01)
     assert covariates["height"].values[0] == pytest.approx(172)
-    assert covariates["hba1c"].attrs["unit"] == "%"
+    assert covariates["hba1c"].attrs["units"] == "%"
     assert np.isnan(covariates["hba1c"].values[1])
     assert covariates["male"].values.tolist() == [1, 0]
     assert covariates["site"].values.tolist() == ["x", ""]
@@ -499,7 +499,7 @@ def test_true_parameters_travel_with_a_simulated_study(tmp_path):
     again = load_study(study.to_folder(tmp_path))
     xr.testing.assert_identical(again.truth, study.truth)
     assert again.truth["basal_glucose"].sel(subject="2").item() == 98.7
-    assert again.truth["basal_glucose"].attrs["unit"] == "mg/dL"
+    assert again.truth["basal_glucose"].attrs["units"] == "mg/dL"
     assert load_study("bergman1986").truth is None
 
 
@@ -512,7 +512,7 @@ def test_an_earlier_study_in_the_folder_leaves_no_tables_behind(tmp_path):
 def test_selecting_people_keeps_what_belongs_to_them(tmp_path):
     study = load_study(folder(tmp_path), protocol="ogtt(75)")
     chosen = study.select(subjects=["B"])
-    assert chosen.subjects == ("B",) and chosen.tests == (("B", "1"),)
+    assert chosen.subjects == ("B",) and chosen.occasions == (("B", "1"),)
     assert set(chosen.observations["subject"].values) == {"B"}
     assert chosen.body_weight.values.tolist() == [82.5]
     assert study.select(analytes=["insulin"]).subjects == ("A",)
@@ -591,7 +591,7 @@ def test_fujita2022_loads_with_a_body_weight_for_everyone(shared_data):
 def test_ohashi2015_loads_with_its_covariates(shared_data):
     study = load_study(shared_data / "ohashi2015", protocol=ogtt(75))
     assert len(study.subjects) == 120 and study.observations.sizes["obs"] == 1781
-    assert {name: values.attrs.get("unit") for name, values in study.covariates.items()} == {
+    assert {name: values.attrs.get("units") for name, values in study.covariates.items()} == {
         "male": "1", "age": "y", "height": "cm", "weight": "kg", "bmi": "kg/m2", "group": None,
     }  # fmt: skip
     assert study.body_weight.sel(subject="1").item() == 78.7

@@ -1,4 +1,4 @@
-"""Medians, intervals and shrinkage of a fit."""
+"""Medians, intervals and contraction of a fit."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayesglu.analysis import summaries
-from bayesglu.analysis.summaries import LITTLE, NOTE, WIDER, minimal_model_indices, population, subjects
+from bayesglu.analysis.summaries import (
+    LITTLE,
+    NOTE,
+    WIDER,
+    minimal_model_indices,
+    summarize_individuals,
+    summarize_population,
+)
 from bayesglu.spec.model import load_model
 
 FIT = fake_fit("minimal", subjects=2)
@@ -28,7 +35,7 @@ def fit():
 @settings(max_examples=15, deadline=None)
 def test_intervals_are_equal_tailed_and_have_their_probability(probability):
     draws = FIT["posterior"]["insulin_sensitivity"].sel(subject="2").values
-    table = subjects(FIT, probability).sel(parameter="insulin_sensitivity", subject="2")
+    table = summarize_individuals(FIT, probability).sel(parameter="insulin_sensitivity", subject="2")
     below = (draws < float(table["lower"])).mean()
     above = (draws > float(table["upper"])).mean()
     assert below == pytest.approx((1 - probability) / 2, abs=0.002)
@@ -37,7 +44,7 @@ def test_intervals_are_equal_tailed_and_have_their_probability(probability):
 
 
 def test_every_row_says_its_unit_symbol_and_what_its_interval_is(fit):
-    for table in (population(fit, 0.8), subjects(fit, 0.8)):
+    for table in (summarize_population(fit, 0.8), summarize_individuals(fit, 0.8)):
         assert table.attrs == {"interval": "equal-tailed", "probability": 0.8}
         frame = table.to_dataframe()
         assert set(frame["interval"]) == {"equal-tailed"} and set(frame["probability"]) == {0.8}
@@ -46,49 +53,47 @@ def test_every_row_says_its_unit_symbol_and_what_its_interval_is(fit):
 
 
 def test_population_has_a_row_for_each_thing_that_people_share(fit):
-    table = population(fit)
+    table = summarize_population(fit)
     spec = load_model("oral")
-    expected = {*spec.estimated, "error_glucose", "error_insulin"}
+    expected = {*spec.estimated, "sigma_glucose", "sigma_insulin"}
     assert set(table["parameter"].values) == expected
     roles = dict(zip(table["parameter"].values, table["role"].values, strict=True))
     assert roles["insulin_sensitivity"] == "typical"
-    assert roles["glucose_volume"] == "population" and roles["error_glucose"] == "error"
+    assert roles["glucose_volume"] == "population" and roles["sigma_glucose"] == "sigma"
 
 
 def test_the_typical_value_and_the_spread_between_people_stand_in_one_row(fit):
-    row = population(fit).sel(parameter="basal_glucose")
+    row = summarize_population(fit).sel(parameter="basal_glucose")
     assert float(row["median"]) == np.median(fit["posterior"]["basal_glucose_typical"])
-    assert float(row["between_median"]) == np.median(fit["posterior"]["basal_glucose_between"])
-    assert float(row["between_lower"]) < float(row["between_median"]) < float(row["between_upper"])
+    assert float(row["omega_median"]) == np.median(fit["posterior"]["basal_glucose_omega"])
+    assert float(row["omega_lower"]) < float(row["omega_median"]) < float(row["omega_upper"])
 
 
 def test_what_does_not_vary_has_no_spread_between_people(fit):
-    assert np.isnan(population(fit)["between_median"].sel(parameter="glucose_volume"))
+    assert np.isnan(summarize_population(fit)["omega_median"].sel(parameter="glucose_volume"))
 
 
 @pytest.mark.parametrize("name, scale", [("basal_glucose", np.log), ("hepatic_extraction", log_odds)])
-def test_shrinkage_compares_the_posterior_with_the_prior_on_the_scale_of_the_prior(name, scale):
+def test_contraction_compares_the_posterior_with_the_prior_on_the_scale_of_the_prior(name, scale):
     posterior, prior = (
         WITH_FRACTION[group][name].sel(subject="1").values for group in ("posterior", "prior")
     )
-    found = subjects(WITH_FRACTION)["shrinkage"].sel(parameter=name, subject="1")
+    found = summarize_individuals(WITH_FRACTION)["contraction"].sel(parameter=name, subject="1")
     assert float(found) == pytest.approx(1 - scale(posterior).std() / scale(prior).std())
 
 
 def test_how_much_people_differ_in_a_fraction_is_compared_on_the_logarithm():
-    posterior, prior = (
-        WITH_FRACTION[group]["hepatic_extraction_between"] for group in ("posterior", "prior")
-    )
+    posterior, prior = (WITH_FRACTION[group]["hepatic_extraction_omega"] for group in ("posterior", "prior"))
     expected = 1 - np.log(posterior.values).std() / np.log(prior.values).std()
-    found = population(WITH_FRACTION)["between_shrinkage"].sel(parameter="hepatic_extraction")
+    found = summarize_population(WITH_FRACTION)["omega_contraction"].sel(parameter="hepatic_extraction")
     assert float(found) == pytest.approx(expected)
 
 
 def test_a_note_says_where_the_data_taught_almost_nothing(fit):
-    table = population(fit)
+    table = summarize_population(fit)
     assert str(table["note"].sel(parameter="glucose_volume").values) == NOTE
     assert str(table["note"].sel(parameter="basal_glucose").values) == ""
-    assert ((table["note"].values != "") == (table["shrinkage"].values < LITTLE)).all()
+    assert ((table["note"].values != "") == (table["contraction"].values < LITTLE)).all()
 
 
 def test_a_posterior_wider_than_the_prior_is_not_called_the_prior(fit):
@@ -97,51 +102,51 @@ def test_a_posterior_wider_than_the_prior_is_not_called_the_prior(fit):
     wide["basal_insulin"] = (60 * (wide["basal_insulin"] / 60) ** 9).assign_attrs(about)
     tree = fit.copy()
     tree["posterior"] = xr.DataTree(wide)
-    row = subjects(tree).sel(parameter="basal_insulin", subject="1")
-    assert float(row["shrinkage"]) < -0.1 and str(row["note"].values) == WIDER
+    row = summarize_individuals(tree).sel(parameter="basal_insulin", subject="1")
+    assert float(row["contraction"]) < -0.1 and str(row["note"].values) == WIDER
 
 
 def test_the_prior_stands_beside_the_posterior(fit):
     prior = fit["prior"]["basal_glucose"].sel(subject="3").values
-    row = subjects(fit).sel(parameter="basal_glucose", subject="3")
+    row = summarize_individuals(fit).sel(parameter="basal_glucose", subject="3")
     np.testing.assert_allclose(
         [row["prior_lower"], row["prior_median"], row["prior_upper"]], np.quantile(prior, [0.05, 0.5, 0.95])
     )
 
 
-def test_a_fit_that_was_saved_without_its_prior_has_no_shrinkage_and_no_notes(fit):
+def test_a_fit_that_was_saved_without_its_prior_has_no_contraction_and_no_notes(fit):
     bare = fit.copy()
     del bare["prior"]
-    table = subjects(bare)
-    assert np.isfinite(table["median"]).all() and np.isnan(table["shrinkage"]).all()
+    table = summarize_individuals(bare)
+    assert np.isfinite(table["median"]).all() and np.isnan(table["contraction"]).all()
     assert set(table["note"].values.ravel()) == {""}
 
 
-def test_what_varies_from_test_to_test_has_a_table_of_its_own():
+def test_what_varies_from_occasion_to_occasion_has_a_table_of_its_own():
     spec = load_model("oral").with_changes(parameters={"emptying_rate": {"level": "occasion"}})
     fit = fake_fit(spec, subjects=2, occasions=2, draws=20)
-    table = summaries.tests(fit)
-    assert table["median"].dims == ("parameter", "test")
+    table = summaries.summarize_occasions(fit)
+    assert table["median"].dims == ("parameter", "occasion")
     assert list(table["parameter"].values) == ["emptying_rate"]
-    assert list(table["test"].values) == ["1/1", "1/2", "2/1", "2/2"]
-    assert "emptying_rate" not in subjects(fit)["parameter"]
+    assert list(table["occasion"].values) == ["1/1", "1/2", "2/1", "2/2"]
+    assert "emptying_rate" not in summarize_individuals(fit)["parameter"]
 
 
-def test_a_fit_in_which_no_test_differs_says_where_to_look(fit):
+def test_a_fit_in_which_no_occasion_differs_says_where_to_look(fit):
     with pytest.raises(ValueError, match="population"):
-        summaries.tests(fit)
+        summaries.summarize_occasions(fit)
 
 
 @pytest.mark.parametrize("probability", [0, 1, 90])
 def test_a_probability_outside_0_and_1_is_refused(fit, probability):
-    for summary in (population, subjects):
+    for summary in (summarize_population, summarize_individuals):
         with pytest.raises(ValueError, match="between 0 and 1"):
             summary(fit, probability)
 
 
 def test_what_is_no_fit_is_refused():
     with pytest.raises(ValueError, match="'posterior'"):
-        population(xr.Dataset())
+        summarize_population(xr.Dataset())
 
 
 def test_the_indices_of_the_minimal_model_are_those_of_the_literature():

@@ -153,7 +153,7 @@ def test_new_people_differ_from_each_other_and_from_draw_to_draw_as_the_populati
     found = what_if(fit, subjects="new", n_new=10, times=[0], outputs=["glucose"], draws=200, random_seed=5)
     basal = np.log(found.glucose.sel(time=0, scenario="reference"))
     typical = np.log(fit.posterior.basal_glucose_typical)
-    between = fit.posterior.basal_glucose_between
+    between = fit.posterior.basal_glucose_omega
     assert list(found.subject.values[:2]) == ["new 1", "new 2"]
     standard = (basal - typical) / between
     assert abs(float(standard.mean())) < 0.1 and 0.93 < float(standard.std()) < 1.07
@@ -167,12 +167,12 @@ def test_new_people_are_the_same_with_the_same_seed(people):
     assert not (first.glucose == other.glucose).any()
 
 
-def test_what_varies_from_test_to_test_is_that_of_the_persons_first_test():
+def test_what_varies_from_occasion_to_occasion_is_that_of_the_persons_first_one():
     spec = varied("oral", "occasion", "emptying_rate")
     fit = fake_fit(spec, subjects=2, chains=1, draws=5, occasions=2)
     found = what_if(fit, subjects=["2"], **BRIEF)
     place = {"chain": 0, "draw": 4, "subject": "2"}
-    rate = fit.posterior.emptying_rate.sel(chain=0, draw=4, test="2/1").item()
+    rate = fit.posterior.emptying_rate.sel(chain=0, draw=4, occasion="2/1").item()
     expected = simulated_at(fit, place, emptying_rate=rate)
     xr.testing.assert_allclose(found.sel(place, drop=True).isel(scenario=0, drop=True), expected, rtol=1e-9)
 
@@ -180,8 +180,9 @@ def test_what_varies_from_test_to_test_is_that_of_the_persons_first_test():
 def test_a_parameter_that_people_share_still_follows_their_covariates():
     """As incretin potentiation, which is a population's in `oral` and less in type 2 diabetes."""
     fit = fake_fit("oral", subjects=2, chains=1, draws=5)
-    factor = xr.full_like(fit.posterior.error_glucose, 0.4).assign_attrs(role="effect")
-    fit["posterior"] = fit["posterior"].assign(incretin_potentiation_effect_group_T2D=factor)
+    factor = xr.full_like(fit.posterior.sigma_glucose, 0.4).assign_attrs(role="effect")
+    factor = factor.expand_dims(effect=["incretin_potentiation by group:T2D"], axis=-1)
+    fit["posterior"] = fit["posterior"].assign(covariate_effect=factor)
     group = xr.DataArray(["NGT", "T2D"], coords={"subject": ["1", "2"]})
     fit["constant_data"] = fit["constant_data"].assign(covariate_group=group)
     found = what_if(fit, **BRIEF)

@@ -1,4 +1,4 @@
-"""Can this fit be trusted? A verdict in sentences, from the draws and from how the sampling went."""
+"""Can this fit be trusted? Convergence, effective sample sizes, sampler and ODE solver, in sentences."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ TOLERATED_DIVERGENCES = 0.001
 class Verdict:
     """What the checks of a fit found.
 
-    ``headline`` is the verdict in one line. ``sentences`` tell everything that was looked at; ``problems``
-    are those that are not well, and a fit without any is ``clean``. ``table`` has a row a variable: the worst
-    ``rhat``, ``ess_bulk`` and ``ess_tail`` of its ``values``, and whose R-hat is the worst.
+    ``headline`` is the verdict in one line. ``sentences`` report every diagnostic; ``problems`` are those
+    that failed, and a fit without any is ``clean``. ``table`` has a row a variable: the worst ``rhat``,
+    ``ess_bulk`` and ``ess_tail`` of its ``values``, and which value has the worst R-hat.
     """
 
     clean: bool
@@ -49,19 +49,19 @@ class Verdict:
 
 
 class Finding(NamedTuple):
-    """A sentence, and whether all is well with what it tells."""
+    """A sentence about a diagnostic, and whether it passed."""
 
-    told: str
+    sentence: str
     fine: bool = True
 
 
 def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
-    """The verdict on a fit: do the chains agree, are there draws enough, did sampler and solver work?
+    """The verdict on a fit: have the chains converged, are there enough draws, did sampler and solver work?
 
     A fit is clean when every R-hat is below 1.01 and every bulk and tail effective sample size above 400,
-    when fewer than one draw in a thousand diverged, when each chain moves well across energies (E-BFMI above
-    0.3), and when no one's equations failed. Constant variables are passed over. A fit with
-    ``method="laplace"`` has no chains: there the verdict says what its intervals are.
+    when fewer than one draw in a thousand diverged, when each chain's E-BFMI is above 0.3, and when the ODE
+    solver converged for all subjects. Constant variables are skipped. A fit with ``method="laplace"`` has no
+    chains: there the verdict says what its intervals are.
 
     fit : a DataTree as ``fit(...)`` and ``load(...)`` return it.
     warn : issue a `FitWarning` when the fit is not clean.
@@ -74,11 +74,13 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
     quick = fit.attrs.get("method") == "laplace"
     judged = _judge_mode() if quick else _judge_chains(fit, every)
     findings = [*judged, *_judge_numbers(fit), *_judge_solves(fit)]
-    problems = tuple(finding.told for finding in findings if not finding.fine)
-    sentences = tuple(finding.told for finding in findings)
-    headline = "This is a first look, and nothing went wrong." if quick else "The fit is clean."
+    problems = tuple(finding.sentence for finding in findings if not finding.fine)
+    sentences = tuple(finding.sentence for finding in findings)
+    headline = "All sampling diagnostics passed."
+    if quick:
+        headline = "MAP estimate with Laplace approximation; no numerical problems found."
     if problems:
-        headline = f"The fit is not clean: {_count(len(problems), 'problem')}."
+        headline = f"{_count(len(problems), 'diagnostic')} failed."
     verdict = Verdict(not problems, headline, sentences, problems, _by_variable(every))
     if warn and problems:
         warn_caller("\n".join([verdict.headline, *problems]), FitWarning)
@@ -119,8 +121,8 @@ def _by_variable(every: pd.DataFrame) -> pd.DataFrame:
 
 def _judge_mode() -> Iterator[Finding]:
     yield Finding(
-        "These are posterior modes with Laplace intervals, which take the posterior for Normal about them: a "
-        'start for sampling. Fit with method="nuts" before you report a number.'
+        "Intervals are those of a Laplace approximation, Normal at the mode, and may be too narrow: "
+        'fit with method="nuts" before you report a number.'
     )
 
 
@@ -128,13 +130,15 @@ def _judge_chains(fit: xr.DataTree, every: pd.DataFrame) -> Iterator[Finding]:
     yield _effort(fit)
     if breaks := json.loads(fit.attrs.get("continued", "[]")):
         places = ", ".join(f"chain {b['chain']} after draw {b['draw']}" for b in breaks)
-        yield Finding(f"The run was stopped and went on with a short new tuning: {places}.")
+        yield Finding(f"The run was interrupted and resumed after a short new warm-up: {places}.")
     if every["ess_bulk"].isna().all():
-        yield Finding("No value of the posterior varies over its draws: nothing can be judged.", False)
+        yield Finding(
+            "No value of the posterior varies over its draws: convergence cannot be assessed.", False
+        )
         return
     yield _agreement(every["rhat"].dropna(), fit["posterior"].sizes["chain"])
     yield _enough_draws(every["ess_bulk"].dropna(), "bulk", "medians")
-    yield _enough_draws(every["ess_tail"].dropna(), "tail", "the ends of intervals")
+    yield _enough_draws(every["ess_tail"].dropna(), "tail", "interval limits")
     statistics = fit["sample_stats"] if "sample_stats" in fit.children else {}
     if "diverging" in statistics:
         yield _divergences(fit, statistics["diverging"])
@@ -147,49 +151,51 @@ def _effort(fit: xr.DataTree) -> Finding:
     sizes = fit["posterior"].sizes
     told = f"{_count(sizes['chain'], 'chain')} of {_count(sizes['draw'], 'draw')}"
     if "sample_stats" in fit.children and "n_steps" in fit["sample_stats"]:
-        told += f", {float(fit['sample_stats']['n_steps'].median()):.0f} leapfrog steps a draw"
+        told += f", {float(fit['sample_stats']['n_steps'].median()):.0f} leapfrog steps per draw"
     if "wall_seconds" in fit.attrs:
-        told += f", {float(fit.attrs['wall_seconds']):.0f} s in all"
+        told += f", {float(fit.attrs['wall_seconds']):.0f} s in total"
     return Finding(f"{told}.")
 
 
 def _agreement(rhat: pd.Series, chains: int) -> Finding:
     if chains < 2:
-        return Finding("One chain cannot show that it found the whole posterior: fit with chains=4.", False)
+        return Finding("One chain cannot show convergence to the whole posterior: fit with chains=4.", False)
     largest = f"the largest R-hat is {rhat.max():.3f} ({_named(rhat.idxmax())})"
     bad = int((rhat >= LARGEST_RHAT).sum())
     if not bad:
-        return Finding(f"{chains} chains agree: {largest}.")
+        return Finding(f"The {chains} chains have mixed: {largest}.")
     others = f", and {_count(bad - 1, 'other value')} with it" if bad > 1 else ""
-    advice = "Tune and draw longer."
+    advice = "Increase tune and draws."
     if rhat.max() > 1.1:
-        advice = "Tune longer, or see whether two explanations fit the same data and a prior must choose."
-    return Finding(f"{chains} chains disagree: {largest}, not below {LARGEST_RHAT}{others}. {advice}", False)
+        advice = "Increase tune, or check whether the posterior is multimodal and a prior must choose."
+    return Finding(
+        f"The {chains} chains have not mixed: {largest}, not below {LARGEST_RHAT}{others}. {advice}", False
+    )
 
 
 def _enough_draws(ess: pd.Series, kind: str, what_for: str) -> Finding:
     least = f"The smallest {kind} ESS is {ess.min():.0f} ({_named(ess.idxmin())})"
     if ess.min() > SMALLEST_ESS:
-        return Finding(f"{least}: enough for {what_for}.")
+        return Finding(f"{least}: adequate for {what_for}.")
     few = int((ess <= SMALLEST_ESS).sum())
     others = f", and {_count(few - 1, 'other value')} with it" if few > 1 else ""
     times = max(np.ceil(10 * SMALLEST_ESS / ess.min()) / 10, 1.1)
-    advice = f"draw about {times:.2g} times as many."
+    advice = f"increase draws about {times:.2g}-fold."
     if times > 10:
-        advice = "the chains hardly move along it, and more draws alone will not help."
+        advice = "mixing is very slow, and more draws alone will not help."
     return Finding(f"{least}: below {SMALLEST_ESS}{others}; {advice}", False)
 
 
 def _divergences(fit: xr.DataTree, diverging: xr.DataArray) -> Finding:
     count, size = int(diverging.sum()), diverging.size
     if not count:
-        return Finding("No draw diverged.")
-    told = f"{count} of {size} draws diverged ({100 * count / size:.2g} %)"
+        return Finding("No divergent transitions.")
+    told = f"{_count(count, 'divergent transition')} in {size} draws ({100 * count / size:.2g} %)"
     if count < TOLERATED_DIVERGENCES * size:
-        return Finding(f"{told}: less than one in a thousand, which is tolerated.")
+        return Finding(f"{told}: fewer than one in a thousand, which is tolerated.")
     return Finding(
-        f"{told}: the posterior may be cut short where it is steep{_where_diverging(fit, diverging)}. Raise "
-        "target_accept (0.95), tune longer, or narrow a prior that the data leave wide.",
+        f"{told}: the draws may be truncated in high-curvature regions{_where_diverging(fit, diverging)}. "
+        "Raise target_accept (0.95), increase tune, or narrow a prior that the data do not inform.",
         False,
     )
 
@@ -213,11 +219,11 @@ def _energy(energy: xr.DataArray) -> Finding:
     fractions = energy_fraction(energy.transpose("chain", "draw").values)
     bad = energy["chain"].values[fractions <= SMALLEST_ENERGY_FRACTION]
     if not len(bad):
-        return Finding(f"The chains move well across energies: the smallest E-BFMI is {fractions.min():.2f}.")
+        return Finding(f"E-BFMI is adequate: at least {fractions.min():.2f} in each chain.")
     which = f"{'chain' if len(bad) == 1 else 'chains'} {', '.join(map(str, bad))}"
     return Finding(
-        f"E-BFMI falls to {fractions.min():.2f}, below {SMALLEST_ENERGY_FRACTION}, in {which}: heavy tails "
-        "are explored slowly. Tune longer, or narrow the prior of a between-subject SD.",
+        f"E-BFMI is {fractions.min():.2f}, below {SMALLEST_ENERGY_FRACTION}, in {which}: heavy tails are "
+        "explored slowly. Increase tune, or narrow the prior of a between-subject SD.",
         False,
     )
 
@@ -226,25 +232,23 @@ def _judge_numbers(fit: xr.DataTree) -> Iterator[Finding]:
     posterior = fit["posterior"].data_vars.items()
     bad = [str(name) for name, draws in posterior if not np.isfinite(draws.values).all()]
     if bad:
-        yield Finding(f"Some draws of {', '.join(bad)} are no finite numbers: do not use them.", False)
+        yield Finding(f"Some draws of {', '.join(bad)} are not finite: do not use them.", False)
 
 
 def _judge_solves(fit: xr.DataTree) -> Iterator[Finding]:
-    """Solves that failed: after the warm-up each makes a draw diverge, so without divergences all is well."""
+    """Solves that failed: after warm-up each makes a transition diverge, so without divergences none did."""
     failures = json.loads(fit.attrs.get("failed_solves", "null"))
     if failures and "sample_stats" in fit.children and not fit.sample_stats.diverging.any():
         count = sum(int(failure["count"]) for failure in failures)
-        yield Finding(
-            f"{_count(count, 'solve')} failed while the sampler was warming up, and none after that."
-        )
+        yield Finding(f"{_count(count, 'ODE solve')} failed during warm-up, and none after it.")
         return
     if failures == []:
-        yield Finding("Everyone's equations were solved, wherever the sampler went.")
+        yield Finding("The ODE solver converged for all subjects and draws.")
     for failure in failures or ():
         who = f"subject {str(failure['subject']).removeprefix('subject ')}"
         yield Finding(
-            f"The equations of {who} failed {_count(int(failure['count']), 'time')} (warm-up included), and "
-            f"what failed counts as impossible. {failure['reason']}",
+            f"The ODE solver failed {_count(int(failure['count']), 'time')} for {who} (warm-up included), "
+            f"where the density is zero. {failure['reason']}",
             _few_divergences(fit),
         )
 

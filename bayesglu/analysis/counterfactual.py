@@ -7,18 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from bayesglu.analysis.people import covariates_of, occasions_of, people_of
 from bayesglu.analysis.simulation import available_outputs, check_names, simulate
 from bayesglu.analytes import analytes
 from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.compatibility import check_forcing
 from bayesglu.hierarchy.individuals import Individuals
-from bayesglu.hierarchy.posterior import individuals_of, population_of
+from bayesglu.hierarchy.posterior import acting_in, individuals_of, population_of
 from bayesglu.hierarchy.values import Values
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.library import Protocol, parse_protocol
 from bayesglu.protocols.schedule import Forcing
 from bayesglu.protocols.table import kept_protocols
+from bayesglu.seeds import seed_of
 from bayesglu.spec.model import ModelSpec, model_of
 from bayesglu.text.problems import hint
 
@@ -69,9 +71,9 @@ def what_if(
     times: Sequence[float] | None = None,
     outputs: Iterable[str] | None = None,
     draws: int = 400,
-    new: int = 20,
+    n_new: int = 20,
     body_weight: float | None = None,
-    random_seed: int | np.random.Generator | None = 0,
+    random_seed: int | np.random.Generator | None = None,
     hold: Iterable[str] = (),
     forcing: Forcing | None = None,
 ) -> xr.Dataset:
@@ -79,7 +81,7 @@ def what_if(
 
     protocol : what is done to everyone; by default what was done in the study, when it was the same for all.
     change : parameter -> `scale`, `shift` or `set_to`. Without it only the scenario "reference" is simulated.
-    subjects : ``"same"`` for the people of the study, ``"new"`` for `new` people drawn from the population
+    subjects : ``"same"`` for the people of the study, ``"new"`` for `n_new` people drawn from the population
         (again with each draw of its parameters, so that its uncertainty is in them; covariates are at their
         references), or labels of some people.
     times : minutes. outputs : names of states and fluxes. draws : how many draws to use, evenly spaced.
@@ -88,21 +90,23 @@ def what_if(
     forcing : ``(times, values)`` of what drives the model, where a measured curve does; as in `simulate`, and
         the same for everyone.
 
-    Returns a Dataset with dims ``(chain, draw, subject, scenario, time)``; scenarios "reference" and "changed".
+    Returns a Dataset with dims ``(chain, draw, subject, scenario, time)``; scenarios "reference" and
+    "changed".
     The bands of concentrations are of the body's own values: they do not include the assay's error.
 
     Raises ValueError for unknown people, parameters or outputs, and SolverError, which names the person and
     the draw.
     """
-    if draws < 1 or new < 1:
-        raise InputError(f"draws is {draws} and new is {new}; both must be 1 or more.")
+    if draws < 1 or n_new < 1:
+        raise InputError(f"draws is {draws} and n_new is {n_new}; both must be 1 or more.")
     spec = model_of(fit.attrs)
     check_forcing(spec, forcing)
     protocol = _protocol(fit, protocol)
     chosen = _thin(fit.posterior.to_dataset(), draws)
-    rng = np.random.default_rng(random_seed)
+    seed = seed_of(random_seed)
+    rng = np.random.default_rng(seed)
     if isinstance(subjects, str) and subjects == "new":
-        parameters, weight = _new_people(spec, chosen, new, rng), _mean_weight(fit)
+        parameters, weight = _new_people(spec, chosen, n_new, rng), _mean_weight(fit)
     else:
         known = fit.constant_data.to_dataset().sel(subject=_labels(fit, subjects))
         parameters, weight = _fitted_people(spec, chosen, known), known.body_weight
@@ -119,6 +123,7 @@ def what_if(
     result = result.transpose("chain", "draw", "subject", "scenario", "time", missing_dims="ignore")
     told = {name: c.words for name, c in (change or {}).items()}
     result.attrs |= {"change": ", ".join(f"{n} {w}" for n, w in told.items()) or "none"}
+    result.attrs["random_seed"] = seed
     result.attrs["subjects"] = subjects if isinstance(subjects, str) else ", ".join(map(str, subjects))
     return result
 
@@ -143,7 +148,7 @@ def _thin(posterior: xr.Dataset, draws: int) -> xr.Dataset:
 
 
 def _labels(fit: xr.DataTree, subjects: str | Sequence[str]) -> list[str]:
-    known = [str(s) for s in fit.constant_data.subject_label.values]
+    known = [str(s) for s in fit.constant_data.subject.values]
     if isinstance(subjects, str):
         if subjects == "same":
             return known
@@ -158,32 +163,24 @@ def _labels(fit: xr.DataTree, subjects: str | Sequence[str]) -> list[str]:
 def _fitted_people(spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset) -> dict[str, xr.DataArray]:
     """Parameters of people of the study, on the first of each one's occasions; `known` is what the fit knows
     of each."""
-    labels = [str(s) for s in known.subject.values]
-    first = {}
-    for occasion in map(str, posterior.test.values) if "test" in posterior.coords else ():
-        first.setdefault(*occasion.rpartition("/")[::2])
-    names = {c.removeprefix("covariate_"): c for c in known if str(c).startswith("covariate_")}
-    covariates = xr.Dataset({name: known[c] for name, c in names.items()}, coords={"subject": labels})
-    people = _people(spec, posterior, [(label, first.get(label, "1")) for label in labels], covariates)
+    first = dict(reversed(occasions_of(posterior)))
+    occasions = [(str(label), first[str(label)]) for label in known.subject.values]
+    covariates = covariates_of(known)
+    people = people_of(spec, posterior, occasions, covariates)
     _require_covariates(people, posterior, covariates)
     population = population_of(posterior, people, absent_effect=0.0)
     return _parameters(people, population, individuals_of(posterior, people), posterior)
 
 
-def _new_people(spec: ModelSpec, posterior: xr.Dataset, new: int, rng) -> dict[str, xr.DataArray]:
+def _new_people(spec: ModelSpec, posterior: xr.Dataset, n_new: int, rng) -> dict[str, xr.DataArray]:
     """People drawn from the population: typical values with deviations of the population's own size."""
-    labels = [(f"new {i + 1}", "1") for i in range(new)]
-    people = _people(spec, posterior, labels, xr.Dataset(coords={"subject": [label for label, _ in labels]}))
+    labels = [(f"new {i + 1}", "1") for i in range(n_new)]
+    people = people_of(
+        spec, posterior, labels, xr.Dataset(coords={"subject": [label for label, _ in labels]})
+    )
     population = population_of(posterior, people)
     own = people.draw(population.typical, population.effect, population.omega, population.correlation, rng)
     return _parameters(people, population, own, posterior)
-
-
-def _people(spec: ModelSpec, posterior: xr.Dataset, occasions, covariates: xr.Dataset) -> Individuals:
-    """People whose parameters come from the population of a posterior."""
-    columns = assemble(spec.structure).parameters
-    estimated = [n for n in spec.estimated if n in posterior and n in columns]
-    return Individuals.of(spec, columns, estimated, occasions, covariates)
 
 
 def _parameters(
@@ -202,7 +199,7 @@ def _require_covariates(people: Individuals, posterior: xr.Dataset, covariates: 
     """Raise a ValueError where a covariate acts on what people share and the fit does not say on whom."""
     for p in people.estimated:
         for key, effect in p.effects.items():
-            acted = not p.varies and names.effect(p.name, key) in posterior
+            acted = not p.varies and names.effect(p.name, key) in acting_in(posterior)
             if acted and effect.covariate not in covariates:
                 raise InputError(
                     f"{p.name} depends on {effect.covariate}, which the fit was saved without; "

@@ -14,8 +14,9 @@ from bayesglu.analysis.checks import check
 from bayesglu.errors import InputError
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.posterior import population_of
-from bayesglu.inference.datatree import predict, samples_groups
+from bayesglu.inference.datatree import measured, predict
 from bayesglu.inference.fitting import fit
+from bayesglu.seeds import seed_of
 from bayesglu.spec.model import ModelSpec, load_model
 from bayesglu.study.study import Study, load_study
 
@@ -25,7 +26,7 @@ def leave_one_out(
     study: Study | str | Path,
     subjects: Sequence[str] | None = None,
     probability: float = 0.9,
-    random_seed: int = 1,
+    random_seed: int | np.random.Generator | None = None,
     **settings,
 ) -> xr.Dataset:
     """Bands for each person's samples, from fits that have not seen that person.
@@ -51,20 +52,21 @@ def leave_one_out(
         raise InputError(f"The study '{study.name}' has one person, and a fit without them has nobody.")
     if not 0 < probability < 1:
         raise InputError(f"probability is {probability:g}; it must be between 0 and 1.")
-    parts, clean = [], []
+    seed, parts, clean = seed_of(random_seed), [], []
     for person in people:
         others = study.select(subjects=[s for s in study.subjects if s != person])
         known = [a for a in study.select(subjects=[person]).analytes if a in others.analytes]
-        found = fit(spec, others, random_seed=random_seed, **{"progressbar": False, **settings})
+        found = fit(spec, others, random_seed=seed, **{"progressbar": False, **settings})
         clean.append(check(found, warn=False).clean)
         if known:
             solver = json.loads(found.attrs["settings"])["solver"]
             stranger = make_design(spec, study.select(subjects=[person], analytes=known), **solver)
-            rng = np.random.default_rng(random_seed)
+            rng = np.random.default_rng(seed)
             parts.append(_bands(stranger, _measured(stranger, found, rng), probability))
     result = xr.concat(parts, "obs").assign_coords(person=people)
     result["clean"] = ("person", np.array(clean))
     result.attrs = {"model": spec.name, "study": study.name, "probability": probability}
+    result.attrs["random_seed"] = seed
     return result
 
 
@@ -88,8 +90,7 @@ def _measured(d: Design, found: xr.DataTree, rng: np.random.Generator) -> np.nda
     reading_error = rng.normal(size=(*own.shape[:2], d.driving.n_errors))
     values = values._replace(individual=own, reading_error=reading_error)
     predicted, _ = predict(d, values)
-    noisy = samples_groups(d, values, predicted, rng)["posterior_predictive"].value.values
-    return noisy.reshape(-1, d.n_obs)
+    return measured(d, values, predicted, rng).reshape(-1, d.n_obs)
 
 
 def _bands(d: Design, measured: np.ndarray, probability: float) -> xr.Dataset:

@@ -26,6 +26,7 @@ from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.rows import TINY
 from bayesglu.protocols.library import Protocol, parse_protocol
 from bayesglu.protocols.schedule import Forcing
+from bayesglu.seeds import seed_of
 from bayesglu.solver.integrate import FINE
 from bayesglu.solver.solver import SolverError
 from bayesglu.spec.model import ModelSpec, SpecError, load_model
@@ -43,7 +44,7 @@ AT_ONCE = 8192  # solves, so that memory stays small
 
 
 def identify(
-    spec: ModelSpec | str | Path,
+    model: ModelSpec | str | Path,
     protocol: Protocol | str,
     times: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
     analytes: Iterable[str] | None = None,
@@ -51,14 +52,14 @@ def identify(
     subjects: int = 20,
     draws: int = 24,
     body_weight: float | None = 70.0,
-    random_seed: int | None = 0,
+    random_seed: int | np.random.Generator | None = None,
     parameters: str | Iterable[str] = "free",
     prior_cv: float = 0.3,
     forcing: Forcing | None = None,
 ) -> xr.Dataset:
     """The share of prior uncertainty of each parameter that samples under a protocol would remove.
 
-    spec : a `ModelSpec`, or the name or path of a model file.
+    model : a `ModelSpec`, or the name or path of a model file.
     protocol : a `Protocol`, or its text, such as ``"ogtt(75)"``.
     times : minutes of the samples, for all analytes or by analyte; by default those of `usual_times`.
     analytes : what is measured; by default all that the model describes.
@@ -100,7 +101,7 @@ def identify(
     >>> bool(taught.person.sel(parameter="basal_insulin") > 0.5)
     True
     """
-    spec, protocol = load_model(spec), parse_protocol(protocol)
+    spec, protocol = load_model(model), parse_protocol(protocol)
     _check_numbers(subjects=subjects, draws=draws, prior_cv=prior_cv)
     measured = tuple(spec.analytes) if analytes is None else tuple(dict.fromkeys(_names(analytes)))
     check_names("analyte", measured, spec.analytes)
@@ -109,7 +110,8 @@ def identify(
     sampled = _sampled(spec, protocol, times, measured, forcing)
     study = _study(spec, protocol, sampled, forcing, body_weight)
     plan = make_design(_with_unknown(spec, parameters, prior_cv), study)
-    rng = np.random.default_rng(random_seed)
+    seed = seed_of(random_seed)
+    rng = np.random.default_rng(seed)
     people = min(subjects, MOST_PEOPLE)
     phi = _drawn(plan.individuals, rng, draws, people)
     soft, data, fine = _information(plan, phi.reshape(draws * people, -1), _noise(plan, noise))
@@ -132,7 +134,7 @@ def identify(
         "subjects": subjects,
         "draws": draws,
         "failed_solves": int((~fine).sum()),
-        "random_seed": "none" if random_seed is None else random_seed,
+        "random_seed": seed,
     }
     return found
 

@@ -77,7 +77,7 @@ def simulate(
     hold = _held(assemble(spec.structure), _names(hold))
     check_protocol(spec, protocol)
     check_forcing(spec, forcing)
-    people = _people(spec, parameters or {}, start or {}, body_weight, absolute)
+    people = _people(spec, parameters or {}, start or {}, body_weight, atol)
     schedule = _schedule(protocol, times, people.weights, forcing, driving_channel(spec))
     begun = {state_of(name) for name in start or ()}
     solving = _solver(spec, schedule, wanted, hold, begun, rtol, atol, max_steps)
@@ -181,9 +181,7 @@ def _people(spec: ModelSpec, parameters: Mapping, start: Mapping, body_weight, a
     begun = {n: values[f"{n} at the start"] for n in start}
     found = _People(theta, dims, shape, dict(together[0].coords), weight.values.reshape(-1))
     known = dict(zip(names, theta.T, strict=True))
-    return replace(
-        found, theta=np.column_stack([theta, *_initial(loop, known, begun, absolute, found.label)])
-    )
+    return replace(found, theta=np.column_stack([theta, *_initial(loop, known, begun, atol, found.label)]))
 
 
 def _initial(
@@ -201,7 +199,7 @@ def _initial(
         initial = value
         if name != state:
             initial = value / loop.evaluate({**parameters, state: 1.0}, frozenset([name]))[name]
-        lowest = -ERRORS * absolute * loop.states[state].scale
+        lowest = -ERRORS * atol * loop.states[state].scale
         wrong = np.flatnonzero(~(np.isfinite(initial) & (initial >= lowest)))
         more = f", and so on for {len(wrong) - 1} more" if len(wrong) > 1 else ""
         if len(wrong):
@@ -237,7 +235,7 @@ def _schedule(protocol: Protocol, times: np.ndarray, weights: np.ndarray, forcin
 
 
 def _solver(spec, schedule, outputs, hold, start, rtol, atol, max_steps) -> Solver:
-    settings = {"rtol": relative, "atol": absolute, "max_steps": max_steps}
+    settings = {"rtol": rtol, "atol": atol, "max_steps": max_steps}
     return make_solver(spec.structure, schedule, outputs, hold, start, **settings)
 
 

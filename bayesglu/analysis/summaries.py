@@ -1,9 +1,11 @@
 """What a fit says in numbers: medians and intervals of what people share and each has, and the prior.
 
-Every table states the kind and the probability of its intervals, and how much was learnt. The *shrinkage* is
-1 - SD of the posterior / SD of the prior, on the scale on which the prior is normal (logarithm or log odds):
-0 where the data say nothing, near 1 where they say all. The prior is known from its draws, which makes the
-shrinkage uncertain by a few hundredths.
+Every table states the kind and the probability of its intervals, and how much the data told. The posterior
+*contraction* is 1 - SD of the posterior / SD of the prior, on the scale on which the prior is Normal
+(logarithm or log odds): 0 where the data say nothing, near 1 where they say all. (Some define it by
+variances.) The prior is known from its draws, which makes the contraction uncertain by a few hundredths.
+*Eta-shrinkage* runs the other way, as in pharmacometrics: 1 - SD of people's mean random effects / omega,
+near 0 where each person's data speak for themselves, near 1 where everyone is drawn to the typical value.
 """
 
 from __future__ import annotations
@@ -11,73 +13,106 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from bayesglu.analysis.people import random_effects
 from bayesglu.errors import InputError
+from bayesglu.hierarchy import names
+from bayesglu.hierarchy.posterior import acting_in
 from bayesglu.spec.model import model_of
 from bayesglu.units import convert
 
 LITTLE = 0.1
-NOTE = "the data say almost nothing; this is the prior"
+NOTE = "posterior is prior-dominated"
 WIDER = "wider than the prior: the data say little here, or spread more than it expected"
-SHARED = ("typical", "population", "effect", "correlation", "error")
 
 
-def population(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
+def summarize_population(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
     """What people have in common: typical values, shared parameters, covariate effects, correlations of
-    their deviations, and assay errors.
+    random effects, and assay errors.
 
     =================================  ======================================================================
     variable (dim ``parameter``)       content
     =================================  ======================================================================
     ``median, lower, upper``           posterior, in ``unit``
     ``prior_median, ..lower, ..upper``  prior, in ``unit``
-    ``shrinkage``                      1 - posterior SD / prior SD
-    ``note``                           says what a shrinkage below 0.1, or far below 0, means
-    ``between_...``                    all of these but the note, for the between-subject SD of the logarithm
+    ``contraction``                    1 - posterior SD / prior SD
+    ``note``                           says what a contraction below 0.1, or far below 0, means
+    ``omega_...``                      all of these but the note, for the between-subject SD of the logarithm
                                        (log odds), which is about a coefficient of variation; NaN where
                                        nothing differs between people
+    ``eta_shrinkage``                  1 - SD of people's mean random effects / omega; NaN likewise
     =================================  ======================================================================
 
-    Coordinates: ``unit``, ``symbol``, ``role`` (typical, population, effect, correlation, error);
-    ``interval`` and ``probability`` of all intervals, which ``population(fit).to_dataframe()`` repeats in
-    each row.
+    Coordinates: ``unit``, ``symbol``, ``role`` (typical, population, effect, correlation, sigma);
+    ``interval`` and ``probability`` of all intervals, which ``summarize_population(fit).to_dataframe()``
+    repeats in each row.
 
     Raises ValueError when the probability is not between 0 and 1, or ``fit`` has no such posterior.
     """
     posterior, prior = _groups(fit)
-    rows = {}
-    for name, draws in posterior.data_vars.items():
-        role = draws.attrs.get("role")
-        if role == "correlation":
-            rows |= {f"correlation of {p}": draws.sel(pair=p, drop=True) for p in draws.pair.values}
-        elif role in SHARED:
-            rows[str(name).removesuffix("_typical") if role == "typical" else str(name)] = draws
+    rows, expected = _of_everyone(posterior), _of_everyone(prior)
+    shrinkage = _eta_shrinkage(fit, posterior)
     tables = []
     for row, draws in rows.items():
-        between = posterior.get(f"{row}_between", xr.full_like(draws, np.nan))
-        about = _summary(between, prior.get(f"{row}_between"), probability).drop_vars("note")
-        about = about.rename({name: f"between_{name}" for name in about.data_vars})
-        expected = prior.get(draws.name)
-        if draws.attrs["role"] == "correlation" and expected is not None:
-            expected = expected.sel(pair=row.removeprefix("correlation of "), drop=True)
-        tables.append(_summary(draws, expected, probability).merge(about))
+        omega = names.omega(row)
+        about = _summary(posterior.get(omega, xr.full_like(draws, np.nan)), prior.get(omega), probability)
+        about = about.drop_vars("note")
+        about = about.rename({name: f"omega_{name}" for name in about.data_vars})
+        table = _summary(draws, expected.get(row), probability).merge(about)
+        tables.append(table.assign(eta_shrinkage=shrinkage.get(row, np.nan)))
     table = _together(rows, tables, probability)
     return table.assign_coords(role=("parameter", [draws.attrs["role"] for draws in rows.values()]))
 
 
-def subjects(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
+def summarize_individuals(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
     """Each person's own parameters, dims ``parameter, subject``.
 
     Variables ``median, lower, upper``, ``prior_median, prior_lower, prior_upper`` (of someone with the same
-    covariates and no samples), ``shrinkage`` and ``note``, as in :func:`population`; the same coordinates.
+    covariates and no samples), ``contraction`` and ``note``, as in :func:`summarize_population`; the same
+    coordinates.
 
-    Raises ValueError as :func:`population` does, and when nothing differs between people.
+    Raises ValueError as :func:`summarize_population` does, and when nothing differs between people.
     """
     return _individual(fit, "subject", probability)
 
 
-def tests(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
-    """Parameters that differ from test to test, dims ``parameter, test``; else like :func:`subjects`."""
-    return _individual(fit, "test", probability)
+def summarize_occasions(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
+    """Parameters that differ from occasion to occasion, dims ``parameter, occasion``; else like
+    :func:`summarize_individuals`."""
+    return _individual(fit, "occasion", probability)
+
+
+def _of_everyone(drawn: xr.Dataset) -> dict[str, xr.DataArray]:
+    """What is said of people in common, a number a row."""
+    rows: dict[str, xr.DataArray] = {}
+    for name, draws in drawn.data_vars.items():
+        role = draws.attrs.get("role")
+        if role == "correlation":
+            rows |= {f"correlation of {p}": draws.sel(pair=p, drop=True) for p in draws.pair.values}
+        elif role == "effect":
+            bare = draws.drop_vars([c for c in draws.coords if str(c).startswith("effect_")])
+            rows |= {str(label): bare.sel(effect=label, drop=True) for label in draws.effect.values}
+        elif role in names.OF_EVERYONE:
+            rows[draws.attrs["parameter"] if role == "typical" else str(name)] = draws
+    return rows
+
+
+def _eta_shrinkage(fit: xr.DataTree, posterior: xr.Dataset) -> dict[str, float]:
+    """Of each parameter that varies, where the fit knows two people or more, and their covariates."""
+    known = fit["constant_data"].to_dataset() if "constant_data" in fit.children else xr.Dataset()
+    if known.sizes.get("subject", 0) < 2 or "model_text" not in fit.attrs:
+        return {}
+    spec = model_of(fit.attrs)
+    people, eta = random_effects(spec, posterior, known)
+    if acting_in(posterior) != {names.effect(a.parameter, a.key) for a in people.effects}:
+        return {}
+    mean, layout = eta.mean((0, 1)), people.layout
+    own = mean[layout.subject[:, None], layout.component]  # (occasion, varying)
+    found = {}
+    for v, p in enumerate(people.varying):
+        rows = people.first_occasion if p.level == "subject" else slice(None)
+        omega = float(posterior[names.omega(p.name)].median())
+        found[p.name] = 1 - float(own[rows, v].std(ddof=1)) / omega
+    return found
 
 
 def minimal_model_indices(fit: xr.DataTree, group: str = "posterior") -> xr.Dataset:
@@ -113,7 +148,9 @@ def _individual(fit: xr.DataTree, dim: str, probability: float) -> xr.Dataset:
         if draws.attrs.get("role") == "individual" and dim in draws.dims
     }
     if not rows:
-        raise InputError(f"No parameter of this fit differs from {dim} to {dim}: see population(fit).")
+        raise InputError(
+            f"No parameter of this fit differs from {dim} to {dim}: see summarize_population(fit)."
+        )
     tables = [_summary(draws, prior.get(name), probability) for name, draws in rows.items()]
     return _together(rows, tables, probability)
 
@@ -127,15 +164,15 @@ def _groups(fit: xr.DataTree) -> tuple[xr.Dataset, xr.Dataset]:
 
 
 def _summary(draws: xr.DataArray, prior: xr.DataArray | None, probability: float) -> xr.Dataset:
-    """Medians and intervals of one variable and of its prior, and the shrinkage from one to the other."""
+    """Medians and intervals of one variable and of its prior, and the contraction from one to the other."""
     if not 0 < probability < 1:
         raise InputError(f"probability is {probability}. Allowed: between 0 and 1, such as 0.9.")
     prior = xr.full_like(draws, np.nan) if prior is None else prior
-    shrinkage = 1 - _deviation(draws) / _deviation(prior)
+    contraction = 1 - _deviation(draws) / _deviation(prior)
     found = _interval(draws, probability)
     found |= {f"prior_{name}": values for name, values in _interval(prior, probability).items()}
-    note = xr.where(shrinkage < -LITTLE, WIDER, xr.where(shrinkage < LITTLE, NOTE, ""))
-    return xr.Dataset(found | {"shrinkage": shrinkage, "note": note})
+    note = xr.where(contraction < -LITTLE, WIDER, xr.where(contraction < LITTLE, NOTE, ""))
+    return xr.Dataset(found | {"contraction": contraction, "note": note})
 
 
 def _interval(draws: xr.DataArray, probability: float) -> dict[str, xr.DataArray]:

@@ -24,6 +24,7 @@ from bayesglu.cli.options import (
     Plot,
     Probability,
     ProtocolText,
+    Seed,
     Until,
     option,
     parse_change,
@@ -48,22 +49,22 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-LOOK, LEARN, ASK = "Look around", "Learn from measurements", "Ask a fit"
+EXPLORE, FIT, QUERY = "Explore", "Fit", "Query"
 
 
 @app.callback(invoke_without_command=True)
 def main(
     context: typer.Context,
-    version: Annotated[bool, option("Print the version and leave.", "--version")] = False,
+    version: Annotated[bool, option("Print the version and exit.", "--version")] = False,
 ) -> None:
-    """How the pancreas and the liver hold blood glucose in balance, learnt from measurements.
+    """Hierarchical Bayesian models of glucose homeostasis: pancreas, liver and insulin action.
 
     A table of glucose and hormones goes in. What comes out is each person's
-    parameters, with their uncertainty, and answers to what would happen if one
-    of them were different.
+    parameters, with their uncertainty, and counterfactual predictions: what
+    would happen with another meal, or with 30 % more insulin sensitivity.
 
-    Exit codes: 0 fine, 1 something given is wrong, 2 a fit is not clean or a
-    published fact is missed.
+    Exit codes: 0 success, 1 invalid input, 2 a diagnostic failed or a published
+    fact is missed.
     """
     if version:
         say(bayesglu.__version__)
@@ -71,39 +72,43 @@ def main(
         say(context.get_help())
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(rich_help_panel=EXPLORE)
 def models() -> None:
-    """List the models that ship."""
+    """List the built-in models."""
     import pandas as pd
 
     rows = []
     for m in sorted(map(bayesglu.load_model, bayesglu.list_models()), key=lambda m: len(m.parameters)):
         rows.append((m.name, len(m.varying), len(m.at("population")), ", ".join(m.analytes), m.title))
-    show_table(pd.DataFrame(rows, columns=["model", "by person", "shared", "measured", "what it is"]))
-    say("\nParameters learnt for each person and for all together. Next: bayesglu show MODEL", "dim")
+    show_table(pd.DataFrame(rows, columns=["model", "varying", "shared", "analytes", "title"]))
+    say(
+        "\nEstimated parameters: varying between subjects, and shared by all. Next: bayesglu show MODEL",
+        "dim",
+    )
 
 
-@app.command(rich_help_panel=LOOK)
+@app.command(rich_help_panel=EXPLORE)
 def studies() -> None:
-    """List the studies that ship."""
+    """List the built-in studies."""
     import pandas as pd
 
     rows = []
     for study in map(bayesglu.load_study, bayesglu.list_studies()):
         counts = len(study.subjects), study.observations.sizes["obs"]
         rows.append((study.name, *counts, ", ".join(study.analytes), study.datasheet.get("title")))
-    show_table(pd.DataFrame(rows, columns=["study", "people", "samples", "measured", "what it is"]))
+    show_table(pd.DataFrame(rows, columns=["study", "subjects", "samples", "analytes", "title"]))
 
 
 @app.command(
-    rich_help_panel=LOOK, epilog=examples("bayesglu show feedback", "bayesglu show oral --text > mine.toml")
+    rich_help_panel=EXPLORE,
+    epilog=examples("bayesglu show feedback", "bayesglu show oral --text > mine.toml"),
 )
 def show(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL)],
-    text: Annotated[bool, option("Print its file, with all that it inherits.", "--text")] = False,
-    papers: Annotated[bool, option("Print the papers behind its priors.", "--papers")] = False,
+    text: Annotated[bool, option("Print the model file, with all that it inherits.", "--text")] = False,
+    papers: Annotated[bool, option("Print the references of its priors.", "--papers")] = False,
 ) -> None:
-    """Show a model: its organs, what is measured, each parameter with its prior, unit and source."""
+    """Show a model: structure, analytes, and each parameter with its prior, unit and source."""
     spec = bayesglu.load_model(model)
     if text:
         say(spec.text.rstrip())
@@ -114,7 +119,7 @@ def show(
 
 
 @app.command(
-    rich_help_panel=LOOK,
+    rich_help_panel=EXPLORE,
     epilog=examples(
         'bayesglu simulate --model feedback --protocol "fast(hours=50)" --plot fast.png --csv fast.csv',
         'bayesglu simulate -m oral -p "ogtt(75)" -c insulin_sensitivity=*0.5 -o glucose -o insulin',
@@ -131,7 +136,7 @@ def simulate(
     plot: Plot = None,
     csv: Csv = None,
 ) -> None:
-    """Simulate the typical person of a model under a protocol."""
+    """Simulate the typical subject of a model under a protocol."""
     import xarray as xr
 
     from bayesglu.analysis.counterfactual import default_outputs
@@ -162,7 +167,7 @@ def simulate(
 
 
 @app.command(
-    rich_help_panel=LOOK,
+    rich_help_panel=EXPLORE,
     epilog=examples(
         'bayesglu identify --model feedback --protocol "ogtt(75)" --analytes glucose,insulin,c_peptide',
         'bayesglu identify -m ivgtt -p "ivgtt(0.3)" --noise glucose=0.02,insulin=0.1 --plot taught.png',
@@ -172,41 +177,45 @@ def identify(
     model: Model,
     protocol: ProtocolText,
     analytes: Annotated[
-        str | None, option("What is measured, with commas; else all that the model has.", metavar="NAMES")
+        str | None,
+        option("Analytes measured, separated by commas; default: all of the model.", metavar="NAMES"),
     ] = None,
-    times: Annotated[str | None, option("When, with commas; else as is usual.", metavar="MINUTES")] = None,
+    times: Annotated[
+        str | None,
+        option("Sampling times, separated by commas; default: as usual for the protocol.", metavar="MINUTES"),
+    ] = None,
     noise: Annotated[
         str | None,
         option(
-            "SD of log residuals, as [cyan]0.05[/cyan] or [cyan]glucose=0.03,insulin=0.1[/cyan]; else the "
-            "model's.",
+            "SD of log residuals, as [cyan]0.05[/cyan] or [cyan]glucose=0.03,insulin=0.1[/cyan]; default: "
+            "the model's.",
             metavar="SD",
         ),
     ] = None,
-    subjects: Annotated[int, option("People from whom the population is learnt.", metavar="N", min=1)] = 20,
+    subjects: Annotated[int, option("Number of subjects in the study.", metavar="N", min=1)] = 20,
     parameters: Annotated[
         str,
         option(
-            "What is unknown: [cyan]free[/cyan] for what the model estimates, [cyan]all[/cyan], or fixed "
-            "parameters besides, with commas.",
+            "Unknown parameters: [cyan]free[/cyan] for those the model estimates, [cyan]all[/cyan], or names "
+            "of fixed ones to estimate besides.",
             metavar="free|all|NAMES",
         ),
     ] = "free",
-    prior_cv: Annotated[float, option("How well a fixed parameter is known.", metavar="CV")] = 0.3,
-    draws: Annotated[int, option("Draws from the prior.", metavar="N", min=1)] = 24,
+    prior_cv: Annotated[float, option("Prior CV of a fixed parameter.", metavar="CV")] = 0.3,
+    draws: Annotated[int, option("Prior draws to average over.", metavar="N", min=1)] = 24,
     body_weight: Annotated[float, option("Body weight.", metavar="KG", min=0.1)] = 70,
-    seed: Annotated[int, option("Same seed, same draws.", "--seed", "-s", metavar="N")] = 0,
+    seed: Seed = None,
     plot: Plot = None,
     csv: Csv = None,
 ) -> None:
-    """Foretell what a protocol can teach of each parameter, before anyone is measured."""
+    """Predict practical identifiability: expected posterior contraction for a given study design."""
     from bayesglu.analysis.identifiability import untouched
     from bayesglu.cli.tables import pairs, shares
     from bayesglu.protocols.library import parse_protocol
 
     writable(plot, FIGURES), writable(csv)
     asked = parameters if parameters in ("free", "all") else parse_names(parameters)
-    with working("Solving the equations for people drawn from the prior"):
+    with working("Solving the equations for subjects drawn from the prior"):
         result = bayesglu.identify(
             model,
             parse_protocol(protocol),
@@ -221,16 +230,17 @@ def identify(
             prior_cv=prior_cv,
         )
     show_table(shares(result), f"{result.attrs['model']}, {result.attrs['protocol']}")
-    told = (
-        "Expected share of the prior SD that is removed, for one person alone and for the typical values by"
-    )
     say(f"\nSamples: {result.attrs['samples']}.")
     if nothing := untouched(result):
-        say(f"Nothing is learnt of {', '.join(nothing)}.")
-    say(f"{told} {subjects} people.", "dim")
+        say(f"No information about {', '.join(nothing)}.")
+    say(
+        "Expected contraction, 1 - posterior SD / prior SD: of one subject's parameters from that subject's "
+        f"samples alone, and of typical values from {subjects} subjects. {_seeded(result)}",
+        "dim",
+    )
     if result.sizes["pair"]:
         say()
-        show_table(pairs(result), "Cannot be told apart: posterior correlations beyond 0.9")
+        show_table(pairs(result), "Practically non-identifiable pairs: posterior correlations beyond 0.9")
     else:
         say("No two parameters have a posterior correlation beyond 0.9.")
     if csv:
@@ -239,15 +249,15 @@ def identify(
         _draw(plot, bayesglu.plots.identified(result))
 
 
-@app.command(rich_help_panel=LEARN, epilog=examples("bayesglu demo", "bayesglu demo --out results --seed 2"))
+@app.command(rich_help_panel=FIT, epilog=examples("bayesglu demo", "bayesglu demo --out results --seed 2"))
 def demo(
-    out: Annotated[Path, option("Where results and the figure go.", metavar="FOLDER")] = Path(
+    out: Annotated[Path, option("Folder for the fits and the figure.", metavar="FOLDER")] = Path(
         "bayesglu-demo"
     ),
-    seed: Annotated[int, option("Same seed, same numbers.", "--seed", "-s", metavar="N")] = 1,
+    seed: Annotated[int, option("Random seed.", "--seed", "-s", metavar="N")] = 1,
     progress: Annotated[bool, option("Show progress bars.")] = True,
 ) -> None:
-    """Fit one real person and twelve simulated ones, check both fits and answer a what-if: three minutes."""
+    """Fit one real and twelve simulated subjects, check both fits and predict a counterfactual: 3 minutes."""
     from bayesglu.cli.demo import run
 
     if run(out, seed, progress) is False:
@@ -255,10 +265,10 @@ def demo(
 
 
 @app.command(
-    rich_help_panel=LEARN,
+    rich_help_panel=FIT,
     epilog=examples(
         "bayesglu fit bergman1986 --model minimal --seed 1 --out bergman.nc",
-        'bayesglu fit table.csv -m feedback -p "ogtt(75)" --body-weight 62 --method map',
+        'bayesglu fit table.csv -m feedback -p "ogtt(75)" --body-weight 62 --method laplace',
     ),
 )
 def fit(
@@ -266,48 +276,49 @@ def fit(
     model: Model,
     protocol: Annotated[
         str | None,
-        option(
-            "What was done to everyone, in place of what the study says.", "--protocol", "-p", metavar="TEXT"
-        ),
+        option("Protocol of every subject, instead of the study's own.", "--protocol", "-p", metavar="TEXT"),
     ] = None,
     body_weight: Annotated[
         float | None,
-        option("Body weight of everyone, in place of what the study says.", metavar="KG", min=0.1),
+        option("Body weight of every subject, instead of the study's own.", metavar="KG", min=0.1),
     ] = None,
     method: Annotated[
         str,
         option(
-            "[cyan]nuts[/cyan] samples the posterior, [cyan]map[/cyan] finds its mode within seconds.",
-            metavar="nuts|map",
+            "[cyan]nuts[/cyan] samples the posterior; [cyan]laplace[/cyan] approximates it within seconds.",
+            metavar="nuts|laplace",
             panel="Sampler",
         ),
     ] = "nuts",
     draws: Annotated[
         int | None,
         option(
-            "Draws of each chain that are kept: 1000, or 400 of the mode's Gaussian.",
+            "Draws of each chain: 1000, or 400 draws from the Laplace approximation.",
             metavar="N",
             min=1,
             panel="Sampler",
         ),
     ] = None,
-    tune: Annotated[int, option("Draws before them, to adapt.", metavar="N", min=1, panel="Sampler")] = 1000,
-    chains: Annotated[int, option("Independent chains.", metavar="N", min=1, panel="Sampler")] = 4,
+    tune: Annotated[int, option("Warm-up draws of each chain.", metavar="N", min=1, panel="Sampler")] = 1000,
+    chains: Annotated[int, option("Number of chains.", metavar="N", min=1, panel="Sampler")] = 4,
     seed: Annotated[
-        int | None, option("Same seed, same draws.", "--seed", "-s", metavar="N", panel="Sampler")
+        int | None, option("Random seed; default: a new one.", "--seed", "-s", metavar="N", panel="Sampler")
     ] = None,
     progress: Annotated[bool, option("Show a progress bar.", panel="Sampler")] = True,
     out: Annotated[
-        Path | None, option("The fit (.nc or .zarr); else STUDY-MODEL.nc.", metavar="FILE", panel="Files")
+        Path | None,
+        option("Save the fit here (.nc or .zarr); default: STUDY-MODEL.nc.", metavar="FILE", panel="Files"),
     ] = None,
     resume: Annotated[
         Path | None,
         option(
-            "Keep draws here as they come; go on from here after a stop.", metavar="RUN.zarr", panel="Files"
+            "Checkpoint draws here; resume from here after an interruption.",
+            metavar="RUN.zarr",
+            panel="Files",
         ),
     ] = None,
 ) -> None:
-    """Fit a model to a study, save the fit and say whether it is clean."""
+    """Fit a model to a study, save the fit and check its diagnostics."""
     from bayesglu.inference.fit_files import check_place
     from bayesglu.protocols.library import parse_protocol
 
@@ -333,42 +344,44 @@ def fit(
 
 
 @app.command(
-    rich_help_panel=LEARN, epilog=examples("bayesglu check people.nc", "bayesglu check people.nc --csv d.csv")
+    rich_help_panel=FIT, epilog=examples("bayesglu check people.nc", "bayesglu check people.nc --csv d.csv")
 )
 def check(fit: Fit, csv: Csv = None) -> None:
-    """Say whether a fit can be trusted: chains, draws, sampler and solver. Ends with exit code 2 if not."""
+    """Check the diagnostics of a fit: convergence, ESS, sampler, solver. Exits with code 2 if any fails."""
     writable(csv)
     _give_verdict(_load(fit), csv)
 
 
-@app.command(rich_help_panel=ASK, epilog=examples("bayesglu population people.nc --probability 0.95"))
+@app.command(rich_help_panel=QUERY, epilog=examples("bayesglu population people.nc --probability 0.95"))
 def population(fit: Fit, parameter: Chosen = None, probability: Probability = 0.9, csv: Csv = None) -> None:
-    """Typical values of the parameters and how much people differ in them."""
+    """Typical values of the parameters and their between-subject variability."""
     writable(csv)
-    _show_summary(bayesglu.population(_load(fit), probability), csv, parameter=parameter)
+    _show_summary(bayesglu.summarize_population(_load(fit), probability), csv, parameter=parameter)
 
 
 @app.command(
-    rich_help_panel=ASK,
+    rich_help_panel=QUERY,
     epilog=examples("bayesglu subjects people.nc --parameter insulin_sensitivity --subject 7"),
 )
 def subjects(
     fit: Fit,
     parameter: Chosen = None,
     subject: Annotated[
-        list[str] | None, option("Only this person. May be repeated.", metavar="LABEL")
+        list[str] | None, option("Only this subject. May be repeated.", metavar="LABEL")
     ] = None,
     probability: Probability = 0.9,
     csv: Csv = None,
 ) -> None:
-    """Each person's parameters, and how much the data told of them."""
+    """Individual parameters, with posterior contraction (information gained from the data)."""
     writable(csv)
-    _show_summary(bayesglu.subjects(_load(fit), probability), csv, parameter=parameter, subject=subject)
+    _show_summary(
+        bayesglu.summarize_individuals(_load(fit), probability), csv, parameter=parameter, subject=subject
+    )
 
 
 @app.command(
     "what-if",
-    rich_help_panel=ASK,
+    rich_help_panel=QUERY,
     epilog=examples(
         'bayesglu what-if people.nc --change insulin_sensitivity=*1.3 --protocol "ogtt(75)" --plot if.png',
         'bayesglu what-if people.nc -c beta_cell_mass=*0.5 -p "meal(80)" --subjects new:100 -o insulin',
@@ -379,12 +392,12 @@ def what_if(
     change: Changes,
     protocol: Annotated[
         str | None,
-        option("What is done; else what was done in the study.", "--protocol", "-p", metavar="TEXT"),
+        option("Protocol; default: that of the study.", "--protocol", "-p", metavar="TEXT"),
     ] = None,
     subjects: Annotated[
         str,
         option(
-            "[cyan]same[/cyan] for the people of the fit, [cyan]new:100[/cyan] for that many new ones, or "
+            "[cyan]same[/cyan] for the subjects of the fit, [cyan]new:100[/cyan] for that many new ones, or "
             "labels such as [cyan]3,7[/cyan].",
             metavar="WHO",
         ),
@@ -393,11 +406,11 @@ def what_if(
     until: Until = None,
     every: Every = None,
     probability: Probability = 0.9,
-    seed: Annotated[int, option("Same seed, same new people.", "--seed", "-s", metavar="N")] = 0,
+    seed: Seed = None,
     plot: Plot = None,
     csv: Csv = None,
 ) -> None:
-    """What would happen to these people, or to new ones, if a parameter were different."""
+    """Counterfactual predictions: for these subjects, or new ones, with a parameter changed."""
     from bayesglu.cli.tables import effect, tidy, with_difference
     from bayesglu.protocols.library import parse_protocol
 
@@ -417,7 +430,11 @@ def what_if(
         )
     show_table(effect(result, probability), f"{result.attrs['protocol']}; {result.attrs['change']}")
     count = result.sizes["subject"]
-    say(f"\nMean of {count} people: median and {100 * probability:g} % equal-tailed interval.", "dim")
+    say(
+        f"\nMean of {count} subjects: median and {100 * probability:g} % equal-tailed interval. "
+        f"{_seeded(result)}",
+        "dim",
+    )
     if csv:
         _write_csv(csv, tidy(with_difference(result), probability))
     if plot:
@@ -425,25 +442,28 @@ def what_if(
 
 
 @app.command(
-    rich_help_panel=LOOK,
+    rich_help_panel=EXPLORE,
     epilog=examples("bayesglu validate --plot facts.png", "bayesglu validate --model mine.toml --draws 0"),
 )
 def validate(
     model: Annotated[str, option(MODEL, "--model", "-m", metavar="MODEL")] = "feedback",
     facts: Annotated[
-        Path | None, option("Facts of your own (.toml, or a folder); else those that ship.", metavar="FILE")
+        Path | None,
+        option("Facts of your own (.toml, or a folder); default: the built-in ones.", metavar="FILE"),
     ] = None,
     draws: Annotated[
-        int, option("People drawn from the priors, for the bands; 0 for none.", metavar="N", min=0)
+        int, option("Subjects drawn from the priors, for the bands; 0 for none.", metavar="N", min=0)
     ] = 200,
-    seed: Annotated[int, option("Same seed, same people.", "--seed", "-s", metavar="N")] = 1,
+    seed: Seed = None,
     plot: Plot = None,
     csv: Csv = None,
 ) -> None:
-    """Put a model to published experiments. Ends with exit code 2 if it misses a fact that it should not.
+    """Compare model predictions with published experiments.
 
-    Which misses are known is told of `feedback`, for which the experiments are written: they begin after a
-    night's fast, where `fasting` begins at the last meal, and smaller models lack what some of them ask for.
+    Exits with code 2 if an unexpected prediction lies outside its accepted range.
+
+    Known failures are listed for `feedback`, for which the experiments are written: they begin after an
+    overnight fast, whereas `fasting` begins at the last meal, and smaller models lack some of the outputs.
     """
     from bayesglu.cli.tables import verdicts
     from bayesglu.validation.facts import load_facts
@@ -456,13 +476,13 @@ def validate(
     show_table(verdicts(answers.table), f"{spec.name}: {spec.title}")
     say("\n" + ", ".join(f"{count} {word}" for word, count in answers.counts.items()) + ".")
     say(
-        "Model: the typical person; 50 % and 90 %: people as the priors expect them. A: read in the source,",
+        "Model: the typical subject; 50 % and 90 %: subjects drawn from the priors. A: read in the source; "
+        "B: cited from memory, not re-checked; C: order of magnitude. Accepted ranges are for a group mean.",
         "dim",
     )
-    say("B: remembered from it, C: order of magnitude. The accepted range is for the mean of a group.", "dim")
     say(
-        "People also meet what is known of everyone, such as fasting glucose production; the typical person "
-        "need not lie amid them.",
+        "Subjects also satisfy the informative constraints, such as on fasting glucose production, so the "
+        f"typical subject need not lie in the middle of the bands. Seed {answers.random_seed}.",
         "dim",
     )
     for why, rows in answers.table.query("why != ''").groupby("why", sort=False):
@@ -475,13 +495,17 @@ def validate(
         raise NotClean
 
 
+def _seeded(result: "xr.Dataset") -> str:
+    return f"Seed {result.attrs['random_seed']}."
+
+
 def _load(path: Path) -> "xr.DataTree":
     with working(f"Reading {path}"):
         return bayesglu.load(path)
 
 
 def _give_verdict(fitted: "xr.DataTree", csv: Path | None = None) -> None:
-    """Say what `check` found; leave with exit code 2 if that is not clean."""
+    """Say what `check` found; exit with code 2 where a diagnostic failed."""
     with working("Checking"):
         verdict = bayesglu.check(fitted, warn=False)
     say(repr(verdict))
@@ -502,7 +526,7 @@ def _show_summary(table: "xr.Dataset", csv: Path | None, **wanted: list[str] | N
             table = table.sel({dim: names})
     show_table(summary(table))
     kind = f"{100 * table.attrs['probability']:g} % {table.attrs['interval']}"
-    say(f"\nIntervals are {kind}. Learnt: 1 - SD of the posterior / SD of the prior.", "dim")
+    say(f"\nIntervals are {kind}. Contraction: 1 - posterior SD / prior SD.", "dim")
     if csv:
         _write_csv(csv, table.to_dataframe().reset_index())
 

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from bayesglu import plots
 from bayesglu.analysis.checks import check
-from bayesglu.analysis.counterfactual import REFERENCE, CHANGED, scale, what_if
+from bayesglu.analysis.counterfactual import CHANGED, REFERENCE, scale, what_if
 from bayesglu.analysis.summaries import minimal_model_indices
 from bayesglu.atomic import whole
 from bayesglu.cli.terminal import answers, say, working

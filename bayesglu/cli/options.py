@@ -1,4 +1,4 @@
-"""The words of the command line: options that commands share; how changes, people and times are written."""
+"""Options that commands share, and how changes, subjects and times are written as text."""
 
 import re
 from pathlib import Path
@@ -23,37 +23,40 @@ def option(help: str, *names: str, panel: str | None = None, **settings: Any) ->
     return typer.Option(*names, help=help, rich_help_panel=panel, **settings)
 
 
-STUDY = "Name of a shipped study, a folder, or a table of observations (.csv)."
-MODEL = "Name of a shipped model, or a model file (.toml)."
+STUDY = "Name of a built-in study, a folder, or a table of observations (.csv)."
+MODEL = "Name of a built-in model, or a model file (.toml)."
 
-Fit = Annotated[Path, typer.Argument(metavar="FIT", help="A fit that [bold]bayesglu fit[/bold] saved.")]
+Fit = Annotated[Path, typer.Argument(metavar="FIT", help="A fit saved by [bold]bayesglu fit[/bold].")]
 Model = Annotated[str, option(MODEL, "--model", "-m", metavar="MODEL")]
 ProtocolText = Annotated[
     str,
     option(
-        'What is done: [cyan]"ogtt(75) + meal(60).shift(300)"[/cyan].', "--protocol", "-p", metavar="TEXT"
+        'Protocol, such as [cyan]"ogtt(75) + meal(60).shift(300)"[/cyan].', "--protocol", "-p", metavar="TEXT"
     ),
 ]
 Changes = Annotated[
     list[str] | None,
     option(
-        "A parameter and its change: [cyan]=*1.3[/cyan] scales it, [cyan]=+5[/cyan] or [cyan]=-5[/cyan] "
-        "shifts it, [cyan]=0[/cyan] sets it, in its unit. May be repeated.",
+        "Change of a parameter: [cyan]=*1.3[/cyan] scales, [cyan]=+5[/cyan] or [cyan]=-5[/cyan] shifts, "
+        "[cyan]=0[/cyan] sets it, in its unit. May be repeated.",
         *("--change", "-c"),
         metavar="NAME=HOW",
     ),
 ]
 Outputs = Annotated[
-    list[str] | None, option("A state or a flux to show. May be repeated.", "--output", "-o", metavar="NAME")
+    list[str] | None, option("State or flux to show. May be repeated.", "--output", "-o", metavar="NAME")
 ]
 Until = Annotated[
-    float | None, option("When to stop; else when the protocol ends.", metavar="MINUTES", min=1)
+    float | None, option("Last time; default: the end of the protocol.", metavar="MINUTES", min=1)
 ]
-Every = Annotated[float | None, option("BetweenSubject two points.", metavar="MINUTES", min=0.01)]
+Seed = Annotated[int | None, option("Random seed; default: a new one.", "--seed", "-s", metavar="N")]
+Every = Annotated[float | None, option("Time step of the output.", metavar="MINUTES", min=0.01)]
 Plot = Annotated[Path | None, option("Draw a figure (.png, .pdf, .svg).", metavar="FILE", panel="Files")]
 Csv = Annotated[Path | None, option("Write a tidy table.", metavar="FILE", panel="Files")]
 Chosen = Annotated[list[str] | None, option("Only this parameter. May be repeated.", metavar="NAME")]
-Probability = Annotated[float, option("Of the equal-tailed intervals.", metavar="P", min=0.01, max=0.999)]
+Probability = Annotated[
+    float, option("Probability of the equal-tailed intervals.", metavar="P", min=0.01, max=0.999)
+]
 
 
 def parse_change(text: str) -> "tuple[str, Change]":
@@ -75,7 +78,7 @@ def parse_change(text: str) -> "tuple[str, Change]":
 
 
 def parse_people(text: str) -> dict[str, Any]:
-    """Who a question is about, in the words of `what_if`.
+    """Arguments of `what_if` that say which subjects a question is about.
 
     >>> parse_people("same"), parse_people("new:100"), parse_people("3, 7")
     ({'subjects': 'same'}, {'subjects': 'new', 'n_new': 100}, {'subjects': ['3', '7']})
@@ -85,7 +88,7 @@ def parse_people(text: str) -> dict[str, Any]:
     if count := re.fullmatch(r"new:([1-9]\d{0,5})", text):
         return {"subjects": "new", "n_new": int(count[1])}
     if text == "new" or text.startswith("new:"):
-        raise InputError(f"--subjects is {text!r}. Write new:100 for a hundred new people.")
+        raise InputError(f"--subjects is {text!r}. Write new:100 for a hundred new subjects.")
     return {"subjects": [label.strip() for label in text.split(",")]}
 
 

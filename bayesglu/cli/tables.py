@@ -69,19 +69,22 @@ def effect(what_if: xr.Dataset, probability: float) -> pd.DataFrame:
 
 
 def summary(table: xr.Dataset) -> pd.DataFrame:
-    """One row a parameter (and person) of `population` or `subjects`: posterior, prior, shrinkage."""
+    """One row a parameter (and person) of a summary: posterior, prior, contraction."""
     rows = []
     for row in table.to_dataframe().reset_index().to_dict("records"):
         cells = {str(dim): row[dim] for dim in table["median"].dims}
         cells |= {"unit": row["unit"], "median": row["median"], "interval": _interval(row)}
-        if "between_median" in row:
-            cells |= {"SD between people": row["between_median"], "its interval": _interval(row, "between_")}
-        rows.append(cells | {"before the data": _interval(row, "prior_"), "learnt": row["shrinkage"]})
+        if "omega_median" in row:
+            cells |= {
+                "omega (between-subject SD)": row["omega_median"],
+                "omega interval": _interval(row, "omega_"),
+            }
+        rows.append(cells | {"prior": _interval(row, "prior_"), "contraction": row["contraction"]})
     return pd.DataFrame(rows)
 
 
 def shares(identified: xr.Dataset) -> pd.DataFrame:
-    """One row a parameter of `identify` of which anything is learnt, the best learnt first."""
+    """One row a parameter of `identify` about which there is information, the most first."""
     rows = []
     identified = identified.sel(parameter=~identified["parameter"].isin(untouched(identified)))
     for name in identified["parameter"].sortby(-identified["person"]).values:
@@ -90,14 +93,14 @@ def shares(identified: xr.Dataset) -> pd.DataFrame:
         learnt = grade(one) if grade(one) == grade(all_) else f"{grade(one)}; typical value {grade(all_)}"
         about = name, row["symbol"].item(), row["level"].item()
         rows.append((*about, round(100 * one), round(100 * all_), learnt))
-    columns = ["parameter", "symbol", "level", "one person (%)", "typical value (%)", "learnt"]
+    columns = ["parameter", "symbol", "level", "one subject (%)", "typical value (%)", "expected contraction"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def pairs(identified: xr.Dataset) -> pd.DataFrame:
-    """One row a pair of parameters that cannot be told apart, with posterior correlations."""
+    """One row a practically non-identifiable pair of parameters, with posterior correlations."""
     table = identified[["pair_person", "pair_population"]].to_dataframe()
-    words = {"first": "parameter", "second": "and", "pair_person": "one person"}
+    words = {"first": "parameter", "second": "and", "pair_person": "one subject"}
     words["pair_population"] = "typical value"
     return table[list(words)].rename(columns=words).round(2)
 

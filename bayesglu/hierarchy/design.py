@@ -55,7 +55,7 @@ class Design:
     @cached_property
     def sigma_prior(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and SD of the logarithms of the SDs of log residuals (A)."""
-        errors = [self.spec.analytes[a].error for a in self.analytes]
+        errors = [self.spec.analytes[a].sigma for a in self.analytes]
         return np.log([e.median for e in errors]), np.array([e.sd for e in errors])
 
     @cached_property

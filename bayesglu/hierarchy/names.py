@@ -3,19 +3,22 @@
 ==============  ==========================  =============================  ===================================
 role            name                        dims (after chain, draw)       content
 ==============  ==========================  =============================  ===================================
-``individual``  the parameter's             ``subject`` or ``test``        everyone's own parameters
-``typical``     ``PARAMETER_typical``                                      typical values
-``between``     ``PARAMETER_between``                                      SDs of the deviations, omega
+``individual``  the parameter's             ``subject`` or ``occasion``    everyone's own parameters
+``typical``     ``PARAMETER_typical``                                      typical values (theta)
+``omega``       ``PARAMETER_omega``                                        between-subject SDs
 ``population``  the parameter's                                            parameters that people share
-``effect``      ``PARAMETER_effect_KEY``                                   factors of covariates
-``correlation``  ``correlation``            ``pair``                       correlations of deviations
-``error``       ``error_ANALYTE``                                          SDs of log residuals, sigma
+``effect``      ``covariate_effect``        ``effect``                     factors of covariates
+``correlation``  ``correlation``            ``pair``                       correlations of random effects
+``sigma``       ``sigma_ANALYTE``                                          SDs of log residuals
 ``driving``     ``OUTPUT_at_readings``      ``reading``                    true curve that drives the model
 ==============  ==========================  =============================  ===================================
+
+Samples of an analyte have a dimension of their own, ``ANALYTE_obs``.
 """
 
 CORRELATION = "correlation"
-OF_EVERYONE = ("typical", "population", "effect", "correlation", "error")
+EFFECT = "covariate_effect"
+OF_EVERYONE = ("typical", "population", "effect", "correlation", "sigma")
 """Roles of what is said of people in common."""
 
 
@@ -26,19 +29,33 @@ def typical(parameter: str) -> str:
 
 def omega(parameter: str) -> str:
     """Name of the SD of a parameter's deviations."""
-    return f"{parameter}_between"
+    return f"{parameter}_omega"
 
 
 def effect(parameter: str, key: str) -> str:
-    """Name of the factor by which a covariate multiplies a parameter."""
-    return f"{parameter}_effect_{key.replace(':', '_')}"
+    """Label, in the dim ``effect``, of a covariate's effect on a parameter.
+
+    >>> effect("insulin_sensitivity", "group:T2D")
+    'insulin_sensitivity by group:T2D'
+    """
+    return f"{parameter} by {key}"
 
 
 def sigma(analyte: str) -> str:
     """Name of the SD of an analyte's log residuals."""
-    return f"error_{analyte}"
+    return f"sigma_{analyte}"
 
 
 def at_readings(output: str) -> str:
     """Name of the true curve behind measured readings."""
     return f"{output}_at_readings"
+
+
+def observations(analyte: str) -> str:
+    """Dimension of the samples of an analyte."""
+    return f"{analyte}_obs"
+
+
+def occasion(subject: str, name: str) -> str:
+    """Label, in the dim ``occasion``, of one person's occasion."""
+    return f"{subject}/{name}"

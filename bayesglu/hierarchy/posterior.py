@@ -12,6 +12,7 @@ from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.values import Values
 from bayesglu.spec.priors import Parameter
 from bayesglu.spec.scales import to_scale
+from bayesglu.study.study import Study
 from bayesglu.units import canonical_unit
 
 
@@ -37,26 +38,27 @@ def to_dataset(d: Design, values: Values) -> xr.Dataset:
             own = theta[..., people.first_occasion, column]
             put(p.name, own, ("subject",), "individual", p.unit, called, p)
         else:
-            put(p.name, theta[..., column], ("test",), "individual", p.unit, called, p)
+            put(p.name, theta[..., column], ("occasion",), "individual", p.unit, called, p)
         put(names.typical(p.name), natural[..., k], (), "typical", p.unit, f"typical {called}", p)
     for v, p in enumerate(people.varying):
-        told = f"between-subject SD of log {p.name.replace('_', ' ')}"
-        put(names.omega(p.name), values.omega[..., v], (), "between_subject", "1", told, p)
-    for e, acting in enumerate(people.effects):
-        told = f"factor of {acting.parameter.replace('_', ' ')} by {acting.key}"
-        factor = np.exp(values.effect[..., e])
-        put(names.effect(acting.parameter, acting.key), factor, (), "effect", "1", told)
+        scale = "log odds" if p.scale == "logit" else "logarithm"
+        told = f"between-subject SD of the {scale} of {p.name.replace('_', ' ')}"
+        put(names.omega(p.name), values.omega[..., v], (), "omega", "1", told, p)
     for a, analyte in enumerate(d.analytes):
         told = f"SD of the log residuals of {analyte}"
-        put(names.sigma(analyte), values.sigma[..., a], (), "error", "1", told)
+        put(names.sigma(analyte), values.sigma[..., a], (), "sigma", "1", told)
     coords = {n: np.arange(size) for n, size in zip(("chain", "draw"), values.typical.shape[:2], strict=True)}
     coords["subject"] = list(people.subjects)
+    if people.effects:
+        told = "factor by which a covariate multiplies a typical value (or its odds)"
+        put(names.EFFECT, np.exp(values.effect), ("effect",), "effect", "1", told)
+        coords |= _effects(people)
     if len(people.layout.correlated):
         told = "correlation of people's deviations, on the scales on which the priors are normal"
         put(names.CORRELATION, values.correlation, ("pair",), "correlation", "1", told)
         coords["pair"] = pairs(correlated_names(people))
     if d.spec.at("occasion"):
-        coords["test"] = ["/".join(occasion) for occasion in people.occasions]
+        coords["occasion"] = [names.occasion(*occasion) for occasion in people.occasions]
     if len(d.driving.obs):
         analyte = d.analytes[d.driving.analyte]
         output = d.spec.analytes[analyte].output
@@ -67,10 +69,37 @@ def to_dataset(d: Design, values: Values) -> xr.Dataset:
     return xr.Dataset(found, coords=coords)
 
 
+def _effects(people: Individuals) -> dict:
+    """Coordinates of the covariate effects: on which parameter, of which covariate, at which level if any."""
+    acting = people.effects
+    levels = [str(a.effect.reference) if a.effect.form == "level" else "" for a in acting]
+    return {
+        "effect": [names.effect(a.parameter, a.key) for a in acting],
+        "effect_parameter": ("effect", [a.parameter for a in acting]),
+        "effect_covariate": ("effect", [a.effect.covariate for a in acting]),
+        "effect_level": ("effect", levels),
+    }
+
+
 def correlated_names(people: Individuals) -> list[str]:
     """Names of the parameters whose deviations are correlated, in the order of the matrix."""
     parameters = people.layout.component_parameter[people.layout.correlated]
     return [people.estimated[k].name for k in parameters]
+
+
+def labelled(study: Study, samples: xr.Dataset, analyte: str) -> dict:
+    """Coordinates of an analyte's samples: their labels, and subject, occasion and time of each."""
+    dim = names.observations(analyte)
+    several = len(study.occasions) > len(study.subjects)
+    subject, occasion = (samples[name].values.astype(str) for name in ("subject", "occasion"))
+    who = [f"{s}/{o}" if several else s for s, o in zip(subject, occasion, strict=True)]
+    labels = [f"{w}, {t:g} min" for w, t in zip(who, samples.time.values, strict=True)]
+    return {
+        dim: labels,
+        f"{analyte}_subject": (dim, subject),
+        f"{analyte}_occasion": (dim, occasion),
+        f"{analyte}_time": (dim, samples.time.values, {"units": "min"}),
+    }
 
 
 def _readings(d: Design) -> dict:
@@ -107,8 +136,11 @@ def population_of(
     typical = to_scale(stacked([drawn(name) for name in shared]), people.layout.is_logit)
     called = [names.effect(acting.parameter, acting.key) for acting in people.effects]
     absent = people.effect_prior[0] if absent_effect is None else np.full(len(called), absent_effect)
+    known = acting_in(posterior)
     effects = [
-        np.log(drawn(name)) if name in posterior else np.full(shape, absent[e])
+        np.log(posterior[names.EFFECT].sel(effect=name).values)
+        if name in known
+        else np.full(shape, absent[e])
         for e, name in enumerate(called)
     ]
     correlation = np.zeros((*shape, 0))
@@ -125,18 +157,23 @@ def population_of(
     )
 
 
+def acting_in(posterior: xr.Dataset) -> set[str]:
+    """Labels of the covariate effects that acted in a fit."""
+    return set(map(str, posterior.effect.values)) if names.EFFECT in posterior else set()
+
+
 def individuals_of(posterior: xr.Dataset, people: Individuals) -> np.ndarray:
     """Individual parameters ``(chain, draw, S, D)`` of people of a fit, on their own scales."""
     layout = people.layout
     shape = posterior.sizes["chain"], posterior.sizes["draw"]
     found = np.zeros((*shape, *people.shape))
-    labels = ["/".join(occasion) for occasion in people.occasions]
+    labels = [names.occasion(*occasion) for occasion in people.occasions]
     for v, p in enumerate(people.varying):
         drawn = posterior[p.name].transpose("chain", "draw", ...)
         if p.level == "subject":
             drawn = drawn.sel(subject=[s for s, _ in people.occasions])
         else:
-            drawn = drawn.sel(test=labels)
+            drawn = drawn.sel(occasion=labels)
         scaled = to_scale(drawn.values, p.scale == "logit")
         found[..., layout.subject, layout.component[:, v]] = scaled
     return found

@@ -1,12 +1,20 @@
-"""From draws of the sampler's coordinates to a DataTree that ArviZ and people understand."""
+"""From draws of the sampler's coordinates to a DataTree in ArviZ's schema.
+
+Samples of an analyte are a variable of their own in every group, with a dimension of their own, whose labels
+name subject, occasion (where there are several) and time.
+"""
 
 import json
+from datetime import UTC, datetime
 from importlib.metadata import version
 
 import numpy as np
 import xarray as xr
 
+from bayesglu.hierarchy import names
 from bayesglu.hierarchy.design import Design
+from bayesglu.hierarchy.log_density import log_prior
+from bayesglu.hierarchy.posterior import labelled
 from bayesglu.hierarchy.rows import TINY
 from bayesglu.hierarchy.values import Values
 from bayesglu.parallel import in_threads
@@ -15,6 +23,8 @@ from bayesglu.protocols.table import keep_protocols
 from bayesglu.units import canonical_unit
 
 PACKAGES = ("bayesglu", "numpy", "scipy", "numba", "llvmlite", "nutpie", "pymc", "arviz", "xarray")
+FORMAT = 1
+"""Of a fit: what its groups and variables are called."""
 
 
 def in_chains(values: Values, chains: int) -> Values:
@@ -25,7 +35,7 @@ def in_chains(values: Values, chains: int) -> Values:
 
 def predict(d: Design, values: Values) -> tuple[np.ndarray, np.ndarray]:
     """Predictions ``(chain, draw, row)`` and outcome codes ``(chain, draw, occasion)`` of draws ``(chain,
-    draw, ...)``. Predictions are not-a-number where a solve failed."""
+    draw, ...)``. Predictions are NaN where a solve failed."""
     theta, true = d.theta(values), d.driven_by(values)
     predicted = np.empty((*theta.shape[:2], len(d.rows.sample)))
     outcome = np.empty(theta.shape[:3], int)
@@ -37,64 +47,114 @@ def predict(d: Design, values: Values) -> tuple[np.ndarray, np.ndarray]:
     return predicted, outcome
 
 
+def measured(d: Design, values: Values, predicted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """New measurements ``(chain, draw, obs)`` of the samples, with the assay's error."""
+    samples = d.rows.part(slice(d.n_obs))
+    return samples.draw(np.log(np.maximum(predicted[..., : d.n_obs], TINY)), values.sigma, rng)
+
+
 def samples_groups(d: Design, values: Values, predicted: np.ndarray, rng: np.random.Generator) -> dict:
-    """Groups predictions, posterior_predictive and log_likelihood, over ``(chain, draw, obs)``."""
-    samples, predicted = d.rows.part(slice(d.n_obs)), predicted[..., : d.n_obs]
-    log_predicted = np.log(np.maximum(predicted, TINY))
-    coords = {n: np.arange(size) for n, size in zip(("chain", "draw"), predicted.shape[:2], strict=True)}
-    coords["obs"] = d.obs
-
-    def group(array, told):
-        return xr.Dataset({"value": (("chain", "draw", "obs"), array, {"long_name": told})}, coords=coords)
-
-    noisy = samples.draw(log_predicted, values.sigma, rng)
+    """Groups fitted, posterior_predictive and log_likelihood, an analyte a variable."""
+    samples, expected = d.rows.part(slice(d.n_obs)), predicted[..., : d.n_obs]
     # The density of a sample is that of its logarithm over sample + offset.
     volume = np.where(samples.censoring == 0, samples.log_value, 0.0)
-    likelihood = samples.log_density(log_predicted, values.sigma) - volume
+    likelihood = samples.log_density(np.log(np.maximum(expected, TINY)), values.sigma) - volume
     return {
-        "predictions": group(predicted - samples.offset, "true concentration, without assay error"),
-        "posterior_predictive": group(noisy, "measured concentration, with assay error"),
-        "log_likelihood": group(likelihood, "log likelihood of each sample"),
+        "fitted": by_analyte(d, expected - samples.offset, "expected measurement, without assay error"),
+        "posterior_predictive": by_analyte(d, measured(d, values, predicted, rng), "measurement"),
+        # Labels beside the index would keep arviz.psense_summary from adding up what analytes say.
+        "log_likelihood": by_analyte(d, likelihood, "log likelihood of each sample", "1").reset_coords(
+            drop=True
+        ),
     }
+
+
+def by_analyte(d: Design, array: np.ndarray, told: str, unit: str | None = None) -> xr.Dataset:
+    """Numbers of the samples ``(..., obs)`` as a variable for each analyte, perhaps over chain and draw."""
+    sample_dims = ("chain", "draw")[: array.ndim - 1]
+    coords = {n: np.arange(size) for n, size in zip(sample_dims, array.shape, strict=False)}
+    found = {}
+    samples = d.study.observations.sel(obs=d.obs)
+    for analyte in d.analytes:
+        own = np.flatnonzero(samples.analyte.values == analyte)
+        if len(own):
+            attrs = {"units": unit or canonical_unit(analyte), "long_name": f"{analyte}: {told}"}
+            found[analyte] = ((*sample_dims, names.observations(analyte)), array[..., own], attrs)
+            coords |= labelled(d.study, samples.isel(obs=own), analyte)
+    return xr.Dataset(found, coords=coords)
+
+
+def log_prior_group(d: Design, values: Values, predicted: np.ndarray) -> xr.Dataset:
+    """Log prior density of everything that people share, and of what is known of the basal state, on the
+    scales on which priors are Normal."""
+    density = log_prior(d, values)
+    people, found = d.individuals, {}
+
+    def put(name, array, dims=()):
+        found[name] = (("chain", "draw", *dims), array)
+
+    for k, p in enumerate(people.estimated):
+        put(names.typical(p.name) if p.varies else p.name, density["typical"][..., k])
+    for v, p in enumerate(people.varying):
+        put(names.omega(p.name), density["omega"][..., v])
+    for a, analyte in enumerate(d.analytes):
+        put(names.sigma(analyte), density["sigma"][..., a])
+    if people.effects:
+        put(names.EFFECT, density["effect"], ("effect",))
+    if len(people.layout.correlated):
+        put(names.CORRELATION, density["correlation"], ("pair",))
+    known = d.rows.part(slice(d.n_obs, None))
+    informed = known.log_density(np.log(np.maximum(predicted[..., d.n_obs :], TINY)), values.sigma)
+    for i, name in enumerate(d.spec.pseudo_observations):
+        occasions = len(people.occasions)
+        put(f"known_{name}", informed[..., i * occasions : (i + 1) * occasions], ("known_occasion",))
+    coords = {n: np.arange(size) for n, size in zip(("chain", "draw"), values.typical.shape[:2], strict=True)}
+    return xr.Dataset(found, coords=coords)
 
 
 def data_groups(d: Design) -> dict:
     """Groups observed_data, constant_data and protocols."""
-    used = d.study.observations.sel(obs=d.obs)
-    subjects = list(d.study.subjects)
-    constant = xr.Dataset(
-        {
-            **{
-                n: ("obs", used[n].values.astype(object))
-                for n in ("subject", "occasion", "analyte", "censoring")
-            },
-            "time": ("obs", used.time.values, {"units": "min"}),
-            "unit": ("obs", np.array([canonical_unit(a) for a in used.analyte.values], object)),
-        },
-        coords={"obs": d.obs},
-    ).rename(subject="obs_subject")
+    samples = d.study.observations.sel(obs=d.obs)
     people = xr.Dataset(
-        {
-            "body_weight": ("subject", d.study.body_weight.values, {"units": "kg"}),
-            "subject_label": ("subject", np.array(subjects, object)),
-        },
-        coords={"subject": subjects},
+        {"body_weight": ("subject", d.study.body_weight.values, {"units": "kg", "long_name": "body weight"})},
+        coords={"subject": list(d.study.subjects)},
     )
     for name, covariate in d.study.covariates.items():
         values = covariate.values
         values = values.astype(object) if values.dtype.kind in "UOT" else values
         people[f"covariate_{name}"] = ("subject", values, dict(covariate.attrs))
-    observed = xr.Dataset({"value": ("obs", used.value.values)}, coords={"obs": d.obs})
+    for analyte in d.analytes:
+        own = samples.isel(obs=samples.analyte.values == analyte)
+        if own.sizes["obs"]:
+            side = (names.observations(analyte), own.censoring.values.astype(object))
+            people[f"{analyte}_censoring"] = side
     return {
-        "observed_data": observed,
-        "constant_data": xr.merge([constant, people]),
+        "observed_data": by_analyte(d, samples.value.values, "measurement"),
+        "constant_data": people,
         "protocols": keep_protocols(d.study.protocols),
     }
+
+
+def tree_of(groups: dict[str, xr.Dataset], attrs: dict) -> xr.DataTree:
+    """A DataTree of groups, each with the attributes that ArviZ's schema asks for."""
+    made = {
+        "created_at": datetime.now(UTC).isoformat(),
+        "creation_library": "bayesglu",
+        "creation_library_version": version("bayesglu"),
+        "creation_library_language": "Python",
+    }
+    sampled = {"inference_library": "nutpie", "inference_library_version": version("nutpie")}
+    tree = xr.DataTree.from_dict(groups)
+    for name, group in tree.children.items():
+        group.attrs |= made | (sampled if name in ("posterior", "sample_stats") else {})
+    tree.attrs = attrs
+    return tree
 
 
 def provenance(d: Design, method: str, random_seed: int, settings: dict) -> dict:
     """Attributes from which a fit can be understood and predicted again."""
     return {
+        "format": FORMAT,
         "bayesglu_version": version("bayesglu"),
         "model_name": d.spec.name,
         "model_text": d.spec.text,
@@ -106,5 +166,6 @@ def provenance(d: Design, method: str, random_seed: int, settings: dict) -> dict
         "random_seed": random_seed,
         "settings": json.dumps(settings),
         "versions": json.dumps({name: version(name) for name in PACKAGES}),
-        "physics_hash": d.solver.compiled.key,
+        "equations": json.dumps(d.solver.system.loop.fingerprint(d.spec.medians)),
+        "kernels": d.solver.compiled.key,
     }

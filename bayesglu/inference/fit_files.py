@@ -3,14 +3,18 @@
 import json
 import os
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import xarray as xr
 
 from bayesglu.atomic import present, whole
 from bayesglu.errors import InputError, MissingFileError
+from bayesglu.inference.datatree import FORMAT
+from bayesglu.inference.old_fits import is_old, modernized
 from bayesglu.inference.sampler import Run
 from bayesglu.protocols.table import kept_protocols
+from bayesglu.spec.model import model_of
 
 ENDINGS = (".nc", ".zarr")
 
@@ -31,13 +35,13 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
     check_place(path)
     kept = fit
     if without_data:
-        private = {"observed_data", "posterior_predictive", "predictions", "log_likelihood"}
+        private = {"observed_data", "posterior_predictive", "fitted", "log_likelihood"}
         if len(set(kept_protocols(fit.protocols.to_dataset()).values())) > 1:
             private.add("protocols")
         public = {n: c.to_dataset() for n, c in fit.children.items() if n not in private}
         public = {n: group.drop_dims("reading", errors="ignore") for n, group in public.items()}
         kept = xr.DataTree.from_dict(public)
-        people = fit.constant_data.to_dataset()[["body_weight", "subject_label"]]
+        people = fit.constant_data.to_dataset()[["body_weight"]]
         kept["constant_data"] = xr.DataTree(
             people.assign(body_weight=people.body_weight * 0 + people.body_weight.mean())
         )
@@ -78,8 +82,25 @@ def load(path: str | Path) -> xr.DataTree:
         raise InputError(f"{path}: this cannot be read as a fit, saved as .nc or .zarr.") from error
     if "model_text" not in tree.attrs:
         raise InputError(f"{path}: this is not a fit of bayesglu; it has no model_text in its attributes.")
+    if is_old(tree):
+        return modernized(tree, str(path))
     _require_whole(tree, path)
+    _check_model(tree, path)
     return tree
+
+
+def _check_model(tree: xr.DataTree, path: Path) -> None:
+    """Raise InputError where a fit does not hold the model that was fitted, or is of a later version; warn
+    where the equations have changed since."""
+    if (later := int(tree.attrs["format"])) > FORMAT:
+        raise InputError(
+            f"{path}: this fit has the format {later}, of a later version of bayesglu "
+            f"({tree.attrs.get('bayesglu_version')}); this version reads formats up to {FORMAT}."
+        )
+    text = str(tree.attrs["model_text"])
+    if sha256(text.encode()).hexdigest() != tree.attrs.get("model_hash"):
+        raise InputError(f"{path}: the text of the model is not the one that was fitted; its hash differs.")
+    model_of(tree.attrs, str(path))
 
 
 def is_whole(fit: Path) -> bool:

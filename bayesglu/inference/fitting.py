@@ -13,12 +13,21 @@ import xarray as xr
 from bayesglu.errors import InputError
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.posterior import to_dataset
-from bayesglu.inference.datatree import data_groups, in_chains, predict, provenance, samples_groups
+from bayesglu.inference.datatree import (
+    data_groups,
+    in_chains,
+    log_prior_group,
+    predict,
+    provenance,
+    samples_groups,
+    tree_of,
+)
 from bayesglu.inference.density import Density
 from bayesglu.inference.fit_files import is_whole, load, write
 from bayesglu.inference.modes import find_modes
 from bayesglu.inference.pilot import refresh
 from bayesglu.inference.sampler import Failures, Run, Sampling, sample
+from bayesglu.seeds import seed_of
 from bayesglu.spec.model import ModelSpec, load_model, model_of
 from bayesglu.study.study import Study, load_study
 
@@ -26,7 +35,7 @@ DRAWS = {"nuts": 1000, "laplace": 400}
 PRIOR_DRAWS = 500
 
 SHORTEST_WITH_PILOT = 200
-"""Tuning draws of which half may go to a pilot run that mends the coordinates (`refresh`)."""
+"""Tuning draws of which half may go to a pilot run that re-estimates the coordinates (`refresh`)."""
 
 
 def fit(
@@ -40,19 +49,19 @@ def fit(
     method: str = "nuts",
     cores: int | None = None,
     target_accept: float = 0.9,
-    coordinates: str = "whitened",
+    parametrization: str = "whitened",
     nuts: Mapping | None = None,
     resume: str | Path | None = None,
     **solver_settings,
 ) -> xr.DataTree:
     """The posterior of a model given a study, as a DataTree that ArviZ understands.
 
-    method : ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"laplace"`` gives posterior
-        modes with Laplace intervals in seconds: a first look, with draws of a Gaussian about the modes, which
-        takes readings that drive the model as exact.
+    method : ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"laplace"`` gives
+        posterior modes with a Laplace approximation in seconds, with draws of a Gaussian about the modes; it
+        takes readings that drive the model as exact, and correlations as zero.
     cores : chains that run at a time; by default as many as there are cores.
     draws : of each chain, 1000 if not said; of the Gaussian of ``"laplace"`` 400, which are independent.
-    coordinates : ``"whitened"`` (see `density`) or ``"noncentered"``; the posterior is the same.
+    parametrization : ``"whitened"`` (see `density`) or ``"noncentered"``; the posterior is the same.
     tune : draws to tune the sampler, not kept. In whitened coordinates half of them are a pilot run, whose
         draws make the coordinates better; with fewer than 200 there is none.
     nuts : more settings for nutpie, such as ``{"maxdepth": 8}``.
@@ -81,8 +90,8 @@ def fit(
     """
     if method not in DRAWS:
         raise InputError(f"There is no method '{method}'. Known: {', '.join(DRAWS)}.")
-    if coordinates not in ("whitened", "noncentered"):
-        raise InputError(f"There are no coordinates '{coordinates}'. Known: whitened, non-centered.")
+    if parametrization not in ("whitened", "noncentered"):
+        raise InputError(f"There is no parametrization '{parametrization}'. Known: whitened, noncentered.")
     if resume is not None and method != "nuts":
         raise InputError(f"resume keeps draws of method 'nuts'; '{method}' takes seconds and needs none.")
     draws = DRAWS[method] if draws is None else draws
@@ -93,20 +102,22 @@ def fit(
     going_on = run is not None and run.described
     if going_on and random_seed is None:
         random_seed = run.about()["seed"]
-    seed = _seed(random_seed)
+    seed = seed_of(random_seed)
     sampling = Sampling(
-        draws, tune, chains, seed, target_accept, coordinates, dict(nuts or {}), solver_settings
+        draws, tune, chains, seed, target_accept, parametrization, dict(nuts or {}), solver_settings
     )
     about = {**asdict(sampling), **_identity(d)}
     failures = Failures(d)
-    pilot = tune // 4 if coordinates == "whitened" and method == "nuts" and tune >= SHORTEST_WITH_PILOT else 0
+    pilot = (
+        tune // 4 if parametrization == "whitened" and method == "nuts" and tune >= SHORTEST_WITH_PILOT else 0
+    )
     if going_on:
         run.check(about)
         if run.about()["draws"] == draws and is_whole(run.fit):
             return load(run.fit)
         expansion = run.expansion()
     else:
-        expansion = find_modes(d) if coordinates == "whitened" or method == "laplace" else None
+        expansion = find_modes(d) if parametrization == "whitened" or method == "laplace" else None
         if pilot:
             first = Density(d, expansion)
             short = replace(sampling, draws=pilot, tune=pilot, seed=seed + 2)
@@ -123,8 +134,8 @@ def fit(
         rest = replace(sampling, tune=tune - 2 * pilot)
         found = sample(density, rest, failures, cores, progressbar, run)
         positions, groups["sample_stats"], breaks = found
-    tree = _tree(d, density, positions, np.random.default_rng(seed + 1), groups, failures)
-    tree.attrs = provenance(d, method, seed, asdict(sampling))
+    attrs = provenance(d, method, seed, asdict(sampling))
+    tree = _tree(d, density, positions, np.random.default_rng(seed + 1), groups, failures, attrs)
     tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
     tree.attrs["continued"] = json.dumps(breaks)
     if run is not None:
@@ -150,7 +161,7 @@ def with_data(
     True
     """
     kept = json.loads(previous.attrs["settings"])
-    names = ("draws", "tune", "chains", "target_accept", "coordinates", "nuts")
+    names = ("draws", "tune", "chains", "target_accept", "parametrization", "nuts")
     settings = {name: kept[name] for name in names} | kept["solver"] | {"method": previous.attrs["method"]}
     if changes.get("method", settings["method"]) != settings["method"]:
         del settings["draws"]
@@ -173,21 +184,16 @@ def prior_predictive(
     """
     _check_counts(draws=draws)
     d = _design(model, study, **solver_settings)
-    seed, failures = _seed(random_seed), Failures(d)
+    seed, failures = seed_of(random_seed), Failures(d)
     rng = np.random.default_rng(seed)
     values = in_chains(d.draw_prior(draws, rng), 1)
     predicted, outcome = predict(d, values)
     failures.count(outcome)
     made = samples_groups(d, values, predicted, rng)
-    groups = {
-        "prior": to_dataset(d, values),
-        "prior_predictive": made["posterior_predictive"],
-        "predictions": made["predictions"],
-    }
-    tree = xr.DataTree.from_dict({**groups, **data_groups(d)})
-    tree.attrs = provenance(d, "prior", seed, {"draws": draws, "solver": solver_settings})
-    tree.attrs |= {"failed_solves": json.dumps(failures.told())}
-    return tree
+    groups = {"prior": to_dataset(d, values), "prior_predictive": made["posterior_predictive"]}
+    attrs = provenance(d, "prior", seed, {"draws": draws, "solver": solver_settings})
+    attrs["failed_solves"] = json.dumps(failures.told())
+    return tree_of({**groups, "fitted": made["fitted"], **data_groups(d)}, attrs)
 
 
 def _design(model, study, **solver_settings) -> Design:
@@ -206,18 +212,12 @@ def _identity(d: Design) -> dict[str, str]:
     return {"model": d.spec.hash, "study": d.study.hash, "equations": equations}
 
 
-def _seed(given: int | np.random.Generator | None) -> int:
-    """The seed to keep with a result: asked for again, it gives the same result again."""
-    if isinstance(given, (int, np.integer)):
-        return int(given)
-    return int(np.random.default_rng(given).integers(2**31))
-
-
-def _tree(d: Design, density: Density, positions, rng, groups, failures: Failures) -> xr.DataTree:
+def _tree(d: Design, density: Density, positions, rng, groups, failures: Failures, attrs) -> xr.DataTree:
     chains, draws, _ = positions.shape
     values = in_chains(density.unpack(positions.reshape(chains * draws, -1)), chains)
     predicted, outcome = predict(d, values)
     failures.count(outcome)
     prior = in_chains(d.draw_prior(PRIOR_DRAWS, rng), 1)
     made = {"posterior": to_dataset(d, values), **groups, "prior": to_dataset(d, prior)}
-    return xr.DataTree.from_dict({**made, **samples_groups(d, values, predicted, rng), **data_groups(d)})
+    made["log_prior"] = log_prior_group(d, values, predicted)
+    return tree_of({**made, **samples_groups(d, values, predicted, rng), **data_groups(d)}, attrs)

@@ -4,8 +4,8 @@ Whitened about any values (`expansion`, `density`), the posterior is rounder tha
 for there, the coordinates are made anew about what was found, and so on until it lies at their origin. From
 the spreads between people and the errors of assays everyone's deviations are integrated out (Laplace's
 method), so that errors have the degrees of freedom that people leave them. What remains, a Gaussian for each
-person and one for the population, is the first look (`method="laplace"`), the starting point of the sampler, and
-the coordinates in which it begins.
+person and one for the population, is the Laplace approximation (`method="laplace"`), the starting point of
+the sampler, and the coordinates in which it begins.
 """
 
 from dataclasses import replace

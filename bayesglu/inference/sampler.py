@@ -43,6 +43,14 @@ STATISTICS = (
     "step_size_bar",
 )
 
+ARVIZ_NAMES = {
+    "depth": "tree_depth",
+    "logp": "lp",
+    "maxdepth_reached": "reached_max_treedepth",
+    "mean_tree_accept": "acceptance_rate",
+}
+"""What ArviZ calls some of them."""
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -53,7 +61,7 @@ class Sampling:
     chains: int
     seed: int
     target_accept: float
-    coordinates: str
+    parametrization: str
     nuts: Mapping
     solver: Mapping
 
@@ -232,7 +240,10 @@ def sample(
         for at in np.cumsum([len(p.positions) for p in own])[:-1]
     ]
     dims = {"chain": np.arange(sampling.chains), "draw": np.arange(sampling.draws)}
-    statistics = {n: (("chain", "draw"), np.stack([w.statistics[n] for w in whole])) for n in STATISTICS}
+    statistics = {
+        ARVIZ_NAMES.get(n, n): (("chain", "draw"), np.stack([w.statistics[n] for w in whole]))
+        for n in STATISTICS
+    }
     return np.stack([w.positions for w in whole]), xr.Dataset(statistics, coords=dims), breaks
 
 

@@ -194,7 +194,12 @@ BUILT_IN: Mapping[str, Mapping[str, Part]] = {
         "none": Part({}),
     },
     "kidney": {
-        "threshold": Part({"renal_glucose_excretion": periphery.renal_glucose_excretion, "basal_renal_glucose_excretion": basal.basal_renal_glucose_excretion}),
+        "threshold": Part(
+            {
+                "renal_glucose_excretion": periphery.renal_glucose_excretion,
+                "basal_renal_glucose_excretion": basal.basal_renal_glucose_excretion,
+            }
+        ),
         "none": Part({"renal_glucose_excretion": _no_flux, "basal_renal_glucose_excretion": _no_flux}),
     },
     "brain": {
@@ -222,8 +227,12 @@ BUILT_IN: Mapping[str, Mapping[str, Part]] = {
 }
 """The slots of the loop with the choices that bayesglu has for each."""
 
+SIMULATORS = frozenset({"glucose_clamp", "mass_balance"})
+"""Slots that the simulator fills, never a model file."""
+
 DEFAULTS: Mapping[str, str] = {"glucose_clamp": "none", "mass_balance": "none"}
-"""What is chosen for a slot that is not named. These two are the simulator's, never a model file's."""
+"""What is chosen for a slot that is not named. Each slot that came after files and fits were written has one,
+which leaves them what they were."""
 
 ALWAYS = Part(
     {

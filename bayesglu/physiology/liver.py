@@ -57,7 +57,7 @@ def hepatic_insulin_slope(
 def adapted_glucagon_rate(
     glucagon: Glucagon, adapted_glucagon: Glucagon, glucagon_tolerance_time: Minutes
 ) -> GlucagonSlope:
-    """Change of the glucagon that the liver has got used to."""
+    """Change of the glucagon that the liver has adapted to."""
     return (glucagon - adapted_glucagon) / glucagon_tolerance_time
 
 

@@ -37,7 +37,7 @@ def provision_glucose_rate(
 def adapted_glucose_rate(
     glucose: Glucose, adapted_glucose: Glucose, glucose_adaptation_time: Minutes
 ) -> GlucoseSlope:
-    """Change of the glucose that the beta cell has got used to."""
+    """Change of the glucose that the beta cell has adapted to."""
     return (glucose - adapted_glucose) / glucose_adaptation_time
 
 
@@ -104,7 +104,9 @@ def paracrine_drive(
     Follows what the pancreas sends to the liver, as late as it acts there: glucagon stays low for a while
     after secretion has ceased.
     """
-    return (1 + paracrine_inhibition) / (1 + paracrine_inhibition * hepatic_insulin / basal_sinusoidal_insulin)
+    return (1 + paracrine_inhibition) / (
+        1 + paracrine_inhibition * hepatic_insulin / basal_sinusoidal_insulin
+    )
 
 
 def glucagon_rate(

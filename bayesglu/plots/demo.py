@@ -7,8 +7,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from bayesglu.analysis.summaries import minimal_model_indices, subjects
-from bayesglu.plots.fits import draw_test, observed
+from bayesglu.analysis.summaries import minimal_model_indices, summarize_individuals
+from bayesglu.plots.fits import draw_occasion, observed
 from bayesglu.plots.style import (
     BLUE,
     GREY,
@@ -78,7 +78,7 @@ def _intravenous_test(place: SubFigure, fit: xr.DataTree, study: Study) -> None:
     time_axis([above, below], table["time"].min(), table["time"].max())
     rows = observed(fit)
     rows = rows[rows["analyte"] == "glucose"]
-    draw_test(above, fit, rows, 1.0, BLUE)
+    draw_occasion(above, fit, rows, 1.0, BLUE)
     glucose = table[table["analyte"] == "glucose"]
     mixing = glucose[~glucose["time"].isin(rows["time"])]
     above.plot(mixing["time"], mixing["value"], "x", color=GREY, markersize=4, label="not fitted")
@@ -124,7 +124,7 @@ def density(draws: np.ndarray, grid: np.ndarray) -> np.ndarray:
 def _against_truth(place: SubFigure, fit: xr.DataTree, truth: xr.Dataset) -> None:
     """Each person's insulin sensitivity with its interval, against the true one."""
     axis: Axes = place.subplots()
-    table = subjects(fit).sel(parameter="insulin_sensitivity")
+    table = summarize_individuals(fit).sel(parameter="insulin_sensitivity")
     real = truth["insulin_sensitivity"].sel(subject=table["subject"].values).values
     size = 1e-4 / convert(1.0, "uU/mL", "insulin")  # in the unit of the densities beside
     real, low, middle, high = (v / size for v in (real, *(table[n].values for n in ENDS)))

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from bayesglu.analytes import words
 from bayesglu.errors import InputError
+from bayesglu.hierarchy.names import observations
 from bayesglu.plots.style import (
     GREY,
     MOST_PEOPLE,
@@ -46,24 +47,23 @@ def fit_overview(fit: xr.DataTree, subjects: Sequence[str] | None = None) -> Fig
     table = observed(fit)
     known = list(dict.fromkeys(table["subject"]))
     shown, note = _chosen(known, subjects)
-    tests = list(dict.fromkeys(zip(table["subject"], table["occasion"], strict=True)))
-    tests = [test for test in tests if test[0] in shown]
-    unit_of = dict(zip(table["analyte"], table["unit"], strict=True))
-    analytes = list(unit_of)
+    occasions = list(dict.fromkeys(zip(table["subject"], table["occasion"], strict=True)))
+    occasions = [pair for pair in occasions if pair[0] in shown]
+    analytes = list(dict.fromkeys(table["analyte"]))
     columns = len(analytes) * max(1, 4 // len(analytes))
-    figure, axes = panels(len(tests) * len(analytes), columns, 2.7, 1.8)
+    figure, axes = panels(len(occasions) * len(analytes), columns, 2.7, 1.8)
     kept = table[table["subject"].isin(shown)]
     per = time_axis(axes, kept["time"].min(), kept["time"].max())
-    cells = [(test, analyte) for test in tests for analyte in analytes]
-    for axis, (test, analyte) in zip(axes, cells, strict=True):
-        mine = (kept["subject"] == test[0]) & (kept["occasion"] == test[1])
+    cells = [(pair, analyte) for pair in occasions for analyte in analytes]
+    for axis, ((person, occasion), analyte) in zip(axes, cells, strict=True):
+        mine = (kept["subject"] == person) & (kept["occasion"] == occasion)
         rows = kept[mine & (kept["analyte"] == analyte)]
-        name_panel(axis, analyte, unit_of[analyte])
-        several = sum(subject == test[0] for subject, _ in tests) > 1
-        person = f"subject {test[0]}" + (f", {test[1]}" if several else "")
-        axis.set_title(sentence(f"{person}: {words(analyte)}"))
+        name_panel(axis, analyte, fit["observed_data"][analyte].attrs["units"])
+        several = sum(subject == person for subject, _ in occasions) > 1
+        who = f"subject {person}" + (f", {occasion}" if several else "")
+        axis.set_title(sentence(f"{who}: {words(analyte)}"))
         if len(rows):
-            draw_test(axis, fit, rows, per, colour_of_person(test[0]))
+            draw_occasion(axis, fit, rows, per, colour_of_person(person))
             from_zero(axis, analyte)
     legend = "line: median prediction; dark band: its 50 % interval; pale band: 90 % of new samples"
     title(figure, f"Samples and what the fit predicts{note}", legend)
@@ -71,24 +71,29 @@ def fit_overview(fit: xr.DataTree, subjects: Sequence[str] | None = None) -> Fig
 
 
 def observed(fit: xr.DataTree) -> pd.DataFrame:
-    """Samples as rows: subject, occasion, analyte, time (min), unit, censoring, value."""
-    groups = ("observed_data", "constant_data", "predictions", "posterior_predictive")
+    """Samples as rows: analyte, its sample's number, subject, occasion, time (min), censoring, value."""
+    groups = ("observed_data", "constant_data", "fitted", "posterior_predictive")
     if missing := [name for name in groups if name not in fit.children]:
         raise InputError(f"The fit has no group {', '.join(missing)}: it was saved without data, perhaps.")
-    known = fit["constant_data"].to_dataset()
-    columns = {name: known[name].values for name in known.data_vars if known[name].dims == ("obs",)}
-    table = pd.DataFrame(columns | {"value": fit["observed_data"]["value"].values})
-    return table.rename(columns={"obs_subject": "subject"})
+    known, tables = fit["constant_data"], []
+    for analyte, values in fit["observed_data"].data_vars.items():
+        columns = {what: values[f"{analyte}_{what}"].values for what in ("subject", "occasion", "time")}
+        columns |= {"censoring": known[f"{analyte}_censoring"].values, "value": values.values}
+        table = pd.DataFrame({"analyte": analyte, "number": np.arange(values.size), **columns})
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
 
 
-def draw_test(axis: Axes, fit: xr.DataTree, rows: pd.DataFrame, per: float, colour: str) -> None:
-    """Samples of one analyte in one test, with the bands of their predictions."""
+def draw_occasion(axis: Axes, fit: xr.DataTree, rows: pd.DataFrame, per: float, colour: str) -> None:
+    """Samples of one analyte on one occasion, with the bands of their predictions."""
     rows = rows.sort_values("time", kind="stable")
+    analyte = rows["analyte"].iloc[0]
+    dim = observations(analyte)
     pieces = np.searchsorted(_jumps(fit, rows.iloc[0]), rows["time"])
     for _, piece in rows.groupby(pieces):
         time = piece["time"].to_numpy() / per
-        predicted = samples(fit["predictions"]["value"].isel(obs=piece.index), "obs")
-        noisy = samples(fit["posterior_predictive"]["value"].isel(obs=piece.index), "obs")
+        predicted = samples(fit["fitted"][analyte].isel({dim: piece["number"].values}), dim)
+        noisy = samples(fit["posterior_predictive"][analyte].isel({dim: piece["number"].values}), dim)
         shade(axis, time, noisy, colour, 0.9, 0.15)
         shade(axis, time, predicted, colour, 0.5, 0.35)
         axis.plot(time, np.median(predicted, axis=0), color=colour)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from bayesglu.analysis.summaries import LITTLE, population, subjects
+from bayesglu.analysis.summaries import LITTLE, summarize_individuals, summarize_population
 from bayesglu.analytes import words
 from bayesglu.errors import InputError
 from bayesglu.plots.style import (
@@ -30,7 +30,7 @@ from bayesglu.plots.style import (
 MOST_LABELS = 40
 """So many people are named on an axis."""
 
-UNSCALED = ("shrinkage", "note")
+UNSCALED = ("contraction", "note")
 
 
 @styled
@@ -45,8 +45,8 @@ def parameters(fit: xr.DataTree, names: Sequence[str] | None = None, probability
 
     Raises ValueError for an unknown name.
     """
-    shared = population(fit, probability)
-    own = subjects(fit, probability) if _people(fit) else None
+    shared = summarize_population(fit, probability)
+    own = summarize_individuals(fit, probability) if _people(fit) else None
     individual = [] if own is None else list(own["parameter"].values)
     known = [*individual, *(n for n in shared["parameter"].values if n not in individual)]
     if names is None:
@@ -60,7 +60,7 @@ def parameters(fit: xr.DataTree, names: Sequence[str] | None = None, probability
     for i, (axis, name) in enumerate(zip(axes, names, strict=True)):
         typical = shared.sel(parameter=name)
         rows = own.sel(parameter=name) if name in individual else typical.expand_dims(subject=["everyone"])
-        draws = fit["posterior"][name if name in fit["posterior"] else f"{name}_typical"]
+        draws = fit["posterior"][name if name in fit["posterior"] else names.typical(name)]
         _forest(axis, rows, typical if name in individual else None, draws)
         axis.tick_params(axis="y", labelleft=i % 4 == 0 or name not in individual)
         axis.set_title(sentence(words(name)))
@@ -107,7 +107,7 @@ def _draw_prior(axis: Axes, place: np.ndarray, low: np.ndarray, high: np.ndarray
 
 @styled
 def learning(fit: xr.DataTree) -> Figure:
-    """What the data could teach and what they could not: the shrinkage of each parameter.
+    """What the data could teach and what they could not: the contraction of each parameter.
 
     A dot for each person, a bar to their median, and a diamond for the typical value or what people share. At
     0 the posterior is as wide as the prior; below 0.1, where it is shaded, the number is the prior's, not the
@@ -117,40 +117,40 @@ def learning(fit: xr.DataTree) -> Figure:
     """
     if "prior" not in fit.children:
         raise InputError("The fit has no group 'prior', without which no one can tell what was learnt.")
-    shared = population(fit)
+    shared = summarize_population(fit)
     shared = shared.sel(parameter=np.isin(shared["role"], ["typical", "population"]))
-    own = subjects(fit) if _people(fit) else None
+    own = summarize_individuals(fit) if _people(fit) else None
     individual = [] if own is None else list(own["parameter"].values)
     middle = {
-        name: float(own["shrinkage"].sel(parameter=name).median() if name in individual else row)
-        for name, row in zip(shared["parameter"].values, shared["shrinkage"].values, strict=True)
+        name: float(own["contraction"].sel(parameter=name).median() if name in individual else row)
+        for name, row in zip(shared["parameter"].values, shared["contraction"].values, strict=True)
     }
     names = sorted(middle, key=lambda name: (name in individual, middle[name]))
     figure = picture(6.5, 0.24 * len(names) + 1.2)
     axis = figure.subplots()
-    every = [shared["shrinkage"].values, *([own["shrinkage"].values.ravel()] if individual else [])]
+    every = [shared["contraction"].values, *([own["contraction"].values.ravel()] if individual else [])]
     least = min(0.0, float(np.nanmin(np.concatenate(every))))
     axis.axvspan(least - 0.04, LITTLE, color=PALE, alpha=0.7, linewidth=0)
     axis.axvline(0, color=GREY, linewidth=0.8)
     for place, name in enumerate(names):
         if name in individual:
-            each = own["shrinkage"].sel(parameter=name)
+            each = own["contraction"].sel(parameter=name)
             axis.barh(place, middle[name], 0.55, color=GREY, alpha=0.25)
             spread = np.linspace(-0.2, 0.2, each.size) if each.size > 1 else 0.0
             colours = [colour_of_person(label) for label in each["subject"].values]
             size = 14 if each.size <= MOST_LABELS else 4
             axis.scatter(each.values, place + spread, size, color=colours, alpha=0.8, linewidth=0, zorder=3)
-        common = float(shared["shrinkage"].sel(parameter=name))
+        common = float(shared["contraction"].sel(parameter=name))
         axis.plot(common, place, "D", color="#222222", markersize=3.6, zorder=4)
     axis.set_yticks(range(len(names)), [words(name) for name in names])
     axis.set_ylim(-0.7, len(names) - 0.3)
     axis.set_xlim(least - 0.04, 1.0)
     axis.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     axis.grid(axis="y", visible=False)
-    axis.set_xlabel("shrinkage: 1 - posterior SD / prior SD")
-    shaded = "shaded: the data say almost nothing"
+    axis.set_xlabel("contraction: 1 - posterior SD / prior SD")
+    shaded = "shaded: posterior is prior-dominated"
     marks = "dots: people; diamonds: typical or shared value" if individual else "diamonds: shared value"
-    title(figure, "What the data taught", f"{marks}; {shaded}")
+    title(figure, "Posterior contraction by parameter", f"{marks}; {shaded}")
     return figure
 
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayesglu.errors import InputError
+from bayesglu.hierarchy.names import sigma
 from bayesglu.plots.fits import observed
 from bayesglu.plots.style import (
     BLUE,
@@ -34,11 +35,11 @@ NOTE = (
 
 
 @styled
-def fasting(fit: xr.DataTree, draws: int = 300, new: int = 20, random_seed: int = 0) -> Figure:
+def fasting(fit: xr.DataTree, draws: int = 300, n_new: int = 20, random_seed: int = 0) -> Figure:
     """A panel a person with samples and fit over the population's band; everyone together; and below, glucose
     production and the share of gluconeogenesis in it over hours of fasting.
 
-    fit : of the model ``fasting`` to a study with ``liver_glycogen``. draws, new, random_seed : of the
+    fit : of the model ``fasting`` to a study with ``liver_glycogen``. draws, n_new, random_seed : of the
         trajectories, as in `what_if`.
 
     The bars across the last panel are the net shares that Rothman et al. 1991 published (mean and standard
@@ -50,7 +51,7 @@ def fasting(fit: xr.DataTree, draws: int = 300, new: int = 20, random_seed: int 
         raise InputError("Nobody in this fit has samples of liver_glycogen, so there is nothing to draw.")
     asked = {"draws": draws, "random_seed": random_seed}
     own = courses(fit, people, ["liver_glycogen"], **asked)
-    strangers = courses(fit, "new", n_new=new, **asked)
+    strangers = courses(fit, "new", n_new=n_new, **asked)
     measured = with_error(fit, strangers["liver_glycogen"], random_seed)
     table = observed(fit)
     rows = -(-(len(people) + 1) // COLUMNS)
@@ -84,7 +85,7 @@ def fasting(fit: xr.DataTree, draws: int = 300, new: int = 20, random_seed: int 
         axis.tick_params(labelbottom=True)
     left, right = below.subplots(1, 2)
     _production(left, strangers, table)
-    _share(right, strangers, table, fit, asked | {"new": new})
+    _share(right, strangers, table, fit, asked | {"n_new": n_new})
     title(figure, "Liver glycogen over a fast of three days, in one hierarchical fit", NOTE)
     return figure
 
@@ -93,7 +94,7 @@ def with_error(fit: xr.DataTree, values: xr.DataArray, random_seed: int = 0) -> 
     """Samples of liver glycogen ``(draw, time)`` as the assay would measure `values`, dims ``chain, draw,
     subject, time``, each person's with the error of the draw."""
     offset = model_of(fit.attrs).analytes["liver_glycogen"].error_offset
-    error = fit.posterior["error_liver_glycogen"].sel(draw=values["draw"])
+    error = fit.posterior[sigma("liver_glycogen")].sel(draw=values["draw"])
     noise = values.copy(data=np.random.default_rng(random_seed).normal(size=values.shape))
     noisy = np.maximum((values + offset) * np.exp(error * noise) - offset, 0.0)
     return noisy.transpose("chain", "draw", "subject", "time").values.reshape(-1, values.sizes["time"])

@@ -11,14 +11,14 @@ from bayesglu.protocols.events import Event, Protocol
 FIELDS = tuple(each.name for each in fields(Event))
 TEXTS = ("kind", "substance", "route", "unit")
 ABSENT = tuple(each.name for each in fields(Event) if each.default is None)
-"""Fields that not every event has: not-a-number in the table."""
+"""Fields that not every event has: NaN in the table."""
 
 
 def keep_protocols(protocols: Mapping[tuple[str, str], Protocol]) -> xr.Dataset:
-    """A Dataset of the protocols of tests (subject, occasion), a row for each event.
+    """A Dataset of the protocols of occasions (subject, name), a row for each event.
 
-    Dim ``test`` ("subject/occasion"): ``name``, ``until`` (min). Dim ``event``: ``of`` (which test, counted
-    from 0) and the fields of `Event`.
+    Dim ``occasion`` ("subject/name"): ``name``, ``until`` (min). Dim ``event``: ``of`` (which occasion,
+    counted from 0) and the fields of `Event`.
     """
     rows = [(i, event) for i, protocol in enumerate(protocols.values()) for event in protocol.events]
     table = {"of": ("event", np.array([i for i, _ in rows], int))}
@@ -28,21 +28,19 @@ def keep_protocols(protocols: Mapping[tuple[str, str], Protocol]) -> xr.Dataset:
             table[name] = ("event", np.array(found, object))
         else:
             table[name] = ("event", np.array([np.nan if v is None else v for v in found], float))
-    tests = ["/".join(test) for test in protocols]
     named = np.array([protocol.name for protocol in protocols.values()], object)
     until = np.array([protocol.until for protocol in protocols.values()])
-    return xr.Dataset(
-        {"name": ("test", named), "until": ("test", until, {"units": "min"}), **table}, coords={"test": tests}
-    )
+    about = {"name": ("occasion", named), "until": ("occasion", until, {"units": "min"})}
+    return xr.Dataset(about | table, coords={"occasion": ["/".join(pair) for pair in protocols]})
 
 
 def kept_protocols(kept: xr.Dataset) -> dict[str, Protocol]:
-    """The protocol of each test ("subject/occasion") from the table that `keep_protocols` made."""
-    events: list[list[Event]] = [[] for _ in range(kept.sizes["test"])]
+    """The protocol of each occasion ("subject/name") from the table that `keep_protocols` made."""
+    events: list[list[Event]] = [[] for _ in range(kept.sizes["occasion"])]
     columns = {name: kept[name].values for name in FIELDS}
-    for row, test in enumerate(kept.of.values):
+    for row, occasion in enumerate(kept.of.values):
         values = {n: str(c[row]) if n in TEXTS else float(c[row]) for n, c in columns.items()}
         values |= {n: None for n in ABSENT if np.isnan(values[n])}
-        events[int(test)].append(Event(**values))
-    each = zip(kept.test.values, events, kept.name.values, kept.until.values, strict=True)
-    return {str(test): Protocol(tuple(own), str(name), float(until)) for test, own, name, until in each}
+        events[int(occasion)].append(Event(**values))
+    each = zip(kept.occasion.values, events, kept.name.values, kept.until.values, strict=True)
+    return {str(label): Protocol(tuple(own), str(name), float(until)) for label, own, name, until in each}

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bayesglu import catalog
+from bayesglu.errors import RenamedWarning, warn_caller
+from bayesglu.renamed import model_table
 from bayesglu.text.problems import Problems
 
 Table = dict[str, Any]
@@ -20,13 +22,23 @@ Table = dict[str, Any]
 _FOLLOWS_LEVEL = ("between_subject", "effects")
 
 
-def parse(text: str, problems: Problems) -> Table:
-    """The tables of a TOML text; empty, with a problem noted, where it is not TOML."""
+def parse(text: str, problems: Problems, remind: bool = True) -> Table:
+    """The tables of a TOML text, by today's names; empty, with a problem noted, where it is not TOML.
+
+    remind : whether to warn of names that were given up.
+    """
     try:
-        return tomllib.loads(text)
+        table, old = model_table(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         problems.add(f"is not valid TOML: {error}.")
         return {}
+    if old and remind:
+        warn_caller(
+            f"{problems.where}: names that will be given up, and those that took their place: "
+            f"{'; '.join(old)}. Write the new ones.",
+            RenamedWarning,
+        )
+    return table
 
 
 def resolve(table: Table, problems: Problems, folder: Path | None, seen: tuple[str, ...] = ()) -> Table:
@@ -72,12 +84,13 @@ def overlay(parent: Table, child: Mapping[str, Any]) -> Table:
     """The parent's tables with the child's keys laid over them, key by key at every depth.
 
     An empty table takes away what is inherited under its name: ``effects = {}`` every effect on a parameter,
-    ``"group:T2D" = {}`` within ``effects`` that one, ``[correlations]`` or ``[soft]`` with nothing below it
-    the whole section. What a model cannot be without is then missing, and is told to be.
+    ``"group:T2D" = {}`` within ``effects`` that one, ``[correlations]`` with nothing below it the whole
+    section. What a model cannot be without is then missing, and is told to be.
 
-    Two rules keep a parameter whole when its level changes. A parameter that the child fixes loses the
+    Three rules keep things whole. A parameter that the child fixes loses the
     spread, the variation between people and the covariate effects that it inherits; one that the child shares
-    between all people loses the inherited variation. What the child itself writes stays, and is checked.
+    between all people loses the inherited variation. An analyte whose residual the child makes Normal loses
+    the inherited ``nu``. What the child itself writes stays, and is checked.
     """
     laid = _merge(parent, child)
     parameters = child.get("parameters")
@@ -91,6 +104,10 @@ def overlay(parent: Table, child: Mapping[str, Any]) -> Table:
         typical = written.get("typical")
         if level == "fixed" and isinstance(typical, dict) and "gsd" not in given.get("typical", {}):
             typical.pop("gsd", None)
+    analytes = child.get("analytes")
+    for name, given in analytes.items() if isinstance(analytes, Mapping) else ():
+        if isinstance(given, Mapping) and given.get("residual") == "normal" and "nu" not in given:
+            laid["analytes"].get(name, {}).pop("nu", None)
     return laid
 
 

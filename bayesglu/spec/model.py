@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -13,8 +14,18 @@ from typing import Any
 from bayesglu import catalog
 from bayesglu.errors import BayesgluError, FitWarning, warn_caller
 from bayesglu.physiology.choices import registered_sources
+from bayesglu.physiology.loop import assemble
 from bayesglu.spec import files, reader
-from bayesglu.spec.priors import Analyte, BetweenSubject, Effect, Frozen, Level, Parameter, Prior, PseudoObservation
+from bayesglu.spec.priors import (
+    Analyte,
+    BetweenSubject,
+    Effect,
+    Frozen,
+    Level,
+    Parameter,
+    Prior,
+    PseudoObservation,
+)
 from bayesglu.text.problems import Problems, hint
 from bayesglu.text.wording import some
 
@@ -52,7 +63,7 @@ class ModelSpec:
     structure: Mapping[str, str]
     parameters: Mapping[str, Parameter]
     analytes: Mapping[str, Analyte]
-    soft: Mapping[str, PseudoObservation]
+    pseudo_observations: Mapping[str, PseudoObservation]
     correlations: tuple[str, ...]
     eta: float | None
     text: str
@@ -147,7 +158,16 @@ class ModelSpec:
         )
 
 
-_HEADINGS = ("symbol", "parameter", "level", "typical (95 % prior)", "between CV", "unit", "kind", "source")
+_HEADINGS = (
+    "symbol",
+    "parameter",
+    "level",
+    "typical (95 % prior)",
+    "between-subject CV",
+    "unit",
+    "kind",
+    "source",
+)
 
 
 def _rows(spec: ModelSpec) -> Iterator[tuple[str, ...]]:
@@ -166,10 +186,14 @@ def _summary(spec: ModelSpec) -> list[str]:
     lines = ["structure: " + ", ".join(f"{slot} {choice}" for slot, choice in spec.structure.items())]
     for a in spec.analytes.values():
         low, high = a.sigma.median / a.sigma.gsd**2, a.sigma.median * a.sigma.gsd**2
-        told = f"measured: {a.name} in {a.unit}, log error about {a.sigma.median:g} ({low:.2g} to {high:.2g})"
+        told = f"measured: {a.name} in {a.unit}, SD of log residuals about {a.sigma.median:g}"
+        told += f" ({low:.2g} to {high:.2g})"
         told += ", drives the model" if a.forcing else ""
-        lines.append(told + (f", assay floor {a.background}" if a.background else ""))
-    lines += [f"soft observation: {s.output} about {s.median:g}, CV {s.cv:g}" for s in spec.pseudo_observations.values()]
+        lines.append(told + (f", background {a.background}" if a.background else ""))
+    lines += [
+        f"prior on a derived quantity: {s.output} about {s.median:g}, CV {s.cv:g}"
+        for s in spec.pseudo_observations.values()
+    ]
     if spec.correlations:
         lines.append(f"correlated (LKJ, eta {spec.eta:g}): " + ", ".join(spec.correlations))
     effects = [f"{p.name} by {key}" for p in spec.parameters.values() for key in p.effects]
@@ -223,6 +247,7 @@ def read_model(
     *,
     papers: Collection[str] | None = None,
     path: Path | None = None,
+    remind: bool = True,
     homes: Mapping[str, str] = Frozen(),
 ) -> ModelSpec:
     """The model that a TOML text describes.
@@ -237,6 +262,8 @@ def read_model(
         Keys that a source may name; any, when not given, so that a saved text can be read wherever it is.
     path
         The file that the text came from: parents given by path are looked for beside it; it names the model.
+    remind
+        Whether to warn of names that were given up.
     homes
         ``"slot/name"`` -> the module that registered a part, to be named where it is not there.
 
@@ -246,7 +273,7 @@ def read_model(
         Listing everything that is wrong with the text.
     """
     problems = Problems(where)
-    own = files.parse(text, problems)
+    own = files.parse(text, problems, remind)
     problems.raise_any(SpecError)
     seen = (str(path.resolve()),) if path else ()
     table = files.resolve(own, problems, path.parent if path else None, seen)
@@ -254,10 +281,11 @@ def read_model(
     return _build(table, own, problems, papers, path, homes)
 
 
-def model_of(kept: Mapping[str, Any]) -> ModelSpec:
+def model_of(kept: Mapping[str, Any], where: str = "the model in the fit") -> ModelSpec:
     """The model of a fit, from its attributes.
 
-    Warns where a part that is not bayesglu's has changed since.
+    Warns where the equations have changed since: where a quantity has another value than it had, or the
+    source of a part that is not bayesglu's is another.
 
     Raises
     ------
@@ -266,15 +294,39 @@ def model_of(kept: Mapping[str, Any]) -> ModelSpec:
     """
     sources = json.loads(kept.get("parts", "{}"))
     homes = {name: source["module"] for name, source in sources.items()}
-    spec = read_model(kept["model_text"], "the model in the fit", homes=homes)
-    now = registered_sources(spec.structure)
-    if changed := [name for name, then in sources.items() if now.get(name) != then]:
+    spec = read_model(kept["model_text"], where, remind=False, homes=homes)
+    if "equations" not in kept:  # of a version that did not keep them
+        return spec
+    _warn_of_changes(spec, json.loads(kept["equations"]), sources, f"{kept.get('bayesglu_version')}", where)
+    return spec
+
+
+def _warn_of_changes(
+    spec: ModelSpec, values: Mapping[str, float], sources: Mapping[str, Mapping], version: str, where: str
+) -> None:
+    """Warn where a quantity (`Loop.fingerprint`) or the source of a part that is not bayesglu's has changed.
+    A quantity that there was not then is no change of those that there were."""
+    now, own = assemble(spec.structure).fingerprint(spec.medians), registered_sources(spec.structure)
+    other = [name for name, value in values.items() if not _same(value, now.get(name))]
+    edited = [n for n in {**sources, **own} if _sha256(sources.get(n)) != _sha256(own.get(n))]
+    told = [f"the equations of {some(other)} have changed"] * bool(other)
+    told += [f"the source of {some(edited)} has changed"] * bool(edited)
+    if told:
         warn_caller(
-            f"What is registered as {some(changed)} is not what the fit was made with: its source has "
-            "changed. What is computed from the fit now mixes the two.",
+            f"{where}: {' and '.join(told)} since this fit was made (bayesglu {version}): what is predicted "
+            f"from it {'is not' if other else 'may not be'} what was fitted.",
             FitWarning,
         )
-    return spec
+
+
+def _same(one: float, other: float | None) -> bool:
+    if other is None or math.isnan(one) or math.isnan(other):
+        return other is not None and math.isnan(one) and math.isnan(other)
+    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def _sha256(source: Mapping[str, str] | None) -> str | None:
+    return None if source is None else source["sha256"]
 
 
 def _build(
@@ -295,11 +347,12 @@ def _build(
 
 def _table(spec: ModelSpec) -> dict[str, Any]:
     """A spec as the tables of the file that would describe it alone."""
-    table: dict[str, Any] = {"name": spec.name, "title": spec.title, "description": spec.description}
+    table: dict[str, Any] = {"format": reader.FORMAT, "name": spec.name}
+    table |= {"title": spec.title, "description": spec.description}
     table["structure"] = dict(spec.structure)
     table["parameters"] = {name: _plain(parameter) for name, parameter in spec.parameters.items()}
     table["analytes"] = {name: _plain(analyte) for name, analyte in spec.analytes.items()}
-    table["pseudo_observations"] = {name: _plain(soft) for name, soft in spec.pseudo_observations.items()}
+    table["pseudo_observations"] = {name: _plain(p) for name, p in spec.pseudo_observations.items()}
     if spec.correlations:
         table["correlations"] = {"parameters": list(spec.correlations), "eta": spec.eta}
     return {key: value for key, value in table.items() if value != {}}

@@ -51,6 +51,9 @@ class BetweenSubject:
         return math.log(self.gsd)
 
 
+RESIDUALS = ("normal", "student")
+"""Distributions of log residuals by name: see `hierarchy.residuals`."""
+
 SPELLINGS = {"T1DM": "T1D", "T2DM": "T2D"}
 """Levels of a covariate that studies write in two ways."""
 
@@ -92,7 +95,7 @@ class Parameter:
     kind: Kind
     source: tuple[str, ...]
     scale: Scale = "log"
-    between: BetweenSubject | None = None
+    between_subject: BetweenSubject | None = None
     effects: Mapping[str, Effect] = field(default_factory=Frozen)
     note: str = ""
 
@@ -124,35 +127,37 @@ class Parameter:
 class Analyte:
     """How an output of the model is measured.
 
-    `error` is the standard deviation of the log residuals. With an `offset`, in the analyte's unit, they
-    are those of value + offset: the standard deviation of a sample is then about ``error * (value +
-    offset)``, a part in proportion to the value and a constant one, as the noise of magnetic resonance
-    has. `lower` and `upper` are detection limits, beyond which no more is known of a sample than that.
-    `floor` names a parameter that the assay adds to the true value. Samples after time zero and before
-    `samples_from` (min) are not compared with the model. A `forcing` analyte drives the model by the true
-    values behind its samples, which are known within `error`. Where it has a basal value among the
-    parameters, its samples at or before time zero, and from `basal_from` (min) on when it has come to rest
-    again, are compared with that, which then is the true value. Log residuals are Normal, or Student's with
-    `tails` degrees of freedom where single samples may be far off; 0 is Normal.
+    `sigma` is the standard deviation of the log residuals, which are Normal or Student's with `nu` degrees
+    of freedom (`residual`), where single samples may be far off. With an `error_offset`, in the analyte's
+    unit, they are those of value + offset: a combined error, whose standard deviation is about ``sigma *
+    (value + error_offset)``, a proportional and an additive component, as the noise of magnetic resonance
+    has. `lloq` and `uloq` are limits of quantification, beyond which no more is known of a sample than that.
+    `background` names a parameter that the assay adds to the true value: an unspecific signal. Samples after
+    time zero and before `samples_from` (min) are not compared with the model. A `forcing` analyte drives the
+    model by the true values behind its samples, which are known within `sigma`. Where it has a basal value
+    among the parameters, its samples at or before time zero, and from `basal_from` (min) on when it has come
+    to rest again, are compared with that, which then is the true value.
     """
 
     name: str
     output: str
     unit: str
-    error: Prior
-    lower: float | None = None
-    upper: float | None = None
-    floor: str | None = None
+    sigma: Prior
+    residual: str = "normal"
+    nu: float | None = None
+    lloq: float | None = None
+    uloq: float | None = None
+    background: str | None = None
+    error_offset: float = 0.0
     samples_from: float = 0.0
     forcing: bool = False
     basal_from: float | None = None
-    tails: float = 0.0
-    offset: float = 0.0
 
 
 @dataclass(frozen=True)
 class PseudoObservation:
-    """A soft observation of every person's basal state: `output` is log-normal about `median` with `cv`."""
+    """An informative prior on a derived quantity of everyone's basal state, as if it had been observed:
+    `output` is log-normal about `median` with `cv`."""
 
     output: str
     median: float

@@ -6,15 +6,19 @@ from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
 from bayesglu.analytes import analytes, words
-from bayesglu.physiology.choices import DEFAULTS, available
+from bayesglu.physiology.choices import SIMULATORS, available
 from bayesglu.physiology.loop import Loop, LoopError, assemble
 from bayesglu.spec import priors
-from bayesglu.text.problems import REQUIRED, Problems, Section
+from bayesglu.text.problems import REQUIRED, Problems, Section, show
 
 MAY_BE_ZERO = frozenset({"alpha_cell_mass", "beta_cell_mass"})
 """Parameters that an organ's loss sets to zero."""
 
+FORMAT = 1
+"""Of model files, and of what a fit keeps of its model."""
+
 TOP = (
+    "format",
     "name",
     "title",
     "description",
@@ -25,19 +29,31 @@ TOP = (
     "pseudo_observations",
     "correlations",
 )
-PARAMETER = ("symbol", "unit", "scale", "level", "typical", "between_subject", "effects", "source", "kind", "note")
+PARAMETER = (
+    "symbol",
+    "unit",
+    "scale",
+    "level",
+    "typical",
+    "between_subject",
+    "effects",
+    "source",
+    "kind",
+    "note",
+)
 ANALYTE = (
     "output",
     "unit",
-    "error",
-    "lower",
-    "upper",
-    "floor",
+    "sigma",
+    "residual",
+    "nu",
+    "lloq",
+    "uloq",
+    "background",
+    "error_offset",
     "samples_from",
     "forcing",
     "basal_from",
-    "tails",
-    "offset",
 )
 
 
@@ -53,6 +69,7 @@ def read(
     homes : ``"slot/name"`` -> the module from which a part came, as far as it is known.
     """
     top = Section(table, "", problems, TOP)
+    _check_format(top)
     structure, loop = _structure(top, problems, homes)
     reader = _Reader(problems, papers, loop)
     sections = {
@@ -62,7 +79,10 @@ def read(
     _keep_what_serves(sections, own, loop, problems)
     parameters = {name: reader.parameter(name, entry) for name, entry in sections["parameters"].items()}
     measured = {name: reader.analyte(name, entry, parameters) for name, entry in sections["analytes"].items()}
-    soft = {name: reader.pseudo_observation(name, entry) for name, entry in sections["pseudo_observations"].items()}
+    known = {
+        name: reader.pseudo_observation(name, entry)
+        for name, entry in sections["pseudo_observations"].items()
+    }
     _check_driving(loop, measured, problems)
     correlations, eta = _correlations(top, parameters)
     return {
@@ -72,10 +92,20 @@ def read(
         "structure": priors.Frozen(structure),
         "parameters": priors.Frozen(parameters),
         "analytes": priors.Frozen(measured),
-        "pseudo_observations": priors.Frozen(soft),
+        "pseudo_observations": priors.Frozen(known),
         "correlations": correlations,
         "eta": eta,
     }
+
+
+def _check_format(top: Section) -> None:
+    """Note a file that a later version of bayesglu wrote."""
+    given = top.given("format", FORMAT)
+    if type(given) is not int or not 1 <= given <= FORMAT:
+        top.fault(
+            f"format is {show(given)}; this version of bayesglu reads formats 1 to {FORMAT}. A higher one is "
+            "of a later version: install that, or write the file in this format."
+        )
 
 
 def _structure(
@@ -83,7 +113,7 @@ def _structure(
 ) -> tuple[dict[str, str], Loop | None]:
     """The choice for each slot but those at their default, and the loop that they make: None when they make
     none."""
-    slots = {slot: choices for slot, choices in available().slots.items() if slot not in DEFAULTS}
+    slots = {slot: choices for slot, choices in available().slots.items() if slot not in SIMULATORS}
     section = top.section("structure")
     if section is None or not section.sound:
         return {}, None
@@ -154,8 +184,8 @@ def _keep_what_serves(sections: dict[str, dict], own: Mapping, loop: Loop | None
                 del sections[kind][name]
     every = available().parameters
     used = loop.parameters if loop else every
-    floors = {entry.table.get("floor") for entry in sections["analytes"].values()}
-    needed = {*used, *(floor for floor in floors if isinstance(floor, str))}
+    backgrounds = {entry.table.get("background") for entry in sections["analytes"].values()}
+    needed = {*used, *(name for name in backgrounds if isinstance(name, str))}
     for name in set(sections["parameters"]) - needed:
         if not written("parameters", name):
             del sections["parameters"][name]
@@ -198,7 +228,7 @@ class _Reader:
             kind=entry.text("kind", allowed=get_args(priors.Kind)),
             source=self._source(entry),
             scale=scale,
-            between=self._between(entry, level),
+            between_subject=self._between_subject(entry, level),
             effects=self._effects(entry, level),
             note=entry.text("note", ""),
         )
@@ -222,12 +252,14 @@ class _Reader:
             )
         return priors.Prior(median, gsd)
 
-    def _between(self, entry: Section, level: str | None) -> priors.BetweenSubject | None:
+    def _between_subject(self, entry: Section, level: str | None) -> priors.BetweenSubject | None:
         varies = level in ("subject", "occasion")
         between = entry.section("between_subject", ("cv", "gsd"), required=False)
         if between is None:
             if varies:
-                entry.fault(f"lacks the key 'between', which level {level!r} needs: {{cv = ..., gsd = ...}}.")
+                entry.fault(
+                    f"lacks the key 'between_subject', which level {level!r} needs: {{cv = ..., gsd = ...}}."
+                )
             return None
         if level is not None and not varies:
             between.fault(
@@ -285,16 +317,6 @@ class _Reader:
                 entry.fault(f"unit is {unit!r}; the physiology has {output} in {self.loop.unit(output)!r}.")
         if unit is not None and name in analytes() and unit != (kept := next(iter(analytes()[name].units))):
             entry.fault(f"unit is {unit!r}; studies keep {name} in {kept!r}.")
-        error = entry.section("error", ("median", "gsd"))
-        prior = error and priors.Prior(error.number("median", above=0.0), error.number("gsd", above=1.0))
-        lower, upper = entry.number("lower", None, above=0.0), entry.number("upper", None, above=0.0)
-        if lower is not None and upper is not None and lower >= upper:
-            entry.fault(f"lower is {lower:g} and upper is {upper:g}: the lower limit must be the smaller.")
-        floor = entry.text("floor", None)
-        if floor is not None and floor not in parameters:
-            self.problems.unknown(floor, parameters, "parameter for its floor", entry.place)
-        elif floor is not None and unit is not None and parameters[floor].unit != unit:
-            entry.fault(f"unit is {unit!r}, but its floor {floor} is in {parameters[floor].unit!r}.")
         forcing = entry.flag("forcing", False)
         if forcing and self.loop is not None and output not in self.loop.driven:
             driven = ", ".join(self.loop.driven) or "nothing does"
@@ -302,23 +324,57 @@ class _Reader:
                 "forcing = true is only for output 'insulin' in a structure with insulin = \"forced\", or "
                 f"for an output X where a part asks for X_input. What drives this structure: {driven}."
             )
-        samples_from = entry.number("samples_from", 0.0, above=0.0, closed=True)
-        tails = entry.number("tails", 0.0, above=0.0, closed=True)
-        if tails is not None and 0 < tails <= 2:
-            entry.fault(
-                f"tails is {tails:g}; it is above 2 (degrees of freedom of Student's t) or 0 (Normal)."
-            )
-        offset = entry.number("offset", 0.0, above=0.0, closed=True)
         basal_from = entry.number("basal_from", None, above=0.0)
         if basal_from is not None and not forcing:
             basal_from = None  # inherited from a parent whose analyte drove the model
         elif basal_from is not None and f"basal_{output}" not in parameters:
             entry.fault(f"has basal_from, but {output} has no basal value: there is no basal_{output}.")
+        sigma = entry.section("sigma", ("median", "gsd"))
+        lloq, uloq = self._limits(entry)
+        residual, nu = self._residual(entry)
         return priors.Analyte(
-            name, output, unit, prior, lower, upper, floor, samples_from, forcing, basal_from, tails, offset
+            name=name,
+            output=output,
+            unit=unit,
+            sigma=sigma and priors.Prior(sigma.number("median", above=0.0), sigma.number("gsd", above=1.0)),
+            residual=residual,
+            nu=nu,
+            lloq=lloq,
+            uloq=uloq,
+            background=self._background(entry, unit, parameters),
+            error_offset=entry.number("error_offset", 0.0, above=0.0, closed=True),
+            samples_from=entry.number("samples_from", 0.0, above=0.0, closed=True),
+            forcing=forcing,
+            basal_from=basal_from,
         )
 
-    def soft(self, name: str, entry: Section) -> priors.PseudoObservation:
+    def _limits(self, entry: Section) -> tuple[float | None, float | None]:
+        lloq, uloq = entry.number("lloq", None, above=0.0), entry.number("uloq", None, above=0.0)
+        if lloq is not None and uloq is not None and lloq >= uloq:
+            entry.fault(f"lloq is {lloq:g} and uloq is {uloq:g}: the lower limit must be the smaller.")
+        return lloq, uloq
+
+    def _residual(self, entry: Section) -> tuple[str | None, float | None]:
+        residual = entry.text("residual", "normal", allowed=priors.RESIDUALS)
+        nu = entry.number("nu", None, above=2.0)
+        if residual == "student" and "nu" not in entry:
+            entry.fault("lacks the key 'nu', the degrees of freedom (above 2) that residual 'student' needs.")
+        elif residual == "normal" and "nu" in entry:
+            entry.fault(
+                "has nu, but the residual is 'normal': leave nu out, or write residual = \"student\"."
+            )
+        return residual, nu
+
+    def _background(self, entry: Section, unit: str | None, parameters: Mapping) -> str | None:
+        background = entry.text("background", None)
+        if background is not None and background not in parameters:
+            self.problems.unknown(background, parameters, "parameter for its background", entry.place)
+        elif background is not None and unit is not None and parameters[background].unit != unit:
+            found = parameters[background].unit
+            entry.fault(f"unit is {unit!r}, but its background {background} is in {found!r}.")
+        return background
+
+    def pseudo_observation(self, name: str, entry: Section) -> priors.PseudoObservation:
         if entry.sound:
             entry = Section(entry.table, entry.place, self.problems, ("output", "median", "cv", "source"))
         output = entry.text("output", name)

@@ -83,7 +83,7 @@ def assemble(
             [weights.get(subject, math.nan) for subject in subjects],
             coords={"subject": np.array(subjects, dtype=str)},
             name="body_weight",
-            attrs={"unit": "kg"},
+            attrs={"units": "kg"},
         ),
         truth=truth,
         datasheet={**sheet.about, **({"plausible": dict(sheet.plausible)} if sheet.plausible else {})},
@@ -177,7 +177,7 @@ def _protocols(
 def _dataset(samples: pd.DataFrame) -> xr.Dataset:
     texts = ("subject", "occasion", "analyte", "censoring")
     data = {name: ("obs", samples[name].to_numpy(dtype=object).astype(str)) for name in texts}
-    data |= {"time": ("obs", samples["time"].to_numpy(float), {"unit": "min"})}
-    data |= {"value": ("obs", samples["value"].to_numpy(float), {"unit": "canonical unit of the analyte"})}
+    data |= {"time": ("obs", samples["time"].to_numpy(float), {"units": "min"})}
+    data |= {"value": ("obs", samples["value"].to_numpy(float), {"units": "canonical unit of the analyte"})}
     data |= {"use": ("obs", samples["use"].to_numpy(bool)), "line": ("obs", samples["line"].to_numpy(int))}
     return xr.Dataset(data, coords={"obs": np.arange(len(samples))})

@@ -152,7 +152,7 @@ def read_covariates(table: Table, sheet: Datasheet) -> xr.Dataset:
         if name == "male":
             for line, value in values[~values.isin([0, 1]) & values.notna()].items():
                 faults.add("male is {found}; it must be 1 or 0.", line, f"{value:g}")
-        covariates[name] = ("subject", values.to_numpy(float), {"unit": unit or "1"})
+        covariates[name] = ("subject", values.to_numpy(float), {"units": unit or "1"})
     return covariates.isel(subject=[list(labels).index(label) for label in sorted(seen, key=natural)])
 
 
@@ -190,7 +190,7 @@ def read_truth(table: Table) -> xr.Dataset:
     wide = wide.loc[sorted(wide.index, key=natural), list(dict.fromkeys(rows["parameter"]))]
     units = dict(zip(rows["parameter"], rows["unit"], strict=True))
     return xr.Dataset(
-        {name: ("subject", wide[name].to_numpy(float), {"unit": units[name]}) for name in wide},
+        {name: ("subject", wide[name].to_numpy(float), {"units": units[name]}) for name in wide},
         coords={"subject": np.array(list(wide.index), dtype=str)},
     )
 

@@ -93,8 +93,8 @@ class Study:
         return tuple(map(str, self.covariates["subject"].values))
 
     @property
-    def tests(self) -> tuple[tuple[str, str], ...]:
-        """The tests, (subject, occasion), by subject and then in order of appearance."""
+    def occasions(self) -> tuple[tuple[str, str], ...]:
+        """The occasions, (subject, name), by subject and then in order of appearance."""
         return tuple(self.protocols)
 
     @property
@@ -129,7 +129,7 @@ class Study:
         rows = [[name, *map(_canonical_text, self.observations[name].values)] for name in columns]
         for name in sorted(map(str, self.covariates.data_vars)):
             values = self.covariates[name]
-            rows.append([name, values.attrs.get("unit", ""), *map(_canonical_text, values.values)])
+            rows.append([name, values.attrs.get("units", ""), *map(_canonical_text, values.values)])
         rows.append(["body_weight", *map(_canonical_text, self.body_weight.values)])
         weights = dict(zip(self.subjects, self.body_weight.values, strict=True))
         for (subject, occasion), protocol in self.protocols.items():
@@ -317,7 +317,7 @@ def _chosen(names: Sequence[str] | None, known: Sequence[str], what: str) -> lis
 
 
 def _unit_of(values: xr.DataArray) -> str:
-    unit = values.attrs.get("unit", "1")
+    unit = values.attrs.get("units", "1")
     return "" if unit == "1" else f" {unit}"
 
 

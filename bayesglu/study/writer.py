@@ -49,7 +49,7 @@ def write_study(study: Study, folder: Path) -> Path:
         **study.datasheet,
         "protocol": protocol,
         "body_weight": _stated_weights(study),
-        "units": {str(name): values.attrs.get("unit", "text") for name, values in study.covariates.items()},
+        "units": {str(name): values.attrs.get("units", "text") for name, values in study.covariates.items()},
         "checksums": {name: checksum(folder / name) for name in tables},
     }
     entries = {key: entry for key, entry in entries.items() if entry not in (None, {})}
@@ -118,7 +118,7 @@ def _event_table(protocols: Mapping[tuple[str, str], Protocol]) -> pd.DataFrame:
 
 def _long(truth: xr.Dataset) -> pd.DataFrame:
     rows = [
-        (subject, name, value, values.attrs.get("unit", ""))
+        (subject, name, value, values.attrs.get("units", ""))
         for name, values in truth.items()
         for subject, value in zip(truth["subject"].values, values.values, strict=True)
         if not math.isnan(value)

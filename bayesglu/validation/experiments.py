@@ -95,8 +95,8 @@ def draw_people(
     """The typical person and `draws` others: each parameter that is learnt, with the dim ``draw``.
 
     Person 0 has the medians. Each other has typical values and between-subject spreads drawn from their
-    priors and a deviation of that spread, and is kept with the likelihood of the soft observations: people as
-    the model expects them before any data.
+    priors and a deviation of that spread, and is kept with the density of what is known of the basal state:
+    people as the model expects them before any data.
     """
     rng = np.random.default_rng(random_seed)
     loop = assemble(spec.structure)
@@ -108,7 +108,8 @@ def draw_people(
     while missing > 0:
         theta = _drawn(person, 4 * draws, rng)
         basal = loop.basal(dict(zip(loop.parameters, theta.T, strict=True)))
-        misfit = sum((np.log(basal[soft.output] / soft.median) / soft.sd) ** 2 for soft in spec.pseudo_observations.values())
+        known = spec.pseudo_observations.values()
+        misfit = sum((np.log(basal[p.output] / p.median) / p.sd) ** 2 for p in known)
         chosen = np.flatnonzero(rng.uniform(size=4 * draws) < np.exp(-0.5 * misfit))[:missing]
         missing -= len(chosen)
         kept.append(theta[chosen])

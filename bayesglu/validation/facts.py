@@ -36,6 +36,7 @@ from bayesglu.errors import BayesgluError
 from bayesglu.physiology.choices import available
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.library import Protocol, ProtocolError, parse_protocol
+from bayesglu.seeds import seed_of
 from bayesglu.spec.model import ModelSpec, load_model
 from bayesglu.text.problems import Problems, Section
 from bayesglu.validation.experiments import Experiment, draw_people
@@ -102,12 +103,14 @@ class Validation:
     table : one row a fact; ``model`` at the typical values, ``lower_50`` to ``upper_90`` the ends of
     equal-tailed bands over people (missing without draws), ``verdict`` one of the words of this module.
     curves : what each experiment's panel shows, by name, dims ``draw`` (0 is typical), ``level``, ``time``.
+    random_seed : with which the people were drawn.
     """
 
     model: str
     groups: tuple[Group, ...]
     table: pd.DataFrame
     curves: Mapping[str, xr.DataArray]
+    random_seed: int | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -242,7 +245,7 @@ def validate(
     model: ModelSpec | str | Path = "feedback",
     facts: Sequence[Group] | None = None,
     draws: int = 0,
-    random_seed: int | np.random.Generator | None = 1,
+    random_seed: int | np.random.Generator | None = None,
 ) -> Validation:
     """What a model answers to published facts: at its typical values, and over people drawn from its priors.
 
@@ -256,7 +259,8 @@ def validate(
     """
     spec = load_model(model)
     groups = load_facts() if facts is None else tuple(facts)
-    people = draw_people(spec, draws, random_seed) if draws else {}
+    seed = seed_of(random_seed)
+    people = draw_people(spec, draws, seed) if draws else {}
     known = {*available_outputs(spec), *spec.parameters, "body_weight"}
     if "glycogen" not in assemble(spec.structure).states:  # held by the model itself, it answers nothing
         known -= {"glycogen", "liver_glycogen", "glycogen_rate"}
@@ -272,7 +276,7 @@ def validate(
         if group.shown in asked:
             curves[experiment.name] = answers[group.shown]
         rows += [_row(experiment.name, fact, answers.get(fact.reads)) for fact in group.facts]
-    return Validation(spec.name, groups, pd.DataFrame(rows), curves)
+    return Validation(spec.name, groups, pd.DataFrame(rows), curves, seed if draws else None)
 
 
 def _row(experiment: str, fact: Fact, answer: xr.DataArray | None) -> dict:

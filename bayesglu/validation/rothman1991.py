@@ -135,8 +135,10 @@ def _production(table: pd.DataFrame, problems: Problems) -> pd.DataFrame:
 
 def imaged(fit: xr.DataTree) -> list[str]:
     """Labels of the people of a fit whose liver glycogen was measured."""
-    known = fit.constant_data.to_dataset()
-    return list(dict.fromkeys(known.obs_subject.values[known.analyte.values == "liver_glycogen"]))
+    observed = fit.observed_data.to_dataset()
+    if "liver_glycogen" not in observed:
+        return []
+    return list(dict.fromkeys(map(str, observed.liver_glycogen_subject.values)))
 
 
 def courses(
@@ -153,7 +155,7 @@ def courses(
 
 
 def net_shares(
-    fit: xr.DataTree, draws: int = 400, new: int = 20, probability: float = 0.9, random_seed: int = 0
+    fit: xr.DataTree, draws: int = 400, n_new: int = 20, probability: float = 0.9, random_seed: int = 0
 ) -> pd.DataFrame:
     """The share of gluconeogenesis in glucose production in the windows of `PUBLISHED`, beside the published.
 
@@ -166,9 +168,9 @@ def net_shares(
         Of the mean of the people whose glycogen was measured.
 
     ``published`` and ``published_se`` were not shown to the fit; ``in_person_band`` and ``in_mean_band`` say
-    whether the published mean lies inside. `draws`, `new` and `random_seed` as in `what_if`.
+    whether the published mean lies inside. `draws`, `n_new` and `random_seed` as in `what_if`.
     """
-    asked = {"draws": draws, "new": new, "random_seed": random_seed}
+    asked = {"draws": draws, "n_new": n_new, "random_seed": random_seed}
     tail = (1 - probability) / 2
     rows = []
     readings = {name: _net_share(begin, end) for name, (begin, end, _, _) in PUBLISHED.items()}

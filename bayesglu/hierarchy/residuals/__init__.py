@@ -13,4 +13,4 @@ KINDS = {Normal.kind: Normal, Student.kind: Student}
 
 def residual_of(analyte: Analyte) -> Residual:
     """The residual of an analyte's samples."""
-    return Student(analyte.tails) if analyte.tails else Normal()
+    return Student(analyte.nu) if analyte.residual == "student" else Normal()

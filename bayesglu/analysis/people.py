@@ -1,0 +1,39 @@
+"""The people of a fit, as the statistical model knows them."""
+
+import xarray as xr
+
+from bayesglu.hierarchy.individuals import Individuals
+from bayesglu.hierarchy.posterior import individuals_of, population_of
+from bayesglu.physiology.loop import assemble
+from bayesglu.spec.model import ModelSpec
+
+
+def people_of(spec: ModelSpec, posterior: xr.Dataset, occasions, covariates: xr.Dataset) -> Individuals:
+    """People whose parameters come from the population of a posterior: occasions (subject, name), and
+    covariates by subject."""
+    columns = assemble(spec.structure).parameters
+    estimated = [n for n in spec.estimated if n in posterior and n in columns]
+    return Individuals.of(spec, columns, estimated, occasions, covariates)
+
+
+def occasions_of(posterior: xr.Dataset) -> list[tuple[str, str]]:
+    """The occasions (subject, name) that a posterior tells apart; one a person where it tells none apart."""
+    if "occasion" in posterior.coords:
+        return [tuple(str(label).rsplit("/", 1)) for label in posterior.occasion.values]
+    return [(str(subject), "1") for subject in posterior.subject.values]
+
+
+def covariates_of(known: xr.Dataset) -> xr.Dataset:
+    """Covariates by subject from a fit's constant data; empty where it was saved without them."""
+    names = {str(c).removeprefix("covariate_"): c for c in known if str(c).startswith("covariate_")}
+    coords = {"subject": [str(s) for s in known.subject.values]}
+    return xr.Dataset({name: ("subject", known[c].values) for name, c in names.items()}, coords=coords)
+
+
+def random_effects(spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset):
+    """The people of a fit and their deviations from what their covariates let expect, eta ``(chain, draw, S,
+    D)``, on the scales on which priors are Normal."""
+    people = people_of(spec, posterior, occasions_of(posterior), covariates_of(known))
+    population = population_of(posterior, people, absent_effect=0.0)
+    eta = individuals_of(posterior, people) - people.centre(population.typical, population.effect)
+    return people, eta

@@ -1,0 +1,117 @@
+"""What had another name in an earlier version: the one table of old and new names.
+
+Model files with old names are read with a warning that says the new ones, fits with old names are read
+silently. Names stay in this table for good, so that every file that was ever written can be read.
+"""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+PARAMETERS: Mapping[str, str] = {
+    "glucagon_floor": "glucagon_background",
+    "glucagon_habituation": "glucagon_tolerance",
+    "glucagon_habituation_time": "glucagon_tolerance_time",
+    "glucose_memory_time": "glucose_adaptation_time",
+    "insulin_brake_half_saturation": "insulin_suppression_half_saturation",
+    "paracrine_restraint": "paracrine_inhibition",
+}
+"""Parameters of the physiology and of assays."""
+
+OUTPUTS: Mapping[str, str] = {
+    "basal_urine": "basal_renal_glucose_excretion",
+    "glucose_brake": "glucose_suppression",
+    "habitual_glucagon": "adapted_glucagon",
+    "insulin_brake": "insulin_suppression",
+    "remembered_glucose": "adapted_glucose",
+    "sensed_glucose": "glucose_stimulus",
+    "total_urine": "total_renal_glucose_excretion",
+    "urine": "renal_glucose_excretion",
+}
+"""States and fluxes."""
+
+SECTIONS: Mapping[str, str] = {"soft": "pseudo_observations"}
+PARAMETER_KEYS: Mapping[str, str] = {"between": "between_subject"}
+ANALYTE_KEYS: Mapping[str, str] = {
+    "error": "sigma",
+    "floor": "background",
+    "lower": "lloq",
+    "offset": "error_offset",
+    "upper": "uloq",
+}
+"""Keys of model files. ``tails`` became ``residual`` and ``nu``: see `model_table`."""
+
+STATISTICS: Mapping[str, str] = {
+    "depth": "tree_depth",
+    "logp": "lp",
+    "maxdepth_reached": "reached_max_treedepth",
+    "mean_tree_accept": "acceptance_rate",
+}
+"""Statistics of the sampler."""
+
+ROLES: Mapping[str, str] = {"between": "omega", "error": "sigma"}
+DIMS: Mapping[str, str] = {"test": "occasion"}
+METHODS: Mapping[str, str] = {"map": "laplace"}
+SETTINGS: Mapping[str, str] = {"coordinates": "parametrization", "relative": "rtol", "absolute": "atol"}
+
+FUNCTIONS: Mapping[str, str] = {
+    "population": "summarize_population",
+    "subjects": "summarize_individuals",
+}
+"""Public functions."""
+
+
+def model_table(table: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The tables of a model file with today's names, and what was renamed where: ``"old -> new"``."""
+    renamed: list[str] = []
+    new = _keys(deepcopy(dict(table)), SECTIONS, "", renamed)
+    parameters = new.get("parameters")
+    if isinstance(parameters, Mapping):
+        new["parameters"] = _keys(parameters, PARAMETERS, "[parameters]", renamed)
+        for name, entry in new["parameters"].items():
+            if isinstance(entry, Mapping):
+                place = f"[parameters.{name}]"
+                new["parameters"][name] = _keys(entry, PARAMETER_KEYS, place, renamed)
+    analytes = new.get("analytes")
+    for name, entry in analytes.items() if isinstance(analytes, Mapping) else ():
+        if isinstance(entry, Mapping):
+            analytes[name] = _analyte(entry, f"[analytes.{name}]", renamed)
+    correlations = new.get("correlations")
+    if isinstance(correlations, Mapping) and isinstance(correlations.get("parameters"), list):
+        names = correlations["parameters"]
+        correlations["parameters"] = [_name(n, PARAMETERS, "[correlations]", renamed) for n in names]
+    return new, renamed
+
+
+def _analyte(entry: Mapping, place: str, renamed: list[str]) -> dict:
+    new = _keys(entry, ANALYTE_KEYS, place, renamed)
+    for key, names in (("background", PARAMETERS), ("output", OUTPUTS)):
+        if key in new:
+            new[key] = _name(new[key], names, place, renamed)
+    if "tails" in new:
+        tails = new.pop("tails")
+        normal = tails == 0 and not isinstance(tails, bool)
+        new |= {"residual": "normal"} if normal else {"residual": "student", "nu": tails}
+        renamed.append(f"{place} tails -> residual" + ("" if normal else " and nu"))
+    return new
+
+
+def _keys(table: Mapping, names: Mapping[str, str], place: str, renamed: list[str]) -> dict:
+    """A table with today's keys, in their order; a key that stands there by both names keeps both."""
+    taken = set(table)
+    found = {}
+    for key, value in table.items():
+        new = names.get(key, key)
+        if new != key and new not in taken:
+            renamed.append(f"{place} {key} -> {new}".strip())
+            found[new] = value
+        else:
+            found[key] = value
+    return found
+
+
+def _name(value: Any, names: Mapping[str, str], place: str, renamed: list[str]) -> Any:
+    new = names.get(value, value) if isinstance(value, str) else value
+    if new != value:
+        renamed.append(f"{place} {value} -> {new}")
+    return new
