@@ -29,8 +29,8 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.inference.fit_files import load, save
     from bayesglu.inference.fitting import fit, prior_predictive, with_data
     from bayesglu.inference.pymc_model import build
-    from bayesglu.physiology.choices import get_part, list_parts, register_part
     from bayesglu.physiology.parts import Part, State
+    from bayesglu.physiology.registry import get_part, list_parts, register_part
     from bayesglu.protocols.library import (
         Protocol,
         clamp,
@@ -60,7 +60,7 @@ _HOMES = {
     "analysis.cross_validation": ("coverage", "leave_one_out"),
     "analysis.identifiability": ("identify",),
     "inference.pymc_model": ("build",),
-    "physiology.choices": ("get_part", "list_parts", "register_part"),
+    "physiology.registry": ("get_part", "list_parts", "register_part"),
     "physiology.parts": ("Part", "State"),
     "inference.fitting": ("fit", "prior_predictive", "with_data"),
     "inference.fit_files": ("load", "save"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bayesglu import analytes
-from bayesglu.physiology import choices
+from bayesglu.physiology import registry as parts
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -25,5 +25,5 @@ def shared_data() -> Path:
 @pytest.fixture
 def registry(monkeypatch):
     """What a test registers is gone after it."""
-    monkeypatch.setattr(choices, "_registered", choices._registered)
+    monkeypatch.setattr(parts, "_registered", parts._registered)
     monkeypatch.setattr(analytes, "_registered", analytes._registered)

@@ -11,9 +11,9 @@ import pandas as pd
 from bayesglu.analytes import register_analyte
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.values import Values
-from bayesglu.physiology.choices import register_part
 from bayesglu.physiology.parts import Part
 from bayesglu.physiology.quantities import Glucose, GlucoseRate
+from bayesglu.physiology.registry import register_part
 from bayesglu.spec.model import ModelSpec, load_model, read_model
 from bayesglu.study.study import Study, load_study
 from bayesglu.units import canonical_unit
@@ -182,7 +182,7 @@ def exercising() -> ModelSpec:
     """The intravenous model with muscle that works as hard as is measured, and not at all at rest."""
     gain = {"symbol": "g", "unit": "dL/kg/min/%", "level": "subject", "kind": "judgement", "source": []}
     gain |= {"typical": {"median": 3e-4, "gsd": 1.5}, "between_subject": {"cv": 0.3, "gsd": 1.4}}
-    how = {"unit": "%", "error": {"median": 0.1, "gsd": 1.4}, "forcing": True}
+    how = {"unit": "%", "sigma": {"median": 0.1, "gsd": 1.4}, "forcing": True}
     return load_model("ivgtt").with_changes(
         {"exercise": "intensity"}, {"exercise_gain": gain}, analytes={"exercise_intensity": how}
     )

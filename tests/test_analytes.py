@@ -7,7 +7,7 @@ from bayesglu import units
 from bayesglu.analysis.counterfactual import default_outputs
 from bayesglu.analytes import COLOURS, SHIPPED, Measurand, analytes, register_analyte, state_of, words
 from bayesglu.errors import InputError
-from bayesglu.physiology.choices import SHIPPED as PARTS
+from bayesglu.physiology.registry import SHIPPED as PARTS
 from bayesglu.spec.model import SpecError, load_model
 from bayesglu.study.study import Study, StudyError, StudyWarning
 
@@ -132,7 +132,7 @@ def test_all_that_is_wrong_is_told_at_once():
 
 def test_a_model_in_another_unit_than_studies_keep_is_refused():
     register_analyte("basal_glucose_mass", {"g/kg": 1.0})
-    how = {"unit": "mg/kg", "error": {"median": 0.1, "gsd": 1.5}}
+    how = {"unit": "mg/kg", "sigma": {"median": 0.1, "gsd": 1.5}}
     with pytest.raises(SpecError, match=r"unit is 'mg/kg'; studies keep basal_glucose_mass in 'g/kg'"):
         load_model("oral").with_changes(analytes={"basal_glucose_mass": how})
 

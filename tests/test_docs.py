@@ -67,7 +67,7 @@ def test_the_code_of_the_page_on_extending_runs_from_the_root_of_a_checkout(regi
     fits = {fit.attrs["model_name"]: fit for name, fit in page.items() if name.endswith("_fit")}
     assert {f"{name}.toml" for name in fits} == set(models)
     assert all(json.loads(fit.attrs["parts"]) for fit in fits.values())
-    errors = fits["free_fatty_acids"].posterior.error_free_fatty_acids
+    errors = fits["free_fatty_acids"].posterior.sigma_free_fatty_acids
     assert 0.04 < float(errors.median()) < 0.12
 
 

@@ -14,9 +14,9 @@ from bayesglu.analytes import register_analyte
 from bayesglu.errors import InputError
 from bayesglu.hierarchy.design import make_design
 from bayesglu.inference.fitting import fit, prior_predictive
-from bayesglu.physiology.choices import register_part
 from bayesglu.physiology.loop import assemble
 from bayesglu.physiology.parts import Part, State
+from bayesglu.physiology.registry import register_part
 from bayesglu.spec.model import ModelSpec, SpecError, load_model
 from bayesglu.study.study import Study
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("registry")
 Beats = Annotated[float, "beat/min"]
 BASAL = {"symbol": "HR_b", "unit": "beat/min", "level": "subject", "kind": "judgement", "source": []}
 BASAL |= {"typical": {"median": 65, "gsd": 1.2}, "between_subject": {"cv": 0.1, "gsd": 1.3}}
-HEART_RATE = {"unit": "beat/min", "error": {"median": 0.05, "gsd": 1.3}, "forcing": True}
+HEART_RATE = {"unit": "beat/min", "sigma": {"median": 0.05, "gsd": 1.3}, "forcing": True}
 CURVE = ([-10.0, 0.0, 20.0, 40.0, 60.0, 120.0], [60.0, 70.0, 120.0, 130.0, 80.0, 66.0])
 
 
@@ -103,7 +103,7 @@ def test_a_fit_has_the_true_curve_with_its_name_and_unit():
     assert float(true.where(true.reading_time <= 10).max()) == 0.0
     assert (true.where(true.reading_time == 50) > 0).any()
     drawn = prior_predictive(d.spec, d.study, draws=5, random_seed=1)
-    assert np.isfinite(drawn.prior_predictive["value"]).all()
+    assert all(np.isfinite(values).all() for values in drawn.prior_predictive.data_vars.values())
 
 
 def test_a_what_if_is_asked_with_a_curve_that_is_given():

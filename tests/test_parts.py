@@ -8,7 +8,6 @@ from reference import FEEDBACK, TYPICAL
 
 from bayesglu.analysis.simulation import simulate
 from bayesglu.errors import InputError
-from bayesglu.physiology.choices import get_part, register_part
 from bayesglu.physiology.loop import LoopError, assemble, carbon
 from bayesglu.physiology.parts import Part, State
 from bayesglu.physiology.quantities import (
@@ -20,6 +19,7 @@ from bayesglu.physiology.quantities import (
     Rate,
     Ratio,
 )
+from bayesglu.physiology.registry import get_part, register_part
 from bayesglu.protocols.library import clamp
 
 pytestmark = pytest.mark.usefixtures("registry")

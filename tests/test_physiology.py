@@ -16,9 +16,10 @@ from reference import TYPICAL, WHOLE, people
 from bayesglu import physiology
 from bayesglu.catalog import list_models
 from bayesglu.physiology import basal, gut, liver, loop, pancreas, periphery, smooth
-from bayesglu.physiology.choices import BUILT_IN, DEFAULTS, INPUTS, SHIPPED
+from bayesglu.physiology.choices import BUILT_IN, DEFAULTS, INPUTS
 from bayesglu.physiology.loop import LoopError, assemble
 from bayesglu.physiology.quantities import fractions, units
+from bayesglu.physiology.registry import SHIPPED
 from bayesglu.spec.model import load_model
 
 unhurried = settings(deadline=None, max_examples=8)

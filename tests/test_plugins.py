@@ -9,7 +9,7 @@ import pytest
 from bayesglu import plugins
 from bayesglu.analytes import analytes
 from bayesglu.errors import BayesgluWarning
-from bayesglu.physiology.choices import list_parts
+from bayesglu.physiology.registry import list_parts
 
 pytestmark = pytest.mark.usefixtures("registry")
 

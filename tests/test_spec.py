@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayesglu import catalog
-from bayesglu.physiology.choices import SHIPPED
 from bayesglu.physiology.loop import assemble
+from bayesglu.physiology.registry import SHIPPED
 from bayesglu.spec import files as model_file
 from bayesglu.spec.model import Effect, Parameter, Prior, SpecError, load_model, read_model
 

@@ -11,8 +11,8 @@ from bayesglu.analytes import analytes, state_of, words
 from bayesglu.errors import InputError
 from bayesglu.hierarchy.compatibility import check_forcing, check_protocol
 from bayesglu.hierarchy.driving import driving_channel
-from bayesglu.physiology.choices import available
 from bayesglu.physiology.loop import Loop, assemble
+from bayesglu.physiology.registry import available
 from bayesglu.protocols.library import Protocol, parse_protocol
 from bayesglu.protocols.schedule import AMOUNT_CHANNELS, Forcing, Schedule, build_schedule
 from bayesglu.solver.solver import Solver, make_solver, require_solved

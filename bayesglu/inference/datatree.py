@@ -18,7 +18,7 @@ from bayesglu.hierarchy.posterior import labelled
 from bayesglu.hierarchy.rows import TINY
 from bayesglu.hierarchy.values import Values
 from bayesglu.parallel import in_threads
-from bayesglu.physiology.choices import registered_sources
+from bayesglu.physiology.registry import registered_sources
 from bayesglu.protocols.table import keep_protocols
 from bayesglu.units import canonical_unit
 

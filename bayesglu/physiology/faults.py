@@ -11,7 +11,7 @@ from bayesglu.physiology.parts import Part, State
 from bayesglu.physiology.quantities import base_units, fractions, size, units
 
 if TYPE_CHECKING:
-    from bayesglu.physiology.choices import Choices
+    from bayesglu.physiology.registry import Choices
 
 BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 

@@ -13,9 +13,10 @@ from inspect import signature
 from math import nan
 from types import MappingProxyType
 
-from bayesglu.physiology.choices import ALWAYS, BUILT_IN, INPUTS, MEASURED, SHIPPED, available
+from bayesglu.physiology.choices import ALWAYS, BUILT_IN, INPUTS, MEASURED
 from bayesglu.physiology.parts import LoopError, Part, Quantities, State, combined, declared, needs
 from bayesglu.physiology.quantities import units
+from bayesglu.physiology.registry import SHIPPED, available
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,8 @@ from typing import Any
 
 from bayesglu import catalog
 from bayesglu.errors import BayesgluError, FitWarning, warn_caller
-from bayesglu.physiology.choices import registered_sources
 from bayesglu.physiology.loop import assemble
+from bayesglu.physiology.registry import registered_sources
 from bayesglu.spec import files, reader
 from bayesglu.spec.priors import (
     Analyte,
@@ -308,7 +308,8 @@ def _warn_of_changes(
     A quantity that there was not then is no change of those that there were."""
     now, own = assemble(spec.structure).fingerprint(spec.medians), registered_sources(spec.structure)
     other = [name for name, value in values.items() if not _same(value, now.get(name))]
-    edited = [n for n in {**sources, **own} if _sha256(sources.get(n)) != _sha256(own.get(n))]
+    chosen = dict.fromkeys((*sources, *(n for n in own if n.partition("/")[0] in spec.structure)))
+    edited = [n for n in chosen if _sha256(sources.get(n)) != _sha256(own.get(n))]
     told = [f"the equations of {some(other)} have changed"] * bool(other)
     told += [f"the source of {some(edited)} has changed"] * bool(edited)
     if told:

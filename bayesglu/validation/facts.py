@@ -33,8 +33,8 @@ import xarray as xr
 from bayesglu import catalog
 from bayesglu.analysis.simulation import available_outputs
 from bayesglu.errors import BayesgluError
-from bayesglu.physiology.choices import available
 from bayesglu.physiology.loop import assemble
+from bayesglu.physiology.registry import available
 from bayesglu.protocols.library import Protocol, ProtocolError, parse_protocol
 from bayesglu.seeds import seed_of
 from bayesglu.spec.model import ModelSpec, load_model

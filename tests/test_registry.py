@@ -14,16 +14,7 @@ import bayesglu
 from bayesglu.analysis.simulation import simulate
 from bayesglu.catalog import list_models
 from bayesglu.errors import BayesgluError, FitWarning, InputError
-from bayesglu.physiology.choices import (
-    ALWAYS,
-    BUILT_IN,
-    SHIPPED,
-    available,
-    get_part,
-    list_parts,
-    register_part,
-    registered_sources,
-)
+from bayesglu.physiology.choices import ALWAYS, BUILT_IN
 from bayesglu.physiology.faults import faults_of
 from bayesglu.physiology.loop import LoopError, assemble
 from bayesglu.physiology.parts import Part, State
@@ -38,6 +29,15 @@ from bayesglu.physiology.quantities import (
     Rate,
     Ratio,
 )
+from bayesglu.physiology.registry import (
+    SHIPPED,
+    available,
+    get_part,
+    list_parts,
+    register_part,
+    registered_sources,
+)
+from bayesglu.physiology.smooth import log
 from bayesglu.protocols.library import ogtt
 from bayesglu.spec.model import SpecError, load_model, model_of, read_model
 
@@ -172,7 +172,7 @@ def test_the_same_part_twice_does_no_harm_and_another_is_refused_unless_it_is_me
 
     register_part("lactate", "lost", made(1))
     register_part("lactate", "lost", made(1))
-    with pytest.raises(InputError, match=r"another part has this name, from test_choices.*replace=True"):
+    with pytest.raises(InputError, match=r"another part has this name, from test_registry.*replace=True"):
         register_part("lactate", "lost", made(2))
     register_part("lactate", "lost", made(2), replace=True)
     with pytest.raises(InputError, match="another part has this name, from bayesglu"):
@@ -315,7 +315,7 @@ def test_a_flux_that_has_no_derivative_is_told_by_name():
 
     register_part("brain", "uneven", Part({"brain_glucose_uptake": uneven}))
     spec = load_model("oral").with_changes({"brain": "uneven"})
-    told = r"brain_glucose_uptake \(test_choices\) cannot be run on symbols.*comparisons and ifs"
+    told = r"brain_glucose_uptake \(test_registry\) cannot be run on symbols.*comparisons and ifs"
     with pytest.raises(InputError, match=told):
         simulate(spec, ogtt(75), times=TIMES)
 
@@ -342,7 +342,7 @@ def test_a_structure_with_what_is_not_there_makes_no_loop():
 def test_the_sources_of_a_structure_are_those_of_its_registered_parts_alone():
     assert registered_sources(FEEDBACK.structure) == {}
     (found,) = registered_sources(with_lactate().structure).items()
-    assert found[0] == "lactate/lost" and found[1]["module"] == "test_choices"
+    assert found[0] == "lactate/lost" and found[1]["module"] == "test_registry"
     assert len(found[1]["sha256"]) == 64
     register_part("kidney", "threshold", get_part("kidney", "none"), replace=True)
     assert "kidney/threshold" in registered_sources(FEEDBACK.structure)
@@ -384,6 +384,54 @@ def test_the_source_of_what_was_typed_in_is_its_code():
     assert one == same != two and one["module"] == "__main__"
 
 
+def kept_of(spec):
+    """What a fit keeps of its model."""
+    equations = assemble(spec.structure).fingerprint(spec.medians)
+    parts = registered_sources(spec.structure)
+    return {"model_text": spec.text, "equations": json.dumps(equations), "parts": json.dumps(parts)}
+
+
+def test_a_slot_that_came_later_changes_no_fit():
+    kept = {name: kept_of(load_model(name)) for name in list_models()}
+    register_part("excess", "none", Part({"excess": _size}))
+    for name, attributes in kept.items():
+        assert "excess" in assemble(model_of(attributes).structure).fluxes
+        assert model_of(attributes).hash == load_model(name).hash
+
+
+def test_one_warning_says_which_quantities_and_which_sources_have_changed_since_a_fit():
+    def doubled(lactate: Annotated[float, "mmol/L"], lactate_loss: Rate) -> Annotated[float, "mmol/L/min"]:
+        return -2 * lactate_loss * lactate
+
+    def held(initial_glycogen: GlucoseAmount) -> GlucoseAmount:
+        return initial_glycogen
+
+    kept = kept_of(with_lactate())
+    assert model_of(kept) == with_lactate()
+    register_part("lactate", "lost", LACTATE.replacing(lactate_rate=helped), replace=True)
+    alike = "^my fit: the source of lactate/lost has changed since .* may not be what was fitted"
+    with pytest.warns(FitWarning, match=alike):
+        model_of(kept, "my fit")
+    register_part("lactate", "lost", LACTATE.replacing(lactate_rate=doubled), replace=True)
+    both = "the equations of lactate_rate have changed and the source of lactate/lost has changed since"
+    with pytest.warns(FitWarning, match=f"{both} .* is not what was fitted"):
+        model_of(kept)
+    register_part("glycogen", "held", get_part("glycogen", "held").replacing(glycogen=held), replace=True)
+    with pytest.warns(FitWarning, match="the source of lactate/lost, glycogen/held has changed"):
+        model_of(kept)
+
+
+def test_a_fit_is_made_where_a_quantity_of_its_own_has_no_value_at_the_state_that_is_compared():
+    def growth(lactate: Annotated[float, "mmol/L"], lactate_loss: Rate) -> Ratio:
+        return log(-lactate_loss * lactate / (lactate_loss * lactate))
+
+    register_part("lactate", "grown", Part({**LACTATE.quantities, "growth": growth}, LACTATE.states))
+    spec = load_model("oral").with_changes({"lactate": "grown"}, {"lactate_loss": LOSS})
+    kept = kept_of(spec)
+    assert math.isnan(json.loads(kept["equations"])["growth"])
+    assert model_of(kept) == spec
+
+
 def test_a_fit_keeps_the_sources_and_an_error_names_the_module_where_they_are_not_registered(registry):
     register_part("lactate", "lost", LACTATE)
     spec = load_model("minimal").with_changes({"lactate": "lost"}, {"lactate_loss": LOSS})
@@ -400,9 +448,9 @@ def test_a_fit_keeps_the_sources_and_an_error_names_the_module_where_they_are_no
     with pytest.warns(FitWarning, match="the source of lactate/lost has changed since this fit was made"):
         model_of(fit.attrs)
 
-    choices = inspect.getmodule(register_part)
-    choices._registered = SHIPPED
-    told = r"has no key 'lactate'.*\n.*\n.*registered first.*came from the module 'test_choices'"
+    registry = inspect.getmodule(register_part)
+    registry._registered = SHIPPED
+    told = r"has no key 'lactate'.*\n.*\n.*registered first.*came from the module 'test_registry'"
     with pytest.raises(SpecError, match=told):
         model_of(fit.attrs)
     with pytest.raises(SpecError, match=r"has no key 'lactate'.*\n.*\n.*with bayesglu.register_part"):
