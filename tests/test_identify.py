@@ -221,7 +221,7 @@ def test_covariances_are_those_of_the_joint_normal_distribution(seed):
 def test_the_differences_are_the_exact_gradients_of_the_adjoint():
     spec, protocol = load_model("feedback"), ogtt(75)
     sampled = _sampled(spec, protocol, (0, 30, 120), ("glucose", "insulin", "c_peptide", "glucagon"), None)
-    plan = make_design(spec, _study(protocol, sampled, None, 70.0), rtol=1e-8, atol=1e-8)
+    plan = make_design(spec, _study(spec, protocol, sampled, None, 70.0), rtol=1e-8, atol=1e-8)
     people = plan.individuals
     phi = _drawn(people, np.random.default_rng(4), 1, 1)[0]
     noise = _noise(plan, None)
