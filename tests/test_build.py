@@ -89,7 +89,9 @@ def test_dimensions_bear_the_users_labels(design, model):
     assert model.named_vars_to_dims["theta"] == ("test", "parameter")
     if len(d.driving.obs):
         assert model.named_vars_to_dims["driving"] == ("reading",)
-        assert set(model.coords["reading_with_error"]) < set(model.coords["reading"]) == set(d.driving.obs)
+        erring, reading = set(model.coords["reading_with_error"]), set(model.coords["reading"])
+        assert erring <= reading == set(d.driving.obs)
+        assert (erring == reading) == (d.driving.error >= 0).all()
     shown = {*model.coords["obs"], *model.coords["heavy_tailed_obs"]}
     assert shown == set(d.obs[d.rows.censoring[: d.n_obs] == 0])
     assert {v.name for v in model.observed_RVs} <= {"observation", "heavy_tailed_observation"}

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
-from bayesglu.physiology.loop import DEFAULTS, FRACTIONS, PARAMETERS, SLOTS, Loop, LoopError, assemble
+from bayesglu.analytes import analytes
+from bayesglu.physiology.loop import Loop
+from bayesglu.physiology.registry import available
 from bayesglu.spec import priors
+from bayesglu.spec.structure import check_driving, read_structure
 from bayesglu.text.problems import Problems, Section, show
 
 MAY_BE_ZERO = frozenset({"alpha_cell_mass", "beta_cell_mass"})
@@ -55,11 +58,20 @@ ANALYTE = (
 )
 
 
-def read(table: Mapping, own: Mapping, problems: Problems, papers: Collection[str] | None) -> dict[str, Any]:
-    """Fields of a `ModelSpec` by name; not to be used where `problems` were found."""
+def read(
+    table: Mapping,
+    own: Mapping,
+    problems: Problems,
+    papers: Collection[str] | None,
+    homes: Mapping[str, str],
+) -> dict[str, Any]:
+    """Fields of a `ModelSpec` by name; not to be used where `problems` were found.
+
+    homes : ``"slot/name"`` -> the module from which a part came, as far as it is known.
+    """
     top = Section(table, "", problems, TOP)
     _check_format(top)
-    structure, loop = _structure(top, problems)
+    structure, loop = read_structure(top, problems, homes)
     reader = _Reader(problems, papers, loop)
     sections = {
         key: _entries(top, key, required=key in ("parameters", "analytes"))
@@ -67,19 +79,12 @@ def read(table: Mapping, own: Mapping, problems: Problems, papers: Collection[st
     }
     _keep_what_serves(sections, own, loop, problems)
     parameters = {name: reader.parameter(name, entry) for name, entry in sections["parameters"].items()}
-    analytes = {name: reader.analyte(name, entry, parameters) for name, entry in sections["analytes"].items()}
+    measured = {name: reader.analyte(name, entry, parameters) for name, entry in sections["analytes"].items()}
     known = {
         name: reader.pseudo_observation(name, entry)
         for name, entry in sections["pseudo_observations"].items()
     }
-    if (
-        loop is not None
-        and structure.get("insulin") == "forced"
-        and not any(a.forcing for a in analytes.values())
-    ):
-        problems.add(
-            "insulin is 'forced', so an analyte with output 'insulin' must have forcing = true.", "[analytes]"
-        )
+    check_driving(loop, measured, problems)
     correlations, eta = _correlations(top, parameters)
     return {
         "name": top.text("name", ""),
@@ -87,7 +92,7 @@ def read(table: Mapping, own: Mapping, problems: Problems, papers: Collection[st
         "description": top.text("description", ""),
         "structure": priors.Frozen(structure),
         "parameters": priors.Frozen(parameters),
-        "analytes": priors.Frozen(analytes),
+        "analytes": priors.Frozen(measured),
         "pseudo_observations": priors.Frozen(known),
         "correlations": correlations,
         "eta": eta,
@@ -102,23 +107,6 @@ def _check_format(top: Section) -> None:
             f"format is {show(given)}; this version of bayesglu reads formats 1 to {FORMAT}. A higher one is "
             "of a later version: install that, or write the file in this format."
         )
-
-
-def _structure(top: Section, problems: Problems) -> tuple[dict[str, str], Loop | None]:
-    """The choice for each slot, and the loop that they make: None when they make none."""
-    slots = [slot for slot in SLOTS if slot not in DEFAULTS]
-    section = top.section("structure", slots)
-    if section is None or not section.sound:
-        return {}, None
-    before = len(problems.found)
-    structure = {slot: section.text(slot, allowed=SLOTS[slot]) for slot in slots}
-    if len(problems.found) > before or set(section.table) - set(slots):
-        return {}, None
-    try:
-        return structure, assemble(structure)
-    except LoopError as error:
-        section.fault(str(error))
-        return structure, None
 
 
 def _entries(top: Section, key: str, *, required: bool) -> dict[str, Section]:
@@ -141,14 +129,15 @@ def _keep_what_serves(sections: dict[str, dict], own: Mapping, loop: Loop | None
         for name, entry in list(sections[kind].items()):
             if entry.table.get("output", name) not in known and not written(kind, name):
                 del sections[kind][name]
-    used = loop.parameters if loop else PARAMETERS
+    every = available().parameters
+    used = loop.parameters if loop else every
     backgrounds = {entry.table.get("background") for entry in sections["analytes"].values()}
     needed = {*used, *(name for name in backgrounds if isinstance(name, str))}
     for name in set(sections["parameters"]) - needed:
         if not written("parameters", name):
             del sections["parameters"][name]
     for name in (name for name in sections["parameters"] if name not in needed):
-        if name in PARAMETERS:
+        if name in every:
             sections["parameters"][name].fault(
                 "is not used by this structure: leave it out, or choose a part that asks for it."
             )
@@ -156,7 +145,7 @@ def _keep_what_serves(sections: dict[str, dict], own: Mapping, loop: Loop | None
             problems.unknown(name, needed, "parameter", "[parameters]")
     for name in loop.parameters if loop else ():
         if name not in sections["parameters"]:
-            problems.add(f"lacks {name!r} ({PARAMETERS[name]}), which this structure needs.", "[parameters]")
+            problems.add(f"lacks {name!r} ({every[name]}), which this structure needs.", "[parameters]")
 
 
 class _Reader:
@@ -164,14 +153,15 @@ class _Reader:
 
     def __init__(self, problems: Problems, papers: Collection[str] | None, loop: Loop | None):
         self.problems, self.papers, self.loop = problems, papers, loop
+        self.unit_of, self.fractions = available().parameters, available().fractions
 
     def parameter(self, name: str, entry: Section) -> priors.Parameter:
         entry = Section(entry.table, entry.place, self.problems, PARAMETER) if entry.sound else entry
         unit = entry.text("unit")
-        if name in PARAMETERS and unit is not None and unit != PARAMETERS[name]:
-            entry.fault(f"unit is {unit!r}; the physiology has {name} in {PARAMETERS[name]!r}.")
+        if unit is not None and unit != self.unit_of.get(name, unit):
+            entry.fault(f"unit is {unit!r}; the physiology has {name} in {self.unit_of[name]!r}.")
         scale = entry.text("scale", "log", allowed=get_args(priors.Scale))
-        if name in FRACTIONS and scale == "log":
+        if name in self.fractions and scale == "log":
             entry.fault(
                 "scale is 'log'; this is a share of a whole and must stay below 1: write scale = \"logit\"."
             )
@@ -272,18 +262,20 @@ class _Reader:
                 self.problems.unknown(output, known, "output", entry.place)
             elif unit is not None and unit != self.loop.unit(output):
                 entry.fault(f"unit is {unit!r}; the physiology has {output} in {self.loop.unit(output)!r}.")
+        if unit is not None and name in analytes() and unit != (kept := next(iter(analytes()[name].units))):
+            entry.fault(f"unit is {unit!r}; studies keep {name} in {kept!r}.")
         forcing = entry.flag("forcing", False)
-        if (
-            forcing
-            and self.loop is not None
-            and (output, self.loop.structure["insulin"]) != ("insulin", "forced")
-        ):
+        if forcing and self.loop is not None and output not in self.loop.driven:
+            driven = ", ".join(self.loop.driven) or "nothing does"
             entry.fault(
-                "forcing = true is only for output 'insulin' in a structure with insulin = \"forced\"."
+                "forcing = true is only for output 'insulin' in a structure with insulin = \"forced\", or "
+                f"for an output X where a part asks for X_input. What drives this structure: {driven}."
             )
         basal_from = entry.number("basal_from", None, above=0.0)
         if basal_from is not None and not forcing:
             basal_from = None  # inherited from a parent whose analyte drove the model
+        elif basal_from is not None and f"basal_{output}" not in parameters:
+            entry.fault(f"has basal_from, but {output} has no basal value: there is no basal_{output}.")
         sigma = entry.section("sigma", ("median", "gsd"))
         lloq, uloq = self._limits(entry)
         residual, nu = self._residual(entry)
