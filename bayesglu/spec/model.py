@@ -11,7 +11,7 @@ from typing import Any
 
 from bayesglu import catalog
 from bayesglu.errors import BayesgluError
-from bayesglu.spec import files, reader
+from bayesglu.spec import files, keys, reader
 from bayesglu.spec.priors import (
     Analyte,
     BetweenSubject,
@@ -285,7 +285,7 @@ def _build(
 
 def _table(spec: ModelSpec) -> dict[str, Any]:
     """A spec as the tables of the file that would describe it alone."""
-    table: dict[str, Any] = {"format": reader.FORMAT, "name": spec.name}
+    table: dict[str, Any] = {"format": keys.FORMAT, "name": spec.name}
     table |= {"title": spec.title, "description": spec.description}
     table["structure"] = dict(spec.structure)
     table["parameters"] = {name: _plain(parameter) for name, parameter in spec.parameters.items()}

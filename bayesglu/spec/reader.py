@@ -6,58 +6,16 @@ from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
 from bayesglu.physiology.loop import DEFAULTS, FRACTIONS, PARAMETERS, SLOTS, Loop, LoopError, assemble
-from bayesglu.spec import priors
+from bayesglu.spec import keys, priors
 from bayesglu.text.problems import Problems, Section, show
 
 MAY_BE_ZERO = frozenset({"alpha_cell_mass", "beta_cell_mass"})
 """Parameters that an organ's loss sets to zero."""
 
-FORMAT = 1
-"""Of model files, and of what a fit keeps of its model."""
-
-TOP = (
-    "format",
-    "name",
-    "title",
-    "description",
-    "extends",
-    "structure",
-    "parameters",
-    "analytes",
-    "pseudo_observations",
-    "correlations",
-)
-PARAMETER = (
-    "symbol",
-    "unit",
-    "scale",
-    "level",
-    "typical",
-    "between_subject",
-    "effects",
-    "source",
-    "kind",
-    "note",
-)
-ANALYTE = (
-    "output",
-    "unit",
-    "sigma",
-    "residual",
-    "nu",
-    "lloq",
-    "uloq",
-    "background",
-    "error_offset",
-    "samples_from",
-    "forcing",
-    "basal_from",
-)
-
 
 def read(table: Mapping, own: Mapping, problems: Problems, papers: Collection[str] | None) -> dict[str, Any]:
     """Fields of a `ModelSpec` by name; not to be used where `problems` were found."""
-    top = Section(table, "", problems, TOP)
+    top = Section(table, "", problems, keys.names(keys.MODEL))
     _check_format(top)
     structure, loop = _structure(top, problems)
     reader = _Reader(problems, papers, loop)
@@ -96,11 +54,11 @@ def read(table: Mapping, own: Mapping, problems: Problems, papers: Collection[st
 
 def _check_format(top: Section) -> None:
     """Note a file that a later version of bayesglu wrote."""
-    given = top.given("format", FORMAT)
-    if type(given) is not int or not 1 <= given <= FORMAT:
+    given = top.given("format", keys.FORMAT)
+    if type(given) is not int or not 1 <= given <= keys.FORMAT:
         top.fault(
-            f"format is {show(given)}; this version of bayesglu reads formats 1 to {FORMAT}. A higher one is "
-            "of a later version: install that, or write the file in this format."
+            f"format is {show(given)}; this version of bayesglu reads formats 1 to {keys.FORMAT}. A "
+            "higher one is of a later version: install that, or write the file in this format."
         )
 
 
@@ -166,7 +124,11 @@ class _Reader:
         self.problems, self.papers, self.loop = problems, papers, loop
 
     def parameter(self, name: str, entry: Section) -> priors.Parameter:
-        entry = Section(entry.table, entry.place, self.problems, PARAMETER) if entry.sound else entry
+        entry = (
+            Section(entry.table, entry.place, self.problems, keys.names(keys.PARAMETER))
+            if entry.sound
+            else entry
+        )
         unit = entry.text("unit")
         if name in PARAMETERS and unit is not None and unit != PARAMETERS[name]:
             entry.fault(f"unit is {unit!r}; the physiology has {name} in {PARAMETERS[name]!r}.")
@@ -193,7 +155,7 @@ class _Reader:
     def _typical(
         self, name: str, entry: Section, scale: str | None, level: str | None
     ) -> priors.Prior | None:
-        typical = entry.section("typical", ("median", "gsd"))
+        typical = entry.section("typical", keys.names(keys.TYPICAL))
         if typical is None:
             return None
         ceiling = {"below": 1.0} if scale == "logit" else {}
@@ -211,7 +173,7 @@ class _Reader:
 
     def _between_subject(self, entry: Section, level: str | None) -> priors.BetweenSubject | None:
         varies = level in ("subject", "occasion")
-        between = entry.section("between_subject", ("cv", "gsd"), required=False)
+        between = entry.section("between_subject", keys.names(keys.BETWEEN_SUBJECT), required=False)
         if between is None:
             if varies:
                 entry.fault(
@@ -238,10 +200,10 @@ class _Reader:
     def _effect(self, key: str, effects: Section) -> priors.Effect:
         covariate, _, label = key.partition(":")
         if label:
-            effect = effects.section(key, ("median", "gsd"))
+            effect = effects.section(key, keys.names(keys.EFFECT_OF_LEVEL))
             form, reference, per = "level", label, None
         else:
-            effect = effects.section(key, ("form", "reference", "per", "median", "gsd"))
+            effect = effects.section(key, keys.names(keys.EFFECT_OF_NUMBER))
             form = effect.text("form", "exponential", allowed=("exponential", "power"))
             reference = effect.number("reference", **({"above": 0.0} if form == "power" else {}))
             per = effect.number("per", above=1.0 if form == "power" else 0.0)
@@ -264,7 +226,11 @@ class _Reader:
     def analyte(
         self, name: str, entry: Section, parameters: Mapping[str, priors.Parameter]
     ) -> priors.Analyte:
-        entry = Section(entry.table, entry.place, self.problems, ANALYTE) if entry.sound else entry
+        entry = (
+            Section(entry.table, entry.place, self.problems, keys.names(keys.ANALYTE))
+            if entry.sound
+            else entry
+        )
         output, unit = entry.text("output", name), entry.text("unit")
         if self.loop is not None and output is not None:
             known = {*self.loop.states, *self.loop.fluxes}
@@ -284,7 +250,7 @@ class _Reader:
         basal_from = entry.number("basal_from", None, above=0.0)
         if basal_from is not None and not forcing:
             basal_from = None  # inherited from a parent whose analyte drove the model
-        sigma = entry.section("sigma", ("median", "gsd"))
+        sigma = entry.section("sigma", keys.names(keys.SIGMA))
         lloq, uloq = self._limits(entry)
         residual, nu = self._residual(entry)
         return priors.Analyte(
@@ -331,7 +297,7 @@ class _Reader:
 
     def pseudo_observation(self, name: str, entry: Section) -> priors.PseudoObservation:
         if entry.sound:
-            entry = Section(entry.table, entry.place, self.problems, ("output", "median", "cv", "source"))
+            entry = Section(entry.table, entry.place, self.problems, keys.names(keys.PSEUDO_OBSERVATION))
         output = entry.text("output", name)
         if self.loop is not None and output is not None and output not in self.loop.constant_quantities:
             self.problems.unknown(output, self.loop.constant_quantities, "basal quantity", entry.place)
@@ -343,7 +309,7 @@ def _correlations(
     top: Section, parameters: Mapping[str, priors.Parameter]
 ) -> tuple[tuple[str, ...], float | None]:
     """Names of the parameters whose individual deviations are correlated, and the shape of the LKJ prior."""
-    section = top.section("correlations", ("parameters", "eta"), required=False)
+    section = top.section("correlations", keys.names(keys.CORRELATIONS), required=False)
     if section is None:
         return (), None
     names = section.texts("parameters")
