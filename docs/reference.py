@@ -120,7 +120,7 @@ def _usage(name: str, command: Any) -> str:
 
 def _parameters(command: Any) -> Iterator[str]:
     arguments = [p for p in command.params if p.param_type_name == "argument"]
-    options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
+    options = [p for p in command.params if p.param_type_name == "option" and "--help" not in p.opts]
     for title, found in (("Arguments", arguments), ("Options", options)):
         if found:
             yield from ("", f"**{title}**", "")
