@@ -13,7 +13,7 @@ from pathlib import Path
 
 from griffe import Extension
 from latex2mathml.converter import convert
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = {
@@ -81,11 +81,24 @@ def on_files(files: Files, config) -> Files:
         for _, link, _ in LINK.findall(file.content_string)
         if (target := _meant(link, file.src_uri)) and not target.startswith("docs/")
     }
-    for target in sorted(linked - DOCUMENTS.keys() - NOTEBOOKS.keys()):
+    listed = {target for target in linked if (ROOT / target).is_dir()}
+    for target in sorted(listed):
+        names = _names(target)
+        lines = [f"# {target}", "", *(f"- [{name}]({posixpath.basename(_copy(name))})" for name in names)]
+        page = File.generated(config, _copy(target), content="\n".join(lines) + "\n")
+        page.inclusion = InclusionLevel.NOT_IN_NAV
+        files.append(page)
+        linked |= {f"{target}/{name}" for name in names}
+    for target in sorted(linked - listed - DOCUMENTS.keys() - NOTEBOOKS.keys()):
         if (ROOT / target).is_file():
             content = (ROOT / target).read_bytes()
             files.append(File.generated(config, _copy(target), content=content))
     return files
+
+
+def _names(folder):
+    """Names of the files of a folder of the project."""
+    return sorted(path.name for path in (ROOT / folder).iterdir() if path.is_file())
 
 
 def on_page_markdown(markdown, page, config, files):
@@ -123,7 +136,9 @@ def _meant(link, uri):
 
 
 def _copy(target):
-    """Where a file is copied to; one without an ending is text."""
+    """Where a file is copied to, or a folder is listed; a file without an ending is text."""
+    if (ROOT / target).is_dir():
+        return f"files/{target}/index.md"
     return f"files/{target}" if Path(target).suffix else f"files/{target}.txt"
 
 
