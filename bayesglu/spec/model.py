@@ -15,7 +15,7 @@ from bayesglu import catalog
 from bayesglu.errors import BayesgluError, FitWarning, warn_caller
 from bayesglu.physiology.loop import assemble
 from bayesglu.physiology.registry import registered_sources
-from bayesglu.spec import files, reader
+from bayesglu.spec import files, keys, reader
 from bayesglu.spec.priors import (
     Analyte,
     BetweenSubject,
@@ -348,7 +348,7 @@ def _build(
 
 def _table(spec: ModelSpec) -> dict[str, Any]:
     """A spec as the tables of the file that would describe it alone."""
-    table: dict[str, Any] = {"format": reader.FORMAT, "name": spec.name}
+    table: dict[str, Any] = {"format": keys.FORMAT, "name": spec.name}
     table |= {"title": spec.title, "description": spec.description}
     table["structure"] = dict(spec.structure)
     table["parameters"] = {name: _plain(parameter) for name, parameter in spec.parameters.items()}

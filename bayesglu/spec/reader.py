@@ -8,54 +8,12 @@ from typing import Any, get_args
 from bayesglu.analytes import analytes
 from bayesglu.physiology.loop import Loop
 from bayesglu.physiology.registry import available
-from bayesglu.spec import priors
+from bayesglu.spec import keys, priors
 from bayesglu.spec.structure import check_driving, read_structure
 from bayesglu.text.problems import Problems, Section, show
 
 MAY_BE_ZERO = frozenset({"alpha_cell_mass", "beta_cell_mass"})
 """Parameters that an organ's loss sets to zero."""
-
-FORMAT = 1
-"""Of model files, and of what a fit keeps of its model."""
-
-TOP = (
-    "format",
-    "name",
-    "title",
-    "description",
-    "extends",
-    "structure",
-    "parameters",
-    "analytes",
-    "pseudo_observations",
-    "correlations",
-)
-PARAMETER = (
-    "symbol",
-    "unit",
-    "scale",
-    "level",
-    "typical",
-    "between_subject",
-    "effects",
-    "source",
-    "kind",
-    "note",
-)
-ANALYTE = (
-    "output",
-    "unit",
-    "sigma",
-    "residual",
-    "nu",
-    "lloq",
-    "uloq",
-    "background",
-    "error_offset",
-    "samples_from",
-    "forcing",
-    "basal_from",
-)
 
 
 def read(
@@ -69,7 +27,7 @@ def read(
 
     homes : ``"slot/name"`` -> the module from which a part came, as far as it is known.
     """
-    top = Section(table, "", problems, TOP)
+    top = Section(table, "", problems, keys.names(keys.MODEL))
     _check_format(top)
     structure, loop = read_structure(top, problems, homes)
     reader = _Reader(problems, papers, loop)
@@ -101,11 +59,11 @@ def read(
 
 def _check_format(top: Section) -> None:
     """Note a file that a later version of bayesglu wrote."""
-    given = top.given("format", FORMAT)
-    if type(given) is not int or not 1 <= given <= FORMAT:
+    given = top.given("format", keys.FORMAT)
+    if type(given) is not int or not 1 <= given <= keys.FORMAT:
         top.fault(
-            f"format is {show(given)}; this version of bayesglu reads formats 1 to {FORMAT}. A higher one is "
-            "of a later version: install that, or write the file in this format."
+            f"format is {show(given)}; this version of bayesglu reads formats 1 to {keys.FORMAT}. A "
+            "higher one is of a later version: install that, or write the file in this format."
         )
 
 
@@ -156,7 +114,11 @@ class _Reader:
         self.unit_of, self.fractions = available().parameters, available().fractions
 
     def parameter(self, name: str, entry: Section) -> priors.Parameter:
-        entry = Section(entry.table, entry.place, self.problems, PARAMETER) if entry.sound else entry
+        entry = (
+            Section(entry.table, entry.place, self.problems, keys.names(keys.PARAMETER))
+            if entry.sound
+            else entry
+        )
         unit = entry.text("unit")
         if unit is not None and unit != self.unit_of.get(name, unit):
             entry.fault(f"unit is {unit!r}; the physiology has {name} in {self.unit_of[name]!r}.")
@@ -183,7 +145,7 @@ class _Reader:
     def _typical(
         self, name: str, entry: Section, scale: str | None, level: str | None
     ) -> priors.Prior | None:
-        typical = entry.section("typical", ("median", "gsd"))
+        typical = entry.section("typical", keys.names(keys.TYPICAL))
         if typical is None:
             return None
         ceiling = {"below": 1.0} if scale == "logit" else {}
@@ -201,7 +163,7 @@ class _Reader:
 
     def _between_subject(self, entry: Section, level: str | None) -> priors.BetweenSubject | None:
         varies = level in ("subject", "occasion")
-        between = entry.section("between_subject", ("cv", "gsd"), required=False)
+        between = entry.section("between_subject", keys.names(keys.BETWEEN_SUBJECT), required=False)
         if between is None:
             if varies:
                 entry.fault(
@@ -228,10 +190,10 @@ class _Reader:
     def _effect(self, key: str, effects: Section) -> priors.Effect:
         covariate, _, label = key.partition(":")
         if label:
-            effect = effects.section(key, ("median", "gsd"))
+            effect = effects.section(key, keys.names(keys.EFFECT_OF_LEVEL))
             form, reference, per = "level", label, None
         else:
-            effect = effects.section(key, ("form", "reference", "per", "median", "gsd"))
+            effect = effects.section(key, keys.names(keys.EFFECT_OF_NUMBER))
             form = effect.text("form", "exponential", allowed=("exponential", "power"))
             reference = effect.number("reference", **({"above": 0.0} if form == "power" else {}))
             per = effect.number("per", above=1.0 if form == "power" else 0.0)
@@ -254,7 +216,11 @@ class _Reader:
     def analyte(
         self, name: str, entry: Section, parameters: Mapping[str, priors.Parameter]
     ) -> priors.Analyte:
-        entry = Section(entry.table, entry.place, self.problems, ANALYTE) if entry.sound else entry
+        entry = (
+            Section(entry.table, entry.place, self.problems, keys.names(keys.ANALYTE))
+            if entry.sound
+            else entry
+        )
         output, unit = entry.text("output", name), entry.text("unit")
         if self.loop is not None and output is not None:
             known = {*self.loop.states, *self.loop.fluxes}
@@ -276,7 +242,7 @@ class _Reader:
             basal_from = None  # inherited from a parent whose analyte drove the model
         elif basal_from is not None and f"basal_{output}" not in parameters:
             entry.fault(f"has basal_from, but {output} has no basal value: there is no basal_{output}.")
-        sigma = entry.section("sigma", ("median", "gsd"))
+        sigma = entry.section("sigma", keys.names(keys.SIGMA))
         lloq, uloq = self._limits(entry)
         residual, nu = self._residual(entry)
         return priors.Analyte(
@@ -323,7 +289,7 @@ class _Reader:
 
     def pseudo_observation(self, name: str, entry: Section) -> priors.PseudoObservation:
         if entry.sound:
-            entry = Section(entry.table, entry.place, self.problems, ("output", "median", "cv", "source"))
+            entry = Section(entry.table, entry.place, self.problems, keys.names(keys.PSEUDO_OBSERVATION))
         output = entry.text("output", name)
         if self.loop is not None and output is not None and output not in self.loop.constant_quantities:
             self.problems.unknown(output, self.loop.constant_quantities, "basal quantity", entry.place)
@@ -335,7 +301,7 @@ def _correlations(
     top: Section, parameters: Mapping[str, priors.Parameter]
 ) -> tuple[tuple[str, ...], float | None]:
     """Names of the parameters whose individual deviations are correlated, and the shape of the LKJ prior."""
-    section = top.section("correlations", ("parameters", "eta"), required=False)
+    section = top.section("correlations", keys.names(keys.CORRELATIONS), required=False)
     if section is None:
         return (), None
     names = section.texts("parameters")
