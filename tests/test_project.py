@@ -21,8 +21,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 # Only these files may import these libraries, and they take long to import.
 HEAVY = {
-    "pymc": ("inference/pymc_model.py",),
-    "pytensor": ("inference/pymc_model.py", "solver/op.py"),
+    "pymc": ("inference/pymc_",),
+    "pytensor": ("inference/pymc_", "inference/operations.py", "solver/op.py"),
     "sympy": ("solver/",),
     "matplotlib": ("plots/",),
     "nutpie": ("inference/",),

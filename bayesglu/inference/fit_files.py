@@ -11,6 +11,7 @@ import xarray as xr
 from bayesglu.atomic import present, whole
 from bayesglu.errors import InputError, MissingFileError
 from bayesglu.inference.datatree import FORMAT
+from bayesglu.inference.kept_coordinates import COORDINATES
 from bayesglu.inference.old_fits import is_old, modernized
 from bayesglu.inference.run_folder import Run
 from bayesglu.protocols.table import kept_protocols
@@ -25,8 +26,8 @@ not whole."""
 
 def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path:
     """Write a fit to ``.nc`` (netCDF) or ``.zarr``; `without_data` leaves out every sample and covariate
-    of the people, the concentrations that drove the model, and what each was given when it was not the same
-    for all.
+    of the people, what samples tell of each (the coordinates), the concentrations that drove the model, and
+    what each was given when it was not the same for all.
 
     An older fit of the same name stays until the new one is whole, and is then replaced. Raises InputError
     where something else would be: see `check_place`.
@@ -35,7 +36,7 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
     check_place(path)
     kept = fit
     if without_data:
-        private = {"observed_data", "posterior_predictive", "fitted", "log_likelihood"}
+        private = {"observed_data", "posterior_predictive", "fitted", "log_likelihood", COORDINATES}
         if len(set(kept_protocols(fit.protocols.to_dataset()).values())) > 1:
             private.add("protocols")
         public = {n: c.to_dataset() for n, c in fit.children.items() if n not in private}

@@ -24,6 +24,7 @@ from bayesglu.inference.datatree import (
 )
 from bayesglu.inference.density import Density
 from bayesglu.inference.fit_files import is_whole, load, write
+from bayesglu.inference.kept_coordinates import COORDINATES, keep_coordinates
 from bayesglu.inference.modes import find_modes
 from bayesglu.inference.pilot import refresh
 from bayesglu.inference.run_folder import Run
@@ -77,9 +78,10 @@ def fit(
     between-subject SDs, covariate factors and assay errors, all on their natural scale with their unit in the
     attributes, and in a model driven by measured insulin the true ``insulin_at_readings`` (chain, draw,
     reading), or the like of what else drives it; ``sample_stats``; ``observed_data``, ``constant_data`` and
-    ``protocols``; over (chain, draw, obs) ``predictions`` (without assay error), ``posterior_predictive``
-    (with it) and ``log_likelihood``. The attributes hold the model's text, hashes (also of parts that are not
-    bayesglu's own), versions and a seed that gives the same fit again.
+    ``protocols``; over (chain, draw, obs) ``fitted`` (without assay error), ``posterior_predictive`` (with
+    it) and ``log_likelihood``; ``coordinates`` if they are whitened, for `build`. The attributes hold the
+    model's text, hashes (also of parts that are not bayesglu's own), versions and a seed that gives the same
+    fit again.
 
     Raises SpecError or StudyError when model and study do not fit together, SolverError when the equations
     cannot be solved where the sampler is to start. `bayesglu.check` judges the result.
@@ -220,5 +222,7 @@ def _tree(d: Design, density: Density, positions, rng, groups, failures: Failure
     failures.count(outcome)
     prior = in_chains(d.draw_prior(PRIOR_DRAWS, rng), 1)
     made = {"posterior": to_dataset(d, values), **groups, "prior": to_dataset(d, prior)}
+    if density.expansion:
+        made[COORDINATES] = keep_coordinates(density.coordinates, d)
     made["log_prior"] = log_prior_group(d, values, predicted)
     return tree_of({**made, **samples_groups(d, values, predicted, rng), **data_groups(d)}, attrs)
