@@ -176,13 +176,22 @@ def _output(output, stem, pictures):
 def _equations(part):
     """Equations of a part of a page as MathML, which browsers draw themselves; other code stays."""
     if part.startswith("```math"):
-        latex = part.removeprefix("```math").removesuffix("```").strip()
-        return f'<div class="math">{convert(latex, display="block")}</div>'
+        return _displayed(re.fullmatch(r"```math\s(.*)```", part, re.DOTALL))
     if part.startswith("```"):
         return part
     spans = re.split(r"(`[^`\n]*`)", part)
-    spans[::2] = [re.sub(r"\$([^$\n]+)\$", lambda found: convert(found[1]), text) for text in spans[::2]]
+    spans[::2] = [re.sub(r"\$\$(.+?)\$\$", _displayed, text, flags=re.DOTALL) for text in spans[::2]]
+    spans[::2] = [re.sub(r"\$([^$\n]+)\$", _inline, text) for text in spans[::2]]
     return "".join(spans)
+
+
+def _displayed(found):
+    return f'<div class="math">{convert(found[1].strip(), display="block")}</div>'
+
+
+def _inline(found):
+    # in a span, for Markdown takes an element of its own at the beginning of a line for a block
+    return f'<span class="math">{convert(found[1])}</span>'
 
 
 # --- docstrings ---
