@@ -17,17 +17,21 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.analysis.counterfactual import scale, set_to, shift, what_if
     from bayesglu.analysis.cross_validation import coverage, leave_one_out
     from bayesglu.analysis.identifiability import identify
+    from bayesglu.analysis.log_likelihoods import join_log_likelihoods
     from bayesglu.analysis.simulation import simulate
     from bayesglu.analysis.summaries import (
         summarize_individuals,
         summarize_occasions,
         summarize_population,
     )
+    from bayesglu.analytes import register_analyte
     from bayesglu.catalog import citation, list_models, list_studies
     from bayesglu.errors import BayesgluError, FitWarning
     from bayesglu.inference.fit_files import load, save
     from bayesglu.inference.fitting import fit, prior_predictive, with_data
     from bayesglu.inference.pymc_model import build
+    from bayesglu.physiology.parts import Part, State
+    from bayesglu.physiology.registry import get_part, list_parts, register_part
     from bayesglu.protocols.library import (
         Protocol,
         clamp,
@@ -49,6 +53,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.validation.facts import load_facts, validate
 
 _HOMES = {
+    "analytes": ("register_analyte",),
     "catalog": ("citation", "list_models", "list_studies"),
     "analysis.checks": ("check",),
     "errors": ("BayesgluError", "FitWarning"),
@@ -56,12 +61,15 @@ _HOMES = {
     "analysis.cross_validation": ("coverage", "leave_one_out"),
     "analysis.identifiability": ("identify",),
     "inference.pymc_model": ("build",),
+    "physiology.registry": ("get_part", "list_parts", "register_part"),
+    "physiology.parts": ("Part", "State"),
     "inference.fitting": ("fit", "prior_predictive", "with_data"),
     "inference.fit_files": ("load", "save"),
     "protocols.library": (
         *("Protocol", "clamp", "fast", "infusion", "injection", "isoglycaemic", "ivgtt", "meal", "meal_day"),
         *("ogtt", "pancreatic_clamp", "pump_stop", "stepped_clamp"),
     ),
+    "analysis.log_likelihoods": ("join_log_likelihoods",),
     "analysis.simulation": ("simulate",),
     "solver.solver": ("SolverError",),
     "spec.model": ("ModelSpec", "SpecError", "load_model"),
@@ -75,9 +83,11 @@ __all__ = [
     "BayesgluError",
     "FitWarning",
     "ModelSpec",
+    "Part",
     "Protocol",
     "SolverError",
     "SpecError",
+    "State",
     "Study",
     "StudyError",
     "build",
@@ -87,13 +97,16 @@ __all__ = [
     "coverage",
     "fast",
     "fit",
+    "get_part",
     "identify",
     "infusion",
     "injection",
     "isoglycaemic",
     "ivgtt",
+    "join_log_likelihoods",
     "leave_one_out",
     "list_models",
+    "list_parts",
     "list_studies",
     "load",
     "load_facts",
@@ -106,6 +119,8 @@ __all__ = [
     "plots",
     "prior_predictive",
     "pump_stop",
+    "register_analyte",
+    "register_part",
     "save",
     "scale",
     "set_to",

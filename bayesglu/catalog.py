@@ -7,13 +7,13 @@ knows both. A model is a file ``models/<name>.toml``, a study a folder ``data/<n
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from bayesglu.errors import UnknownNameError
+from bayesglu.text.bibtex import parse_bibtex, sentence
 from bayesglu.text.problems import hint
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -86,9 +86,9 @@ def citation(name: str) -> str:
     """
     papers = references()
     if name in papers:
-        return _format(papers[name])
+        return sentence(papers[name])
     if name in list_models():
-        return "\n\n".join(_format(papers[key]) for key in sorted(_sources(name)) if key in papers)
+        return "\n\n".join(sentence(papers[key]) for key in sorted(_sources(name)) if key in papers)
     if name in list_studies():
         sheet = tomllib.loads((locate("study", name) / "datasheet.toml").read_text(encoding="utf-8"))
         cited = [str(sheet[key]).strip() for key in ("title", "source", "licence") if key in sheet]
@@ -113,43 +113,3 @@ def _sources(model: str) -> set[str]:
 def references(path: Path | None = None) -> Mapping[str, Mapping[str, str]]:
     """Entries of a BibTeX file by key; the shipped `models/references.bib` unless a path is given."""
     return parse_bibtex((path or folder("model") / "references.bib").read_text(encoding="utf-8"))
-
-
-def parse_bibtex(text: str) -> dict[str, dict[str, str]]:
-    """Fields of each entry by key, in lower case, braces removed; the kind of entry is the field ``type``.
-
-    Reads what a bibliography manager writes: ``@kind{key, field = {value} or "value" or number, ...}``.
-    """
-    entries: dict[str, dict[str, str]] = {}
-    for start in re.finditer(r"^[ \t]*@(\w+)\s*\{\s*([^,\s]+)\s*,", text, re.MULTILINE):
-        fields, position = {"type": start[1].lower()}, start.end()
-        while field := re.compile(r"\s*([\w-]+)\s*=\s*").match(text, position):
-            value, position = _value(text, field.end())
-            fields[field[1].lower()] = " ".join(re.sub(r"[{}]", "", value).split())
-        entries[start[2]] = fields
-    return entries
-
-
-def _value(text: str, start: int) -> tuple[str, int]:
-    """The value that begins at `start`, and where the next field begins."""
-    depth, quoted = 0, text[start] == '"'
-    for position in range(start, len(text)):
-        letter = text[position]
-        if not depth and letter in ",}" and not (quoted and text[start:position].count('"') == 1):
-            return text[start:position].strip().strip('"'), position + (letter == ",")
-        depth += (letter == "{") - (letter == "}")
-    return text[start:].strip(), len(text)
-
-
-def _format(entry: Mapping[str, str]) -> str:
-    """One entry as a sentence: who (when). What. Where. Note."""
-    who = entry.get("author", "").replace(" and others", " et al.").replace(" and ", ", ")
-    who = f"{who} ({entry['year']})" if "year" in entry and who else who or entry.get("year", "")
-    pages = f":{entry['pages'].replace('--', '-')}" if "pages" in entry else ""
-    volume = f" {entry['volume']}{pages}" if "volume" in entry else ""
-    where = f"{entry.get('journal', '')}{volume}".strip()
-    where = where or entry.get("howpublished", "")
-    number = f"PMID {entry['pmid']}" if "pmid" in entry else ""
-    doi = f"doi:{entry['doi']}" if "doi" in entry else ""
-    parts = [who, entry.get("title", ""), where, doi, number, entry.get("note", "")]
-    return ". ".join(part.rstrip(".") for part in parts if part) + "."

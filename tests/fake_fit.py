@@ -52,8 +52,10 @@ def fake_fit(
         for group, shape in ((prior, (1, 500)), (posterior, (chains, draws))):
             true = 60 * _spread(rng, (*shape, len(TIMES)), 0.15)
             group["insulin_at_readings"] = ((*SAMPLE, "reading"), true, about)
-        coords |= {"reading": np.arange(len(TIMES)), "reading_time": ("reading", TIMES)}
+        coords["reading"] = np.arange(len(TIMES))
     observed, known = _observations(spec, people, occasions, rng)
+    if "reading" in coords:
+        known["reading_time"] = ("reading", TIMES)
     fitted = {a: v.values * _spread(rng, (chains, draws, v.size), 0.03) for a, v in observed.items()}
     noisy = {a: v * _spread(rng, v.shape, 0.06) for a, v in fitted.items()}
 

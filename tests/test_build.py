@@ -28,7 +28,8 @@ from bayesglu.errors import InputError
 from bayesglu.hierarchy import log_density as obvious
 from bayesglu.hierarchy.correlation import below_diagonal, factor_of, matrices_of, partial_of
 from bayesglu.hierarchy.design import Design, make_design
-from bayesglu.hierarchy.posterior import labelled
+from bayesglu.hierarchy.names import at_readings
+from bayesglu.hierarchy.posterior import labelled, reading_labels
 from bayesglu.hierarchy.residuals import KINDS
 from bayesglu.hierarchy.values import Values
 from bayesglu.inference.coordinates import Coordinates, whitened
@@ -252,6 +253,11 @@ def test_both_forms_have_the_same_density_but_for_the_volume_of_the_change_of_va
 # --- names ---
 
 
+def curve_of(d: Design) -> str:
+    """The variable of the true curve that drives a model."""
+    return at_readings(d.spec.analytes[d.analytes[d.driving.analyte]].output)
+
+
 def test_the_same_variables_with_the_users_labels_are_in_both_forms(design, model, other_model):
     d = design
     named = {v.name: v for v in model.free_RVs + model.deterministics if v.name != "z_eta"}
@@ -269,8 +275,10 @@ def test_the_same_variables_with_the_users_labels_are_in_both_forms(design, mode
             assert m.named_vars_to_dims["eta"] == ("subject", "random_effect")
             assert set(m.coords["varying"]) == {e.partition("/")[0] for e in m.coords["random_effect"]}
         if len(d.driving.obs):
-            assert m.named_vars_to_dims["insulin_at_readings"] == ("reading",)
-            assert set(m.coords["driving_reading"]) < set(m.coords["reading"]) == set(d.driving.obs)
+            assert m.named_vars_to_dims[curve_of(d)] == ("reading",)
+            labels, own = m.coords["reading"], d.driving.error >= 0
+            assert list(labels) == reading_labels(d)
+            assert list(m.coords["driving_reading"]) == list(np.array(labels)[own])
 
 
 def test_variables_of_one_name_have_one_value_in_both_forms(design, density, model, other_model):
@@ -289,7 +297,7 @@ def test_variables_of_one_name_have_one_value_in_both_forms(design, density, mod
     theta = design.theta(values)[:, design.individuals.layout.columns]
     np.testing.assert_allclose(one["theta"], theta, rtol=1e-10)
     if len(design.driving.obs):
-        np.testing.assert_allclose(one["insulin_at_readings"], design.driven_by(values), rtol=1e-10)
+        np.testing.assert_allclose(one[curve_of(design)], design.driven_by(values), rtol=1e-10)
     if len(design.individuals.layout.correlated):
         np.testing.assert_allclose(one["correlation"], matrices_of(values.correlation), rtol=1e-9, atol=1e-12)
 

@@ -12,6 +12,7 @@ import pytest
 from bayesglu import catalog
 from bayesglu.spec.model import load_model
 from bayesglu.study.study import load_study
+from bayesglu.text import bibtex
 from bayesglu.validation.facts import load_facts
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +86,7 @@ def test_a_bibliography_is_read_with_nested_braces_quotes_and_bare_numbers():
     }
     @misc{two, note = {last}}
     """
-    entries = catalog.parse_bibtex(text)
+    entries = bibtex.parse_bibtex(text)
     assert entries["one"] == {
         "type": "article",
         "author": 'K\\"onig, A. and B, C.',

@@ -112,9 +112,11 @@ def test_effects_say_on_which_parameter_of_which_covariate_they_are(quick):
     found = quick[COVARIATES].posterior
     acting = CASES[COVARIATES]().individuals.effects
     assert list(found.effect.values) == [f"{a.parameter} by {a.key}" for a in acting]
-    assert list(found.effect_parameter.values) == [a.parameter for a in acting]
-    assert set(found.effect_covariate.values) == {"bmi", "group"}
-    assert set(found.effect_level.values) == {"", "IGT", "T2D"}
+    known = quick[COVARIATES].constant_data
+    assert list(known.effect.values) == list(found.effect.values)
+    assert list(known.effect_parameter.values) == [a.parameter for a in acting]
+    assert set(known.effect_covariate.values) == {"bmi", "group"}
+    assert set(known.effect_level.values) == {"", "IGT", "T2D"}
 
 
 def test_samples_of_an_analyte_are_a_variable_of_their_own_with_labels(case):
@@ -201,15 +203,17 @@ def test_the_log_prior_is_scipys(quick, name):
 def test_what_drives_the_model_is_the_basal_level_at_rest_and_what_was_read_within_its_error_elsewhere(quick):
     posterior, study = quick[SEVERAL_TESTS].posterior, CASES[SEVERAL_TESTS]().study
     true = posterior.insulin_at_readings.isel(chain=0)
-    read = study.observations.sel(obs=true.reading.values)
-    assert (read.analyte == "insulin").all() and "reading" in true.attrs["long_name"]
-    for name in ("subject", "occasion", "time"):
-        assert (true[f"reading_{name}"].values == read[name].values).all()
-    assert set(zip(true.reading_subject.values, true.reading_occasion.values, strict=True)) == set(
-        study.occasions
-    )
-    rest = (true.reading_time <= 0) | (true.reading_time >= 120)
-    basal = posterior.basal_insulin.isel(chain=0).sel(subject=true.reading_subject[rest])
+    known = quick[SEVERAL_TESTS].constant_data
+    who, when = (known[f"reading_{name}"].values for name in ("subject", "occasion"))
+    times = known.reading_time
+    read = study.observations.isel(obs=np.flatnonzero(study.observations.analyte == "insulin"))
+    assert "reading" in true.attrs["long_name"] and set(zip(who, when, strict=True)) == set(study.occasions)
+    found = list(zip(who, when, times.values, strict=True))
+    assert found == list(zip(read.subject.values, read.occasion.values, read.time.values, strict=True))
+    labels = [f"{s}/{o}, {t:g} min" for s, o, t in found]
+    assert list(true.reading.values) == list(known.reading.values) == labels
+    rest = (times <= 0) | (times >= 120)
+    basal = posterior.basal_insulin.isel(chain=0).sel(subject=known.reading_subject[rest])
     np.testing.assert_allclose(true[:, rest.values], basal, rtol=1e-12)
     error = (np.log(true / read.value.values) / posterior.sigma_insulin.isel(chain=0)).values[:, ~rest.values]
     np.testing.assert_allclose([error.mean(), error.std()], [0, 1], atol=0.1)

@@ -25,5 +25,7 @@ def test_the_examples_of_the_page_run_in_their_order():
     assert abs(found.posterior.log_scale - np.log(1.1e5)).mean() < 0.2
     # Hours were made as 3 + 4 times the difference in log insulin sensitivity, with an SD of 0.5.
     assert 0.15 < found.posterior.slope.quantile(0.05) < found.posterior.slope.quantile(0.95) < 0.4
-    drawn = names["again"].posterior_predictive.clamp.mean(["chain", "draw"])
-    np.testing.assert_allclose(drawn, names["clamp"], rtol=0.3)
+    # Each clamp is one draw of its predictive distribution, and everyone's was shown: all within four SDs.
+    again = np.log(names["again"].posterior_predictive.clamp)
+    away = (np.log(names["clamp"]) - again.mean(["chain", "draw"])) / again.std(["chain", "draw"])
+    assert np.abs(away).max() < 4

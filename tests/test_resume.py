@@ -19,17 +19,8 @@ from bayesglu.inference.density import Density
 from bayesglu.inference.fit_files import load
 from bayesglu.inference.fitting import SHORTEST_WITH_PILOT, fit, with_data
 from bayesglu.inference.modes import find_modes
-from bayesglu.inference.sampler import (
-    CHUNK,
-    RETUNE,
-    STATISTICS,
-    Failures,
-    Part,
-    Run,
-    Sampling,
-    _read,
-    sample,
-)
+from bayesglu.inference.run_folder import CHUNK, STATISTICS, Run, Segment, _read
+from bayesglu.inference.sampler import RETUNE, Failures, Sampling, sample
 from bayesglu.spec.model import load_model
 from bayesglu.study.study import load_study
 
@@ -80,7 +71,7 @@ def killed(folder, script, when):
 
 def kept(folder):
     """How many draws of each chain are kept."""
-    return [sum(len(p.positions) for p in Run(folder).parts(chain)) for chain in range(SHORT["chains"])]
+    return [sum(len(p.positions) for p in Run(folder).segments(chain)) for chain in range(SHORT["chains"])]
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +127,7 @@ def test_killed_while_it_draws_a_run_keeps_its_draws_resumes_and_says_so(whole, 
     for chain, n in enumerate(made):
         own, same = (f.posterior.sel(chain=chain, draw=slice(0, n - 1)) for f in (again, whole[1]))
         xr.testing.assert_equal(own.to_dataset(), same.to_dataset())
-        drawn = [len(part.positions) for part in Run(folder).parts(chain)]
+        drawn = [len(segment.positions) for segment in Run(folder).segments(chain)]
         assert drawn == [each for each in (n, SHORT["draws"] - n) if each], "as many as were missing, no more"
     for stop in stops:
         told = f"chain {stop['chain']} after draw {stop['draw']}"
@@ -151,9 +142,9 @@ class HandedOver(Run):
         super().__init__(folder)
         self.draws = draws  # (chain, draw, x)
 
-    def parts(self, chain):
+    def segments(self, chain):
         nothing = np.zeros(self.draws.shape[1])
-        return [Part(self.draws[chain], dict.fromkeys(STATISTICS, nothing))]
+        return [Segment(self.draws[chain], dict.fromkeys(STATISTICS, nothing))]
 
 
 @pytest.mark.sampling

@@ -17,7 +17,7 @@ from bayesglu.analysis.people import random_effects
 from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.posterior import acting_in
-from bayesglu.spec.model import read_model
+from bayesglu.spec.model import model_of
 from bayesglu.units import convert
 
 LITTLE = 0.1
@@ -89,8 +89,7 @@ def _of_everyone(drawn: xr.Dataset) -> dict[str, xr.DataArray]:
         if role == "correlation":
             rows |= {f"correlation of {p}": draws.sel(pair=p, drop=True) for p in draws.pair.values}
         elif role == "effect":
-            bare = draws.drop_vars([c for c in draws.coords if str(c).startswith("effect_")])
-            rows |= {str(label): bare.sel(effect=label, drop=True) for label in draws.effect.values}
+            rows |= {str(label): draws.sel(effect=label, drop=True) for label in draws.effect.values}
         elif role in names.OF_EVERYONE:
             rows[draws.attrs["parameter"] if role == "typical" else str(name)] = draws
     return rows
@@ -101,7 +100,7 @@ def _eta_shrinkage(fit: xr.DataTree, posterior: xr.Dataset) -> dict[str, float]:
     known = fit["constant_data"].to_dataset() if "constant_data" in fit.children else xr.Dataset()
     if known.sizes.get("subject", 0) < 2 or "model_text" not in fit.attrs:
         return {}
-    spec = read_model(fit.attrs["model_text"], where="the model in the fit")
+    spec = model_of(fit.attrs)
     people, eta = random_effects(spec, posterior, known)
     if acting_in(posterior) != {names.effect(a.parameter, a.key) for a in people.effects}:
         return {}
@@ -122,7 +121,7 @@ def minimal_model_indices(fit: xr.DataTree, group: str = "posterior") -> xr.Data
     (k_g / V_G + S_I I_b); dims ``chain, draw`` and, where people differ, ``subject``. ``group`` may be
     ``"prior"``.
     """
-    spec = read_model(fit.attrs["model_text"])
+    spec = model_of(fit.attrs)
     drawn = fit[group].to_dataset()
 
     def value(name: str) -> xr.DataArray:

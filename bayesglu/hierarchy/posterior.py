@@ -10,7 +10,7 @@ from bayesglu.hierarchy.correlation import pairs
 from bayesglu.hierarchy.design import Design
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.values import Values
-from bayesglu.spec.priors import Parameter
+from bayesglu.spec.priors import Effect, Parameter
 from bayesglu.spec.scales import to_scale
 from bayesglu.study.study import Study
 from bayesglu.units import canonical_unit
@@ -52,7 +52,7 @@ def to_dataset(d: Design, values: Values) -> xr.Dataset:
     if people.effects:
         told = "factor by which a covariate multiplies a typical value (or its odds)"
         put(names.EFFECT, np.exp(values.effect), ("effect",), "effect", "1", told)
-        coords |= _effects(people)
+        coords["effect"] = [names.effect(a.parameter, a.key) for a in people.effects]
     if len(people.layout.correlated):
         told = "correlation of people's deviations, on the scales on which the priors are normal"
         put(names.CORRELATION, values.correlation, ("pair",), "correlation", "1", told)
@@ -65,18 +65,35 @@ def to_dataset(d: Design, values: Values) -> xr.Dataset:
         told = f"true {output} at the readings that drive the model, a straight line from each to the next"
         true = d.driven_by(values)
         put(names.at_readings(output), true, ("reading",), "driving", canonical_unit(analyte), told)
-        coords |= _readings(d)
+        coords["reading"] = reading_labels(d)
     return xr.Dataset(found, coords=coords)
 
 
-def _effects(people: Individuals) -> dict:
-    """Coordinates of the covariate effects: on which parameter, of which covariate, at which level if any."""
-    acting = people.effects
-    levels = [str(a.effect.reference) if a.effect.form == "level" else "" for a in acting]
+def labels(d: Design) -> xr.Dataset:
+    """What the labels of the dims ``effect`` and ``reading`` of a posterior stand for.
+
+    They are not coordinates of the posterior, for `arviz.summary` and others refuse coordinates that only
+    some variables have.
+    """
+    found, coords = {}, {}
+    if acting := d.individuals.effects:
+        found |= effect_labels([(a.parameter, a.effect) for a in acting])
+        coords["effect"] = [names.effect(a.parameter, a.key) for a in acting]
+    if len(d.driving.obs):
+        read = _readings(d)
+        coords["reading"] = reading_labels(d)
+        for name in ("subject", "occasion"):
+            found[f"reading_{name}"] = ("reading", read[name].values.astype(object))
+        found["reading_time"] = ("reading", read.time.values, {"units": "min"})
+    return xr.Dataset(found, coords=coords)
+
+
+def effect_labels(acting: Sequence[tuple[str, Effect]]) -> dict:
+    """Of each effect, the parameter that it acts on, its covariate, and the level, if it has levels."""
+    levels = [str(e.reference) if e.form == "level" else "" for _, e in acting]
     return {
-        "effect": [names.effect(a.parameter, a.key) for a in acting],
-        "effect_parameter": ("effect", [a.parameter for a in acting]),
-        "effect_covariate": ("effect", [a.effect.covariate for a in acting]),
+        "effect_parameter": ("effect", [parameter for parameter, _ in acting]),
+        "effect_covariate": ("effect", [e.covariate for _, e in acting]),
         "effect_level": ("effect", levels),
     }
 
@@ -90,26 +107,31 @@ def correlated_names(people: Individuals) -> list[str]:
 def labelled(study: Study, samples: xr.Dataset, analyte: str) -> dict:
     """Coordinates of an analyte's samples: their labels, and subject, occasion and time of each."""
     dim = names.observations(analyte)
-    several = len(study.occasions) > len(study.subjects)
     subject, occasion = (samples[name].values.astype(str) for name in ("subject", "occasion"))
-    who = [f"{s}/{o}" if several else s for s, o in zip(subject, occasion, strict=True)]
-    labels = [f"{w}, {t:g} min" for w, t in zip(who, samples.time.values, strict=True)]
     return {
-        dim: labels,
+        dim: _sample_labels(study, samples),
         f"{analyte}_subject": (dim, subject),
         f"{analyte}_occasion": (dim, occasion),
         f"{analyte}_time": (dim, samples.time.values, {"units": "min"}),
     }
 
 
-def _readings(d: Design) -> dict:
-    """Coordinates of the readings that drive the model."""
-    read = d.study.observations.sel(obs=d.driving.obs)
-    labels = {
-        f"reading_{name}": ("reading", read[name].values.astype(object)) for name in ("subject", "occasion")
-    }
-    times = ("reading", read.time.values, {"units": "min"})
-    return {"reading": d.driving.obs, **labels, "reading_time": times}
+def _sample_labels(study: Study, samples: xr.Dataset) -> list[str]:
+    """A label for each sample: whose, on which occasion (where there are several), and when."""
+    several = len(study.occasions) > len(study.subjects)
+    subject, occasion = (samples[name].values.astype(str) for name in ("subject", "occasion"))
+    who = [f"{s}/{o}" if several else s for s, o in zip(subject, occasion, strict=True)]
+    return [f"{w}, {t:g} min" for w, t in zip(who, samples.time.values, strict=True)]
+
+
+def reading_labels(d: Design) -> list[str]:
+    """Labels of the readings that drive the model."""
+    return _sample_labels(d.study, _readings(d))
+
+
+def _readings(d: Design) -> xr.Dataset:
+    """The samples that drive the model."""
+    return d.study.observations.sel(obs=d.driving.obs)
 
 
 def population_of(

@@ -14,10 +14,11 @@ import xarray as xr
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.design import Design
 from bayesglu.hierarchy.log_density import log_prior
-from bayesglu.hierarchy.posterior import labelled
+from bayesglu.hierarchy.posterior import labelled, labels
 from bayesglu.hierarchy.rows import TINY
 from bayesglu.hierarchy.values import Values
 from bayesglu.parallel import in_threads
+from bayesglu.physiology.registry import registered_sources
 from bayesglu.protocols.table import keep_protocols
 from bayesglu.units import canonical_unit
 
@@ -127,6 +128,7 @@ def data_groups(d: Design) -> dict:
         if own.sizes["obs"]:
             side = (names.observations(analyte), own.censoring.values.astype(object))
             people[f"{analyte}_censoring"] = side
+    people = people.merge(labels(d), join="exact", compat="no_conflicts")
     return {
         "observed_data": by_analyte(d, samples.value.values, "measurement"),
         "constant_data": people,
@@ -158,6 +160,7 @@ def provenance(d: Design, method: str, random_seed: int, settings: dict) -> dict
         "model_name": d.spec.name,
         "model_text": d.spec.text,
         "model_hash": d.spec.hash,
+        "parts": json.dumps(registered_sources(d.spec.structure)),
         "study_name": d.study.name,
         "study_hash": d.study.hash,
         "method": method,

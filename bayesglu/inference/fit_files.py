@@ -1,7 +1,6 @@
 """Fits as files: written whole or not at all, marked as whole, and put in the place of nothing but a fit."""
 
 import json
-import math
 import os
 from collections.abc import Iterator
 from hashlib import sha256
@@ -10,14 +9,13 @@ from pathlib import Path
 import xarray as xr
 
 from bayesglu.atomic import present, whole
-from bayesglu.errors import FitWarning, InputError, MissingFileError, warn_caller
+from bayesglu.errors import InputError, MissingFileError
 from bayesglu.inference.datatree import FORMAT
 from bayesglu.inference.kept_coordinates import COORDINATES
 from bayesglu.inference.old_fits import is_old, modernized
-from bayesglu.inference.sampler import Run
-from bayesglu.physiology.loop import assemble
+from bayesglu.inference.run_folder import Run
 from bayesglu.protocols.table import kept_protocols
-from bayesglu.spec.model import read_model
+from bayesglu.spec.model import model_of
 
 ENDINGS = (".nc", ".zarr")
 
@@ -103,22 +101,7 @@ def _check_model(tree: xr.DataTree, path: Path) -> None:
     text = str(tree.attrs["model_text"])
     if sha256(text.encode()).hexdigest() != tree.attrs.get("model_hash"):
         raise InputError(f"{path}: the text of the model is not the one that was fitted; its hash differs.")
-    spec = read_model(text, where="the model in the fit", remind=False)
-    if "equations" not in tree.attrs:  # of a version that did not keep them
-        return
-    kept, now = json.loads(tree.attrs["equations"]), assemble(spec.structure).fingerprint(spec.medians)
-    changed = [name for name, value in kept.items() if not _same(value, now.get(name))]
-    changed += [name for name in now if name not in kept]
-    if changed:
-        warn_caller(
-            f"{path}: the equations of {', '.join(changed)} have changed since this fit was made (bayesglu "
-            f"{tree.attrs.get('bayesglu_version')}): what is predicted from it is not what was fitted.",
-            FitWarning,
-        )
-
-
-def _same(one: float, other: float | None) -> bool:
-    return other is not None and math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+    model_of(tree.attrs, str(path))
 
 
 def is_whole(fit: Path) -> bool:

@@ -27,9 +27,10 @@ from bayesglu.inference.fit_files import is_whole, load, write
 from bayesglu.inference.kept_coordinates import COORDINATES, keep_coordinates
 from bayesglu.inference.modes import find_modes
 from bayesglu.inference.pilot import refresh
-from bayesglu.inference.sampler import Failures, Run, Sampling, sample
+from bayesglu.inference.run_folder import Run
+from bayesglu.inference.sampler import Failures, Sampling, sample
 from bayesglu.seeds import seed_of
-from bayesglu.spec.model import ModelSpec, load_model, read_model
+from bayesglu.spec.model import ModelSpec, load_model, model_of
 from bayesglu.study.study import Study, load_study
 
 DRAWS = {"nuts": 1000, "laplace": 400}
@@ -76,10 +77,11 @@ def fit(
     Groups: ``posterior`` and ``prior`` with individual parameters (chain, draw, subject), typical values,
     between-subject SDs, covariate factors and assay errors, all on their natural scale with their unit in the
     attributes, and in a model driven by measured insulin the true ``insulin_at_readings`` (chain, draw,
-    reading); ``sample_stats``; ``observed_data``, ``constant_data`` and ``protocols``; over (chain, draw,
-    obs) ``fitted`` (without assay error), ``posterior_predictive`` (with it) and ``log_likelihood``;
-    ``coordinates`` if they are whitened, for `build`. The attributes hold the model's text, hashes, versions
-    and a seed that gives the same fit again.
+    reading), or the like of what else drives it; ``sample_stats``; ``observed_data``, ``constant_data`` and
+    ``protocols``; over (chain, draw, obs) ``fitted`` (without assay error), ``posterior_predictive`` (with
+    it) and ``log_likelihood``; ``coordinates`` if they are whitened, for `build`. The attributes hold the
+    model's text, hashes (also of parts that are not bayesglu's own), versions and a seed that gives the same
+    fit again.
 
     Raises SpecError or StudyError when model and study do not fit together, SolverError when the equations
     cannot be solved where the sampler is to start. `bayesglu.check` judges the result.
@@ -166,7 +168,7 @@ def with_data(
     settings = {name: kept[name] for name in names} | kept["solver"] | {"method": previous.attrs["method"]}
     if changes.get("method", settings["method"]) != settings["method"]:
         del settings["draws"]
-    spec = read_model(previous.attrs["model_text"], where="the model in the fit")
+    spec = model_of(previous.attrs)
     return fit(spec, study, random_seed=random_seed, **{**settings, **changes})
 
 

@@ -10,6 +10,7 @@ import xarray as xr
 from bayesglu import renamed
 from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
+from bayesglu.hierarchy.posterior import effect_labels
 from bayesglu.spec.model import ModelSpec, read_model
 
 WITH_SAMPLES = {
@@ -37,12 +38,14 @@ def modernized(tree: xr.DataTree, where: str) -> xr.DataTree:
         raise InputError(f"{where}: the text of the model is not the one that was fitted; its hash differs.")
     spec = read_model(text, where="the model in the fit", remind=False)
     _require_whole(tree, spec, where)
-    groups = {}
+    groups, labels = {}, xr.Dataset()
     samples = tree["constant_data"].to_dataset() if "constant_data" in tree.children else xr.Dataset()
     for name, child in tree.children.items():
         group = child.to_dataset()
         if name in ("posterior", "prior"):
-            groups[name] = _draws(group, spec)
+            drawn = _draws(group, spec)
+            labels = labels.assign({n: drawn[n] for n in drawn.coords if n not in drawn.dims})
+            groups[name] = drawn.reset_coords(drop=True)
         elif name == "sample_stats":
             groups[name] = group.rename({k: v for k, v in renamed.STATISTICS.items() if k in group})
         elif name in WITH_SAMPLES:
@@ -51,6 +54,7 @@ def modernized(tree: xr.DataTree, where: str) -> xr.DataTree:
             groups[name] = _known(group)
         else:
             groups[name] = group.rename({k: v for k, v in renamed.DIMS.items() if k in group.dims})
+    groups["constant_data"] = groups["constant_data"].assign(labels.reset_coords())
     found = xr.DataTree.from_dict(groups)
     found.attrs = _attributes(tree.attrs, spec)
     return found
@@ -117,12 +121,8 @@ def _effects(effects: list, spec: ModelSpec) -> xr.Dataset:
     together = together.transpose("chain", "draw", "effect").assign_attrs(
         role="effect", units="1", long_name=told
     )
-    coords = {
-        "effect_parameter": ("effect", [parameter for parameter, *_ in effects]),
-        "effect_covariate": ("effect", [e.covariate for e in known]),
-        "effect_level": ("effect", [str(e.reference) if e.form == "level" else "" for e in known]),
-    }
-    return xr.Dataset({names.EFFECT: together}).assign_coords(coords)
+    acting = [(parameter, effect) for (parameter, *_), effect in zip(effects, known, strict=True)]
+    return xr.Dataset({names.EFFECT: together}).assign_coords(effect_labels(acting))
 
 
 def _by_analyte(values: xr.DataArray, samples: xr.Dataset, with_labels: bool) -> xr.Dataset:

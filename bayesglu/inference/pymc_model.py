@@ -12,7 +12,7 @@ from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.correlation import pairs
 from bayesglu.hierarchy.design import Design, make_design
-from bayesglu.hierarchy.posterior import correlated_names, labelled
+from bayesglu.hierarchy.posterior import correlated_names, labelled, reading_labels
 from bayesglu.hierarchy.rows import TINY
 from bayesglu.inference.coordinates import Coordinates
 from bayesglu.inference.coordinates import whitened as whitened_coordinates
@@ -128,7 +128,7 @@ def _coords(d: Design) -> dict[str, list]:
     """Labels of the dimensions, but for those without any."""
     people = d.individuals
     together = correlated_names(people)
-    read, own = d.driving.obs, d.driving.error >= 0
+    read, own = reading_labels(d), d.driving.error >= 0
     found = {
         "parameter": people.names,
         "varying": [p.name for p in people.varying],
@@ -141,7 +141,7 @@ def _coords(d: Design) -> dict[str, list]:
         "correlated": together,
         "also_correlated": together,
         "reading": read,
-        "driving_reading": read[own],
+        "driving_reading": [label for label, drives in zip(read, own, strict=True) if drives],
     }
     for analyte in d.analytes:
         dim = names.observations(analyte)
@@ -165,10 +165,11 @@ def _true_curve(d: Design, theta, sigma, reading_error) -> None:
     r = d.driving
     if not len(r.obs):
         return
-    basal = d.individuals.layout.columns.tolist().index(r.basal)
     own = np.flatnonzero(r.error >= 0)
-    log_true = r.log_value[own] + sigma[r.analyte] * reading_error
-    true = theta[r.occasion, basal][own].set(pt.exp(log_true) - r.offset)
+    true = pt.exp(r.log_value[own] + sigma[r.analyte] * reading_error) - r.offset
+    if len(own) < len(r.obs):
+        basal = d.individuals.layout.columns.tolist().index(r.basal)
+        true = theta[r.occasion, basal][own].set(true)
     output = d.spec.analytes[d.analytes[r.analyte]].output
     pm.Deterministic(names.at_readings(output), true, dims="reading")
 

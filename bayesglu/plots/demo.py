@@ -86,7 +86,7 @@ def _intravenous_test(place: SubFigure, fit: xr.DataTree, study: Study) -> None:
     insulin = table[table["analyte"] == "insulin"]
     below.plot(insulin["time"], insulin["value"], ".", color="#222222", markersize=4)
     true = fit["posterior"]["insulin_at_readings"]
-    shade(below, true["reading_time"].values, samples(true, "reading"), VERMILLION, 0.9, 0.3)
+    shade(below, fit["constant_data"]["reading_time"].values, samples(true, "reading"), VERMILLION, 0.9, 0.3)
     below.set_ylim(bottom=0)
 
 
