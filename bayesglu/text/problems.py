@@ -74,7 +74,8 @@ def plural(word: str) -> str:
 
 
 class Section:
-    """One table of a file. Its methods return the checked value of a key, or None after noting a fault."""
+    """One table of a file. Its methods return the checked value of a key, or None after noting a fault; their
+    type is Any, since nothing that was read is used where there are problems."""
 
     def __init__(self, table: object, place: str, problems: Problems, allowed: Iterable[str] | None = None):
         self.place, self.problems = place, problems
@@ -112,7 +113,7 @@ class Section:
         above: float = -math.inf,
         below: float = math.inf,
         closed: bool = False,
-    ) -> float | None:
+    ) -> Any:
         """A finite number strictly between `above` and `below` (`closed`: may equal `above`)."""
         value = self.given(key, default)
         if value is None or (key not in self.table):
@@ -132,7 +133,7 @@ class Section:
             return None
         return float(value)
 
-    def text(self, key: str, default: Any = REQUIRED, *, allowed: Iterable[str] | None = None) -> str | None:
+    def text(self, key: str, default: Any = REQUIRED, *, allowed: Iterable[str] | None = None) -> Any:
         """A text; one of `allowed` where these are given."""
         value = self.given(key, default)
         if value is None or key not in self.table:
@@ -165,7 +166,7 @@ class Section:
 
     def section(
         self, key: str, allowed: Iterable[str] | None = None, *, required: bool = True
-    ) -> Section | None:
+    ) -> Any:
         """The table under `key`; None where it is absent."""
         value = self.given(key) if required else self.given(key, None)
         if value is None:
