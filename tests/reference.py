@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from bayesglu.physiology.loop import INPUTS, Loop, assemble
-from bayesglu.protocols.library import Protocol
+from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.schedule import AMOUNT_CHANNELS, CLAMP_LEAD
 from bayesglu.solver.symbolic import System, system
 from bayesglu.spec.model import ModelSpec, load_model

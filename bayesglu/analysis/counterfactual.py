@@ -15,7 +15,8 @@ from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.posterior import acting_in, individuals_of, population_of
 from bayesglu.hierarchy.values import Values
 from bayesglu.physiology.loop import assemble
-from bayesglu.protocols.library import Protocol, parse_protocol
+from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.parse import parse_protocol
 from bayesglu.protocols.table import kept_protocols
 from bayesglu.seeds import seed_of
 from bayesglu.spec.model import ModelSpec, read_model

@@ -24,7 +24,8 @@ from bayesglu.hierarchy.compatibility import check_protocol
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.rows import TINY
-from bayesglu.protocols.library import Protocol, parse_protocol
+from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.parse import parse_protocol
 from bayesglu.protocols.schedule import Forcing
 from bayesglu.seeds import seed_of
 from bayesglu.solver.integrate import FINE

@@ -320,6 +320,17 @@ def not_a_number(minimum: float, *, exclusive: bool = False, **values: object) -
     return problems
 
 
+def not_a_list(**values: object) -> list[str]:
+    """A sentence for each value that is no list of one finite number or more."""
+    problems = []
+    for name, value in values.items():
+        if not isinstance(value, (list, tuple)) or not value:
+            problems.append(f"{name} is {value!r}; it must be a list of numbers, such as [90, 70, 55]")
+        else:
+            problems += not_a_number(-math.inf, **{f"{name}[{i}]": v for i, v in enumerate(value)})
+    return problems
+
+
 def raise_any(problems: Iterable[str]) -> None:
     """Raise one ProtocolError that holds all problems, if there are any."""
     if found := list(problems):

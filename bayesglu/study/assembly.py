@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesglu.errors import BayesgluWarning, warn_caller
-from bayesglu.protocols.library import Protocol
+from bayesglu.protocols.events import Protocol
 from bayesglu.study.datasheet import Datasheet
 from bayesglu.study.samples import (
     OBSERVATION_COLUMNS,

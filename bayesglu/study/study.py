@@ -20,7 +20,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesglu.errors import InputError
-from bayesglu.protocols.library import Delivery, Protocol
+from bayesglu.protocols.events import Delivery, Protocol
 from bayesglu.study.assembly import StudyWarning, assemble
 from bayesglu.study.datasheet import Datasheet, check_files, parse_datasheet, read_datasheet
 from bayesglu.study.tables import StudyError, Table

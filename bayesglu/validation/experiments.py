@@ -12,7 +12,7 @@ from bayesglu.analysis.simulation import MEASURED_AS, simulate
 from bayesglu.hierarchy.covariates import typical_of
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.physiology.loop import assemble
-from bayesglu.protocols.library import Protocol
+from bayesglu.protocols.events import Protocol
 from bayesglu.spec.model import ModelSpec
 
 

@@ -34,7 +34,8 @@ from bayesglu import catalog
 from bayesglu.analysis.simulation import available_outputs
 from bayesglu.errors import BayesgluError
 from bayesglu.physiology.loop import PARAMETERS, assemble
-from bayesglu.protocols.library import Protocol, ProtocolError, parse_protocol
+from bayesglu.protocols.events import Protocol, ProtocolError
+from bayesglu.protocols.parse import parse_protocol
 from bayesglu.seeds import seed_of
 from bayesglu.spec.model import ModelSpec, load_model
 from bayesglu.text.problems import Problems, Section
