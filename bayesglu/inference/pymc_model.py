@@ -17,22 +17,23 @@ from bayesglu.study.study import Study, load_study
 
 
 def build(model: ModelSpec | str | Path, study: Study | str | Path, **settings) -> pm.Model:
-    """The model of a study as a plain `pm.Model` with named dimensions, in non-centered coordinates.
+    """The model of a study as a plain `pymc.Model` with named dimensions, in non-centered coordinates.
 
-    Random variables, on the scale on which their priors are normal (log, or logit for fractions):
+    It works with ``pm.sample``, ``pm.do``, ``pm.observe`` and posterior prediction. Random variables are on
+    the scale on which their priors are normal (log, or logit for fractions):
 
     ``typical`` (parameter)
         Typical value of each estimated parameter.
     ``log_between`` (varying)
-        Logarithm of the between-subject standard deviation, ``between``, of each parameter that varies.
+        Logarithm of the between-subject SD, ``between_subject``, of each parameter that varies.
     ``log_effect`` (effect)
         Logarithm of each covariate's factor, if the study has the covariates.
     ``log_error`` (analyte)
         Logarithm of the standard deviation, ``error``, of the log residuals.
     ``deviation`` (subject, slot)
-        Standard Normal deviations.
+        Standard Normal random effects.
     ``partial`` (pair)
-        Half of one plus each partial correlation, if the model has correlated deviations; ``correlation``
+        Half of one plus each partial correlation, if the model has correlated random effects; ``correlation``
         (correlated, also_correlated) is the matrix.
     ``reading_error`` (reading_with_error)
         Standard Normal errors of the readings that drive the model, in units of the assay's, if any do;
@@ -43,10 +44,37 @@ def build(model: ModelSpec | str | Path, study: Study | str | Path, **settings) 
         Those of analytes whose log residuals are Student's.
 
     ``theta`` (test, parameter) holds everyone's parameters on their natural scale. Samples beyond detection
-    limits and soft observations are potentials. `settings` go to the solver.
+    limits and pseudo-observations are potentials.
 
-    Works with ``pm.sample``, ``pm.do``, ``pm.observe`` and posterior prediction. Raises SpecError or
-    StudyError when model and study do not fit together.
+    Parameters
+    ----------
+    model : ModelSpec, str or Path
+        A model, or the name or path of a model file.
+    study : Study, str or Path
+        A study, or its name or path.
+    **settings
+        Settings of the ODE solver: ``rtol``, ``atol``, ``max_steps``.
+
+    Returns
+    -------
+    pymc.Model
+        The model, conditioned on the samples.
+
+    Raises
+    ------
+    InputError
+        If a protocol of the study gives what the model has no place for.
+    SpecError
+        If there is no such model, or it correlates parameters that differ between occasions.
+    StudyError
+        If there is no such study, or model and study do not go together.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> model = bg.build("minimal", "bergman1986")
+    >>> len(model.coords["parameter"])
+    6
     """
     return model_of(make_design(load_model(model), load_study(study), **settings))
 

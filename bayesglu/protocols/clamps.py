@@ -35,18 +35,48 @@ def clamp(
     priming: float = 1,
     start: float = 0,
 ) -> Protocol:
-    """Glucose clamp: glucose is held at a target by whatever infusion it takes, with or without insulin.
+    """Glucose clamp: glucose is held at a target by a variable glucose infusion, with or without insulin.
 
-    DeFronzo, Tobin & Andres 1979, Am J Physiol 237:E214. Their two kinds:
+    Two kinds are common: hyperglycaemic, ``clamp(215)``, 125 mg/dL above basal, where the insulin is the
+    person's own; and hyperinsulinaemic-euglycaemic, ``clamp(90, insulin_rate=1)``.
 
-    * hyperglycaemic: ``clamp(215)``, 125 mg/dL above basal; the insulin that appears is the person's own;
-    * euglycaemic-hyperinsulinaemic: ``clamp(90, insulin_rate=1)``, in mU/kg/min (about their 40 mU/m2/min).
+    Parameters
+    ----------
+    glucose : float
+        Target, in `unit`; 25 to 900 mg/dL.
+    duration : float
+        How long it is held, min.
+    unit : str
+        Unit of the target: ``mg/dL``, ``mmol/L``.
+    insulin_rate : float, optional
+        Rate of a constant insulin infusion, in `insulin_unit`; 1 mU/kg/min is about 40 mU/m2/min.
+    insulin_unit : str
+        Unit of that rate.
+    priming : float
+        Above 1 it fills the insulin space faster: the infusion begins at that multiple of its rate, and falls
+        to it geometrically in ten one-minute steps.
+    start : float
+        When the clamp begins, min.
 
-    ``priming`` above 1 fills the insulin space faster, as they did: the infusion begins at that multiple of
-    its rate and falls to it geometrically in ten one-minute steps. What the clamp infuses is the output
-    ``glucose_infusion`` of `bayesglu.simulate`, mg/kg/min; at the moment at which the clamp ends it is 0.
+    Returns
+    -------
+    Protocol
+        The clamp and the insulin. What the clamp infuses is the output ``glucose_infusion`` of `simulate`,
+        mg/kg/min; at the moment at which the clamp ends it is 0.
 
-    >>> clamp(90, 120, insulin_rate=1)
+    Raises
+    ------
+    ProtocolError
+        If a number or a unit cannot be used, or `priming` is without insulin or longer than the clamp.
+
+    Notes
+    -----
+    DeFronzo, Tobin & Andres 1979, Am J Physiol 237:E214.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.clamp(90, 120, insulin_rate=1)
     <Protocol clamp(90, 120, insulin_rate=1), 120 min>
       0 min: glucose held at 90 mg/dL over 120 min
       0 min: insulin 120 mU/kg intravenous over 120 min
@@ -83,14 +113,43 @@ def stepped_clamp(
     insulin_rate: float | None = 2,
     insulin_unit: str = "mU/kg/min",
 ) -> Protocol:
-    """Stepped clamp: glucose is held at one target after another, ``each`` for so many min, under insulin.
+    """Stepped clamp: glucose is held at one target after another, under insulin.
 
-    Falling targets make the hypoglycaemic clamp, which shows at what glucose each defence begins: Mitrakou
-    et al. 1991, on the hierarchy of thresholds. Insulin runs throughout and brings glucose down; a clamp
-    infuses and never takes away, so glucose falls to a lower target only as fast as the body uses it. Rising
-    targets without insulin (``insulin_rate=None``) make a stepped hyperglycaemic clamp.
+    Falling targets make the hypoglycaemic clamp, which shows the glucose at which each counterregulatory
+    response begins. A clamp infuses and never takes away, so glucose falls to a lower target only as fast as
+    the body uses it. Rising targets without insulin make a stepped hyperglycaemic clamp.
 
-    >>> stepped_clamp([90, 70, 55], each=60)
+    Parameters
+    ----------
+    targets : sequence of float
+        Targets, in `unit`, one after another.
+    each : float
+        How long each is held, min.
+    unit : str
+        Unit of the targets: ``mg/dL``, ``mmol/L``.
+    insulin_rate : float, optional
+        Rate of the insulin infusion, which runs throughout; None for a clamp without insulin.
+    insulin_unit : str
+        Unit of that rate.
+
+    Returns
+    -------
+    Protocol
+        The clamps, and the insulin from 0 min to their end.
+
+    Raises
+    ------
+    ProtocolError
+        If a target, a number or a unit cannot be used.
+
+    Notes
+    -----
+    Mitrakou et al. 1991, on the hierarchy of glycaemic thresholds.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.stepped_clamp([90, 70, 55], each=60)
     <Protocol stepped_clamp([90, 70, 55], each=60), 180 min>
       0 min: glucose held at 90 mg/dL over 60 min
       0 min: insulin 360 mU/kg intravenous over 180 min
@@ -106,23 +165,46 @@ def stepped_clamp(
 
 @named_by_call
 def isoglycaemic(times: Sequence[float], glucose: Sequence[float], *, unit: str = "mg/dL") -> Protocol:
-    """Isoglycaemic infusion: glucose by vein at whatever rate copies a glucose curve, such as an oral test's.
+    """Isoglycaemic infusion: intravenous glucose that reproduces a glucose curve, such as an oral test's.
 
-    times : min, increasing. glucose : the curve at these times, in ``unit``, straight between them.
+    The same glucose without the gut's hormones calls for less insulin; the difference is the incretin effect.
+    Where glucose would have to fall faster than it falls by itself, the infusion stops and glucose is above
+    the curve.
 
-    The same glucose without the gut's hormones calls for less insulin, and the difference is the incretin
-    effect: Nauck et al. 1986, J Clin Endocrinol Metab 63:492. Where glucose would have to fall faster than it
-    falls by itself, the infusion stops and the copy is above the curve.
+    Parameters
+    ----------
+    times : sequence of float
+        Minutes, increasing.
+    glucose : sequence of float
+        The curve at these times, in `unit`, straight between them.
+    unit : str
+        Unit of the curve: ``mg/dL``, ``mmol/L``.
 
-    >>> isoglycaemic([0, 30, 60], [90, 140, 120])
+    Returns
+    -------
+    Protocol
+        A clamp from each time to the next.
+
+    Raises
+    ------
+    ProtocolError
+        If there are fewer than two pairs, times do not increase, or a value or its unit cannot be used.
+
+    Notes
+    -----
+    Nauck et al. 1986, J Clin Endocrinol Metab 63:492.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.isoglycaemic([0, 30, 60], [90, 140, 120])
     <Protocol isoglycaemic([0, 30, 60], [90, 140, 120]), 60 min>
       0 min: glucose led from 90 to 140 mg/dL over 30 min
       30 min: glucose led from 140 to 120 mg/dL over 30 min
-    >>> from bayesglu import simulate
-    >>> drunk = simulate("oral", ogtt(75), times=range(0, 121, 5), outputs=["glucose"])
-    >>> copy = isoglycaemic(drunk.time, drunk.glucose)
-    >>> copied = simulate("oral", copy, times=drunk.time, outputs=["glucose"])
-    >>> bool(abs(copied.glucose - drunk.glucose).max() < 1)
+    >>> oral = bg.simulate("oral", bg.ogtt(75), times=range(0, 121, 5), outputs=["glucose"])
+    >>> copy = bg.isoglycaemic(oral.time, oral.glucose)
+    >>> copied = bg.simulate("oral", copy, times=oral.time, outputs=["glucose"])
+    >>> bool(abs(copied.glucose - oral.glucose).max() < 1)
     True
     """
     problems = not_a_list(times=times, glucose=glucose)
@@ -168,15 +250,51 @@ def pancreatic_clamp(
     unit: str = "mg/dL",
     start: float = 0,
 ) -> Protocol:
-    """Pancreatic clamp: both islet hormones are given, so that their levels are the investigator's.
+    """Pancreatic clamp: insulin and glucagon are infused at chosen rates while the islets are suppressed.
 
-    Somatostatin or octreotide silences the person's own islets; here that is a choice of parameters,
-    ``simulate(model, pancreatic_clamp(), {"beta_cell_mass": 0, "alpha_cell_mass": 0})``. Insulin at 0.1
-    mU/kg/min follows Breckenridge et al. 2007, Diabetes 56:2442, who withdrew one hormone or both; glucagon
-    at 0, 0.5, 1 and 2 ng/kg/min is the ladder of Cooperberg & Cryer 2010, Diabetes 59:2941. A rate of 0
-    withdraws a hormone. With ``glucose`` that level is held too.
+    Somatostatin or octreotide suppresses the person's own islets; here that is a choice of parameters,
+    ``simulate(model, pancreatic_clamp(), {"beta_cell_mass": 0, "alpha_cell_mass": 0})``. A rate of 0
+    withdraws a hormone.
 
-    >>> pancreatic_clamp(glucagon_rate=0)
+    Parameters
+    ----------
+    insulin_rate : float
+        Rate of insulin, in `insulin_unit`.
+    glucagon_rate : float
+        Rate of glucagon, in `glucagon_unit`.
+    duration : float
+        How long both run, min.
+    insulin_unit : str
+        Unit of the insulin's rate.
+    glucagon_unit : str
+        Unit of the glucagon's rate.
+    glucose : float, optional
+        Target at which glucose is held too, in `unit`.
+    unit : str
+        Unit of the target: ``mg/dL``, ``mmol/L``.
+    start : float
+        When all begin, min.
+
+    Returns
+    -------
+    Protocol
+        Both infusions, and the clamp of glucose where there is one.
+
+    Raises
+    ------
+    ProtocolError
+        If a number or a unit cannot be used.
+
+    Notes
+    -----
+    Insulin at 0.1 mU/kg/min follows Breckenridge et al. 2007, Diabetes 56:2442, who withdrew one hormone or
+    both; glucagon at 0, 0.5, 1 and 2 ng/kg/min are the dose levels of Cooperberg & Cryer 2010, Diabetes
+    59:2941.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.pancreatic_clamp(glucagon_rate=0)
     <Protocol pancreatic_clamp(glucagon_rate=0), 240 min>
       0 min: glucagon 0 ng/kg intravenous over 240 min
       0 min: insulin 24 mU/kg intravenous over 240 min

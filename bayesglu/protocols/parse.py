@@ -22,10 +22,24 @@ _EXAMPLE = "'ogtt(75) + meal(60).shift(300)'"
 def parse_protocol(text: Protocol | str) -> Protocol:
     """The protocol that a text such as ``"ogtt(75) + meal(60).shift(300)"`` describes.
 
-    Allowed are calls of the protocol functions with numbers, lists of numbers and quoted texts, ``+`` and
-    ``.shift(minutes)``; numbers may be computed (``7 * 60``). Nothing else is executed. A `Protocol` is given
-    back as it is. Raises ProtocolError with what is known and the nearest name.
+    Parameters
+    ----------
+    text : Protocol or str
+        Calls of the protocol functions with numbers, lists of numbers and quoted texts, ``+`` and
+        ``.shift(minutes)``; numbers may be computed (``7 * 60``). Nothing else is executed.
 
+    Returns
+    -------
+    Protocol
+        What the text describes; a `Protocol` is returned as it is.
+
+    Raises
+    ------
+    ProtocolError
+        If the text is not a protocol; the message says what is known, and the nearest name.
+
+    Examples
+    --------
     >>> parse_protocol("clamp(90, insulin_rate=1) + fast(hours=4)").duration
     240.0
     """
