@@ -24,11 +24,14 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
         summarize_occasions,
         summarize_population,
     )
+    from bayesglu.analytes import register_analyte
     from bayesglu.catalog import citation, list_models, list_studies
     from bayesglu.errors import BayesgluError, FitWarning
     from bayesglu.inference.fit_files import load, save
     from bayesglu.inference.fitting import fit, prior_predictive, with_data
     from bayesglu.inference.pymc_model import build
+    from bayesglu.physiology.parts import Part, State
+    from bayesglu.physiology.registry import get_part, list_parts, register_part
     from bayesglu.protocols.clamps import clamp, isoglycaemic, pancreatic_clamp, stepped_clamp
     from bayesglu.protocols.events import Protocol
     from bayesglu.protocols.library import fast, infusion, injection, ivgtt, meal, meal_day, ogtt, pump_stop
@@ -38,6 +41,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.validation.facts import load_facts, validate
 
 _HOMES = {
+    "analytes": ("register_analyte",),
     "catalog": ("citation", "list_models", "list_studies"),
     "analysis.checks": ("check",),
     "errors": ("BayesgluError", "FitWarning"),
@@ -45,6 +49,8 @@ _HOMES = {
     "analysis.cross_validation": ("coverage", "leave_one_out"),
     "analysis.identifiability": ("identify",),
     "inference.pymc_model": ("build",),
+    "physiology.registry": ("get_part", "list_parts", "register_part"),
+    "physiology.parts": ("Part", "State"),
     "inference.fitting": ("fit", "prior_predictive", "with_data"),
     "inference.fit_files": ("load", "save"),
     "protocols.clamps": ("clamp", "isoglycaemic", "pancreatic_clamp", "stepped_clamp"),
@@ -64,9 +70,11 @@ __all__ = [
     "BayesgluError",
     "FitWarning",
     "ModelSpec",
+    "Part",
     "Protocol",
     "SolverError",
     "SpecError",
+    "State",
     "Study",
     "StudyError",
     "build",
@@ -76,6 +84,7 @@ __all__ = [
     "coverage",
     "fast",
     "fit",
+    "get_part",
     "identify",
     "infusion",
     "injection",
@@ -84,6 +93,7 @@ __all__ = [
     "join_log_likelihoods",
     "leave_one_out",
     "list_models",
+    "list_parts",
     "list_studies",
     "load",
     "load_facts",
@@ -96,6 +106,8 @@ __all__ = [
     "plots",
     "prior_predictive",
     "pump_stop",
+    "register_analyte",
+    "register_part",
     "save",
     "scale",
     "set_to",

@@ -1,42 +1,15 @@
 """Units at the border: every quantity is turned into its canonical unit on the way in, and nowhere else.
 
 Canonical are minutes and amounts per kg of body weight; glucose in mg/dL, insulin and C-peptide in pmol/L,
-glucagon in pg/mL. The factors that differ between papers are stated once, here:
-
-* glucose: 1 mmol = 180.16 mg, so 1 mmol/L = 18.016 mg/dL
-* insulin: 1 U = 6.00 nmol, so 1 uU/mL = 6.00 pmol/L (Knopp 2019, J Diabetes Sci Technol 13:597)
-* C-peptide: 1 ng = 0.331 pmol, so 1 ng/mL = 331 pmol/L (3020 g/mol)
-* glucagon: 1 pmol = 3.48 ng, so 1 pmol/L = 3.48 pg/mL (3483 g/mol)
+glucagon in pg/mL. What one unit of an analyte is in another stands in :mod:`bayesglu.analytes`.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from bayesglu.analytes import GLUCAGON_PG_PER_PMOL, GLUCOSE_MG_PER_MMOL, INSULIN_PMOL_PER_UNIT, analytes
 from bayesglu.errors import BayesgluError
 from bayesglu.text.problems import hint
-
-GLUCOSE_MG_PER_MMOL = 180.16
-INSULIN_PMOL_PER_UNIT = 6000.0
-C_PEPTIDE_PMOL_PER_NG = 0.331
-GLUCAGON_PG_PER_PMOL = 3480.0
-
-_FLUX = {"mg/kg/min": 1.0, "umol/kg/min": GLUCOSE_MG_PER_MMOL / 1000, "mmol/kg/min": GLUCOSE_MG_PER_MMOL}
-
-# The first unit of each is the canonical one; the others say what one of them is worth in it.
-_ANALYTES: Mapping[str, Mapping[str, float]] = MappingProxyType(
-    {
-        "glucose": {"mg/dL": 1.0, "mmol/L": GLUCOSE_MG_PER_MMOL / 10, "g/L": 100.0},
-        "insulin": {"pmol/L": 1.0, "uU/mL": INSULIN_PMOL_PER_UNIT / 1000, "nmol/L": 1000.0},
-        "c_peptide": {"pmol/L": 1.0, "ng/mL": 1000 * C_PEPTIDE_PMOL_PER_NG, "nmol/L": 1000.0},
-        "glucagon": {"pg/mL": 1.0, "pmol/L": GLUCAGON_PG_PER_PMOL / 1000},
-        "liver_glycogen": {"mmol/L": 1.0},
-        "endogenous_glucose_production": _FLUX,
-        "gluconeogenesis": _FLUX,
-        "glycogenolysis": _FLUX,
-        "gluconeogenesis_share": {"1": 1.0, "%": 0.01},
-    }
-)
-ANALYTES = tuple(_ANALYTES)
 
 _COVARIATES: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
@@ -144,7 +117,7 @@ def allowed_units(analyte: str) -> tuple[str, ...]:
 
 def has_unit(quantity: str) -> bool:
     """Say whether ``quantity`` is an analyte or covariate whose units are known here."""
-    return quantity in _ANALYTES or quantity in _COVARIATES
+    return quantity in analytes() or quantity in _COVARIATES
 
 
 def is_per_person(unit: str) -> bool:
@@ -196,12 +169,12 @@ def _dose_units(substance: str) -> list[str]:
 
 
 def _units_of(quantity: str) -> Mapping[str, float]:
-    known = _ANALYTES.get(quantity) or _COVARIATES.get(quantity)
-    if known is None:
-        raise UnitError(
-            f"Unknown analyte {quantity!r}.{hint(quantity, _ANALYTES)} Known: {', '.join(_ANALYTES)}."
-        )
-    return known
+    known = analytes()
+    if quantity in known:
+        return known[quantity].units
+    if quantity in _COVARIATES:
+        return _COVARIATES[quantity]
+    raise UnitError(f"Unknown analyte {quantity!r}.{hint(quantity, known)} Known: {', '.join(known)}.")
 
 
 def _factor(unit: str, quantity: str) -> float:

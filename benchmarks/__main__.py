@@ -14,6 +14,7 @@ NAMES = (
     "terms",
     "figures",
     "compare",
+    "pymc_sampling",
 )
 
 

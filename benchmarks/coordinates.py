@@ -36,7 +36,7 @@ def main(draws: int = 500, tune: int = 500, chains: int = 2) -> None:
         if study is None:
             continue
         for coordinates in ("whitened", "noncentered"):
-            settings = {"draws": draws, "tune": tune, "chains": chains, "coordinates": coordinates}
+            settings = {"draws": draws, "tune": tune, "chains": chains, "parametrization": coordinates}
             tree = fit(model, study, random_seed=1, progressbar=False, **settings)
             rows.append(
                 {"name": model, "people": len(study.subjects), "coordinates": coordinates, **_row(tree)}

@@ -54,7 +54,7 @@ def _ours(name: str, people: int, chains: int, tune: int, draws: int, coordinate
     density = Density(d)
     density(np.zeros(density.size))  # compiles
     began, spent = time.perf_counter(), time.process_time()
-    settings = {"draws": draws, "tune": tune, "chains": chains, "coordinates": coordinates}
+    settings = {"draws": draws, "tune": tune, "chains": chains, "parametrization": coordinates}
     tree = fit(spec, study, random_seed=1, progressbar=False, **settings)
     facts = {
         "clock_seconds": time.perf_counter() - began,

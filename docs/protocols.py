@@ -18,18 +18,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 import bayesglu as bg
+from bayesglu.analytes import words
 from bayesglu.plots.style import (
-    COLOUR_OF,
     GREY,
     PALE,
     SCENARIOS,
+    colour_of,
     from_zero,
     panels,
     pretty_unit,
     sentence,
     styled,
     time_axis,
-    told,
 )
 from bayesglu.protocols.events import Event, number
 from bayesglu.protocols.parse import parse_protocol
@@ -116,14 +116,14 @@ def _draw_panel(
             values = read(text, result)
             if "glucose_infusion" in text:
                 values = values.isel(time=slice(None, -1))  # at the end nothing runs any more
-            colour = colours[name] or COLOUR_OF.get(text, GREY)
+            colour = colours[name] or colour_of(text)
             width = 2.4 if place < len(runs) - 1 else 1.4  # so that one line does not hide another
             axis.plot(
-                values["time"] / per, values, color=colour, lw=width, label=CALLED.get(text, told(text))
+                values["time"] / per, values, color=colour, lw=width, label=CALLED.get(text, words(text))
             )
     unit = next(iter(runs.values()))[needs(shown[0])[0]].attrs["units"]
     alone = CALLED.get(shown[0]) if " " in shown[0] else None
-    axis.set_title(sentence(alone or told(shown[0])) if len(shown) == 1 else "Glucose fluxes")
+    axis.set_title(sentence(alone or words(shown[0])) if len(shown) == 1 else "Glucose fluxes")
     axis.set_ylabel(pretty_unit(unit))
     axis.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     from_zero(axis, shown[0])
@@ -138,7 +138,7 @@ def _draw_given(
 ) -> None:
     """A lane for each thing that is given: bars, triangles, wedges, and the target of a clamp as a line."""
     lanes = [
-        (colours[name] or COLOUR_OF.get(lane[0].substance, GREY), lane, name if len(runs) > 1 else "")
+        (colours[name] or colour_of(lane[0].substance), lane, name if len(runs) > 1 else "")
         for name, result in runs.items()
         for lane in _lanes(parse_protocol(result.attrs["protocol"]).events)
     ]

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from bayesglu import analytes
+from bayesglu.physiology import registry as parts
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -17,3 +20,10 @@ def shared_data() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return SHARED_DATA
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    """What a test registers is gone after it."""
+    monkeypatch.setattr(parts, "_registered", parts._registered)
+    monkeypatch.setattr(analytes, "_registered", analytes._registered)

@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
-from bayesglu.physiology.loop import INPUTS, Loop, assemble
+from bayesglu.physiology.choices import INPUTS
+from bayesglu.physiology.loop import Loop, assemble
 from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.schedule import AMOUNT_CHANNELS, CLAMP_LEAD
 from bayesglu.solver.symbolic import System, system

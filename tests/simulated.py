@@ -3,12 +3,17 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 
+from bayesglu.analytes import register_analyte
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.values import Values
+from bayesglu.physiology.parts import Part
+from bayesglu.physiology.quantities import Glucose, GlucoseRate
+from bayesglu.physiology.registry import register_part
 from bayesglu.spec.model import ModelSpec, load_model, read_model
 from bayesglu.study.study import Study, load_study
 from bayesglu.units import canonical_unit
@@ -91,9 +96,11 @@ def simulated(
 
 
 def _usual(spec: ModelSpec, analyte: str, time: float) -> float:
-    """A likely value, to be replaced; insulin that drives the model stays as it is here."""
+    """A likely value, to be replaced; what drives the model stays as it is here."""
     if not spec.analytes[analyte].forcing:
         return USUAL[analyte]
+    if analyte != "insulin":
+        return 50.0 * (10 < time < 100)
     return 60.0 + 600.0 * np.exp(-time / 15) * (time > 0)
 
 
@@ -149,6 +156,38 @@ def _constant_error(**settings) -> Design:
     return simulated(spec, 2, INTRAVENOUS_TIMES, **settings).design
 
 
+def _exercise(**settings) -> Design:
+    return simulated(exercising(), 3, INTRAVENOUS_TIMES, **settings).design
+
+
+Intensity = Annotated[float, "%"]
+
+
+def exercise_uptake(
+    exercise_intensity_input: Intensity, glucose: Glucose, exercise_gain: Annotated[float, "dL/kg/min/%"]
+) -> GlucoseRate:
+    """Glucose that working muscle takes up."""
+    return exercise_gain * exercise_intensity_input * glucose
+
+
+register_part(
+    "exercise",
+    "intensity",
+    Part({"exercise_uptake": exercise_uptake}, takes={"exercise_uptake": "glucose_mass"}),
+)
+register_analyte("exercise_intensity", {"%": 1.0}, plausible=(0, 150))
+
+
+def exercising() -> ModelSpec:
+    """The intravenous model with muscle that works as hard as is measured, and not at all at rest."""
+    gain = {"symbol": "g", "unit": "dL/kg/min/%", "level": "subject", "kind": "judgement", "source": []}
+    gain |= {"typical": {"median": 3e-4, "gsd": 1.5}, "between_subject": {"cv": 0.3, "gsd": 1.4}}
+    how = {"unit": "%", "sigma": {"median": 0.1, "gsd": 1.4}, "forcing": True}
+    return load_model("ivgtt").with_changes(
+        {"exercise": "intensity"}, {"exercise_gain": gain}, analytes={"exercise_intensity": how}
+    )
+
+
 REAL = "a real subject and measured insulin"
 WHOLE = "the whole loop, an assay's floor and a soft observation"
 COVARIATES = "covariates"
@@ -158,6 +197,7 @@ SHARED = "nothing differs between people"
 OUTLIERS = "outliers"
 CORRELATED = "deviations that go together"
 CONSTANT_ERROR = "an error with a constant part"
+EXERCISE = "measured exercise, without a value at rest"
 
 CASES: Mapping[str, Callable[..., Design]] = {
     REAL: cache(_measured_subject),
@@ -169,4 +209,5 @@ CASES: Mapping[str, Callable[..., Design]] = {
     OUTLIERS: cache(_outliers),
     CORRELATED: cache(_correlated),
     CONSTANT_ERROR: cache(_constant_error),
+    EXERCISE: cache(_exercise),
 }

@@ -165,7 +165,7 @@ SIMULATE = ("simulate", "-m", "oral", "-p")
         ((*SIMULATE, "ogtt(75)", "-c", "mass_action_uptake=*1e9"), "the typical person"),
         ((*SIMULATE, "ogtt(75)", "--plot", "figure.gif"), ".png or .pdf or .svg"),
         ((*SIMULATE, "ogtt(75)", "--csv", "no/such/folder.csv"), "does not exist"),
-        (("simulate", "-m", "minimal", "-p", "ivgtt(0.3)"), "Insulin is forced"),
+        (("simulate", "-m", "minimal", "-p", "ivgtt(0.3)"), "is driven by measured insulin"),
         ((*IDENTIFY, "--analytes", "glucose,insulinn"), "Did you mean 'insulin'?"),
         ((*IDENTIFY, "--times", "0,30,later"), "such as 0,30,60,120"),
         ((*IDENTIFY, "--noise", "glucose:0.1"), "glucose=0.03"),

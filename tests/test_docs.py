@@ -1,6 +1,7 @@
-"""The page of protocols has every protocol, with an example that runs, a picture and papers."""
+"""The pages say what the code does: every protocol has an example, a picture and papers; examples run."""
 
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from bayesglu import catalog
 from bayesglu.protocols.calls import PROTOCOLS
+from bayesglu.spec.model import load_model
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -52,6 +54,21 @@ def test_a_picture_shows_what_is_given_and_what_follows_with_units(section):
     assert given.get_title(loc="left") == "Given" and given.texts
     assert len(panels) == len(PAGE.SHOWN[section.picture])
     assert all(axis.get_ylabel() and axis.get_title(loc="left") and axis.lines for axis in panels)
+
+
+def test_the_code_of_the_page_on_extending_runs_from_the_root_of_a_checkout(registry, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    text = (DOCS / "extending.md").read_text(encoding="utf-8")
+    page = {"__name__": "extending"}
+    for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        exec(compile(block, "<extending>", "exec"), page)
+    models = {path.name: load_model(path) for path in (ROOT / "examples").glob("*.toml")}
+    assert all(f"(../examples/{name})" in text or f"examples/{name}" in text for name in models)
+    fits = {fit.attrs["model_name"]: fit for name, fit in page.items() if name.endswith("_fit")}
+    assert {f"{name}.toml" for name in fits} == set(models)
+    assert all(json.loads(fit.attrs["parts"]) for fit in fits.values())
+    errors = fits["free_fatty_acids"].posterior.sigma_free_fatty_acids
+    assert 0.04 < float(errors.median()) < 0.12
 
 
 @pytest.mark.parametrize("path", sorted(DOCS.glob("*.md")), ids=lambda path: path.stem)

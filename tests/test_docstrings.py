@@ -5,7 +5,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
 
@@ -125,6 +125,7 @@ def test_a_decorated_function_keeps_its_name_its_signature_and_its_text(name):
     assert inspect.Parameter.VAR_POSITIONAL not in kinds or name == "bayesglu.ModelSpec.at"
 
 
+@cache
 def quick(model: str = "minimal") -> xr.DataTree:
     return bg.fit(model, "bergman1986", method="laplace", draws=20, random_seed=1, progressbar=False)
 
@@ -132,6 +133,7 @@ def quick(model: str = "minimal") -> xr.DataTree:
 NOTHING = xr.DataTree()
 SIMULATION = xr.Dataset({"glucose": ("time", [90.0, 95.0])}, coords={"time": [0.0, 5.0]})
 REFUSED: dict[str, list[Callable]] = {
+    "bayesglu.Part.replacing": [lambda: bg.get_part("kidney", "threshold").replacing(uptake=abs)],
     "bayesglu.Protocol.canonical": [lambda: bg.ogtt(75).canonical(), lambda: bg.ogtt(75).canonical(-1)],
     "bayesglu.Protocol.shift": [lambda: bg.ogtt(75).shift(np.nan)],
     "bayesglu.ModelSpec.with_changes": [
@@ -146,6 +148,7 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.build("minimal", "nobody"),
         lambda: bg.build("nothing", "bergman1986"),
         lambda: bg.build("minimal", "synthetic_ogtt"),
+        lambda: bg.build("minimal", "bergman1986", "centered"),
     ],
     "bayesglu.check": [lambda: bg.check(NOTHING)],
     "bayesglu.citation": [lambda: bg.citation("nobody2099")],
@@ -158,6 +161,10 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.fit("nothing", "bergman1986"),
         lambda: bg.fit("oral", "synthetic_ogtt"),
         lambda: bg.fit("minimal", "bergman1986", method="laplace", max_steps=1, progressbar=False),
+    ],
+    "bayesglu.get_part": [
+        lambda: bg.get_part("lung", "left"),
+        lambda: bg.get_part("liver", "left"),
     ],
     "bayesglu.identify": [
         lambda: bg.identify("oral", "ogtt(75)", draws=0),
@@ -214,6 +221,8 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.prior_predictive("minimal", "nobody"),
     ],
     "bayesglu.pump_stop": [lambda: bg.pump_stop(1, before=0)],
+    "bayesglu.register_analyte": [lambda: bg.register_analyte("lactate", {"mmol/L": 2.0})],
+    "bayesglu.register_part": [lambda: bg.register_part("liver", "Mine", bg.Part({}))],
     "bayesglu.save": [
         lambda: bg.save(quick(), "fit.txt"),
         lambda: bg.save(quick(), "no/folder/fit.nc"),
@@ -244,6 +253,7 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.what_if(quick("ivgtt"), "ivgtt()", {"insulin_sensitivity": 2}),
         lambda: bg.what_if(quick("ivgtt"), subjects=["X"]),
         lambda: bg.what_if(quick("ivgtt"), "ivgt()"),
+        lambda: bg.what_if(quick("ivgtt"), "infusion('glucose', 10, 'g/h', 60)"),
         lambda: bg.what_if(quick("minimal")),
         lambda: bg.what_if(quick("ivgtt"), draws=0),
     ],
@@ -284,7 +294,7 @@ WITH_EXAMPLES = sorted(
 
 
 @pytest.mark.parametrize("module", WITH_EXAMPLES)
-def test_the_examples_in_the_documentation_are_true(module, tmp_path, monkeypatch, capsys):
+def test_the_examples_in_the_documentation_are_true(module, registry, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     result = doctest.testmod(import_module(module))
     assert result.attempted > result.skipped

@@ -221,7 +221,7 @@ def test_covariances_are_those_of_the_joint_normal_distribution(seed):
 def test_the_differences_are_the_exact_gradients_of_the_adjoint():
     spec, protocol = load_model("feedback"), ogtt(75)
     sampled = _sampled(spec, protocol, (0, 30, 120), ("glucose", "insulin", "c_peptide", "glucagon"), None)
-    plan = make_design(spec, _study(protocol, sampled, None, 70.0), rtol=1e-8, atol=1e-8)
+    plan = make_design(spec, _study(spec, protocol, sampled, None, 70.0), rtol=1e-8, atol=1e-8)
     people = plan.individuals
     phi = _drawn(people, np.random.default_rng(4), 1, 1)[0]
     noise = _noise(plan, None)
@@ -331,7 +331,7 @@ def test_a_share_in_words_is_that_of_the_printed_number():
         ({"times": {"glucose": [0, 60]}}, ValueError, "times of insulin"),
         ({"times": [0, float("nan")]}, ValueError, "one or more minutes"),
         ({"subjects": 0, "draws": 1.5, "prior_cv": 0}, ValueError, "(?s)subjects.*draws.*prior_cv"),
-        ({"forcing": ([0], [1])}, ValueError, "leave forcing out"),
+        ({"forcing": ([0], [1])}, ValueError, "no use for forcing"),
         ({"body_weight": None}, ValueError, "body"),
     ],
 )

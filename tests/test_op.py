@@ -1,82 +1,73 @@
-"""The solver inside PyTensor gives what it gives outside, by machine code, and so does its gradient."""
+"""Inside PyTensor the compiled pieces give what they give outside, by machine code, and so do their
+gradients."""
 
-import warnings
-from dataclasses import replace
+import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
-from reference import FEEDBACK, TYPICAL, WEIGHT, crowd
+from simulated import CASES, REAL, SEVERAL_TESTS, WHOLE
 
-from bayesglu.protocols.library import ivgtt, ogtt
-from bayesglu.protocols.schedule import build_schedule
-from bayesglu.solver.op import Solve, SolveAdjoint, solve_op
-from bayesglu.solver.solver import Solver, make_solver
-from bayesglu.spec.model import load_model
+from bayesglu.hierarchy.design import Design
+from bayesglu.inference.coordinates import noncentered
+from bayesglu.inference.operations import everything_at, log_prior_at, parameters, position_of, predictions
+from bayesglu.solver.op import Operation, fingerprint
 
-SHOWN = ("glucose", "insulin", "glucagon")
-TIMES = ([0, 30, 90], [0, 10, 60, 120], [5, 240])
+TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 
 
-def solver_for(times, structure=FEEDBACK.structure, shown=SHOWN, **settings) -> Solver:
-    people = len(times)
-    return make_solver(structure, build_schedule([ogtt(75)] * people, times, WEIGHT), shown, **settings)
+def in_order(d: Design) -> np.ndarray:
+    """The rows from the last to the first."""
+    return np.arange(len(d.rows.sample))[::-1].copy()
 
 
-def theta_of(solving: Solver, people) -> np.ndarray:
-    return np.array([[p[name] for name in solving.system.parameters] for p in people])
+def symbols(d: Design) -> list:
+    return [pt.dmatrix("theta"), pt.dvector("sigma"), pt.dvector("reading_error")]
 
 
-def value_and_gradient(solving: Solver, mode: str):
-    """A compiled function from theta and cotangents of the outputs to outputs and cotangents of theta."""
-    theta, bar = pt.dmatrix("theta"), pt.dmatrix("bar")
-    outputs = solve_op(solving, theta)
-    pulled = pytensor.grad((outputs * bar).sum(), theta)
-    return pytensor.function([theta, bar], [outputs, pulled], mode=mode)
+def point(d: Design, seed: int = 1) -> list[np.ndarray]:
+    """Estimated parameters, sigma and reading errors of a draw of the prior."""
+    values = d.draw_prior(1, np.random.default_rng(seed)).at(0)
+    return [d.theta(values)[:, d.individuals.layout.columns], values.sigma, values.reading_error]
 
 
-@pytest.fixture(scope="module")
-def three() -> Solver:
-    """Three people with samples of their own."""
-    return solver_for(TIMES)
-
-
-@pytest.fixture(scope="module")
-def theta(three) -> np.ndarray:
-    return theta_of(three, crowd(3, within=1.0))
+def value_and_gradient(d: Design, mode: str):
+    """A compiled function of parameters, sigma and reading errors: predictions, and the cotangents of the
+    inputs when those of the predictions are 1."""
+    inputs = symbols(d)
+    predicted = predictions(d, in_order(d), *inputs)
+    pulled = pytensor.grad(predicted.sum(), inputs, disconnected_inputs="ignore")
+    return pytensor.function(inputs, [predicted, *pulled], mode=mode)
 
 
 @pytest.fixture(scope="module")
-def bar(three, theta) -> np.ndarray:
-    return np.random.default_rng(1).normal(size=three.outputs(theta)[0].shape)
+def real() -> Design:
+    return CASES[REAL]()
 
 
 @pytest.fixture(scope="module")
-def told():
-    """What numba has to say about the compilation of `compiled`."""
-    return []
+def compiled(real):
+    """A warning that something runs as a Python object would be an error."""
+    return value_and_gradient(real, "NUMBA")
 
 
-@pytest.fixture(scope="module")
-def compiled(three, theta, bar, told):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        function = value_and_gradient(three, "NUMBA")
-        function(theta, bar)
-    told.extend(str(w.message) for w in caught)
-    return function
+def test_predictions_are_those_of_the_design(real, compiled):
+    theta, sigma, error = point(real)
+    whole = np.tile(real.individuals.layout.fixed, (len(theta), 1))
+    whole[:, real.individuals.layout.columns] = theta
+    expected, _ = real.predict(whole, real.driving.true(whole, sigma, error))
+    np.testing.assert_allclose(compiled(theta, sigma, error)[0], expected[in_order(real)], rtol=1e-12)
 
 
-def test_value_and_gradient_are_those_of_the_solver(three, theta, bar, compiled):
-    expected, pull = three.outputs_and_pull(theta)
-    found, gradient = compiled(theta, bar)
-    np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(gradient, pull(bar))
-
-
-def test_nothing_of_it_runs_as_a_python_object(compiled, told):
-    assert not [message for message in told if "object mode" in message], told
+def test_machine_code_gives_what_python_gives(real, compiled):
+    inputs = point(real)
+    python = value_and_gradient(real, "FAST_COMPILE")(*inputs)
+    for found, expected in zip(compiled(*inputs), python, strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_an_operation_without_machine_code_would_have_been_noticed():
@@ -86,104 +77,134 @@ def test_an_operation_without_machine_code_would_have_been_noticed():
         def perform(self, node, inputs, storage):
             storage[0][0] = 2 * inputs[0]
 
-    x = pt.dvector("x")
-    with pytest.warns(UserWarning, match="object mode"):
-        pytensor.function([x], Doubled()(x), mode="NUMBA")(np.ones(2))
+    x = pt.dvector()
+    with pytest.raises(UserWarning, match="object mode"):
+        pytensor.function([x], Doubled()(x), mode="NUMBA")
 
 
-def test_without_numba_the_numbers_are_the_same(three, theta, bar, compiled):
-    slow = value_and_gradient(three, "FAST_COMPILE")
-    for found, expected in zip(slow(theta, bar), compiled(theta, bar), strict=True):
-        np.testing.assert_array_equal(found, expected)
-
-
-def test_parameters_may_lie_in_memory_in_any_order(theta, bar, compiled):
-    wide = np.zeros((len(theta), 2 * theta.shape[1]))
-    wide[:, ::2] = theta
-    for found, expected in zip(compiled(wide[:, ::2], bar), compiled(theta, bar), strict=True):
-        np.testing.assert_array_equal(found, expected)
-
-
-def test_inside_a_larger_graph_the_gradient_is_that_of_differences(three, theta):
-    log_theta = pt.dmatrix("log_theta")
-    misfit = (pt.log(solve_op(replace(three, rtol=1e-10, atol=1e-10), pt.exp(log_theta))) ** 2).sum()
-    function = pytensor.function([log_theta], [misfit, pytensor.grad(misfit, log_theta)], mode="NUMBA")
-    at = np.log(theta)
-    _, gradient = function(at)
-    direction = np.random.default_rng(2).normal(size=at.shape)
+@pytest.mark.parametrize("case", [REAL, WHOLE, SEVERAL_TESTS])
+def test_inside_a_larger_graph_the_gradient_is_that_of_differences(case):
+    d = CASES[case](**TIGHT)
+    inputs = symbols(d)
+    misfit = (pt.log(predictions(d, in_order(d), pt.exp(inputs[0]), pt.exp(inputs[1]), inputs[2])) ** 2).sum()
+    pulled = pytensor.grad(misfit, inputs)
+    function = pytensor.function(inputs, [misfit, *pulled], mode="FAST_COMPILE")
+    theta, sigma, error = point(d)
+    at = [np.log(theta), np.log(sigma), error]
+    rng = np.random.default_rng(2)
+    along = [rng.normal(size=a.shape) for a in at]
     h = 1e-4
-    slope = (function(at + h * direction)[0] - function(at - h * direction)[0]) / (2 * h)
-    assert (gradient * direction).sum() == pytest.approx(slope, rel=1e-6)
+    ahead, behind = (function(*[a + s * h * w for a, w in zip(at, along, strict=True)])[0] for s in (1, -1))
+    found = sum((g * w).sum() for g, w in zip(function(*at)[1:], along, strict=True))
+    assert found == pytest.approx((ahead - behind) / (2 * h), rel=1e-6)
 
 
-def test_who_cannot_be_solved_is_not_a_number_and_the_others_are_as_before(three, theta, bar, compiled):
-    impossible = theta.copy()
-    impossible[1, three.system.parameters.index("glucose_volume")] = 1e-9
-    outputs, gradient = compiled(impossible, bar)
-    hers = three.schedule.sample_person == 1
-    assert np.isnan(outputs[hers]).all() and np.isnan(gradient[1]).all()
-    before, gradient_before = compiled(theta, bar)
-    np.testing.assert_array_equal(outputs[~hers], before[~hers])
-    np.testing.assert_array_equal(gradient[[0, 2]], gradient_before[[0, 2]])
+def test_who_cannot_be_solved_is_not_a_number_and_the_others_are_as_before():
+    d = CASES[SEVERAL_TESTS]()
+    function = value_and_gradient(d, "FAST_COMPILE")
+    inputs = point(d)
+    before = function(*inputs)
+    impossible = inputs[0].copy()
+    impossible[1, d.individuals.names.index("glucose_volume")] = 1e-9
+    found = function(impossible, *inputs[1:])
+    solved = (d.rows.by_output == 1)[in_order(d)]
+    theirs = d.rows.occasion[in_order(d)] == 1
+    assert np.isnan(found[0][theirs & solved]).all()
+    np.testing.assert_array_equal(found[0][~theirs], before[0][~theirs])
+    others = np.arange(len(impossible)) != 1
+    np.testing.assert_array_equal(found[1][others], before[1][others])
 
 
-def test_the_schedule_may_be_changed_after_compilation(three):
-    later = solver_for([[0, 45], [0, 200], [0, 20, 60, 100]])
-    theta = pt.dmatrix("theta")
-    plan = [pt.tensor(dtype=array.dtype, shape=(None,) * array.ndim) for array in three.plan]
-    function = pytensor.function([theta, *plan], solve_op(three, theta, plan), mode="NUMBA")
-    people = theta_of(three, [TYPICAL] * 3)
-    for solving in (three, later):
-        np.testing.assert_array_equal(function(people, *solving.plan), solving.outputs(people)[0])
+def test_two_models_in_one_process_each_keep_their_own_physics(real, compiled):
+    other = CASES[WHOLE]()
+    inputs = point(real), point(other)
+    expected = [value_and_gradient(d, "FAST_COMPILE")(*i) for d, i in zip((real, other), inputs, strict=True)]
+    second = value_and_gradient(other, "NUMBA")
+    for function, i in ((compiled, 0), (second, 1), (compiled, 0)):
+        for found, value in zip(function(*inputs[i]), expected[i], strict=True):
+            np.testing.assert_array_equal(found, value)
 
 
-def test_two_systems_in_one_process_each_keep_their_own_physics(three, theta, bar, compiled):
-    spec = load_model("oral")
-    other = solver_for([[0, 30, 90]], spec.structure, ("glucose",))
-    medians = theta_of(other, [spec.medians])
-    function = value_and_gradient(other, "NUMBA")
-    expected, pull = other.outputs_and_pull(medians)
-    found, gradient = function(medians, np.ones((3, 1)))
-    np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(gradient, pull(np.ones((3, 1))))
-    np.testing.assert_array_equal(compiled(theta, bar)[0], three.outputs(theta)[0])
+def test_operations_are_equal_when_and_only_when_they_compute_the_same(real):
+    def operation(d, order=None):
+        return predictions(d, in_order(d) if order is None else order, *symbols(d)).owner.op
 
-
-def test_the_gradient_by_the_level_of_measured_insulin_is_that_of_the_solver():
-    spec = load_model("minimal")
-    curves = [([0, 5, 40], [60.0, 500.0, 70.0]), ([0, 3, 20, 60], [50.0, 300.0, 200.0, 40.0])]
-    schedule = build_schedule([ivgtt()] * 2, [[0, 10, 90], [0, 30]], forcing=curves)
-    forced = make_solver(spec.structure, schedule, ("glucose",))
-    theta, bar = theta_of(forced, [spec.medians] * 2), np.ones((5, 1))
-    level = 1.1 * forced.plan.rate[:, forced.system.level]
-    symbols = pt.dmatrix("theta"), pt.dvector("level")
-    outputs = solve_op(forced, symbols[0], level=symbols[1])
-    results = [outputs, *pytensor.grad(outputs.sum(), symbols)]
-    expected, pull = forced.outputs_and_pull(theta, level)
-    for mode in ("NUMBA", "FAST_COMPILE"):
-        found = pytensor.function(symbols, results, mode=mode)(theta, level)
-        for one, other in zip(found, (expected, *pull(bar)), strict=True):
-            np.testing.assert_array_equal(one, other)
-
-
-def test_operations_are_equal_when_and_only_when_they_compute_the_same(three):
-    assert Solve(three) == Solve(solver_for([[0, 10]]))
-    assert hash(Solve(three)) == hash(Solve(solver_for([[0, 10]])))
-    different = [
-        solver_for(TIMES, shown=("glucose",)),
-        solver_for(TIMES, rtol=1e-8),
-        solver_for(TIMES, max_steps=100),
-        solver_for(TIMES, {**FEEDBACK.structure, "glycogen": "held"}),
+    again = CASES[REAL](rtol=real.solver.rtol)
+    assert operation(real) == operation(again) and hash(operation(real)) == hash(operation(again))
+    others = [
+        operation(CASES[REAL](rtol=1e-8)),
+        operation(CASES[REAL](max_steps=100)),
+        operation(real, np.arange(len(real.rows.sample))),
+        operation(CASES[SEVERAL_TESTS]()),
+        parameters(real, pt.dvector(), pt.dmatrix()).owner.op,
     ]
-    assert len({Solve(three), *map(Solve, different)}) == 5
+    assert len({operation(real), *others}) == 6
 
 
-def test_derivatives_come_by_pullback_and_only_to_the_parameters_and_the_level(three):
-    for operation in (Solve, SolveAdjoint):
-        assert "grad" not in vars(operation) and "L_op" not in vars(operation)
-    theta = pt.dmatrix("theta")
-    outputs = solve_op(three, theta)
-    node = outputs.owner
-    assert sum(any(row) for row in node.op.connection_pattern(node)) == 2
-    with pytest.raises(NotImplementedError):
-        pytensor.grad(pytensor.grad(outputs.sum(), theta).sum(), theta)
+def test_a_fingerprint_tells_apart_what_is_in_another_array_or_order():
+    a, b = np.arange(3.0), np.arange(4.0)
+    different = [(a, b), (b, a), ((a,), b), (a.astype(int), b), (a.reshape(3, 1), b), (a, b, 1), (a, b, 1.0)]
+    assert len({fingerprint(*contents) for contents in different}) == len(different)
+    assert fingerprint(a, (b, "x")) == fingerprint(a.copy(), (b.copy(), "x"))
+
+
+def test_there_are_no_second_derivatives_and_none_of_a_position():
+    d = CASES[SEVERAL_TESTS]()
+    c, x = noncentered(d), pt.dvector()
+    (gradient,) = pytensor.grad(log_prior_at(d, c, x), [x])
+    with pytest.raises(NotImplementedError, match="prior_pull has no derivative"):
+        pytensor.grad(gradient.sum(), x)
+    again = position_of(d, c, everything_at(d, c, x))
+    assert isinstance(again.owner.op, Operation)
+    with pytest.raises(NotImplementedError, match="position has no derivative"):
+        pytensor.grad(again.sum(), x)
+
+
+PREDICT = """
+import inspect, json, sys, warnings
+from bayesglu.physiology import gut
+before, after, people = sys.argv[1:]
+source = inspect.getsource(gut)
+assert before in source
+exec(compile(source.replace(before, after), gut.__file__, "exec"), vars(gut))
+
+import numpy as np, pytensor, pytensor.tensor as pt
+from numba.core import event
+from bayesglu import load_model, load_study
+from bayesglu.hierarchy.design import make_design
+from bayesglu.inference.operations import predictions
+
+warnings.simplefilter("error")
+study = load_study("synthetic_ogtt").select(analytes=["glucose"])
+d = make_design(load_model("oral"), study.select(subjects=study.subjects[: int(people)]))
+theta = d.theta(d.prior_medians)[:, d.individuals.layout.columns]
+symbol = pt.dmatrix()
+predicted = predictions(d, np.arange(len(d.rows.sample)), symbol, np.ones(1), np.zeros(0))
+with event.install_recorder("numba:compile") as recorder:
+    found = pytensor.function([symbol], predicted, mode="NUMBA")(theta)
+names = [e.data["dispatcher"].py_func.__name__ for _, e in recorder.buffer if e.is_start]
+print(json.dumps({"found": found.tolist(), "expected": d.predict(d.theta(d.prior_medians))[0].tolist(),
+                  "compiled": names}))
+"""
+
+
+def predicted(folder, before: str, after: str, people: int) -> dict:
+    done = subprocess.run(
+        [sys.executable, "-c", PREDICT, before, after, str(people)],
+        env=os.environ | {"PYTENSOR_FLAGS": f"base_compiledir={folder}"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_what_was_compiled_once_serves_other_people_and_other_physics_with_their_own_numbers(tmp_path):
+    law, twice_as_fast = "return absorption_rate * gut", "return 2 * absorption_rate * gut"
+    first, others, faster = (
+        predicted(tmp_path, law, *changed) for changed in ((law, 12), (law, 5), (twice_as_fast, 5))
+    )
+    for answer in (first, others, faster):
+        np.testing.assert_allclose(answer["found"], answer["expected"], rtol=1e-12)
+    assert first["compiled"] and not others["compiled"] and not faster["compiled"]
+    assert not np.allclose(others["found"], faster["found"])

@@ -16,14 +16,17 @@ from reference import TYPICAL, WHOLE, people
 from bayesglu import physiology
 from bayesglu.catalog import list_models
 from bayesglu.physiology import basal, gut, liver, loop, pancreas, periphery, smooth
-from bayesglu.physiology.loop import ALWAYS, FRACTIONS, INPUTS, PARAMETERS, SLOTS, LoopError, assemble
+from bayesglu.physiology.choices import BUILT_IN, DEFAULTS, INPUTS
+from bayesglu.physiology.loop import LoopError, assemble
 from bayesglu.physiology.quantities import fractions, units
+from bayesglu.physiology.registry import SHIPPED
 from bayesglu.spec.model import load_model
 
 unhurried = settings(deadline=None, max_examples=8)
 
 MODELS = list_models()
-PARTS = [ALWAYS, *(part for choices in SLOTS.values() for part in choices.values())]
+PARTS = list(SHIPPED.parts())
+PARAMETERS = SHIPPED.parameters
 FLUXES = {
     f"{f.__module__.rpartition('.')[2]}.{f.__name__}": f for part in PARTS for f in part.quantities.values()
 }
@@ -46,7 +49,7 @@ ACTING = {
     "clamp_target": 120.0,
     "insulin_level": 80.0,
 }
-levels = st.lists(st.floats(-1.0, 1.0), min_size=len(loop.DEFAULTS) + 30, max_size=len(loop.DEFAULTS) + 30)
+levels = st.lists(st.floats(-1.0, 1.0), min_size=len(DEFAULTS) + 30, max_size=len(DEFAULTS) + 30)
 
 
 def defaults(quantities) -> dict:
@@ -154,7 +157,7 @@ def test_every_argument_and_every_result_says_its_unit():
         assert set(units(flux)) == {*signature(flux).parameters, "return"}, flux
 
 
-@pytest.mark.parametrize("slot, choice", [(slot, choice) for slot in SLOTS for choice in SLOTS[slot]])
+@pytest.mark.parametrize("slot, choice", [(slot, choice) for slot in BUILT_IN for choice in BUILT_IN[slot]])
 def test_a_state_changes_in_its_unit_per_minute_and_starts_in_its_unit(slot, choice):
     structure = {**WHOLE, slot: choice}
     if slot in ("beta_cell", "insulin", "liver", "glycogen") and choice in ("none", "forced", "constant"):
@@ -344,13 +347,11 @@ def test_parts_that_do_not_fit_together_are_refused_with_what_is_missing():
 
 
 def test_a_parameter_is_a_share_of_a_whole_in_every_signature_or_in_none():
-    parts = [ALWAYS, *(part for choices in SLOTS.values() for part in choices.values())]
-    functions = [function for part in parts for function in part.quantities.values()]
     for name in PARAMETERS:
-        asking = [function for function in functions if name in signature(function).parameters]
-        assert {name in fractions(function) for function in asking} == {name in FRACTIONS}, name
-    assert {"bioavailability", "glucagon_tolerance"} <= FRACTIONS
-    assert not {"beta_cell_mass", "production_ceiling"} & FRACTIONS  # ratios, which may be above 1
+        asking = [function for function in SHIPPED.functions if name in signature(function).parameters]
+        assert {name in fractions(function) for function in asking} == {name in SHIPPED.fractions}, name
+    assert {"bioavailability", "glucagon_tolerance"} <= SHIPPED.fractions
+    assert not {"beta_cell_mass", "production_ceiling"} & SHIPPED.fractions  # ratios, which may be above 1
     assert units(gut.glucose_appearance)["bioavailability"] == "1"
 
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayesglu import catalog
-from bayesglu.physiology.loop import FRACTIONS, PARAMETERS, assemble
+from bayesglu.physiology.loop import assemble
+from bayesglu.physiology.registry import SHIPPED
 from bayesglu.spec import files as model_file
 from bayesglu.spec.model import Effect, Parameter, Prior, SpecError, load_model, read_model
 
@@ -33,7 +34,7 @@ def test_a_shipped_model_has_every_parameter_of_its_structure_and_no_other(name)
     floors = {analyte.background for analyte in spec.analytes.values()} - {None}
     needed = assemble(spec.structure).parameters
     assert set(spec.parameters) == {*needed, *floors}
-    assert all(spec.parameters[name].unit == PARAMETERS[name] for name in needed)
+    assert all(spec.parameters[name].unit == SHIPPED.parameters[name] for name in needed)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -270,7 +271,7 @@ def test_an_empty_effect_that_nothing_is_inherited_for_is_a_fault():
 
 
 def test_a_share_of_a_whole_wants_a_scale_that_keeps_it_below_one():
-    for name in sorted(FRACTIONS):
+    for name in sorted(SHIPPED.fractions):
         told = faults(child(f'[parameters.{name}]\nscale = "log"', "feedback"))
         assert f"[parameters.{name}] scale is 'log'; this is a share of a whole" in told
 

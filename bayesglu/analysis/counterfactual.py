@@ -8,26 +8,24 @@ import numpy as np
 import xarray as xr
 
 from bayesglu.analysis.people import covariates_of, occasions_of, people_of
-from bayesglu.analysis.simulation import check_names, simulate
+from bayesglu.analysis.simulation import available_outputs, check_names, simulate
+from bayesglu.analytes import analytes
 from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
+from bayesglu.hierarchy.compatibility import check_forcing
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.posterior import acting_in, individuals_of, population_of
 from bayesglu.hierarchy.values import Values
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.parse import parse_protocol
+from bayesglu.protocols.schedule import Forcing
 from bayesglu.protocols.table import kept_protocols
 from bayesglu.seeds import seed_of
-from bayesglu.spec.model import ModelSpec, read_model
+from bayesglu.spec.model import ModelSpec, model_of
 from bayesglu.text.problems import hint
 
-DEFAULT_OUTPUTS = (
-    "glucose",
-    "insulin",
-    "c_peptide",
-    "glucagon",
-    "liver_glycogen",
+FLUXES = (
     "glucose_appearance",
     "endogenous_glucose_production",
     "glycogenolysis",
@@ -147,6 +145,7 @@ def what_if(
     body_weight: float | None = None,
     random_seed: int | np.random.Generator | None = None,
     hold: Iterable[str] = (),
+    forcing: Forcing | None = None,
 ) -> xr.Dataset:
     """Trajectories with and without a change, on the same draws of the same people: differences are paired.
 
@@ -178,6 +177,9 @@ def what_if(
         Seed of the new people; drawn where it is not given, and kept in the attributes.
     hold : iterable of str
         States that stay at their initial value, such as ``"glycogen"``; as in `simulate`.
+    forcing : tuple, optional
+        ``(times, values)`` of what drives the model, where a measured curve does; as in `simulate`, and the
+        same for everyone.
 
     Returns
     -------
@@ -188,10 +190,12 @@ def what_if(
     Raises
     ------
     InputError
-        If people, parameters, outputs or numbers cannot be used, the model is driven by measured insulin, or
-        people of the study had different protocols and none is given.
+        If people, parameters, outputs, numbers or `forcing` cannot be used, or people of the study had
+        different protocols and none is given.
     ProtocolError
-        If a text is not a protocol.
+        If a text is not a protocol, or a dose is absolute and the body weight is unknown.
+    SpecError
+        If the model has a part that is not registered.
     SolverError
         If the equations cannot be solved; the message names the subject and the draw.
 
@@ -206,12 +210,8 @@ def what_if(
     """
     if draws < 1 or n_new < 1:
         raise InputError(f"draws is {draws} and n_new is {n_new}; both must be 1 or more.")
-    spec = read_model(fit.attrs["model_text"], where="the model in the fit")
-    if spec.structure["insulin"] == "forced":
-        raise InputError(
-            f"The model '{spec.name}' is driven by measured insulin and cannot tell what insulin would be. "
-            "Fit a model with insulin of its own, such as 'ivgtt' or 'oral'."
-        )
+    spec = model_of(fit.attrs)
+    check_forcing(spec, forcing)
     protocol = _protocol(fit, protocol)
     chosen = _thin(fit.posterior.to_dataset(), draws)
     seed = seed_of(random_seed)
@@ -225,9 +225,9 @@ def what_if(
     scenarios = {REFERENCE: parameters}
     if change:
         scenarios[CHANGED] = _changed(spec, parameters, change)
-    wanted = tuple(outputs) if outputs is not None else _default_outputs(spec)
+    wanted = tuple(outputs) if outputs is not None else default_outputs(spec)
     runs = [
-        simulate(spec, protocol, values, times, wanted, body_weight=weight, hold=hold)
+        simulate(spec, protocol, values, times, wanted, body_weight=weight, hold=hold, forcing=forcing)
         for values in scenarios.values()
     ]
     result = xr.concat(runs, xr.Variable("scenario", list(scenarios)), combine_attrs="override")
@@ -344,6 +344,7 @@ def _changed(spec: ModelSpec, parameters: Mapping, change: Mapping[str, Change])
     return changed
 
 
-def _default_outputs(spec: ModelSpec) -> tuple[str, ...]:
-    loop = assemble(spec.structure)
-    return tuple(n for n in DEFAULT_OUTPUTS if n in loop.states or n in loop.quantities)
+def default_outputs(spec: ModelSpec) -> tuple[str, ...]:
+    """What is looked at when nobody says what: what is usually measured of a model, and glucose fluxes."""
+    measured, known = (name for name, of in analytes().items() if of.usually_shown), available_outputs(spec)
+    return tuple(n for n in (*measured, *FLUXES) if n in known)

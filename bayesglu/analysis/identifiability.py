@@ -20,7 +20,7 @@ import xarray as xr
 from bayesglu.analysis.sampling_times import usual_times
 from bayesglu.analysis.simulation import check_names
 from bayesglu.errors import InputError
-from bayesglu.hierarchy.compatibility import check_protocol
+from bayesglu.hierarchy.compatibility import check_forcing, check_protocol
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.rows import TINY
@@ -90,8 +90,8 @@ def identify(
     prior_cv : float
         Coefficient of variation of the prior of a fixed parameter (of the odds, where the scale is logit).
     forcing : tuple, optional
-        ``(times, values)`` of measured insulin (min, pmol/L), for a model whose insulin is forced. Each value
-        is known within its assay's error; at rest the concentration is the person's basal one.
+        ``(times, values)`` of what drives the model (min, its unit), such as measured insulin. Each value is
+        known within its assay's error; at rest insulin is the person's basal one.
 
     Returns
     -------
@@ -134,9 +134,9 @@ def identify(
     measured = tuple(spec.analytes) if analytes is None else tuple(dict.fromkeys(_names(analytes)))
     check_names("analyte", measured, spec.analytes)
     check_protocol(spec, protocol)
-    _check_forcing(spec, forcing)
+    check_forcing(spec, forcing)
     sampled = _sampled(spec, protocol, times, measured, forcing)
-    study = _study(protocol, sampled, forcing, body_weight)
+    study = _study(spec, protocol, sampled, forcing, body_weight)
     plan = make_design(_with_unknown(spec, parameters, prior_cv), study)
     seed = seed_of(random_seed)
     rng = np.random.default_rng(seed)
@@ -339,13 +339,13 @@ def _told(sampled: Mapping[str, np.ndarray]) -> str:
     return "; ".join(f"{', '.join(names)} at {minutes} min" for minutes, names in by_times.items())
 
 
-def _study(protocol, sampled, forcing, body_weight) -> Study:
-    """One person, measured as planned; the values stand for nothing, but for insulin that drives a model."""
+def _study(spec, protocol, sampled, forcing, body_weight) -> Study:
+    """One person, measured as planned; the values stand for nothing, but for what drives a model."""
     rows = [(a, t) for a, ts in sampled.items() for t in ts]
     values = np.ones(len(rows))
     if forcing is not None:
         driven = np.interp([t for _, t in rows], *forcing)
-        values = np.where([a == "insulin" for a, _ in rows], driven, values)
+        values = np.where([spec.analytes[a].forcing for a, _ in rows], driven, values)
     columns = {
         "subject": ["1"] * len(rows),
         "occasion": ["1"] * len(rows),
@@ -440,17 +440,6 @@ def _check_numbers(subjects: int, draws: int, prior_cv: float) -> None:
         problems.append(f"prior_cv is {prior_cv!r}; give a coefficient of variation, such as 0.3.")
     if problems:
         raise InputError("\n".join(problems))
-
-
-def _check_forcing(spec: ModelSpec, forcing: Forcing | None) -> None:
-    forced = [a for a, analyte in spec.analytes.items() if analyte.forcing]
-    if forced and forcing is None:
-        raise InputError(
-            f"The model '{spec.name}' is driven by measured {forced[0]}: give forcing=(times, values), or "
-            "choose a model with insulin of its own, such as 'ivgtt' or 'oral'."
-        )
-    if forcing is not None and not forced:
-        raise InputError(f"The model '{spec.name}' has insulin of its own: leave forcing out.")
 
 
 def _names(given: str | Iterable[str]) -> tuple[str, ...]:

@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from bayesglu.analytes import analytes, state_of, words
 from bayesglu.errors import InputError
-from bayesglu.hierarchy.compatibility import check_protocol
-from bayesglu.physiology.loop import SLOTS, Loop, assemble
+from bayesglu.hierarchy.compatibility import check_forcing, check_protocol
+from bayesglu.hierarchy.driving import driving_channel
+from bayesglu.physiology.loop import Loop, assemble
+from bayesglu.physiology.registry import available
 from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.parse import parse_protocol
 from bayesglu.protocols.schedule import AMOUNT_CHANNELS, Forcing, Schedule, build_schedule
@@ -17,8 +20,6 @@ from bayesglu.solver.solver import Solver, make_solver, require_solved
 from bayesglu.spec.model import ModelSpec, load_model
 from bayesglu.text.problems import hint
 
-AMOUNT_UNITS = {"stomach": "mg/kg", "glucose": "mg/kg", "insulin": "pmol/kg", "glucagon": "pg/kg"}
-MEASURED_AS = {"glucose": "glucose_mass", "liver_glycogen": "glycogen"}  # in proportion to a state
 ERRORS = 10.0  # so many tolerances below zero are still zero, for errors of steps add up
 
 
@@ -61,7 +62,8 @@ def simulate(
         `parameters`. ``glucose`` and ``liver_glycogen`` stand for ``glucose_mass`` and ``glycogen``. With
         `hold`, a clamp: ``start={"insulin": 300, "glucose": 55}, hold=["insulin", "glucose_mass"]``.
     forcing : tuple, optional
-        ``(times, values)`` of insulin (min, pmol/L), taken as true, for a model with forced insulin.
+        ``(times, values)`` of what drives the model (min, its unit), taken as true: of insulin (pmol/L) where
+        it is forced.
     rtol : float
         Relative tolerance of the solution.
     atol : float
@@ -104,20 +106,10 @@ def simulate(
     check_names("output", wanted, available_outputs(spec))
     hold = _held(assemble(spec.structure), _names(hold))
     check_protocol(spec, protocol)
-    forced = spec.structure["insulin"] == "forced"
-    if forced and forcing is None:
-        raise InputError(
-            f"Insulin is forced in the model '{spec.name}': give forcing=(times, values) of measured "
-            "insulin, or choose a model with insulin of its own, such as 'ivgtt' or 'oral'."
-        )
-    if forcing is not None and not forced:
-        raise InputError(
-            f"The model '{spec.name}' has insulin of its own and no use for forcing: leave it out, or choose "
-            "a model whose insulin is forced, such as 'minimal'."
-        )
+    check_forcing(spec, forcing)
     people = _people(spec, parameters or {}, start or {}, body_weight, atol)
-    schedule = _schedule(protocol, times, people.weights, forcing)
-    begun = {MEASURED_AS.get(name, name) for name in start or ()}
+    schedule = _schedule(protocol, times, people.weights, forcing, driving_channel(spec))
+    begun = {state_of(name) for name in start or ()}
     solving = _solver(spec, schedule, wanted, hold, begun, rtol, atol, max_steps)
     values = _solve_in_parts(solving, people)
 
@@ -129,7 +121,7 @@ def simulate(
             name: (
                 (*people.dims, "time"),
                 values[..., i],
-                {"units": loop.unit(name), "long_name": _told(name)},
+                {"units": loop.unit(name), "long_name": words(name)},
             )
             for i, name in enumerate(wanted)
         },
@@ -161,9 +153,8 @@ def available_outputs(spec: ModelSpec) -> tuple[str, ...]:
 
 def _held(loop: Loop, names: Iterable[str]) -> frozenset[str]:
     """The states that are to be held, of states, of what is measured of them, and of what is held anyway."""
-    names = [MEASURED_AS.get(name, name) for name in names]
-    held_anyway = {name for part in SLOTS.values() for choice in part.values() for name in choice.states}
-    held_anyway &= loop.constant_quantities
+    names = [state_of(name) for name in names]
+    held_anyway = available().states.keys() & loop.constant_quantities
     check_names("state", names, {*loop.states, *held_anyway})
     return frozenset(names) - held_anyway
 
@@ -203,7 +194,7 @@ def _people(spec: ModelSpec, parameters: Mapping, start: Mapping, body_weight, a
     loop = assemble(spec.structure)
     names = loop.parameters
     check_names("parameter", parameters, names)
-    measured = {name for name in MEASURED_AS if MEASURED_AS[name] in loop.states}
+    measured = {n for n in analytes() if n in loop.quantities and state_of(n) in loop.states}
     check_names("state", start, {*loop.states, *measured})
 
     weight = _array("body_weight", np.nan if body_weight is None else body_weight)
@@ -232,7 +223,7 @@ def _initial(
     """
     begun, problems = {}, []
     for name, value in start.items():
-        state = MEASURED_AS.get(name, name)
+        state = state_of(name)
         if state in begun:
             problems.append(f"start: {state} is given twice.")
         initial = value
@@ -261,7 +252,7 @@ def _array(name: str, value) -> xr.DataArray:
     return array
 
 
-def _schedule(protocol: Protocol, times: np.ndarray, weights: np.ndarray, forcing) -> Schedule:
+def _schedule(protocol: Protocol, times: np.ndarray, weights: np.ndarray, forcing, driven) -> Schedule:
     people = len(weights)
     return build_schedule(
         [protocol] * people,
@@ -269,6 +260,7 @@ def _schedule(protocol: Protocol, times: np.ndarray, weights: np.ndarray, forcin
         body_weight=weights,
         start=min(0.0, times[0], *(e.time for e in protocol.events)),
         forcing=None if forcing is None else [forcing] * people,
+        driven=driven,
     )
 
 
@@ -303,9 +295,6 @@ def _amounts(by_channel: Mapping[str, np.ndarray]) -> str:
         least, most = f"{by_channel[channel].min():.6g}", f"{by_channel[channel].max():.6g}"
         if most != "0":
             amount = least if least == most else f"{least} to {most}"
-            told.append(f"{amount} {AMOUNT_UNITS[channel]} {channel}")
+            unit = available().units[f"{channel}_input"].removesuffix("/min")
+            told.append(f"{amount} {unit} {channel}")
     return ", ".join(told) or "nothing"
-
-
-def _told(name: str) -> str:
-    return name.replace("_", " ").replace("c peptide", "C-peptide")

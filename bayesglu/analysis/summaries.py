@@ -17,7 +17,7 @@ from bayesglu.analysis.people import random_effects
 from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.posterior import acting_in
-from bayesglu.spec.model import read_model
+from bayesglu.spec.model import model_of
 from bayesglu.units import convert
 
 LITTLE = 0.1
@@ -54,6 +54,8 @@ def summarize_population(fit: xr.DataTree, probability: float = 0.9) -> xr.Datas
     ------
     InputError
         If `fit` has no posterior, or the probability is not between 0 and 1.
+    SpecError
+        If the model has a part that is not registered.
 
     Examples
     --------
@@ -161,7 +163,7 @@ def _eta_shrinkage(fit: xr.DataTree, posterior: xr.Dataset) -> dict[str, float]:
     known = fit["constant_data"].to_dataset() if "constant_data" in fit.children else xr.Dataset()
     if known.sizes.get("subject", 0) < 2 or "model_text" not in fit.attrs:
         return {}
-    spec = read_model(fit.attrs["model_text"], where="the model in the fit")
+    spec = model_of(fit.attrs)
     people, eta = random_effects(spec, posterior, known)
     if acting_in(posterior) != {names.effect(a.parameter, a.key) for a in people.effects}:
         return {}
@@ -182,7 +184,7 @@ def minimal_model_indices(fit: xr.DataTree, group: str = "posterior") -> xr.Data
     (k_g / V_G + S_I I_b); dims ``chain, draw`` and, where people differ, ``subject``. ``group`` may be
     ``"prior"``.
     """
-    spec = read_model(fit.attrs["model_text"])
+    spec = model_of(fit.attrs)
     drawn = fit[group].to_dataset()
 
     def value(name: str) -> xr.DataArray:

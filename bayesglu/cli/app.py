@@ -139,8 +139,8 @@ def simulate(
     """Simulate the typical subject of a model under a protocol."""
     import xarray as xr
 
-    from bayesglu.analysis.counterfactual import DEFAULT_OUTPUTS
-    from bayesglu.analysis.simulation import available_outputs, check_names
+    from bayesglu.analysis.counterfactual import default_outputs
+    from bayesglu.analysis.simulation import check_names
     from bayesglu.cli.tables import course, tidy
     from bayesglu.protocols.parse import parse_protocol
 
@@ -149,7 +149,7 @@ def simulate(
     changes = dict(map(parse_change, change or ()))
     check_names("parameter", changes, spec.parameters)
     parameters = {name: float(how.apply(xr.DataArray(spec.medians[name]))) for name, how in changes.items()}
-    wanted = output or [name for name in DEFAULT_OUTPUTS if name in available_outputs(spec)]
+    wanted = output or default_outputs(spec)
     with working("Solving the equations"):
         result = bayesglu.simulate(
             spec, done, parameters, times(done, until, every), wanted, body_weight=body_weight

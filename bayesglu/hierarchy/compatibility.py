@@ -1,8 +1,10 @@
 """Whether a model can say anything about a study, and about what was done there."""
 
+from bayesglu.analytes import words
 from bayesglu.errors import InputError
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.schedule import Forcing
 from bayesglu.spec.model import ModelSpec, SpecError
 from bayesglu.study.study import Study, StudyError
 
@@ -21,6 +23,22 @@ def check_protocol(spec: ModelSpec, protocol: Protocol) -> None:
     if lost:
         called = protocol.name or "This protocol"
         raise InputError(f"{called} is not for the model '{spec.name}': {' '.join(lost)}")
+
+
+def check_forcing(spec: ModelSpec, forcing: Forcing | None) -> None:
+    """Raise an InputError unless a curve is given where one drives the model, and only there."""
+    driven = tuple(assemble(spec.structure).driven)
+    if driven and forcing is None:
+        another = ", or choose a model with insulin of its own, such as 'ivgtt' or 'oral'"
+        raise InputError(
+            f"The model '{spec.name}' is driven by measured {words(driven[0])} and cannot tell what that "
+            f"would be: give forcing=(times, values){another if driven == ('insulin',) else ''}."
+        )
+    if forcing is not None and not driven:
+        raise InputError(
+            f"The model '{spec.name}' has insulin of its own and no use for forcing: leave it out, or choose "
+            "a model that is driven by a measured curve, such as 'minimal'."
+        )
 
 
 def check_study(spec: ModelSpec, study: Study) -> None:

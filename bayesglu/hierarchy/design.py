@@ -14,7 +14,7 @@ import xarray as xr
 from bayesglu.errors import warn_caller
 from bayesglu.hierarchy.compatibility import check_study
 from bayesglu.hierarchy.covariates import warn_of_gaps, warn_of_near_levels
-from bayesglu.hierarchy.driving import Driving, driving_of, is_compared
+from bayesglu.hierarchy.driving import Driving, driving_channel, driving_of, is_compared
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.rows import Rows, rows_of
 from bayesglu.hierarchy.values import Values
@@ -110,7 +110,7 @@ def make_design(spec: ModelSpec, study: Study, **settings) -> Design:
     used = _compared(spec, study)
     driving_analytes = {a for a, analyte in spec.analytes.items() if analyte.forcing}
     curves = _curves(study, driving_analytes)
-    schedule = _schedule(study, curves)
+    schedule = _schedule(study, curves, driving_channel(spec))
     outputs = _outputs(spec, study, driving_analytes)
     solver = _solver(spec, schedule, outputs, settings)
 
@@ -175,7 +175,7 @@ def _curves(study: Study, driving_analytes) -> list[xr.Dataset]:
     return curves
 
 
-def _schedule(study: Study, curves) -> Schedule:
+def _schedule(study: Study, curves, channel: str) -> Schedule:
     samples = study.observations[["subject", "occasion", "time"]].to_dataframe()
     sampled = samples.groupby(["subject", "occasion"])["time"].unique()
     times = [np.sort(sampled[occasion]) for occasion in study.occasions]
@@ -187,6 +187,7 @@ def _schedule(study: Study, curves) -> Schedule:
         body_weight=study.body_weight.sel(subject=[s for s, _ in study.occasions]).values,
         forcing=[(c.time.values, c.value.values) for c in curves] or None,
         labels=[_label(occasion, study.occasions) for occasion in study.occasions],
+        driven=channel,
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from bayesglu.frozen import frozen
+from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.schedule import Schedule
 from bayesglu.spec.model import ModelSpec
 
@@ -24,9 +25,11 @@ class Driving(NamedTuple):
     is at odds with a prediction, and nothing predicts these. They would only allow a single reading to be
     wrong by any factor, and one such spike of insulin explains any fall of glucose.
 
-    A reading at rest (at or before time zero, or from `basal_from` on) is a row of `Rows` instead, compared
-    with the basal concentration. There the true concentration is the basal one, column `basal` of theta, and
-    `error` is -1: the reading counts once. A censored reading drives the model as if its limit had been read.
+    A reading at rest (at or before time zero, or from `basal_from` on) of what has a basal value among the
+    parameters is a row of `Rows` instead, compared with it. There the true value is the basal one, column
+    `basal` of theta, and `error` is -1: the reading counts once. Of what has none, such as an intensity of
+    exercise, each reading has its own error. A censored reading drives the model as if its limit had been
+    read; one of nothing, where nothing can be read, as nothing.
 
     At a stop of the schedule the curve is ``(1 - weight) * true[before] + weight * true[after]`` (M each).
     """
@@ -71,7 +74,9 @@ def driving_of(spec: ModelSpec, curves: list[xr.Dataset], schedule: Schedule, co
         return frozen(Driving(none, none, np.zeros(0), none, none, none, np.zeros(0)))
     together = xr.concat(curves, "obs")
     (name,) = set(together.analyte.values)
-    analyte = spec.analytes[name]
+    analyte, rest = spec.analytes[name], rest_of(spec, name)
+    with np.errstate(divide="ignore"):
+        log_value = np.log(together.value.values + analyte.error_offset)
     at_rest = np.array([is_compared(spec, name, t) for t in together.time.values], bool)
     first = np.concatenate([[0], np.cumsum([c.sizes["obs"] for c in curves])])
     before, after, weight = [], [], []
@@ -85,21 +90,33 @@ def driving_of(spec: ModelSpec, curves: list[xr.Dataset], schedule: Schedule, co
     driving = Driving(
         obs=together.obs.values,
         occasion=np.repeat(np.arange(len(curves)), np.diff(first)),
-        log_value=np.log(together.value.values + analyte.error_offset),
+        log_value=log_value,
         error=np.where(at_rest, -1, np.cumsum(~at_rest) - 1),
         before=np.concatenate(before),
         after=np.concatenate(after),
         weight=np.concatenate(weight),
         analyte=analytes.index(name),
-        basal=columns.index(f"basal_{analyte.output}"),
+        basal=columns.index(rest) if rest else 0,
         offset=analyte.error_offset,
     )
     return frozen(driving)
+
+
+def driving_channel(spec: ModelSpec) -> str:
+    """The input of the physiology that a measured curve drives; any, where none does."""
+    return next(iter(assemble(spec.structure).driven.values()), "insulin_level")
+
+
+def rest_of(spec: ModelSpec, analyte: str) -> str | None:
+    """The parameter that an analyte shows at rest while it drives the model; None where it has none."""
+    basal = f"basal_{spec.analytes[analyte].output}"
+    return basal if basal in spec.parameters else None
 
 
 def is_compared(spec: ModelSpec, analyte: str, time: float) -> bool:
     """Whether a sample is compared with a prediction; the others are left out, or drive the model."""
     a = spec.analytes[analyte]
     if a.forcing:
-        return time <= 0 or (a.basal_from is not None and time >= a.basal_from)
+        at_rest = time <= 0 or (a.basal_from is not None and time >= a.basal_from)
+        return at_rest and rest_of(spec, analyte) is not None
     return time <= 0 or time >= a.samples_from

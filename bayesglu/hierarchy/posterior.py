@@ -65,7 +65,7 @@ def to_dataset(d: Design, values: Values) -> xr.Dataset:
         told = f"true {output} at the readings that drive the model, a straight line from each to the next"
         true = d.driven_by(values)
         put(names.at_readings(output), true, ("reading",), "driving", canonical_unit(analyte), told)
-        coords["reading"] = _sample_labels(d.study, _readings(d))
+        coords["reading"] = reading_labels(d)
     return xr.Dataset(found, coords=coords)
 
 
@@ -81,7 +81,7 @@ def labels(d: Design) -> xr.Dataset:
         coords["effect"] = [names.effect(a.parameter, a.key) for a in acting]
     if len(d.driving.obs):
         read = _readings(d)
-        coords["reading"] = _sample_labels(d.study, read)
+        coords["reading"] = reading_labels(d)
         for name in ("subject", "occasion"):
             found[f"reading_{name}"] = ("reading", read[name].values.astype(object))
         found["reading_time"] = ("reading", read.time.values, {"units": "min"})
@@ -122,6 +122,11 @@ def _sample_labels(study: Study, samples: xr.Dataset) -> list[str]:
     subject, occasion = (samples[name].values.astype(str) for name in ("subject", "occasion"))
     who = [f"{s}/{o}" if several else s for s, o in zip(subject, occasion, strict=True)]
     return [f"{w}, {t:g} min" for w, t in zip(who, samples.time.values, strict=True)]
+
+
+def reading_labels(d: Design) -> list[str]:
+    """Labels of the readings that drive the model."""
+    return _sample_labels(d.study, _readings(d))
 
 
 def _readings(d: Design) -> xr.Dataset:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bayesglu.frozen import frozen
+from bayesglu.hierarchy.driving import rest_of
 from bayesglu.hierarchy.residuals import KINDS, Normal, Residual, censored, residual_of
 from bayesglu.spec.model import ModelSpec
 
@@ -120,8 +121,9 @@ def rows_of(spec: ModelSpec, samples, occasion, sample, first_sample, columns, o
     entries = {}
     for a in analytes:
         analyte = spec.analytes[a]
-        if analyte.forcing:  # the model is driven by it; at rest it shows the basal concentration
-            entries[a] = (0, 0.0, columns.index(f"basal_{analyte.output}"), 1.0)
+        if analyte.forcing:  # the model is driven by it; at rest, where it has one, it shows a basal value
+            rest = rest_of(spec, a)
+            entries[a] = (0, 0.0, columns.index(rest) if rest else 0, 1.0)
         else:
             floor = columns.index(analyte.background) if analyte.background else 0
             entries[a] = (outputs.index(analyte.output), 1.0, floor, float(analyte.background is not None))

@@ -23,7 +23,8 @@ def _factor(information, precision, lower):
 
 
 @compiled(inner=True)
-def _forward_solve(lower, x):
+def forward_solve(lower, x):
+    """Solve ``lower x = x`` in place."""
     for i in range(len(x)):
         for k in range(i):
             x[i] -= lower[i, k] * x[k]
@@ -48,7 +49,7 @@ def blocks(information, precision, r, z):
         for i in range(n):
             block[s, i] = r[s, i]
             log_volume -= np.log(lower[i, i])
-        _forward_solve(lower, block[s])
+        forward_solve(lower, block[s])
         for i in range(n):
             block[s, i] += z[s, i]
         _backward_solve(lower, block[s])
@@ -56,14 +57,31 @@ def blocks(information, precision, r, z):
 
 
 @compiled(inner=True)
-def blocks_adjoint(information, precision, r, block, bar_block, whole):
-    """Cotangents of precision (component, component), r and z (subject, component); that of the log volume
-    is 1.
+def numbers_of(information, precision, r, block):
+    """The z (subject, component) of which `blocks` makes these blocks."""
+    people, n = block.shape
+    z, lower, mean = empty((people, n)), zeros((n, n)), empty(n)
+    for s in range(people):
+        _factor(information[s], precision, lower)
+        for i in range(n):
+            mean[i] = r[s, i]
+        forward_solve(lower, mean)
+        for i in range(n):
+            z[s, i] = -mean[i]
+            for k in range(i, n):
+                z[s, i] += lower[k, i] * block[s, k]
+    return z
+
+
+@compiled(inner=True)
+def blocks_adjoint(information, precision, r, block, bar_block, bar_volume, whole):
+    """Cotangents of precision (component, component), r and z (subject, component), from those of the blocks
+    and of the log volume.
 
     With ``w = L^-1 r + z`` and ``block = L'^-1 w``: ``bar_w = L^-1 bar_block``, which is that of z. The
     factor receives ``-block bar_w'`` from the last solve, ``-(L'^-1 bar_w)(L^-1 r)'`` from the first, and
-    ``-1 / diag(L)`` from the volume. From the factor to its matrix: Murray (2016), arXiv:1602.07527; only the
-    diagonal unless the `whole` is needed.
+    ``-bar_volume / diag(L)`` from the volume. From the factor to its matrix: Murray (2016), arXiv:1602.07527;
+    only the diagonal unless the `whole` is needed.
     """
     people, n = r.shape
     bar_precision, bar_r, bar_z = zeros((n, n)), empty((people, n)), empty((people, n))
@@ -74,15 +92,15 @@ def blocks_adjoint(information, precision, r, block, bar_block, whole):
         for i in range(n):
             u[i] = r[s, i]
             bar_z[s, i] = bar_block[s, i]
-        _forward_solve(lower, u)
-        _forward_solve(lower, bar_z[s])
+        forward_solve(lower, u)
+        forward_solve(lower, bar_z[s])
         for i in range(n):
             bar_r[s, i] = bar_z[s, i]
         _backward_solve(lower, bar_r[s])
         for i in range(n):
             for j in range(i + 1):
                 bar_lower[i, j] = -block[s, i] * bar_z[s, j] - bar_r[s, i] * u[j]
-            bar_lower[i, i] -= 1.0 / lower[i, i]
+            bar_lower[i, i] -= bar_volume / lower[i, i]
         for i in range(n):
             for j in range(i + 1):
                 total = 0.0
@@ -123,9 +141,9 @@ def inverse_of(factor, spread):
 
 
 @compiled(inner=True)
-def correlated_adjoint(factor, spread, bar_precision, people):
+def correlated_adjoint(factor, spread, bar_precision):
     """Cotangents of the spreads and of the factor F, from those of the precision W'W, where W inverts
-    M = diag(spread) F, and from the density's -people log det M."""
+    diag(spread) F."""
     m = len(factor)
     inverse = inverse_of(factor, spread)
     bar_inverse = zeros((m, m))
@@ -136,7 +154,7 @@ def correlated_adjoint(factor, spread, bar_precision, people):
     bar_spread, bar_factor = zeros(m), zeros((m, m))
     for i in range(m):
         for j in range(i + 1):
-            bar = -people / (spread[i] * factor[i, i]) if i == j else 0.0
+            bar = 0.0
             for k in range(i, m):
                 for n in range(j + 1):
                     bar -= inverse[k, i] * bar_inverse[k, n] * inverse[j, n]

@@ -20,10 +20,17 @@ import numpy as np
 
 from bayesglu.frozen import frozen
 from bayesglu.hierarchy.design import Design
-from bayesglu.inference.blocks import blocks, inverse_of
-from bayesglu.inference.correlation import factor_of
+from bayesglu.inference.blocks import (
+    blocks,
+    blocks_adjoint,
+    correlated_adjoint,
+    forward_solve,
+    inverse_of,
+    numbers_of,
+)
+from bayesglu.inference.correlation import factor_adjoint, factor_of
 from bayesglu.inference.linearise import Expansion
-from bayesglu.solver.arrays import empty, zeros
+from bayesglu.solver.arrays import empty, flags, zeros
 from bayesglu.solver.compiled import compiled
 
 
@@ -62,7 +69,11 @@ Point = namedtuple(
     "shared omega sigma partial factor individual reading_error centre precision r log_volume",
 )
 """What coordinates stand for: `factor` is that of the correlations, `partial` the inverse hyperbolic tangents
-of the partial ones; `centre`, `precision` and `r` are what the blocks were made with."""
+of the partial ones; `centre`, `precision` and `r` are what the blocks were made with, and `log_volume` is
+that of the blocks per volume of their coordinates."""
+
+Bars = namedtuple("Bars", "shared omega sigma partial factor individual reading_error centre precision")
+"""Cotangents of a `Point`."""
 
 
 def priors_of(d: Design) -> Priors:
@@ -73,7 +84,7 @@ def priors_of(d: Design) -> Priors:
     return frozen(Priors(*shared, *i.omega_prior, *d.sigma_prior, i.partial_shapes))
 
 
-def non_centred(d: Design) -> Coordinates:
+def noncentered(d: Design) -> Coordinates:
     """Standard Normal numbers for everything: the coordinates of the priors."""
     p = priors_of(d)
     people, n = d.individuals.shape
@@ -164,8 +175,110 @@ def point_at(x, layout, coordinates):
         reading_error[i] = x[at + i]
 
     precision = _prior_precision(omega, factor, layout, n)
+    centre, r = _expected(shared, precision, layout, c)
+    individual, log_volume = blocks(c.information, precision, r, z)
+    return Point(
+        shared, omega, sigma, partial, factor, individual, reading_error, centre, precision, r, log_volume
+    )
+
+
+@compiled(inner=True)
+def no_bars(point):
+    """Cotangents of a point that are zero, to be added to."""
+    people, n = point.individual.shape
+    m = len(point.factor)
+    return Bars(
+        shared=zeros(len(point.shared)),
+        omega=zeros(len(point.omega)),
+        sigma=zeros(len(point.sigma)),
+        partial=zeros(len(point.partial)),
+        factor=zeros((m, m)),
+        individual=zeros((people, n)),
+        reading_error=zeros(len(point.reading_error)),
+        centre=zeros((people, n)),
+        precision=zeros((n, n)),
+    )
+
+
+@compiled(inner=True)
+def point_adjoint(point, bars, bar_volume, layout, coordinates):
+    """Cotangents of the coordinates from those of the point, which change, and of its log volume."""
+    c = coordinates
+    people, n = c.linear.shape
+    bar_precision, bar_r, bar_z = blocks_adjoint(
+        c.information, point.precision, point.r, point.individual, bars.individual, bar_volume,
+        len(layout.correlated) > 0,
+    )  # fmt: skip
+    for d in range(n):
+        for e in range(n):
+            bars.precision[d, e] += bar_precision[d, e]
+    _expected_adjoint(point, bars, bar_r, layout, c)
+    _prior_precision_adjoint(point, bars, layout)
+    n_shared, n_omega, n_sigma = len(c.shared), len(c.log_omega), len(c.log_sigma)
+    first = n_shared + n_omega + n_sigma + len(c.partial_scale)
+    bar_x = zeros(first + people * n + len(point.reading_error))
+    for i in range(n_shared):
+        for j in range(n_shared):
+            bar_x[j] += c.shared_factor[i, j] * bars.shared[i]
+    at = n_shared
+    for i in range(n_omega):
+        bar_x[at + i] = c.omega_scale[i] * point.omega[i] * bars.omega[i]
+    at += n_omega
+    for i in range(n_sigma):
+        bar_x[at + i] = c.sigma_scale[i] * point.sigma[i] * bars.sigma[i]
+    at += n_sigma
+    bar_partial = factor_adjoint(point.partial, bars.factor)
+    for i in range(len(bar_partial)):
+        bar_x[at + i] = c.partial_scale[i] * (bars.partial[i] + bar_partial[i])
+    for s in range(people):
+        for d in range(n):
+            for e in range(d + 1):
+                bar_x[first + s * n + e] += c.scale[s, d, e] * bar_z[s, d]
+    at = first + people * n
+    for i in range(len(point.reading_error)):
+        bar_x[at + i] = bars.reading_error[i]
+    return bar_x
+
+
+@compiled(inner=True)
+def position_at(shared, omega, sigma, partial, individual, reading_error, layout, coordinates):
+    """The coordinates x that stand for these: the inverse of `point_at`."""
+    c, at = coordinates, len(shared)
+    people, n = individual.shape
+    first = at + len(omega) + len(sigma) + len(partial)
+    x = empty(first + people * n + len(reading_error))
+    for i in range(at):
+        x[i] = shared[i] - c.shared[i]
+    forward_solve(c.shared_factor, x[:at])
+    for i in range(len(omega)):
+        x[at + i] = (np.log(omega[i]) - c.log_omega[i]) / c.omega_scale[i]
+    at += len(omega)
+    for i in range(len(sigma)):
+        x[at + i] = (np.log(sigma[i]) - c.log_sigma[i]) / c.sigma_scale[i]
+    at += len(sigma)
+    for i in range(len(partial)):
+        x[at + i] = partial[i] / c.partial_scale[i]
+    precision = _prior_precision(omega, factor_of(partial, len(layout.correlated)), layout, n)
+    _, r = _expected(shared, precision, layout, c)
+    z = numbers_of(c.information, precision, r, individual)
+    for s in range(people):
+        own = x[first + s * n : first + (s + 1) * n]
+        for d in range(n):
+            own[d] = z[s, d] - c.offset[s, d]
+        forward_solve(c.scale[s], own)
+    at = first + people * n
+    for i in range(len(reading_error)):
+        x[at + i] = reading_error[i]
+    return x
+
+
+@compiled(inner=True)
+def _expected(shared, precision, layout, coordinates):
+    """Where everyone's own parameters are expected, and the linear terms of their blocks, both (S, D)."""
+    c = coordinates
+    people, n = c.linear.shape
     centre, r = empty((people, n)), empty((people, n))
-    n_k = n_shared - len(layout.effect_parameter)
+    n_k = len(shared) - len(layout.effect_parameter)
     for s in range(people):
         for d in range(n):
             centre[s, d] = shared[layout.component_parameter[d]]
@@ -175,12 +288,28 @@ def point_at(x, layout, coordinates):
             r[s, d] = c.linear[s, d]
             for e in range(n):
                 r[s, d] += precision[d, e] * centre[s, e]
-            for j in range(n_shared):
+            for j in range(len(shared)):
                 r[s, d] -= c.cross[s, d, j] * shared[j]
-    individual, log_volume = blocks(c.information, precision, r, z)
-    return Point(
-        shared, omega, sigma, partial, factor, individual, reading_error, centre, precision, r, log_volume
-    )
+    return centre, r
+
+
+@compiled(inner=True)
+def _expected_adjoint(point, bars, bar_r, layout, coordinates):
+    """From the cotangents of linear terms and centres to those of shared values and of the prior's
+    precision."""
+    people, n = bar_r.shape
+    n_e, n_shared = len(layout.effect_parameter), len(bars.shared)
+    n_k = n_shared - n_e
+    for s in range(people):
+        for d in range(n):
+            for e in range(n):
+                bars.precision[d, e] += bar_r[s, d] * point.centre[s, e]
+                bars.centre[s, d] += point.precision[d, e] * bar_r[s, e]
+            for j in range(n_shared):
+                bars.shared[j] -= bar_r[s, d] * coordinates.cross[s, d, j]
+            bars.shared[layout.component_parameter[d]] += bars.centre[s, d]
+            for e in range(n_e):
+                bars.shared[n_k + e] += bars.centre[s, d] * layout.component_scores[s, d, e]
 
 
 @compiled(inner=True)
@@ -200,6 +329,31 @@ def _prior_precision(omega, factor, layout, n):
                     total += inverse[k, i] * inverse[k, j]
                 precision[layout.correlated[i], layout.correlated[j]] = total
     return precision
+
+
+@compiled(inner=True)
+def _prior_precision_adjoint(point, bars, layout):
+    """From the cotangents of the prior's precision to those of omega and of the factor of the
+    correlations."""
+    n, m = len(bars.precision), len(layout.correlated)
+    together = flags(n)
+    for i in range(m):
+        together[layout.correlated[i]] = True
+    for d in range(n):
+        if not together[d]:
+            v = layout.component_varying[d]
+            bars.omega[v] -= 2.0 * point.precision[d, d] / point.omega[v] * bars.precision[d, d]
+    if m:
+        bar_whole = empty((m, m))
+        for i in range(m):
+            for j in range(m):
+                bar_whole[i, j] = bars.precision[layout.correlated[i], layout.correlated[j]]
+        spreads = correlated_spreads(point.omega, layout)
+        bar_spread, bar_factor = correlated_adjoint(point.factor, spreads, bar_whole)
+        for i in range(m):
+            bars.omega[layout.component_varying[layout.correlated[i]]] += bar_spread[i]
+            for j in range(m):
+                bars.factor[i, j] += bar_factor[i, j]
 
 
 @compiled()

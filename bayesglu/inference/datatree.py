@@ -18,6 +18,7 @@ from bayesglu.hierarchy.posterior import labelled, labels
 from bayesglu.hierarchy.rows import TINY
 from bayesglu.hierarchy.values import Values
 from bayesglu.parallel import in_threads
+from bayesglu.physiology.registry import registered_sources
 from bayesglu.protocols.table import keep_protocols
 from bayesglu.units import canonical_unit
 
@@ -159,6 +160,7 @@ def provenance(d: Design, method: str, random_seed: int, settings: dict) -> dict
         "model_name": d.spec.name,
         "model_text": d.spec.text,
         "model_hash": d.spec.hash,
+        "parts": json.dumps(registered_sources(d.spec.structure)),
         "study_name": d.study.name,
         "study_hash": d.study.hash,
         "method": method,

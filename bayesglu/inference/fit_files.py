@@ -1,7 +1,6 @@
 """Fits as files: written whole or not at all, marked as whole, and put in the place of nothing but a fit."""
 
 import json
-import math
 import os
 from collections.abc import Iterator
 from hashlib import sha256
@@ -10,13 +9,13 @@ from pathlib import Path
 import xarray as xr
 
 from bayesglu.atomic import present, whole
-from bayesglu.errors import FitWarning, InputError, MissingFileError, warn_caller
+from bayesglu.errors import InputError, MissingFileError
 from bayesglu.inference.datatree import FORMAT
+from bayesglu.inference.kept_coordinates import COORDINATES
 from bayesglu.inference.old_fits import is_old, modernized
 from bayesglu.inference.run_folder import Run
-from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.table import kept_protocols
-from bayesglu.spec.model import read_model
+from bayesglu.spec.model import model_of
 
 ENDINGS = (".nc", ".zarr")
 
@@ -37,8 +36,9 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
     path : str or Path
         A name that ends in ``.nc`` (netCDF) or ``.zarr``.
     without_data : bool
-        Whether to leave out every sample and covariate of the people, the concentrations that drove the
-        model, and what each was given when it was not the same for all.
+        Whether to leave out every sample and covariate of the people, what samples tell of each (the
+        coordinates), the concentrations that drove the model, and what each was given when it was not the
+        same for all.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
     check_place(path)
     kept = fit
     if without_data:
-        private = {"observed_data", "posterior_predictive", "fitted", "log_likelihood"}
+        private = {"observed_data", "posterior_predictive", "fitted", "log_likelihood", COORDINATES}
         if len(set(kept_protocols(fit.protocols.to_dataset()).values())) > 1:
             private.add("protocols")
         public = {n: c.to_dataset() for n, c in fit.children.items() if n not in private}
@@ -115,11 +115,13 @@ def load(path: str | Path) -> xr.DataTree:
     InputError
         If it is not a whole fit, its model is not the one that was fitted, it was written by a later version,
         or its run has not finished.
+    SpecError
+        If the model has a part that is not registered.
 
     Warns
     -----
     FitWarning
-        Where the equations have changed since the fit was made.
+        Where the equations, or the source of a registered part, have changed since the fit was made.
 
     Examples
     --------
@@ -166,22 +168,7 @@ def _check_model(tree: xr.DataTree, path: Path) -> None:
     text = str(tree.attrs["model_text"])
     if sha256(text.encode()).hexdigest() != tree.attrs.get("model_hash"):
         raise InputError(f"{path}: the text of the model is not the one that was fitted; its hash differs.")
-    spec = read_model(text, where="the model in the fit", remind=False)
-    if "equations" not in tree.attrs:  # of a version that did not keep them
-        return
-    kept, now = json.loads(tree.attrs["equations"]), assemble(spec.structure).fingerprint(spec.medians)
-    changed = [name for name, value in kept.items() if not _same(value, now.get(name))]
-    changed += [name for name in now if name not in kept]
-    if changed:
-        warn_caller(
-            f"{path}: the equations of {', '.join(changed)} have changed since this fit was made (bayesglu "
-            f"{tree.attrs.get('bayesglu_version')}): what is predicted from it is not what was fitted.",
-            FitWarning,
-        )
-
-
-def _same(one: float, other: float | None) -> bool:
-    return other is not None and math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+    model_of(tree.attrs, str(path))
 
 
 def is_whole(fit: Path) -> bool:

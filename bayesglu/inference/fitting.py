@@ -24,12 +24,13 @@ from bayesglu.inference.datatree import (
 )
 from bayesglu.inference.density import Density
 from bayesglu.inference.fit_files import is_whole, load, write
+from bayesglu.inference.kept_coordinates import COORDINATES, keep_coordinates
 from bayesglu.inference.modes import find_modes
 from bayesglu.inference.pilot import refresh
 from bayesglu.inference.run_folder import Run
 from bayesglu.inference.sampler import Failures, Sampling, sample
 from bayesglu.seeds import seed_of
-from bayesglu.spec.model import ModelSpec, load_model, read_model
+from bayesglu.spec.model import ModelSpec, load_model, model_of
 from bayesglu.study.study import Study, load_study
 
 DRAWS = {"nuts": 1000, "laplace": 400}
@@ -101,10 +102,11 @@ def fit(
         Groups ``posterior`` and ``prior`` with individual parameters (chain, draw, subject), typical values,
         between-subject SDs, covariate factors and assay errors, all on their natural scale with their unit in
         ``attrs``, and in a model driven by measured insulin the true ``insulin_at_readings`` (chain, draw,
-        reading); ``sample_stats``; ``observed_data``, ``constant_data`` and ``protocols``; ``fitted``
-        (without assay error), ``posterior_predictive`` (with it) and ``log_likelihood``, one variable an
-        analyte, over (chain, draw, obs of the analyte). The attributes hold the model's text, hashes,
-        versions and a seed that gives the same fit again. `check` judges it.
+        reading), or the like of what else drives it; ``sample_stats``; ``observed_data``, ``constant_data``
+        and ``protocols``; ``fitted`` (without assay error), ``posterior_predictive`` (with it) and
+        ``log_likelihood``, one variable an analyte, over (chain, draw, obs of the analyte); ``coordinates``
+        if they are whitened, for `build`. The attributes hold the model's text, hashes (also of parts that
+        are not bayesglu's own), versions and a seed that gives the same fit again. `check` judges it.
 
     Raises
     ------
@@ -211,6 +213,8 @@ def with_data(
     ------
     InputError
         If a setting cannot be used, or a protocol of the study gives what the model has no place for.
+    SpecError
+        If the model has a part that is not registered.
     StudyError
         If there is no such study, or model and study do not go together.
     SolverError
@@ -229,7 +233,7 @@ def with_data(
     settings = {name: kept[name] for name in names} | kept["solver"] | {"method": previous.attrs["method"]}
     if changes.get("method", settings["method"]) != settings["method"]:
         del settings["draws"]
-    spec = read_model(previous.attrs["model_text"], where="the model in the fit")
+    spec = model_of(previous.attrs)
     return fit(spec, study, random_seed=random_seed, **{**settings, **changes})
 
 
@@ -315,5 +319,7 @@ def _tree(d: Design, density: Density, positions, rng, groups, failures: Failure
     failures.count(outcome)
     prior = in_chains(d.draw_prior(PRIOR_DRAWS, rng), 1)
     made = {"posterior": to_dataset(d, values), **groups, "prior": to_dataset(d, prior)}
+    if density.expansion:
+        made[COORDINATES] = keep_coordinates(density.coordinates, d)
     made["log_prior"] = log_prior_group(d, values, predicted)
     return tree_of({**made, **samples_groups(d, values, predicted, rng), **data_groups(d)}, attrs)

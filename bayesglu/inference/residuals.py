@@ -8,6 +8,7 @@ from math import erfc
 import numpy as np
 
 from bayesglu.hierarchy.residuals import Normal, Student
+from bayesglu.hierarchy.rows import TINY
 from bayesglu.solver.compiled import compiled
 
 NORMAL, STUDENT = Normal.kind, Student.kind
@@ -38,3 +39,17 @@ def log_residual(kind, nu, side, z):
     if kind == STUDENT:
         return -0.5 * (nu + 1.0) * np.log1p(z * z / nu), -(nu + 1.0) / (nu + z * z) * z
     return -0.5 * z * z, -z
+
+
+@compiled(inner=True)
+def log_sample(residual, nu, censoring, log_value, predicted, sd):
+    """Log density of the logarithm of a sample, up to a constant, or the log probability of lying where it
+    does; and its derivatives by the prediction and by the SD."""
+    z = (log_value - np.log(max(predicted, TINY))) / sd
+    log_p, slope = log_residual(residual, nu, censoring, z)
+    volume = 0.0
+    if censoring == 0:  # a density, not a probability
+        log_p -= np.log(sd)
+        volume = 1.0
+    slope_of_log = 1.0 / predicted if predicted > TINY else 0.0
+    return log_p, -slope / sd * slope_of_log, (-slope * z - volume) / sd

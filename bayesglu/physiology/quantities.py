@@ -4,6 +4,8 @@ The unit is part of a function's signature. It costs nothing at run time; a mode
 against it, and a test rescales every base unit and asks that each flux scale as its unit says.
 """
 
+import math
+from collections.abc import Mapping
 from typing import Annotated, get_args, get_type_hints
 
 SHARE = "share of a whole, between 0 and 1"
@@ -46,3 +48,23 @@ def fractions(function) -> frozenset[str]:
     """Names of the arguments of `function` that are a `Fraction`."""
     hints = get_type_hints(function, include_extras=True)
     return frozenset(name for name, hint in hints.items() if name != "return" and SHARE in get_args(hint))
+
+
+def size(unit: str, factors: Mapping[str, float]) -> float:
+    """By how much a number in `unit` grows when each base unit is replaced by one so many times smaller.
+
+    >>> size("mg/kg/min", {"mg": 1000.0, "min": 2.0})
+    500.0
+    """
+    above, *below = unit.split("/")
+    grown = math.prod(factors.get(word, 1.0) for word in above.split("*"))
+    return grown / math.prod(factors.get(word, 1.0) for word in below)
+
+
+def base_units(unit: str) -> frozenset[str]:
+    """The base units that a unit is made of.
+
+    >>> sorted(base_units("L/pmol/min"))
+    ['L', 'min', 'pmol']
+    """
+    return frozenset(unit.replace("*", "/").split("/")) - {"1"}

@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bayesglu.analytes import words
 from bayesglu.errors import InputError
 from bayesglu.hierarchy.names import observations
 from bayesglu.plots.style import (
@@ -25,10 +26,8 @@ from bayesglu.plots.style import (
     styled,
     time_axis,
     title,
-    told,
 )
 from bayesglu.protocols.table import kept_protocols
-from bayesglu.units import canonical_unit
 
 MARKS = {"none": "o", "left": "v", "right": "^"}
 
@@ -80,10 +79,10 @@ def fit_overview(fit: xr.DataTree, subjects: Sequence[str] | None = None) -> Fig
     for axis, ((person, occasion), analyte) in zip(axes, cells, strict=True):
         mine = (kept["subject"] == person) & (kept["occasion"] == occasion)
         rows = kept[mine & (kept["analyte"] == analyte)]
-        name_panel(axis, analyte, canonical_unit(analyte))
+        name_panel(axis, analyte, fit["observed_data"][analyte].attrs["units"])
         several = sum(subject == person for subject, _ in occasions) > 1
         who = f"subject {person}" + (f", {occasion}" if several else "")
-        axis.set_title(sentence(f"{who}: {told(analyte)}"))
+        axis.set_title(sentence(f"{who}: {words(analyte)}"))
         if len(rows):
             draw_occasion(axis, fit, rows, per, colour_of_person(person))
             from_zero(axis, analyte)

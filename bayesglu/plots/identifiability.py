@@ -8,7 +8,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from bayesglu.analysis.identifiability import A_LITTLE, PARTLY, WELL, grade, untouched
-from bayesglu.plots.style import BLUE, PALE, SKY, picture, styled, title, told
+from bayesglu.analytes import words
+from bayesglu.plots.style import BLUE, PALE, SKY, picture, styled, title
 
 COLOUR_OF_GRADE = {"well": BLUE, "partly": SKY, "a little": "#ABABAB", "hardly": "#D6D6D6"}
 INK, LINK = "#222222", "#999999"
@@ -54,7 +55,7 @@ def identified(result: xr.Dataset) -> Figure:
     rows = zip(shown["person"].values, shown["population"].values, strict=True)
     for place, (person, population) in enumerate(rows):
         _row(axis, place, float(person), float(population))
-    axis.set_yticks(range(len(names)), [told(name) for name in names])
+    axis.set_yticks(range(len(names)), [words(name) for name in names])
     best = shown[["person", "population"]].to_array().max("variable").values
     for label, share in zip(axis.get_yticklabels(), best, strict=True):
         label.set_alpha(0.55 if grade(share) == "hardly" else 1.0)
@@ -90,7 +91,7 @@ def _note(result: xr.Dataset, nothing: int) -> str:
     parts = [f"bars: one person alone; diamonds: typical value, from {people} people"]
     names = ("first", "second", "pair_person", "pair_population")
     each = zip(*(result[name].values for name in names), strict=True)
-    pairs = [f"{told(a)} and {told(b)} ({max(r, s, key=abs):.2f})" for a, b, r, s in each]
+    pairs = [f"{words(a)} and {words(b)} ({max(r, s, key=abs):.2f})" for a, b, r, s in each]
     if pairs:
         more = [f"{len(pairs) - MOST_PAIRS} more pairs"] if len(pairs) > MOST_PAIRS else []
         parts.append(f"cannot be told apart: {', '.join([*pairs[:MOST_PAIRS], *more])}")

@@ -9,18 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrow, FancyBboxPatch, Rectangle
 
+from bayesglu.analytes import words
 from bayesglu.errors import InputError
 from bayesglu.plots.style import (
     BLACK,
-    COLOUR_OF,
     GREY,
     PALE,
+    colour_of,
     panels,
     pretty_unit,
     sentence,
     styled,
     title,
-    told,
 )
 
 LIVER, GUT, BLOOD = (0.1, 3.2, 2.5, 3.2), (0.1, 0.6, 2.5, 1.5), (4.3, 0.6, 1.6, 5.8)
@@ -124,7 +124,7 @@ def _draw_organs(axis: Axes, moment: xr.Dataset, most: float) -> None:
     left, bottom, width, height = LIVER
     level = 0.75 * height * float(moment["liver_glycogen"]) / most
     axis.add_patch(
-        Rectangle((left, bottom), width, level, color=COLOUR_OF["glycogen"], alpha=0.3, linewidth=0)
+        Rectangle((left, bottom), width, level, color=colour_of("glycogen"), alpha=0.3, linewidth=0)
     )
     for name, (left, bottom, width, height) in BOXES.items():
         axis.add_patch(
@@ -142,7 +142,7 @@ def _draw_organs(axis: Axes, moment: xr.Dataset, most: float) -> None:
         axis.text(left + width / 2, place, name, ha="center", va="center", fontsize=8.5)
     glucose = moment["glucose"]
     told_glucose = f"blood\nglucose\n{float(glucose):.0f}\n{glucose.attrs['units']}"
-    axis.text(5.1, 3.5, told_glucose, ha="center", va="center", fontsize=8, color=COLOUR_OF["glucose"])
+    axis.text(5.1, 3.5, told_glucose, ha="center", va="center", fontsize=8, color=colour_of("glucose"))
     glycogen = moment["liver_glycogen"]
     told_glycogen = f"glycogen\n{float(glycogen):.0f} {glycogen.attrs['units']}"
     axis.text(1.35, 4.7, told_glycogen, ha="center", va="center", fontsize=7.5, color=BLACK)
@@ -166,7 +166,7 @@ def _draw_flows(axis: Axes, moment: xr.Dataset) -> None:
                 0,
                 width=width,
                 length_includes_head=True,
-                color=COLOUR_OF[shown],
+                color=colour_of(shown),
                 linewidth=0,
                 **head,
             )
@@ -179,10 +179,10 @@ def _draw_hormones(axis: Axes, moment: xr.Dataset, first: xr.Dataset) -> None:
     for name, start, end, bend in HORMONES:
         share = float(moment[name]) / float(first[name])
         if share > 0.02:
-            style = {"arrowstyle": "-|>", "color": COLOUR_OF[name], "connectionstyle": f"arc3,rad={bend}"}
+            style = {"arrowstyle": "-|>", "color": colour_of(name), "connectionstyle": f"arc3,rad={bend}"}
             style |= {"linewidth": min(0.4 + 0.8 * share, 5.0), "linestyle": "-", "shrinkA": 0, "shrinkB": 0}
             axis.annotate("", end, start, arrowprops=style)
     for name, x, side in (("glucagon", 0.1, "left"), ("insulin", 10.1, "right")):
         level = moment[name]
-        text = f"{told(name)}\n{float(level):.0f} {pretty_unit(level.attrs['units'])}"
-        axis.text(x, 8.15, text, ha=side, va="center", fontsize=7.5, color=COLOUR_OF[name])
+        text = f"{words(name)}\n{float(level):.0f} {pretty_unit(level.attrs['units'])}"
+        axis.text(x, 8.15, text, ha=side, va="center", fontsize=7.5, color=colour_of(name))

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from bayesglu.analysis.summaries import LITTLE, summarize_individuals, summarize_population
+from bayesglu.analytes import words
 from bayesglu.errors import InputError
 from bayesglu.plots.style import (
     GREY,
@@ -24,7 +25,6 @@ from bayesglu.plots.style import (
     styled,
     symbol,
     title,
-    told,
 )
 
 MOST_LABELS = 40
@@ -59,6 +59,8 @@ def parameters(fit: xr.DataTree, names: Sequence[str] | None = None, probability
     ------
     InputError
         If a name is unknown, `fit` has no posterior, or the probability is not between 0 and 1.
+    SpecError
+        If the model has a part that is not registered.
 
     Examples
     --------
@@ -86,7 +88,7 @@ def parameters(fit: xr.DataTree, names: Sequence[str] | None = None, probability
         draws = fit["posterior"][name if name in fit["posterior"] else names.typical(name)]
         _forest(axis, rows, typical if name in individual else None, draws)
         axis.tick_params(axis="y", labelleft=i % 4 == 0 or name not in individual)
-        axis.set_title(sentence(told(name)))
+        axis.set_title(sentence(words(name)))
     note = f"dots and lines: median and {100 * probability:g} % interval; pale: prior; stripe: typical value"
     title(figure, "Parameters", note)
     return figure
@@ -150,6 +152,8 @@ def learning(fit: xr.DataTree) -> Figure:
     ------
     InputError
         If the fit has no prior or no posterior.
+    SpecError
+        If the model has a part that is not registered.
 
     Examples
     --------
@@ -186,7 +190,7 @@ def learning(fit: xr.DataTree) -> Figure:
             axis.scatter(each.values, place + spread, size, color=colours, alpha=0.8, linewidth=0, zorder=3)
         common = float(shared["contraction"].sel(parameter=name))
         axis.plot(common, place, "D", color="#222222", markersize=3.6, zorder=4)
-    axis.set_yticks(range(len(names)), [told(name) for name in names])
+    axis.set_yticks(range(len(names)), [words(name) for name in names])
     axis.set_ylim(-0.7, len(names) - 0.3)
     axis.set_xlim(least - 0.04, 1.0)
     axis.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))

@@ -24,7 +24,7 @@ from bayesglu.plots.style import (
     styled,
     title,
 )
-from bayesglu.spec.model import read_model
+from bayesglu.spec.model import model_of
 from bayesglu.validation.rothman1991 import HOURS, PUBLISHED, courses, imaged, net_shares
 
 COLUMNS = 4
@@ -59,6 +59,8 @@ def fasting(fit: xr.DataTree, draws: int = 300, n_new: int = 20, random_seed: in
     ------
     InputError
         If nobody has samples of liver glycogen.
+    SolverError
+        If the equations cannot be solved.
 
     Examples
     --------
@@ -114,7 +116,7 @@ def fasting(fit: xr.DataTree, draws: int = 300, n_new: int = 20, random_seed: in
 def with_error(fit: xr.DataTree, values: xr.DataArray, random_seed: int = 0) -> np.ndarray:
     """Samples of liver glycogen ``(draw, time)`` as the assay would measure `values`, dims ``chain, draw,
     subject, time``, each person's with the error of the draw."""
-    offset = read_model(fit.attrs["model_text"]).analytes["liver_glycogen"].error_offset
+    offset = model_of(fit.attrs).analytes["liver_glycogen"].error_offset
     error = fit.posterior[sigma("liver_glycogen")].sel(draw=values["draw"])
     noise = values.copy(data=np.random.default_rng(random_seed).normal(size=values.shape))
     noisy = np.maximum((values + offset) * np.exp(error * noise) - offset, 0.0)

@@ -17,34 +17,29 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator, NullFormatter, NullLocator
 
+from bayesglu.analytes import analytes, words
 from bayesglu.errors import InputError
 
 # Okabe and Ito 2008, "Color universal design"; yellow is left out because it vanishes on white.
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, ORANGE, BLACK, GREY, PALE = "#56B4E9", "#E69F00", "#000000", "#5A5A5A", "#E3E3E3"
 
-COLOUR_OF = {
-    "glucose": BLUE,
-    "insulin": VERMILLION,
-    "c_peptide": PURPLE,
-    "glucagon": GREEN,
+PALETTE = {"blue": BLUE, "vermillion": VERMILLION, "green": GREEN, "purple": PURPLE, "sky": SKY}
+PALETTE |= {"orange": ORANGE, "black": BLACK}
+
+COLOUR_OF_FLOW = {
     "glycogen": ORANGE,
-    "liver_glycogen": ORANGE,
-    "endogenous_glucose_production": BLACK,
-    "glycogenolysis": ORANGE,
-    "gluconeogenesis": GREEN,
     "hepatic_glucose_uptake": SKY,
     "glucose_appearance": BLUE,
     "glucose_infusion": BLUE,
     "insulin_secretion": VERMILLION,
     "tissue_uptake": PURPLE,
 }
-"""Colour of an output where nothing else, such as people or scenarios, is told by colour."""
+"""Colours of what is no analyte; analytes have theirs in `bayesglu.analytes`."""
 
 PEOPLE = (BLUE, VERMILLION, GREEN, PURPLE, SKY, ORANGE, GREY)
 SCENARIOS = (GREY, VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY)
 
-NAMES = {"c_peptide": "C-peptide"}
 GREEK = ("alpha", "beta", "gamma", "theta", "kappa", "tau", "phi", "Phi", "sigma", "omega")
 
 MOST_PEOPLE = 12
@@ -139,14 +134,16 @@ def colour_of_person(label: object) -> str:
     return PEOPLE[(int(number[1]) - 1 if number else crc32(str(label).encode())) % len(PEOPLE)]
 
 
-def told(name: str) -> str:
-    """A name of the code as words: ``c_peptide`` -> C-peptide."""
-    return NAMES.get(name, name.replace("_", " "))
+def colour_of(name: str, otherwise: str = GREY) -> str:
+    """Colour of an output where nothing else, such as people or scenarios, is told by colour."""
+    analyte = analytes().get(name)
+    colour = analyte.colour if analyte and analyte.colour else COLOUR_OF_FLOW.get(name, otherwise)
+    return PALETTE.get(colour, colour)
 
 
 def name_panel(axis: Axes, name: str, unit: str) -> None:
     """Write what a panel shows above it, and its unit beside the axis."""
-    axis.set_title(sentence(told(name)))
+    axis.set_title(sentence(words(name)))
     axis.set_ylabel(pretty_unit(unit) or "fraction")
 
 
@@ -244,9 +241,9 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
 
 
 def from_zero(axis: Axes, name: str) -> None:
-    """Let an axis of an output begin at zero: all but glucose, which never comes near it."""
+    """Let an axis of an output begin at zero: all but glucose and the like, which never come near it."""
     low, _ = axis.get_ylim()
-    if name != "glucose":
+    if name not in analytes() or analytes()[name].from_zero:
         axis.set_ylim(bottom=min(0.0, low))
 
 

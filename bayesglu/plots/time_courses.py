@@ -10,13 +10,14 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bayesglu.analytes import analytes, words
 from bayesglu.errors import InputError
 from bayesglu.plots.style import (
-    COLOUR_OF,
     GREY,
     MOST_PEOPLE,
     SCENARIOS,
     band,
+    colour_of,
     colour_of_person,
     from_zero,
     name_panel,
@@ -27,7 +28,6 @@ from bayesglu.plots.style import (
     styled,
     time_axis,
     title,
-    told,
 )
 
 FLUXES = {
@@ -38,7 +38,6 @@ FLUXES = {
 }
 LONGEST = 120
 """So many letters of a protocol's name stand in a heading."""
-SHOWN = (("glucose",), ("insulin",), ("c_peptide",), ("glucagon",), ("liver_glycogen",), tuple(FLUXES))
 
 
 @styled
@@ -86,8 +85,8 @@ def trajectories(
     for axis, names in zip(axes, shown, strict=True):
         for name in names:
             for (run_name, run), run_colour in zip(runs.items(), cycle(SCENARIOS), strict=False):
-                colour = run_colour if len(runs) > 1 else COLOUR_OF.get(name, GREY)
-                label = run_name if len(runs) > 1 else FLUXES.get(name, told(name))
+                colour = run_colour if len(runs) > 1 else colour_of(name)
+                label = run_name if len(runs) > 1 else FLUXES.get(name, words(name))
                 if name in run:
                     _draw(axis, run[name], per, colour, label, probability, people_coloured=len(runs) == 1)
         unit = next(run[names[0]].attrs.get("units", "") for run in runs.values() if names[0] in run)
@@ -123,8 +122,9 @@ def _panels_of(
             known = ", ".join(dict.fromkeys(known))
             raise InputError(f"There is no output {', '.join(missing)}. Known: {known}.")
         return shown
+    usual = [*((name,) for name, of in analytes().items() if of.usually_shown), tuple(FLUXES)]
     one = len(runs) == 1 and all(run.sizes.get("subject", 1) == 1 for run in runs.values())
-    groups = [group if one else (name,) for group in SHOWN for name in (group[:1] if one else group)]
+    groups = [group if one else (name,) for group in usual for name in (group[:1] if one else group)]
     shown = [tuple(n for n in group if n in known and _changes(runs, n)) for group in groups]
     shown = [group for group in shown if group] or [(name,) for name in dict.fromkeys(known)]
     if not shown:
@@ -249,7 +249,7 @@ def contrast(
         name_panel(difference, f"difference from {scenarios[0]!r}", unit)
     handles, labels = rows[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), handlelength=1.4)
-    title(figure, sentence(f"{told(output)}, {_heading({'': what_if})}".removesuffix(", ")), note)
+    title(figure, sentence(f"{words(output)}, {_heading({'': what_if})}".removesuffix(", ")), note)
     return figure
 
 

@@ -10,20 +10,20 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bayesglu.analytes import words
 from bayesglu.errors import InputError
 from bayesglu.plots.style import (
     BLACK,
     BLUE,
-    COLOUR_OF,
     HOURS_FROM,
     VERMILLION,
+    colour_of,
     panels,
     pretty_unit,
     shade,
     styled,
     time_axis,
     title,
-    told,
 )
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def facts(validation: Validation) -> Figure:
             if fact.point:
                 _mark(axis, fact, per, "fails" in verdicts[fact.name].lower())
         axis.set_title("\n".join(wrap(group.title, 36)), fontsize=8)
-        axis.set_ylabel("\n".join([*wrap(told(group.called), 24), pretty_unit(group.unit)]), fontsize=7.5)
+        axis.set_ylabel("\n".join([*wrap(words(group.called), 24), pretty_unit(group.unit)]), fontsize=7.5)
         axis.margins(y=0.1)
     count = ", ".join(f"{n} {word}" for word, n in validation.counts.items())
     note = "Line: typical person. Bands: 50 and 90 % of people as the priors expect them. Points: published."
@@ -85,7 +85,7 @@ def _draw(axis: Axes, curve: xr.DataArray, group: Group) -> None:
     """The typical person's curve (one a level), and bands over the others."""
     time = curve["time"].values
     time = time / (60.0 if time[-1] - time[0] >= HOURS_FROM else 1.0)
-    colour = COLOUR_OF.get(group.shown, BLUE)
+    colour = colour_of(group.shown, BLUE)
     colour = BLUE if colour == BLACK else colour
     everyone = curve if "draw" in curve.dims else curve.expand_dims("draw")
     for one in _levels(everyone):

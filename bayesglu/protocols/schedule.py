@@ -43,7 +43,7 @@ class Schedule:
     ========================  ======  ======================================================================
     field                     shape   meaning
     ========================  ======  ======================================================================
-    ``channels``              C       the inputs that occur, in the order of ``CHANNELS``
+    ``channels``              C       the inputs that occur, ordered as ``CHANNELS``
     ``offset``                N+1     stops of person ``n`` are ``offset[n]:offset[n + 1]``
     ``time``                  M       min, increasing within a person
     ``sample``                M       which sample is taken at this stop, or -1
@@ -65,9 +65,10 @@ class Schedule:
     rates are those per minute. ``clamp`` is 1 while glucose is held at ``clamp_target`` (mg/dL), else both
     are 0; a target that moves is led by the time that a clamp takes to answer, so that glucose is where it
     should be. ``emptying`` multiplies the stomach's emptying rate: 1 before any meal, then that of the latest
-    meal or drink. ``insulin_level`` (pmol/L) is a measured insulin curve; 0 for a person without one. Only it
-    and ``clamp_target`` have a slope. At a person's last stop nothing is given and nothing runs: jumps, rates
-    and slopes are 0, ``emptying`` is 1 and a measured curve keeps its value.
+    meal or drink. ``insulin_level`` (pmol/L) is a measured insulin curve, a channel of any other name another
+    measured curve; 0 for a person without one. Only it and ``clamp_target`` have a slope. At a person's last
+    stop nothing is given and nothing runs: jumps, rates and slopes are 0, ``emptying`` is 1 and a measured
+    curve keeps its value.
     """
 
     channels: tuple[str, ...]
@@ -193,6 +194,7 @@ def build_schedule(
     start: ArrayLike | None = None,
     forcing: Sequence[Forcing | None] | None = None,
     labels: Sequence[str] | None = None,
+    driven: str = "insulin_level",
 ) -> Schedule:
     """The `Schedule` of N people, each with its own protocol and sampling times.
 
@@ -200,9 +202,10 @@ def build_schedule(
     times : N arrays of sampling times in min, in any order, repeats allowed; each person needs one at least.
     body_weight : kg, scalar or (N,); NaN where unknown. Needed only by amounts that are not per kg.
     start : min, scalar or (N,); begin earlier than the first sample and the first delivery.
-    forcing : for each person None, or ``(times, values)`` of measured insulin (min, pmol/L), taken as linear
-        between these times and as constant outside them.
+    forcing : for each person None, or ``(times, values)`` of a measured curve (min, its unit), taken as
+        linear between these times and as constant outside them.
     labels : names of the people for messages; otherwise they are numbered from 0.
+    driven : the channel that carries that curve.
 
     Infusions that overlap add up, so do boluses given together. When oral loads with different ``emptying``
     are taken at one moment, their mean weighted by amount counts; a later load replaces it for the whole
@@ -229,9 +232,10 @@ def build_schedule(
     used = {d.channel for person in deliveries for d in person}
     used |= {"clamp_target"} if "clamp" in used else set()
     used |= {"emptying"} if any(d.emptying != 1 for person in deliveries for d in person) else set()
-    used |= {"insulin_level"} if any(curve is not None for curve in curves) else set()
-    channels = tuple(name for name in CHANNELS if name in used)
-    plans = [_plan(channels, *person) for person in zip(samples, deliveries, starts, curves, strict=True)]
+    used |= {driven} if any(curve is not None for curve in curves) else set()
+    channels = tuple(dict.fromkeys(name for name in (*CHANNELS, driven) if name in used))
+    whose = zip(samples, deliveries, starts, curves, strict=True)
+    plans = [_plan(channels, driven, *person) for person in whose]
 
     sample = np.concatenate([plan.sampled for plan in plans])
     releases = np.array([row for plan in plans for row in plan.releases], float).reshape(-1, 4)
@@ -270,6 +274,7 @@ class _Plan:
 
 def _plan(
     channels: tuple[str, ...],
+    driven: str,
     samples: np.ndarray,
     deliveries: Sequence[Delivery],
     start: float,
@@ -330,8 +335,8 @@ def _plan(
             plan.rate[begin:last, column["emptying"]] = _mean_emptying(oral[begin])
     if curve is not None:
         level = np.interp(time, *curve)
-        plan.rate[:, column["insulin_level"]] = level
-        plan.slope[:last, column["insulin_level"]] = np.diff(level) / np.diff(time)
+        plan.rate[:, column[driven]] = level
+        plan.slope[:last, column[driven]] = np.diff(level) / np.diff(time)
     return plan
 
 

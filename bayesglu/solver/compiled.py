@@ -27,7 +27,7 @@ environment, and with a numba whose inner parts may be others than those known h
 
 
 @cache
-def _sources() -> str:
+def sources() -> str:
     """Hash of the sources of the solver and of the log density."""
     package = Path(__file__).parents[1]
     files = sorted([*package.glob("solver/*.py"), *package.glob("inference/*.py")])
@@ -55,7 +55,7 @@ class Kept:
 
     def __init__(self, function):
         self.function = function
-        self.sources = _sources()  # now: once they are edited, what runs here is no longer theirs
+        self.sources = sources()  # now: once they are edited, what runs here is no longer theirs
 
     def path(self, argument_types, codegen) -> Path:
         """Where the function compiled for arguments of these types is kept."""

@@ -38,6 +38,10 @@ class Compiled:
         text = "\n".join([_compiler_text(), *_processor(), system.text(), str(width)])
         self.key = sha256(text.encode()).hexdigest()[:32]
 
+    def __getstate__(self) -> dict:
+        """Without the addresses, which are those of this process."""
+        return {name: value for name, value in vars(self).items() if name != "kernels"}
+
     @cached_property
     def kernels(self) -> Kernels:
         """The kernels, compiled or fetched on first use."""

@@ -1,86 +1,93 @@
-"""The solver as a PyTensor operation, for use in a PyMC model: numba value and exact pullback, no object
-mode."""
+"""Compiled functions, each with the one that pulls cotangents back, as operations of PyTensor: machine code
+that other machine code calls, and that PyTensor may keep on disk with what it makes of the rest of a
+graph."""
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
 
 import numpy as np
 import pytensor.tensor as pt
-from numba import njit, types
+from numba import from_dtype, njit, typeof, types
 from numba.extending import intrinsic
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_cache_key
 
-from bayesglu.solver.adjoint import solve_adjoint
-from bayesglu.solver.integrate import solve
-from bayesglu.solver.kernels import Kernels
-from bayesglu.solver.plan import Plan, Tape, driven
+from bayesglu.solver.compiled import PLAIN, sources
+from bayesglu.solver.held import held
 from bayesglu.solver.separate import Separate
-from bayesglu.solver.solver import Solver
-
-TAPE_TYPES = (pt.lvector, *(pt.TensorType("float64", (None,) * d) for d in (4, 4, 2)), pt.lmatrix)
-TAPE_TYPES += tuple(pt.TensorType("float64", (None,) * d) for d in (3, 2, 2))
 
 
-class _SolverOp(Op):
-    """What value and pullback share. Equal operations have equal physics: the key is the hash of it."""
+class Operation(Op):
+    """``function(known, *inputs)``, which gives new arrays in a tuple, as an operation.
 
-    __props__ = ("key", "rtol", "atol", "max_steps")
+    known : gives what the function knows besides its inputs, in whichever process that is asked. key :
+        whatever decides it; operations of one function are equal where their keys are.
+    outputs : the types of what the function gives.
+    pull : ``pull(known, *inputs, *outputs, *cotangents)`` gives the cotangents of the inputs from those of
+        the first `seen` outputs; the others only serve it. Without it there is no derivative.
+    """
 
-    def __init__(self, solver: Solver):
-        self.solver = solver
-        self.key = solver.compiled.key
-        self.rtol, self.atol, self.max_steps = solver.rtol, solver.atol, solver.max_steps
+    __props__ = ("key",)
 
-    def driven(self, level, plan: Plan) -> Plan:
-        """A plan with a measured curve at this level."""
-        return driven(plan, level, self.solver.system.level)
+    def __init__(
+        self,
+        function,
+        known: Callable[[], tuple],
+        key: str,
+        outputs: Sequence[pt.TensorType],
+        pull=None,
+        seen: int = 0,
+    ):
+        self.function, self.known, self.pull, self.seen = function, known, pull, seen
+        self.types = tuple(outputs)
+        self.key = fingerprint(function.__module__, function.__name__, key)
 
+    def __str__(self) -> str:
+        return self.function.__name__.strip("_")
 
-class Solve(_SolverOp):
-    """Outputs ``(sample, output)`` for parameters ``(person, parameter)`` and the level of a measured curve
-    at the stops ``(stop,)``, empty for that of the plan; then outcome codes, and what pullback needs."""
-
-    def make_node(self, theta, level, *plan):
-        inputs = [pt.as_tensor(a) for a in (theta, level, *plan)]
-        return Apply(self, inputs, [pt.dmatrix(), pt.lvector(), *(kind() for kind in TAPE_TYPES)])
+    def make_node(self, *inputs):
+        return Apply(self, [pt.as_tensor(i) for i in inputs], [kind() for kind in self.types])
 
     def perform(self, node, inputs, storage):
-        s = self.solver
-        theta, plan = np.ascontiguousarray(inputs[0]), self.driven(inputs[1], Plan(*inputs[2:]))
-        n_outputs = len(s.system.outputs)
-        out, outcome, tape = solve(s.compiled.kernels, theta, plan, s.tolerance, s.max_steps, n_outputs, True)
-        for cell, value in zip(storage, (out, outcome, *tape), strict=True):
+        found = self.function(self.known(), *(np.ascontiguousarray(i) for i in inputs))
+        for cell, value in zip(storage, found, strict=True):
             cell[0] = value
 
     def connection_pattern(self, node):
-        return [[i < 2 and o == 0 for o in range(len(node.outputs))] for i in range(len(node.inputs))]
+        connected = [self.pull is None or o < self.seen for o in range(len(node.outputs))]
+        return [connected for _ in node.inputs]
 
     def pullback(self, inputs, outputs, cotangents):
-        bar_out = cotangents[0]
-        rest = [DisconnectedType()() for _ in inputs]
-        if isinstance(bar_out.type, DisconnectedType):
-            return rest
-        return [*SolveAdjoint(self.solver)(*inputs, *outputs[1:], bar_out), *rest[2:]]
+        if self.pull is None:
+            raise NotImplementedError(f"{self} has no derivative.")
+        bars = [
+            out.zeros_like() if isinstance(bar.type, DisconnectedType) else bar
+            for out, bar in zip(outputs[: self.seen], cotangents, strict=False)
+        ]
+        back = Operation(self.pull, self.known, self.key, [i.type for i in inputs])
+        return back.make_node(*inputs, *outputs, *bars).outputs
 
 
-class SolveAdjoint(_SolverOp):
-    """Cotangents of the parameters ``(person, parameter)`` and of the level ``(stop,)`` from those of the
-    outputs ``(sample, output)``."""
-
-    def make_node(self, *inputs):
-        return Apply(self, [pt.as_tensor(a) for a in inputs], [pt.dmatrix(), pt.dvector()])
-
-    def perform(self, node, inputs, storage):
-        n = 2 + len(Plan._fields)
-        theta, plan, outcome = np.ascontiguousarray(inputs[0]), Plan(*inputs[2:n]), inputs[n]
-        tape, bar_out = Tape(*inputs[n + 1 : -1]), np.ascontiguousarray(inputs[-1])
-        pulled = solve_adjoint(self.solver.compiled.kernels, theta, plan, tape, outcome, bar_out)
-        storage[0][0], storage[1][0] = pulled
+def fingerprint(*contents) -> str:
+    """A hash of numbers, texts, arrays and tuples of them."""
+    found = sha256()
+    for content in contents:
+        if isinstance(content, np.ndarray):
+            found.update(
+                f"{content.dtype} {content.shape} ".encode() + np.ascontiguousarray(content).tobytes()
+            )
+        elif isinstance(content, tuple):
+            found.update(f"({fingerprint(*content)})".encode())
+        else:
+            found.update(f"{content!r} ".encode())
+    return found.hexdigest()
 
 
 @intrinsic
 def _usual(context, array):
-    """A contiguous array as one of the type that the solver is compiled for, which only reads it."""
+    """A contiguous array as one of the type that functions are compiled for, which only read it."""
     usual = types.Array(array.dtype, array.ndim, "C")
 
     def codegen(context, builder, signature, arguments):
@@ -95,65 +102,24 @@ def _c(array):
     return _usual(np.ascontiguousarray(array))
 
 
-def _held(op: _SolverOp) -> dict:
-    """A solver as plain numbers that a compiled function can hold."""
-    s, kernels = op.solver, op.solver.compiled.kernels
-    return {
-        "addresses": tuple(kernels.addresses.tolist()),
-        "seen": kernels.seen,
-        "sizes": tuple(kernels[2:]),
-        "tolerance": s.tolerance,
-        "max_steps": s.max_steps,
-        "n_outputs": len(s.system.outputs),
-    }
-
-
-def _spelled_out(text: str, called: Separate, **scope):
-    """A function that calls another, from its text, in which ``PLAN`` and ``TAPE`` stand for the names of
-    their fields.
-
-    numba passes no arguments on by a star, so that the many arrays have to be named one by one.
-    """
-    for word, kind in (("PLAN", Plan), ("TAPE", Tape)):
-        text = text.replace(f"OF_{word}", ", ".join(f"{word.lower()}.{n}" for n in kind._fields))
-        text = text.replace(f"{word}_READ", ", ".join(f"_c({n})" for n in kind._fields))
-        text = text.replace(word, ", ".join(kind._fields))
-    scope |= {"_c": _c, "np": np, "Plan": Plan, "Tape": Tape, "Kernels": Kernels, "driven": driven}
-    scope |= {"call": called.call, "address": called.address}
+@register_funcify_and_cache_key(Operation)
+def _(op, node, **kwargs):
+    known = op.known()
+    arrays = [types.Array(from_dtype(np.dtype(i.dtype)), i.ndim, "C") for i in node.inputs]
+    kinds = (typeof(known), *arrays)
+    op.function.compile(kinds)
+    called = Separate(op.function, op.function.overloads[kinds].signature)
+    kind = fingerprint(sources(), op.function.__module__, op.function.__name__, str(kinds))
+    name, find = held(kind, op.key, (called.address, known))
+    # numba passes no arguments on by a star where their kinds differ, so that they have to be named one by
+    # one.
+    inputs = [f"input_{i}" for i in range(len(arrays))]
+    text = f"""
+def function({", ".join(inputs)}):
+    address, known = find()
+    return call(address, (known, {"".join(f"_c({i}), " for i in inputs)})){"[0]" * (len(op.types) == 1)}
+"""
+    scope = {"find": find, "call": called.call, "_c": _c}
     exec(text, scope)
-    return numba_njit(scope["function"], fastmath=False)
-
-
-@register_funcify_and_cache_key(Solve)
-def _(op, **kwargs):
-    text = """
-def function(theta, level, PLAN):
-    kernels = Kernels(_c(np.array(addresses)), _c(seen), *sizes)
-    plan = driven(Plan(PLAN_READ), _c(level), kernels.level)
-    out, outcome, tape = call(address, (kernels, _c(theta), plan, _c(tolerance), max_steps, n_outputs, True))
-    return out, outcome, OF_TAPE
-"""
-    # It holds addresses of this process, so it may not be cached.
-    return _spelled_out(text, solve, **_held(op)), None
-
-
-@register_funcify_and_cache_key(SolveAdjoint)
-def _(op, **kwargs):
-    text = """
-def function(theta, level, PLAN, outcome, TAPE, bar_out):
-    kernels = Kernels(_c(np.array(addresses)), _c(seen), *sizes)
-    plan, tape = Plan(PLAN_READ), Tape(TAPE_READ)
-    return call(address, (kernels, _c(theta), plan, tape, _c(outcome), _c(bar_out)))
-"""
-    return _spelled_out(text, solve_adjoint, **_held(op)), None
-
-
-def solve_op(solver: Solver, theta, plan=None, level=None):
-    """Outputs ``(sample, output)`` of a `Solver` as a tensor, differentiable in `theta` (person, parameter)
-    and in `level` (stop,).
-
-    plan : tensors in the order of `Plan`, when the schedule is to be changed later; else the solver's own.
-    level : of a measured curve at the stops, in place of that of the plan.
-    """
-    level = np.zeros(0) if level is None else level
-    return Solve(solver)(theta, level, *(solver.plan if plan is None else plan))[0]
+    # In plain numba the machine code itself holds what it knows.
+    return numba_njit(scope["function"], fastmath=False), None if PLAIN else fingerprint(name)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import sympy
 
+from bayesglu.errors import BayesgluError
+
 OPERATIONS = (
     "input",
     "constant",
@@ -25,6 +27,10 @@ OPERATIONS = (
     "sign",
     "neg",
 )
+
+
+class NotCompiledError(BayesgluError, NotImplementedError):
+    """An expression of a flux that no instruction computes."""
 
 
 @dataclass
@@ -93,7 +99,7 @@ class Program:
         ):
             if isinstance(e, function):
                 return self._emit(name, self.lower(e.args[0]))
-        raise NotImplementedError(f"no instruction for {e.func.__name__} in {e}")
+        raise NotCompiledError(f"There is no instruction for {e.func.__name__} in {e}.")
 
     def _chain(self, operation: str, terms: Sequence[sympy.Basic]) -> int:
         values = [self.lower(t) for t in terms]
@@ -106,8 +112,8 @@ class Program:
         if exponent == sympy.Rational(1, 2):
             return self._emit("sqrt", self.lower(base))
         if not exponent.is_Integer:
-            raise NotImplementedError(
-                f"only integer powers and square roots are compiled, not {base}**{exponent}"
+            raise NotCompiledError(
+                f"Only integer powers and square roots are compiled, not {base}**{exponent}."
             )
         n = int(exponent)
         if n < 0:

@@ -13,11 +13,9 @@ from inspect import signature
 
 import sympy
 
-from bayesglu.physiology.loop import INPUTS, Loop, assemble
+from bayesglu.errors import InputError
+from bayesglu.physiology.loop import Loop, assemble
 from bayesglu.solver.program import Program
-
-LEVEL = "insulin_level"
-"""The channel that carries a measured curve."""
 
 Statement = tuple[sympy.Symbol, sympy.Expr]
 
@@ -48,7 +46,8 @@ class System:
     @property
     def level(self) -> int:
         """Which of the channels is a measured curve; -1 where none is."""
-        return self.channels.index(LEVEL) if LEVEL in self.channels else -1
+        driven = (self.channels.index(c) for c in self.loop.driven.values() if c in self.channels)
+        return next(driven, -1)
 
     def text(self) -> str:
         """All that decides the numbers, as text."""
@@ -79,8 +78,8 @@ def system(
     `start` do not start from the basal state: their initial values follow the parameters in the loop's order.
     """
     loop = assemble(structure)
-    rated = tuple(c for c in INPUTS if c in set(channels))
-    given = tuple(c for c in INPUTS if c in set(boluses))
+    rated = tuple(c for c in loop.inputs if c in set(channels))
+    given = tuple(c for c in loop.inputs if c in set(boluses))
     begun = tuple(n for n in loop.states if n in set(start))
     return _system(loop, tuple(outputs), rated, given, frozenset(hold), begun)
 
@@ -99,7 +98,9 @@ def _system(
     begun = {n: sympy.Symbol(f"{n}_at_start", real=True) for n in start}
     channel = {f"{n}_input": sympy.Symbol(f"{n}_input", real=True) for n in channels}
     unused = {
-        f"{n}_input": sympy.Float(v) if v else sympy.S.Zero for n, v in INPUTS.items() if n not in channels
+        f"{n}_input": sympy.Float(v) if v else sympy.S.Zero
+        for n, v in loop.inputs.items()
+        if n not in channels
     }
 
     statements = _statements(loop, {**parameter, **state, **channel, **unused})
@@ -122,8 +123,8 @@ def _system(
     y, u = tuple(state.values()), tuple(channel.values())
     c = tuple(coefficients)
     moving = {"y": y, "c": c}
-    if LEVEL in channels:
-        moving["level"] = (channel[f"{LEVEL}_input"],)
+    if level := tuple(channel[f"{n}_input"] for n in loop.driven.values() if n in channels):
+        moving["level"] = level
     setup = constant + [(symbol, e) for symbol, e in coefficients.items()]
     programs = {
         "setup": _forward({"theta": theta}, setup, {"c": list(c), "y": starts}),
@@ -157,7 +158,15 @@ def _statements(loop: Loop, pool: dict) -> list[Statement]:
     by it."""
     pool, found = dict(pool), []
     for name, function in loop.quantities.items():
-        value = sympy.sympify(function(**{a: pool[a] for a in signature(function).parameters if a in pool}))
+        try:
+            value = function(**{a: pool[a] for a in signature(function).parameters if a in pool})
+            value = sympy.sympify(value)
+        except (TypeError, ValueError, AttributeError, sympy.SympifyError) as error:
+            raise InputError(
+                f"{name} ({function.__module__}) cannot be run on symbols, so that it has no derivatives: "
+                f"{error}. Write it in plain arithmetic, without comparisons and ifs; exp, log and smooth "
+                "thresholds are in bayesglu.physiology.smooth."
+            ) from error
         symbol = sympy.Symbol(name, real=True)
         found.append((symbol, value))
         pool[name] = value if value.is_Number or value.is_Symbol else symbol

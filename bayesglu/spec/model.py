@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -10,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from bayesglu import catalog
-from bayesglu.errors import BayesgluError
-from bayesglu.spec import files, reader
+from bayesglu.errors import BayesgluError, FitWarning, warn_caller
+from bayesglu.physiology.loop import assemble
+from bayesglu.physiology.registry import registered_sources
+from bayesglu.spec import files, keys, reader
 from bayesglu.spec.priors import (
     Analyte,
     BetweenSubject,
@@ -23,6 +27,7 @@ from bayesglu.spec.priors import (
     PseudoObservation,
 )
 from bayesglu.text.problems import Problems, hint
+from bayesglu.text.wording import some
 
 __all__ = [
     "Analyte",
@@ -35,6 +40,7 @@ __all__ = [
     "PseudoObservation",
     "SpecError",
     "load_model",
+    "model_of",
     "read_model",
 ]
 
@@ -233,7 +239,7 @@ class ModelSpec:
         problems = Problems(f"{self.name} (changed)")
         parent = files.parse(self.text, problems)
         child["name"] = name or f"{self.name} (changed)"
-        return _build(files.overlay(parent, child), child, problems, None, None)
+        return _build(files.overlay(parent, child), child, problems)
 
     def __hash__(self) -> int:
         return hash(self.text)
@@ -359,6 +365,7 @@ def read_model(
     papers: Collection[str] | None = None,
     path: Path | None = None,
     remind: bool = True,
+    homes: Mapping[str, str] = Frozen(),
 ) -> ModelSpec:
     """The model that a TOML text describes.
 
@@ -374,6 +381,8 @@ def read_model(
         The file that the text came from: parents given by path are looked for beside it; it names the model.
     remind
         Whether to warn of names that were given up.
+    homes
+        ``"slot/name"`` -> the module that registered a part, to be named where it is not there.
 
     Raises
     ------
@@ -386,14 +395,68 @@ def read_model(
     seen = (str(path.resolve()),) if path else ()
     table = files.resolve(own, problems, path.parent if path else None, seen)
     problems.raise_any(SpecError)
-    return _build(table, own, problems, papers, path)
+    return _build(table, own, problems, papers, path, homes)
+
+
+def model_of(kept: Mapping[str, Any], where: str = "the model in the fit") -> ModelSpec:
+    """The model of a fit, from its attributes.
+
+    Warns where the equations have changed since: where a quantity has another value than it had, or the
+    source of a part that is not bayesglu's is another.
+
+    Raises
+    ------
+    SpecError
+        A part that was registered then is not now; the message names the module that it came from.
+    """
+    sources = json.loads(kept.get("parts", "{}"))
+    homes = {name: source["module"] for name, source in sources.items()}
+    spec = read_model(kept["model_text"], where, remind=False, homes=homes)
+    if "equations" not in kept:  # of a version that did not keep them
+        return spec
+    _warn_of_changes(spec, json.loads(kept["equations"]), sources, f"{kept.get('bayesglu_version')}", where)
+    return spec
+
+
+def _warn_of_changes(
+    spec: ModelSpec, values: Mapping[str, float], sources: Mapping[str, Mapping], version: str, where: str
+) -> None:
+    """Warn where a quantity (`Loop.fingerprint`) or the source of a part that is not bayesglu's has changed.
+    A quantity that there was not then is no change of those that there were."""
+    now, own = assemble(spec.structure).fingerprint(spec.medians), registered_sources(spec.structure)
+    other = [name for name, value in values.items() if not _same(value, now.get(name))]
+    chosen = dict.fromkeys((*sources, *(n for n in own if n.partition("/")[0] in spec.structure)))
+    edited = [n for n in chosen if _sha256(sources.get(n)) != _sha256(own.get(n))]
+    told = [f"the equations of {some(other)} have changed"] * bool(other)
+    told += [f"the source of {some(edited)} has changed"] * bool(edited)
+    if told:
+        warn_caller(
+            f"{where}: {' and '.join(told)} since this fit was made (bayesglu {version}): what is predicted "
+            f"from it {'is not' if other else 'may not be'} what was fitted.",
+            FitWarning,
+        )
+
+
+def _same(one: float, other: float | None) -> bool:
+    if other is None or math.isnan(one) or math.isnan(other):
+        return other is not None and math.isnan(one) and math.isnan(other)
+    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def _sha256(source: Mapping[str, str] | None) -> str | None:
+    return None if source is None else source["sha256"]
 
 
 def _build(
-    table: dict, own: Mapping, problems: Problems, papers: Collection[str] | None, path: Path | None
+    table: dict,
+    own: Mapping,
+    problems: Problems,
+    papers: Collection[str] | None = None,
+    path: Path | None = None,
+    homes: Mapping[str, str] = Frozen(),
 ) -> ModelSpec:
     """The nouns of a resolved `table`; what is not in `own` was inherited, and goes where it is of no use."""
-    read = reader.read(table, own, problems, papers)
+    read = reader.read(table, own, problems, papers, homes)
     problems.raise_any(SpecError)
     name = read.pop("name") or (path.stem if path else "model")
     spec = ModelSpec(name=name, text="", path=str(path) if path else None, **read)
@@ -402,7 +465,7 @@ def _build(
 
 def _table(spec: ModelSpec) -> dict[str, Any]:
     """A spec as the tables of the file that would describe it alone."""
-    table: dict[str, Any] = {"format": reader.FORMAT, "name": spec.name}
+    table: dict[str, Any] = {"format": keys.FORMAT, "name": spec.name}
     table |= {"title": spec.title, "description": spec.description}
     table["structure"] = dict(spec.structure)
     table["parameters"] = {name: _plain(parameter) for name, parameter in spec.parameters.items()}

@@ -134,9 +134,9 @@ class Analyte:
     has. `lloq` and `uloq` are limits of quantification, beyond which no more is known of a sample than that.
     `background` names a parameter that the assay adds to the true value: an unspecific signal. Samples after
     time zero and before `samples_from` (min) are not compared with the model. A `forcing` analyte drives the
-    model by the true values behind its samples, which are known within `sigma`. Its samples at or before
-    time zero, and from `basal_from` (min) on when it has come to rest again, are compared with its basal
-    concentration, which then is the true value.
+    model by the true values behind its samples, which are known within `sigma`. Where it has a basal value
+    among the parameters, its samples at or before time zero, and from `basal_from` (min) on when it has come
+    to rest again, are compared with that, which then is the true value.
     """
 
     name: str

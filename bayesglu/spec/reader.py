@@ -5,61 +5,31 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
-from bayesglu.physiology.loop import DEFAULTS, FRACTIONS, PARAMETERS, SLOTS, Loop, LoopError, assemble
-from bayesglu.spec import priors
+from bayesglu.analytes import analytes
+from bayesglu.physiology.loop import Loop
+from bayesglu.physiology.registry import available
+from bayesglu.spec import keys, priors
+from bayesglu.spec.structure import check_driving, read_structure
 from bayesglu.text.problems import Problems, Section, show
 
 MAY_BE_ZERO = frozenset({"alpha_cell_mass", "beta_cell_mass"})
 """Parameters that an organ's loss sets to zero."""
 
-FORMAT = 1
-"""Of model files, and of what a fit keeps of its model."""
 
-TOP = (
-    "format",
-    "name",
-    "title",
-    "description",
-    "extends",
-    "structure",
-    "parameters",
-    "analytes",
-    "pseudo_observations",
-    "correlations",
-)
-PARAMETER = (
-    "symbol",
-    "unit",
-    "scale",
-    "level",
-    "typical",
-    "between_subject",
-    "effects",
-    "source",
-    "kind",
-    "note",
-)
-ANALYTE = (
-    "output",
-    "unit",
-    "sigma",
-    "residual",
-    "nu",
-    "lloq",
-    "uloq",
-    "background",
-    "error_offset",
-    "samples_from",
-    "forcing",
-    "basal_from",
-)
+def read(
+    table: Mapping,
+    own: Mapping,
+    problems: Problems,
+    papers: Collection[str] | None,
+    homes: Mapping[str, str],
+) -> dict[str, Any]:
+    """Fields of a `ModelSpec` by name; not to be used where `problems` were found.
 
-
-def read(table: Mapping, own: Mapping, problems: Problems, papers: Collection[str] | None) -> dict[str, Any]:
-    """Fields of a `ModelSpec` by name; not to be used where `problems` were found."""
-    top = Section(table, "", problems, TOP)
+    homes : ``"slot/name"`` -> the module from which a part came, as far as it is known.
+    """
+    top = Section(table, "", problems, keys.names(keys.MODEL))
     _check_format(top)
-    structure, loop = _structure(top, problems)
+    structure, loop = read_structure(top, problems, homes)
     reader = _Reader(problems, papers, loop)
     sections = {
         key: _entries(top, key, required=key in ("parameters", "analytes"))
@@ -67,19 +37,12 @@ def read(table: Mapping, own: Mapping, problems: Problems, papers: Collection[st
     }
     _keep_what_serves(sections, own, loop, problems)
     parameters = {name: reader.parameter(name, entry) for name, entry in sections["parameters"].items()}
-    analytes = {name: reader.analyte(name, entry, parameters) for name, entry in sections["analytes"].items()}
+    measured = {name: reader.analyte(name, entry, parameters) for name, entry in sections["analytes"].items()}
     known = {
         name: reader.pseudo_observation(name, entry)
         for name, entry in sections["pseudo_observations"].items()
     }
-    if (
-        loop is not None
-        and structure.get("insulin") == "forced"
-        and not any(a.forcing for a in analytes.values())
-    ):
-        problems.add(
-            "insulin is 'forced', so an analyte with output 'insulin' must have forcing = true.", "[analytes]"
-        )
+    check_driving(loop, measured, problems)
     correlations, eta = _correlations(top, parameters)
     return {
         "name": top.text("name", ""),
@@ -87,7 +50,7 @@ def read(table: Mapping, own: Mapping, problems: Problems, papers: Collection[st
         "description": top.text("description", ""),
         "structure": priors.Frozen(structure),
         "parameters": priors.Frozen(parameters),
-        "analytes": priors.Frozen(analytes),
+        "analytes": priors.Frozen(measured),
         "pseudo_observations": priors.Frozen(known),
         "correlations": correlations,
         "eta": eta,
@@ -96,29 +59,12 @@ def read(table: Mapping, own: Mapping, problems: Problems, papers: Collection[st
 
 def _check_format(top: Section) -> None:
     """Note a file that a later version of bayesglu wrote."""
-    given = top.given("format", FORMAT)
-    if type(given) is not int or not 1 <= given <= FORMAT:
+    given = top.given("format", keys.FORMAT)
+    if type(given) is not int or not 1 <= given <= keys.FORMAT:
         top.fault(
-            f"format is {show(given)}; this version of bayesglu reads formats 1 to {FORMAT}. A higher one is "
-            "of a later version: install that, or write the file in this format."
+            f"format is {show(given)}; this version of bayesglu reads formats 1 to {keys.FORMAT}. A "
+            "higher one is of a later version: install that, or write the file in this format."
         )
-
-
-def _structure(top: Section, problems: Problems) -> tuple[dict[str, str], Loop | None]:
-    """The choice for each slot, and the loop that they make: None when they make none."""
-    slots = [slot for slot in SLOTS if slot not in DEFAULTS]
-    section = top.section("structure", slots)
-    if section is None or not section.sound:
-        return {}, None
-    before = len(problems.found)
-    structure = {slot: section.text(slot, allowed=SLOTS[slot]) for slot in slots}
-    if len(problems.found) > before or set(section.table) - set(slots):
-        return {}, None
-    try:
-        return structure, assemble(structure)
-    except LoopError as error:
-        section.fault(str(error))
-        return structure, None
 
 
 def _entries(top: Section, key: str, *, required: bool) -> dict[str, Section]:
@@ -141,14 +87,15 @@ def _keep_what_serves(sections: dict[str, dict], own: Mapping, loop: Loop | None
         for name, entry in list(sections[kind].items()):
             if entry.table.get("output", name) not in known and not written(kind, name):
                 del sections[kind][name]
-    used = loop.parameters if loop else PARAMETERS
+    every = available().parameters
+    used = loop.parameters if loop else every
     backgrounds = {entry.table.get("background") for entry in sections["analytes"].values()}
     needed = {*used, *(name for name in backgrounds if isinstance(name, str))}
     for name in set(sections["parameters"]) - needed:
         if not written("parameters", name):
             del sections["parameters"][name]
     for name in (name for name in sections["parameters"] if name not in needed):
-        if name in PARAMETERS:
+        if name in every:
             sections["parameters"][name].fault(
                 "is not used by this structure: leave it out, or choose a part that asks for it."
             )
@@ -156,7 +103,7 @@ def _keep_what_serves(sections: dict[str, dict], own: Mapping, loop: Loop | None
             problems.unknown(name, needed, "parameter", "[parameters]")
     for name in loop.parameters if loop else ():
         if name not in sections["parameters"]:
-            problems.add(f"lacks {name!r} ({PARAMETERS[name]}), which this structure needs.", "[parameters]")
+            problems.add(f"lacks {name!r} ({every[name]}), which this structure needs.", "[parameters]")
 
 
 class _Reader:
@@ -164,14 +111,19 @@ class _Reader:
 
     def __init__(self, problems: Problems, papers: Collection[str] | None, loop: Loop | None):
         self.problems, self.papers, self.loop = problems, papers, loop
+        self.unit_of, self.fractions = available().parameters, available().fractions
 
     def parameter(self, name: str, entry: Section) -> priors.Parameter:
-        entry = Section(entry.table, entry.place, self.problems, PARAMETER) if entry.sound else entry
+        entry = (
+            Section(entry.table, entry.place, self.problems, keys.names(keys.PARAMETER))
+            if entry.sound
+            else entry
+        )
         unit = entry.text("unit")
-        if name in PARAMETERS and unit is not None and unit != PARAMETERS[name]:
-            entry.fault(f"unit is {unit!r}; the physiology has {name} in {PARAMETERS[name]!r}.")
+        if unit is not None and unit != self.unit_of.get(name, unit):
+            entry.fault(f"unit is {unit!r}; the physiology has {name} in {self.unit_of[name]!r}.")
         scale = entry.text("scale", "log", allowed=get_args(priors.Scale))
-        if name in FRACTIONS and scale == "log":
+        if name in self.fractions and scale == "log":
             entry.fault(
                 "scale is 'log'; this is a share of a whole and must stay below 1: write scale = \"logit\"."
             )
@@ -193,7 +145,7 @@ class _Reader:
     def _typical(
         self, name: str, entry: Section, scale: str | None, level: str | None
     ) -> priors.Prior | None:
-        typical = entry.section("typical", ("median", "gsd"))
+        typical = entry.section("typical", keys.names(keys.TYPICAL))
         if typical is None:
             return None
         ceiling = {"below": 1.0} if scale == "logit" else {}
@@ -211,7 +163,7 @@ class _Reader:
 
     def _between_subject(self, entry: Section, level: str | None) -> priors.BetweenSubject | None:
         varies = level in ("subject", "occasion")
-        between = entry.section("between_subject", ("cv", "gsd"), required=False)
+        between = entry.section("between_subject", keys.names(keys.BETWEEN_SUBJECT), required=False)
         if between is None:
             if varies:
                 entry.fault(
@@ -238,10 +190,10 @@ class _Reader:
     def _effect(self, key: str, effects: Section) -> priors.Effect:
         covariate, _, label = key.partition(":")
         if label:
-            effect = effects.section(key, ("median", "gsd"))
+            effect = effects.section(key, keys.names(keys.EFFECT_OF_LEVEL))
             form, reference, per = "level", label, None
         else:
-            effect = effects.section(key, ("form", "reference", "per", "median", "gsd"))
+            effect = effects.section(key, keys.names(keys.EFFECT_OF_NUMBER))
             form = effect.text("form", "exponential", allowed=("exponential", "power"))
             reference = effect.number("reference", **({"above": 0.0} if form == "power" else {}))
             per = effect.number("per", above=1.0 if form == "power" else 0.0)
@@ -264,7 +216,11 @@ class _Reader:
     def analyte(
         self, name: str, entry: Section, parameters: Mapping[str, priors.Parameter]
     ) -> priors.Analyte:
-        entry = Section(entry.table, entry.place, self.problems, ANALYTE) if entry.sound else entry
+        entry = (
+            Section(entry.table, entry.place, self.problems, keys.names(keys.ANALYTE))
+            if entry.sound
+            else entry
+        )
         output, unit = entry.text("output", name), entry.text("unit")
         if self.loop is not None and output is not None:
             known = {*self.loop.states, *self.loop.fluxes}
@@ -272,19 +228,21 @@ class _Reader:
                 self.problems.unknown(output, known, "output", entry.place)
             elif unit is not None and unit != self.loop.unit(output):
                 entry.fault(f"unit is {unit!r}; the physiology has {output} in {self.loop.unit(output)!r}.")
+        if unit is not None and name in analytes() and unit != (kept := next(iter(analytes()[name].units))):
+            entry.fault(f"unit is {unit!r}; studies keep {name} in {kept!r}.")
         forcing = entry.flag("forcing", False)
-        if (
-            forcing
-            and self.loop is not None
-            and (output, self.loop.structure["insulin"]) != ("insulin", "forced")
-        ):
+        if forcing and self.loop is not None and output not in self.loop.driven:
+            driven = ", ".join(self.loop.driven) or "nothing does"
             entry.fault(
-                "forcing = true is only for output 'insulin' in a structure with insulin = \"forced\"."
+                "forcing = true is only for output 'insulin' in a structure with insulin = \"forced\", or "
+                f"for an output X where a part asks for X_input. What drives this structure: {driven}."
             )
         basal_from = entry.number("basal_from", None, above=0.0)
         if basal_from is not None and not forcing:
             basal_from = None  # inherited from a parent whose analyte drove the model
-        sigma = entry.section("sigma", ("median", "gsd"))
+        elif basal_from is not None and f"basal_{output}" not in parameters:
+            entry.fault(f"has basal_from, but {output} has no basal value: there is no basal_{output}.")
+        sigma = entry.section("sigma", keys.names(keys.SIGMA))
         lloq, uloq = self._limits(entry)
         residual, nu = self._residual(entry)
         return priors.Analyte(
@@ -331,7 +289,7 @@ class _Reader:
 
     def pseudo_observation(self, name: str, entry: Section) -> priors.PseudoObservation:
         if entry.sound:
-            entry = Section(entry.table, entry.place, self.problems, ("output", "median", "cv", "source"))
+            entry = Section(entry.table, entry.place, self.problems, keys.names(keys.PSEUDO_OBSERVATION))
         output = entry.text("output", name)
         if self.loop is not None and output is not None and output not in self.loop.constant_quantities:
             self.problems.unknown(output, self.loop.constant_quantities, "basal quantity", entry.place)
@@ -343,7 +301,7 @@ def _correlations(
     top: Section, parameters: Mapping[str, priors.Parameter]
 ) -> tuple[tuple[str, ...], float | None]:
     """Names of the parameters whose individual deviations are correlated, and the shape of the LKJ prior."""
-    section = top.section("correlations", ("parameters", "eta"), required=False)
+    section = top.section("correlations", keys.names(keys.CORRELATIONS), required=False)
     if section is None:
         return (), None
     names = section.texts("parameters")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesglu.analytes import analytes
 from bayesglu.errors import BayesgluWarning, warn_caller
 from bayesglu.protocols.events import Protocol
 from bayesglu.study.datasheet import Datasheet
@@ -25,7 +26,6 @@ from bayesglu.study.samples import (
 from bayesglu.study.tables import StudyError, Table, natural
 from bayesglu.study.treatments import Lines, assign, check_deliveries, read_events, some, who
 from bayesglu.text.problems import Problems, hint
-from bayesglu.units import ANALYTES
 
 
 class StudyWarning(BayesgluWarning):
@@ -96,11 +96,11 @@ def _check_units(
 ) -> None:
     """Note each unit and limit of the datasheet that belongs to nothing."""
     columns = tables["subjects"].unread(["subject"]) if "subjects" in tables else []
-    known = {"time", "duration", *ANALYTES, *map(str, covariates.data_vars), *columns}
+    known = {"time", "duration", *analytes(), *map(str, covariates.data_vars), *columns}
     for name in set(sheet.units) - known:
         problems.unknown(name, known, "column", "datasheet.toml, [units]")
-    for name in set(sheet.plausible) - set(PLAUSIBLE):
-        problems.unknown(name, PLAUSIBLE, "quantity", "datasheet.toml, [plausible]")
+    for name in set(sheet.plausible) - (limited := {*analytes(), *PLAUSIBLE}):
+        problems.unknown(name, limited, "quantity", "datasheet.toml, [plausible]")
 
 
 def _same_people(people: xr.Dataset, subjects: Sequence[str], table: Table, problems: Problems) -> xr.Dataset:

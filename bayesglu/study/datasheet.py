@@ -36,8 +36,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bayesglu.analytes import analytes
 from bayesglu.text.problems import Problems, Section, show
-from bayesglu.units import ANALYTES
 
 ABOUT = ("title", "source", "licence", "description", "note")
 TABLES = ("columns", "units", "use", "plausible", "checksums")
@@ -130,7 +130,7 @@ def _body_weight(sheet: Section) -> float | dict[str, float] | None:
 
 def _windows(sheet: Section) -> dict[str, Window]:
     windows = {}
-    if inner := sheet.section("use", ANALYTES, required=False):
+    if inner := sheet.section("use", analytes(), required=False):
         for analyte in inner.table:
             window = inner.section(analyte, ("from", "until", "also"))
             first, last = window.number("from", -math.inf), window.number("until", math.inf)

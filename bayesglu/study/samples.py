@@ -12,50 +12,27 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesglu.analytes import Limits, analytes
 from bayesglu.study.datasheet import Datasheet
 from bayesglu.study.tables import Faults, Table, as_number, is_missing, natural
 from bayesglu.text.problems import hint
-from bayesglu.units import ANALYTES, UnitError, allowed_units, canonical_unit, convert, has_unit
+from bayesglu.units import UnitError, allowed_units, canonical_unit, convert, has_unit
 
 CENSORING = ("none", "left", "right")
 
-# Canonical units. Outside PLAUSIBLE a value is an error; a unit in which it lies inside USUAL is proposed.
-PLAUSIBLE: Mapping[str, tuple[float, float]] = {
-    "glucose": (20, 1000),
-    "insulin": (0.5, 30_000),
-    "c_peptide": (5, 15_000),
-    "glucagon": (2, 30_000),
-    "liver_glycogen": (0, 1000),
-    "endogenous_glucose_production": (0, 20),
-    "gluconeogenesis": (0, 20),
-    "glycogenolysis": (0, 20),
-    "gluconeogenesis_share": (0, 1),
+# Of covariates, in canonical units; those of analytes are in `bayesglu.analytes`.
+PLAUSIBLE: Mapping[str, Limits] = {
     "weight": (2, 400),
     "body_weight": (2, 400),
     "height": (40, 250),
     "age": (0, 120),
     "bmi": (8, 100),
 }
-USUAL: Mapping[str, tuple[float, float]] = {
-    "glucose": (40, 450),
-    "insulin": (10, 3000),
-    "c_peptide": (100, 5000),
-    "glucagon": (20, 1000),
-    "endogenous_glucose_production": (0.2, 5),
-    "gluconeogenesis": (0.2, 5),
-    "glycogenolysis": (0.2, 5),
-    "gluconeogenesis_share": (0.1, 1),
+USUAL: Mapping[str, Limits] = {
     "weight": (30, 200),
     "body_weight": (30, 200),
     "height": (120, 210),
     "age": (1, 100),
-}
-# Fasting medians of whole studies lie closer together: they show up units that differ less than people do.
-USUAL_FASTING: Mapping[str, tuple[float, float]] = {
-    "glucose": (50, 250),
-    "insulin": (10, 180),
-    "c_peptide": (100, 2000),
-    "glucagon": (10, 300),
 }
 
 # Suffixes of covariate columns that say the unit, beside those that units.py knows for the covariate.
@@ -79,7 +56,7 @@ def read_observations(table: Table, sheet: Datasheet) -> pd.DataFrame:
     """Samples in canonical units, as columns of text and numbers; NaN where a value is empty."""
     faults = table.faults
     table.rename(sheet.columns, all_there=True)
-    wide = [name for name in table.rows if name in ANALYTES]
+    wide = [name for name in table.rows if name in analytes()]
     if wide and "analyte" not in table.rows:
         columns = ", ".join(OBSERVATION_COLUMNS)
         faults.add(
@@ -124,7 +101,10 @@ def suspicious_units(samples: pd.DataFrame) -> list[str]:
     """Sentences about analytes whose fasting median is no person's, but would be in another unit."""
     fasting = samples[(samples["time"] <= 0) & (samples["censoring"] == "none")]
     sentences = []
-    for analyte, (low, high) in USUAL_FASTING.items():
+    for analyte, kind in analytes().items():
+        if kind.usual_fasting is None:
+            continue
+        low, high = kind.usual_fasting
         median = fasting.loc[fasting["analyte"] == analyte, "value"].median()
         if math.isnan(median) or low <= median <= high:
             continue
@@ -217,11 +197,12 @@ def read_truth(table: Table) -> xr.Dataset:
 
 def _analyte(cell: str, line: int, faults: Faults) -> str:
     name = cell.lower().replace("-", "_").replace(" ", "_")
-    name = {"cpeptide": "c_peptide"}.get(name, name)
+    known = analytes()
+    name = next((own for own, kind in known.items() if name in kind.spellings), name)
     if is_missing(cell):
         faults.add("analyte is empty.", line)
-    elif name not in ANALYTES:
-        faults.add(f"unknown analyte {cell!r}.{hint(name, ANALYTES)} Known: {', '.join(ANALYTES)}.", line)
+    elif name not in known:
+        faults.add(f"unknown analyte {cell!r}.{hint(name, known)} Known: {', '.join(known)}.", line)
     return name
 
 
@@ -247,7 +228,7 @@ def _measured(
     value = table.number(
         cell[1:].lstrip("=").strip() if marked else cell, "value", line, required=marked is not None
     )
-    if analyte not in ANALYTES:
+    if analyte not in analytes():
         return math.nan, censoring
     if not unit:
         faults.add(f"{analyte} has no unit. Known: {', '.join(allowed_units(analyte))}.", line)
@@ -266,19 +247,21 @@ def _check_plausible(
 ) -> None:
     """Note a value that no person can have, with the unit in which one could."""
     canonical = convert(value, unit, name)
-    low, high = sheet.plausible.get(name, PLAUSIBLE.get(name, (-math.inf, math.inf)))
+    kind = analytes().get(name)
+    plausible, usual = (kind.plausible, kind.usual) if kind else (PLAUSIBLE.get(name), USUAL.get(name))
+    low, high = sheet.plausible.get(name) or plausible or (-math.inf, math.inf)
     within = (censoring == "left" or canonical >= low) and (censoring == "right" or canonical <= high)
     if math.isnan(value) or (within and canonical >= 0 and not (canonical == 0 and low > 0)):
         return
     found = f"{value:g}"
     if canonical < 0:
         faults.add(f"{name} {{found}} is negative.", line, found)
-    elif canonical == 0 and name in ANALYTES:
+    elif canonical == 0 and kind:
         faults.add(
             f"{name} is {{found}}. Write '<' and the detection limit, or leave the value empty.", line, found
         )
     else:
-        low_usual, high_usual = USUAL.get(name, (math.nan, math.nan))
+        low_usual, high_usual = usual or (math.nan, math.nan)
         others = [
             other for other in allowed_units(name) if low_usual <= convert(value, other, name) <= high_usual
         ]

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesglu.analytes import analytes
 from bayesglu.errors import InputError
 from bayesglu.protocols.events import Delivery, Protocol
 from bayesglu.study.assembly import StudyWarning, assemble
@@ -27,7 +28,7 @@ from bayesglu.study.tables import StudyError, Table
 from bayesglu.study.writer import FILES, write_study
 from bayesglu.text.problems import Problems, hint
 from bayesglu.text.wording import some
-from bayesglu.units import ANALYTES, canonical_unit
+from bayesglu.units import canonical_unit
 
 __all__ = ["Study", "StudyError", "StudyWarning", "load_study"]
 
@@ -175,7 +176,7 @@ class Study:
         ('glucose', 'insulin')
         """
         found = set(self.observations["analyte"].values)
-        return tuple(analyte for analyte in ANALYTES if analyte in found)
+        return tuple(analyte for analyte in analytes() if analyte in found)
 
     @property
     def used(self) -> xr.Dataset:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import xarray as xr
 
-from bayesglu.analysis.simulation import MEASURED_AS, simulate
+from bayesglu.analysis.simulation import simulate
+from bayesglu.analytes import state_of
 from bayesglu.hierarchy.covariates import typical_of
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.physiology.loop import assemble
@@ -50,7 +51,7 @@ class Experiment:
         begun = {name: self._level(value) for name, value in self.start.items()}
         if self.before is not None:
             end = self.before.perform(spec, people).isel(time=-1, drop=True)
-            own = {MEASURED_AS.get(name, name) for name in begun}
+            own = {state_of(name) for name in begun}
             begun |= {name: end[name] for name in assemble(spec.structure).states if name not in own}
         return simulate(
             spec,
@@ -79,10 +80,9 @@ class Experiment:
         loop = assemble(spec.structure)
         taken = {state.channel for state in loop.states.values()}
         given = {event.channel for event in self.protocol.events if event.amount > 0}
-        states = {*self.hold, *(MEASURED_AS.get(name, name) for name in self.start)}
+        states = {*self.hold, *map(state_of, self.start)}
         known = given <= taken and states <= {*loop.states} and {*self.parameters} <= {*loop.parameters}
-        forced = spec.structure["insulin"] == "forced"
-        return known and not forced and (self.before is None or self.before.possible(spec))
+        return known and not loop.driven and (self.before is None or self.before.possible(spec))
 
     @staticmethod
     def _level(value: float | tuple[float, ...]) -> float | xr.DataArray:

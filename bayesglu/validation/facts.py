@@ -33,7 +33,8 @@ import xarray as xr
 from bayesglu import catalog
 from bayesglu.analysis.simulation import available_outputs
 from bayesglu.errors import BayesgluError
-from bayesglu.physiology.loop import PARAMETERS, assemble
+from bayesglu.physiology.loop import assemble
+from bayesglu.physiology.registry import available
 from bayesglu.protocols.events import Protocol, ProtocolError
 from bayesglu.protocols.parse import parse_protocol
 from bayesglu.seeds import seed_of
@@ -222,9 +223,10 @@ def _experiment(name: str, section: Section) -> Experiment | None:
     parameters, covariates, start = (
         dict(section.given(key, None) or {}) for key in ("parameters", "covariates", "start")
     )
+    known = available().parameters
     for key in parameters:
-        if key not in PARAMETERS:
-            section.problems.unknown(key, PARAMETERS, "parameter", section.place)
+        if key not in known:
+            section.problems.unknown(key, known, "parameter", section.place)
     until = section.number("until", above=0)
     return protocol and Experiment(
         name=name,

@@ -1,0 +1,61 @@
+"""The coordinates in which a fit was sampled, as a group of it, and back."""
+
+import numpy as np
+import xarray as xr
+
+from bayesglu.frozen import frozen
+from bayesglu.hierarchy.design import Design
+from bayesglu.inference.coordinates import Coordinates, noncentered
+
+COORDINATES = "coordinates"
+
+DIMS = {
+    "shared": ("value",),
+    "shared_factor": ("value", "other_value"),
+    "log_omega": ("varying",),
+    "omega_scale": ("varying",),
+    "log_sigma": ("analyte",),
+    "sigma_scale": ("analyte",),
+    "partial_scale": ("pair",),
+    "information": ("subject", "component", "other_component"),
+    "linear": ("subject", "component"),
+    "cross": ("subject", "component", "value"),
+    "offset": ("subject", "component"),
+    "scale": ("subject", "component", "other_component"),
+}
+
+
+def keep_coordinates(c: Coordinates, d: Design) -> xr.Dataset:
+    """Coordinates as a Dataset. What has no length is left out."""
+    people = d.individuals
+    labels = {
+        "subject": people.subjects,
+        "varying": [p.name for p in people.varying],
+        "analyte": d.analytes,
+    }
+    return xr.Dataset(
+        {name: (DIMS[name], array) for name, array in c._asdict().items() if array.size},
+        coords={name: list(own) for name, own in labels.items() if len(own)},
+    )
+
+
+def kept_coordinates(fit: xr.DataTree, d: Design) -> tuple[Coordinates | None, list[str]]:
+    """The coordinates of a fit, if they are of this design; and whatever stands against that."""
+    problems = []
+    for what, own in (("model", d.spec), ("study", d.study)):
+        if fit.attrs.get(f"{what}_hash") != own.hash:
+            problems.append(
+                f"coordinates_of is a fit of another {what}: '{fit.attrs.get(f'{what}_name')}', not of "
+                f"'{own.name}' as it is given here."
+            )
+    if COORDINATES not in fit.children:
+        problems.append(
+            "coordinates_of is a fit that holds no coordinates: it was sampled in non-centered ones, or "
+            "saved without data, or by a version that did not keep them. fit(..., "
+            "parametrization='whitened') keeps them, also with method='laplace', within seconds."
+        )
+    if problems:
+        return None, problems
+    kept, empty = fit[COORDINATES].to_dataset(), noncentered(d)
+    arrays = {n: kept[n].values if n in kept else getattr(empty, n) for n in Coordinates._fields}
+    return frozen(Coordinates(**{n: np.asarray(a, float) for n, a in arrays.items()})), []

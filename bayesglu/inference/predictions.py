@@ -1,0 +1,185 @@
+"""What the rows of a design are expected to be, from everyone's parameters; compiled."""
+
+from collections import namedtuple
+
+import numpy as np
+
+from bayesglu.hierarchy.design import Design
+from bayesglu.solver.adjoint import solve_adjoint
+from bayesglu.solver.arrays import empty, flags, zeros
+from bayesglu.solver.compiled import compiled
+from bayesglu.solver.integrate import solve
+from bayesglu.solver.plan import driven
+
+solve_at, solve_adjoint_at = solve.call, solve_adjoint.call
+
+Predicting = namedtuple(
+    "Predicting",
+    "layout rows driving kernels plan tolerance max_steps outputs physiology solve solve_adjoint",
+)
+"""What predictions need besides parameters: how many `outputs` the equations show, how many columns of theta
+are their `physiology`, and where the solver is (see `Separate`)."""
+
+
+def predicting(d: Design, ready: bool = True) -> Predicting:
+    """What predictions of a design need in this process.
+
+    ready : whether the solver is to be compiled for it now; without, only the kinds of its fields are of use.
+    """
+    s = d.solver
+    return Predicting(
+        layout=d.individuals.layout,
+        rows=d.rows,
+        driving=d.driving,
+        kernels=s.compiled.kernels,
+        plan=s.plan,
+        tolerance=s.tolerance,
+        max_steps=s.max_steps,
+        outputs=len(s.system.outputs),
+        physiology=len(s.system.parameters),
+        solve=solve.address if ready else 0,
+        solve_adjoint=solve_adjoint.address if ready else 0,
+    )
+
+
+@compiled(inner=True)
+def parameters_at(shared, individual, layout):
+    """Estimated parameters on their natural scale (occasion, K)."""
+    n_k, n_e = len(layout.columns), len(layout.effect_parameter)
+    natural, phi = empty((len(layout.subject), n_k)), empty(n_k)
+    for t in range(len(natural)):
+        for k in range(n_k):
+            phi[k] = shared[k]
+        for e in range(n_e):
+            phi[layout.effect_parameter[e]] += layout.scores[t, e] * shared[n_k + e]
+        for v in range(len(layout.varying)):
+            phi[layout.varying[v]] = individual[layout.subject[t], layout.component[t, v]]
+        for k in range(n_k):
+            natural[t, k] = 1.0 / (1.0 + np.exp(-phi[k])) if layout.is_logit[k] else np.exp(phi[k])
+    return natural
+
+
+@compiled(inner=True)
+def parameters_adjoint(natural, bar_natural, layout, bar_shared, bar_individual):
+    """From the cotangents of estimated parameters to those of shared values and of individual parameters,
+    which are added to."""
+    n_k, n_e = len(layout.columns), len(layout.effect_parameter)
+    is_varying, bar_phi = flags(n_k), empty(n_k)
+    for v in range(len(layout.varying)):
+        is_varying[layout.varying[v]] = True
+    for t in range(len(layout.subject)):
+        for k in range(n_k):
+            value = natural[t, k]
+            slope = value * (1.0 - value) if layout.is_logit[k] else value
+            bar_phi[k] = slope * bar_natural[t, k]
+        for v in range(len(layout.varying)):
+            bar_individual[layout.subject[t], layout.component[t, v]] += bar_phi[layout.varying[v]]
+        for k in range(n_k):
+            if not is_varying[k]:
+                bar_shared[k] += bar_phi[k]
+        for e in range(n_e):
+            if not is_varying[layout.effect_parameter[e]]:
+                bar_shared[n_k + e] += layout.scores[t, e] * bar_phi[layout.effect_parameter[e]]
+
+
+@compiled(inner=True)
+def true_curve(theta, sigma, reading_error, driving):
+    """True concentrations at the readings (reading,), and at the stops (stop,)."""
+    d = driving
+    true, at_stop = empty(len(d.error)), empty(len(d.before))
+    for j in range(len(true)):
+        if d.error[j] < 0:
+            true[j] = theta[d.occasion[j], d.basal]
+        else:
+            true[j] = np.exp(d.log_value[j] + sigma[d.analyte] * reading_error[d.error[j]]) - d.offset
+    for s in range(len(at_stop)):
+        at_stop[s] = (1.0 - d.weight[s]) * true[d.before[s]] + d.weight[s] * true[d.after[s]]
+    return true, at_stop
+
+
+@compiled(inner=True)
+def true_curve_adjoint(sigma, reading_error, true, bar_stop, driving, bar_theta, bar_sigma):
+    """Cotangents of the reading errors from those of the concentrations at the stops; those of theta and of
+    sigma are added to."""
+    d = driving
+    bar_true, bar_reading = zeros(len(true)), zeros(len(reading_error))
+    for s in range(len(bar_stop)):
+        bar_true[d.before[s]] += (1.0 - d.weight[s]) * bar_stop[s]
+        bar_true[d.after[s]] += d.weight[s] * bar_stop[s]
+    for j in range(len(true)):
+        if d.error[j] < 0:
+            bar_theta[d.occasion[j], d.basal] += bar_true[j]
+        else:
+            bar_log = bar_true[j] * (true[j] + d.offset)
+            bar_sigma[d.analyte] += bar_log * reading_error[d.error[j]]
+            bar_reading[d.error[j]] += bar_log * sigma[d.analyte]
+    return bar_reading
+
+
+@compiled(inner=True)
+def _all_parameters(natural, layout):
+    """All columns of theta, with those that are not estimated."""
+    theta = empty((len(natural), len(layout.fixed)))
+    for t in range(len(natural)):
+        for i in range(len(layout.fixed)):
+            theta[t, i] = layout.fixed[i]
+        for k in range(len(layout.columns)):
+            theta[t, layout.columns[k]] = natural[t, k]
+    return theta
+
+
+@compiled(inner=True)
+def _of_physiology(theta, n):
+    """The first n columns."""
+    found = empty((len(theta), n))
+    for t in range(len(theta)):
+        for i in range(n):
+            found[t, i] = theta[t, i]
+    return found
+
+
+@compiled(inner=True)
+def predict(natural, sigma, reading_error, known):
+    """Predictions of the rows, with their analytes' offsets and not-a-number where a solve failed; outcome
+    codes; and the tape of the solver.
+
+    natural : estimated parameters (occasion, K). known : see `Predicting`.
+    """
+    rows, theta = known.rows, _all_parameters(natural, known.layout)
+    _, level = true_curve(theta, sigma, reading_error, known.driving)
+    plan = driven(known.plan, level, known.kernels.level)
+    physiology = _of_physiology(theta, known.physiology)
+    limits = known.tolerance, known.max_steps, known.outputs
+    out, outcome, tape = solve_at(known.solve, (known.kernels, physiology, plan, *limits, True))
+    predicted = empty(len(rows.sample))
+    for i in range(len(predicted)):
+        predicted[i] = rows.by_output[i] * out[rows.sample[i], rows.output[i]]
+        predicted[i] += rows.by_parameter[i] * theta[rows.occasion[i], rows.parameter[i]] + rows.offset[i]
+    return predicted, outcome, tape
+
+
+@compiled(inner=True)
+def predict_adjoint(natural, sigma, reading_error, known, outcome, tape, bar_predicted):
+    """Cotangents of estimated parameters, sigma and reading errors, from those of the predictions."""
+    rows, layout, theta = known.rows, known.layout, _all_parameters(natural, known.layout)
+    physiology = _of_physiology(theta, known.physiology)
+    bar_out, bar_theta = zeros((len(known.plan.sample_person), known.outputs)), zeros(theta.shape)
+    for i in range(len(bar_predicted)):
+        bar_out[rows.sample[i], rows.output[i]] += rows.by_output[i] * bar_predicted[i]
+        bar_theta[rows.occasion[i], rows.parameter[i]] += rows.by_parameter[i] * bar_predicted[i]
+    bar_physiology, bar_level = solve_adjoint_at(
+        known.solve_adjoint, (known.kernels, physiology, known.plan, tape, outcome, bar_out)
+    )
+    bar_sigma, bar_reading = zeros(len(sigma)), zeros(len(reading_error))
+    if len(known.driving.before):
+        true, _ = true_curve(theta, sigma, reading_error, known.driving)
+        bar_reading = true_curve_adjoint(
+            sigma, reading_error, true, bar_level, known.driving, bar_theta, bar_sigma
+        )
+    bar_natural = empty(natural.shape)
+    for t in range(len(natural)):
+        for i in range(known.physiology):
+            bar_theta[t, i] += bar_physiology[t, i]
+        for k in range(len(layout.columns)):
+            bar_natural[t, k] = bar_theta[t, layout.columns[k]]
+    return bar_natural, bar_sigma, bar_reading

@@ -1,0 +1,82 @@
+"""The log density of everything before any data, and its derivatives; compiled."""
+
+import numpy as np
+from scipy.special import betaln
+
+from bayesglu.inference.coordinates import Coordinates, Priors
+from bayesglu.solver.arrays import empty
+from bayesglu.solver.compiled import compiled
+
+
+@compiled(inner=True)
+def log_prior(point, priors, layout, bars):
+    """Log density of the population, of everyone's own parameters and of reading errors, up to a constant;
+    the cotangents of the point are added to.
+
+    With respect to shared values, the logarithms of omega and sigma, partial correlations on the scale of the
+    point, individual parameters and reading errors.
+    """
+    return _log_population(point, priors, bars) + _log_individuals(point, layout, bars)
+
+
+@compiled(inner=True)
+def _log_population(point, priors, bars):
+    p, total = priors, 0.0
+    for j in range(len(point.shared)):
+        away = (point.shared[j] - p.shared_mean[j]) / p.shared_sd[j]
+        total -= 0.5 * away * away
+        bars.shared[j] -= away / p.shared_sd[j]
+    for i in range(len(point.omega)):
+        away = (np.log(point.omega[i]) - p.omega_mean[i]) / p.omega_sd[i]
+        total -= 0.5 * away * away
+        bars.omega[i] -= away / (p.omega_sd[i] * point.omega[i])
+    for i in range(len(point.sigma)):
+        away = (np.log(point.sigma[i]) - p.sigma_mean[i]) / p.sigma_sd[i]
+        total -= 0.5 * away * away
+        bars.sigma[i] -= away / (p.sigma_sd[i] * point.sigma[i])
+    for i in range(len(point.partial)):
+        z = np.tanh(point.partial[i])
+        total += p.partial_shapes[i] * np.log(1.0 - z * z)
+        bars.partial[i] -= 2.0 * p.partial_shapes[i] * z
+    for i in range(len(point.reading_error)):
+        total -= 0.5 * point.reading_error[i] * point.reading_error[i]
+        bars.reading_error[i] -= point.reading_error[i]
+    return total
+
+
+@compiled(inner=True)
+def _log_individuals(point, layout, bars):
+    people, n = point.individual.shape
+    total, away = 0.0, empty(n)
+    for s in range(people):
+        for d in range(n):
+            away[d] = point.individual[s, d] - point.centre[s, d]
+        for d in range(n):
+            pressure = 0.0
+            for e in range(n):
+                pressure += point.precision[d, e] * away[e]
+                bars.precision[d, e] -= 0.5 * away[d] * away[e]
+            total -= 0.5 * pressure * away[d]
+            bars.individual[s, d] -= pressure
+            bars.centre[s, d] += pressure
+    # Half the log determinant of the precision.
+    for d in range(n):
+        v = layout.component_varying[d]
+        total -= people * np.log(point.omega[v])
+        bars.omega[v] -= people / point.omega[v]
+    for i in range(len(point.factor)):
+        total -= people * np.log(point.factor[i, i])
+        bars.factor[i, i] -= people / point.factor[i, i]
+    return total
+
+
+def log_constant(p: Priors, c: Coordinates, readings: int) -> float:
+    """What `log_prior` and the log volume of a point lack of the log density of its coordinates."""
+    numbers = len(p.shared_sd) + len(p.omega_sd) + len(p.sigma_sd) + c.linear.size + readings
+    of_people = np.einsum("sdd->sd", c.scale)
+    scales = np.diag(c.shared_factor), c.omega_scale, c.sigma_scale, c.partial_scale, of_people
+    volume = sum(np.log(s).sum() for s in scales)
+    normal = sum(np.log(sd).sum() for sd in (p.shared_sd, p.omega_sd, p.sigma_sd))
+    a = p.partial_shapes
+    beta = (betaln(a, a) + (2 * a - 1) * np.log(2)).sum()
+    return float(volume - normal - beta - 0.5 * numbers * np.log(2 * np.pi))

@@ -1,0 +1,212 @@
+"""Every key of a model file: what it holds, what it may be, and what it means.
+
+The reader takes its lists of names from here, and the reference and the JSON schema of model files are made
+from it; a test compares the bounds with what the reader accepts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from bayesglu.spec import priors
+
+FORMAT = 1
+"""Of model files, and of what a fit keeps of its model."""
+
+Holds = Literal["text", "number", "integer", "flag", "texts", "table", "tables"]
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a table. ``tables`` holds tables by name, each with the same `keys`.
+
+    `required` says whether a file that extends none must have it. Numbers lie strictly between `above` and
+    `below`; where `closed`, they may equal `above`.
+    """
+
+    name: str
+    holds: Holds
+    meaning: str
+    required: bool = False
+    default: Any = None
+    allowed: tuple[str, ...] = ()
+    above: float | None = None
+    below: float | None = None
+    closed: bool = False
+    keys: tuple[Key, ...] = ()
+
+
+def names(keys: tuple[Key, ...]) -> tuple[str, ...]:
+    """Names of the keys of a table.
+
+    >>> names(SIGMA)
+    ('median', 'gsd')
+    """
+    return tuple(key.name for key in keys)
+
+
+def _number(name: str, meaning: str, **more: Any) -> Key:
+    return Key(name, "number", meaning, **{"above": 0.0, **more})
+
+
+_GSD = (
+    "Geometric standard deviation: exp of the SD of the logarithm (of the log odds, if `scale` is `logit`)."
+)
+
+TYPICAL = (
+    _number("median", "Prior median, in the parameter's unit.", required=True, closed=True),
+    _number("gsd", f"{_GSD} Not for level `fixed`, needed at all others.", above=1.0),
+)
+
+BETWEEN_SUBJECT = (
+    _number(
+        "cv",
+        "Prior median of the between-subject coefficient of variation (of the odds, if `logit`).",
+        required=True,
+    ),
+    _number("gsd", "Its geometric standard deviation.", required=True, above=1.0),
+)
+
+_FACTOR = (
+    _number("median", "Prior median of the factor.", required=True),
+    _number("gsd", "Its geometric standard deviation.", required=True, above=1.0),
+)
+
+EFFECT_OF_NUMBER = (
+    Key(
+        "form",
+        "text",
+        "`exponential`: factor ** ((covariate - reference) / per). `power`: factor ** (log(covariate / "
+        "reference) / log(per)).",
+        default="exponential",
+        allowed=("exponential", "power"),
+    ),
+    Key("reference", "number", "Value of the covariate at which the factor is 1.", required=True),
+    _number(
+        "per", "Difference (`power`: ratio, above 1) of the covariate that the factor is for.", required=True
+    ),
+    *_FACTOR,
+)
+"""Of an effect named for its covariate, ``bmi``."""
+
+EFFECT_OF_LEVEL = _FACTOR
+"""Of an effect named for one level of a covariate, ``"group:T2D"``."""
+
+PARAMETER = (
+    Key("symbol", "text", "Symbol in the literature.", required=True),
+    Key("unit", "text", "Unit; must be that of the physiology.", required=True),
+    Key(
+        "scale",
+        "text",
+        "Scale on which its prior is Normal: `log`, or `logit` for shares of a whole.",
+        default="log",
+        allowed=get_args(priors.Scale),
+    ),
+    Key(
+        "level",
+        "text",
+        "`fixed` at the median; `population`: estimated, the same for all; `subject`: varies between "
+        "subjects; `occasion`: varies between occasions.",
+        required=True,
+        allowed=get_args(priors.Level),
+    ),
+    Key("typical", "table", "Prior of the typical value (THETA).", required=True, keys=TYPICAL),
+    Key(
+        "between_subject",
+        "table",
+        "Prior of the between-subject variability (OMEGA, IIV); for levels `subject` and `occasion`.",
+        keys=BETWEEN_SUBJECT,
+    ),
+    Key(
+        "effects",
+        "table",
+        'Covariate effects by name: `bmi` for a number, `"group:T2D"` for one level of a category.',
+    ),
+    Key(
+        "source",
+        "texts",
+        "Papers, as keys of `references.bib`; may be empty only for kind `judgement`.",
+        required=True,
+    ),
+    Key(
+        "kind",
+        "text",
+        "Evidence for the prior: `measured`, `derived` from measurements, or `judgement`.",
+        required=True,
+        allowed=get_args(priors.Kind),
+    ),
+    Key("note", "text", "Why the prior is as it is.", default=""),
+)
+
+SIGMA = (
+    _number("median", "Prior median of the SD of log residuals (SIGMA).", required=True),
+    _number("gsd", "Its geometric standard deviation.", required=True, above=1.0),
+)
+
+ANALYTE = (
+    Key("output", "text", "State or flux that is measured; default: the analyte's name."),
+    Key("unit", "text", "Unit; must be that of the output.", required=True),
+    Key("sigma", "table", "Prior of the SD of log residuals.", required=True, keys=SIGMA),
+    Key(
+        "residual",
+        "text",
+        "Distribution of log residuals: `normal`, or `student` where single samples may be far off.",
+        default="normal",
+        allowed=priors.RESIDUALS,
+    ),
+    _number("nu", "Degrees of freedom; needed by `student`, and only there.", above=2.0),
+    _number("lloq", "Lower limit of quantification: samples below are censored."),
+    _number("uloq", "Upper limit of quantification: samples above are censored."),
+    Key("background", "text", "Parameter that the assay adds to the true value: non-specific signal."),
+    _number(
+        "error_offset",
+        "Additive component of a combined error, in the analyte's unit: its SD is about sigma * (value + "
+        "error_offset).",
+        default=0.0,
+        closed=True,
+    ),
+    _number(
+        "samples_from",
+        "Samples after time zero and before this (min) are not compared with the model.",
+        default=0.0,
+        closed=True,
+    ),
+    Key(
+        "forcing",
+        "flag",
+        'Measured concentrations drive the model; for insulin where `structure.insulin = "forced"`.',
+        default=False,
+    ),
+    _number("basal_from", "Of a forcing analyte: from this time (min) on it is basal again."),
+)
+
+PSEUDO_OBSERVATION = (
+    Key("output", "text", "Quantity of the basal state; default: the entry's name."),
+    _number("median", "Median, in the quantity's unit.", required=True),
+    _number("cv", "Coefficient of variation.", required=True),
+    Key("source", "texts", "Papers, as keys of `references.bib`.", required=True),
+)
+
+CORRELATIONS = (
+    Key("parameters", "texts", "Parameters whose random effects are correlated: two or more.", required=True),
+    _number("eta", "Shape of the LKJ prior; 1 is uniform, higher favours weak correlations.", default=2.0),
+)
+
+MODEL = (
+    Key("format", "integer", "Format of the file.", default=FORMAT),
+    Key("name", "text", "Name; default: that of the file."),
+    Key("title", "text", "Title in one line.", required=True),
+    Key("description", "text", "What the model is for.", default=""),
+    Key("extends", "text", "Built-in model, or path of a model file, that this one extends."),
+    Key("structure", "table", "The choice for each part of the physiology.", required=True),
+    Key("parameters", "tables", "Parameters by name.", required=True, keys=PARAMETER),
+    Key("analytes", "tables", "What is measured, by name.", required=True, keys=ANALYTE),
+    Key(
+        "pseudo_observations",
+        "tables",
+        "Informative priors on derived quantities of everyone's basal state, by name.",
+        keys=PSEUDO_OBSERVATION,
+    ),
+    Key("correlations", "table", "Correlated random effects.", keys=CORRELATIONS),
+)

@@ -1,0 +1,31 @@
+"""What the page about PyMC shows runs, and finds what was put into its data."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PAGE = (Path(__file__).parents[1] / "docs" / "pymc.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.sampling
+@pytest.mark.filterwarnings("ignore:The effect of Potentials")
+@pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto")
+def test_the_examples_of_the_page_run_in_their_order():
+    names = {}
+    for code in re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL):
+        exec(compile(code, "docs/pymc.md", "exec"), names)
+    found, truth = names["found"], names["study"].truth.insulin_sensitivity.values
+    assert int(found.sample_stats.diverging.sum()) == 0
+    assert set(found.log_likelihood.data_vars) == {"glucose", "insulin", "clamp"}
+    # The clamp was made as 1.1e5 times insulin sensitivity, within 10 %.
+    theta = found.posterior.theta.sel(parameter="insulin_sensitivity")
+    assert np.corrcoef(np.log(theta.mean(["chain", "draw"])), np.log(truth))[0, 1] > 0.95
+    assert abs(found.posterior.log_scale - np.log(1.1e5)).mean() < 0.2
+    # Hours were made as 3 + 4 times the difference in log insulin sensitivity, with an SD of 0.5.
+    assert 0.15 < found.posterior.slope.quantile(0.05) < found.posterior.slope.quantile(0.95) < 0.4
+    # Each clamp is one draw of its predictive distribution, and everyone's was shown: all within four SDs.
+    again = np.log(names["again"].posterior_predictive.clamp)
+    away = (np.log(names["clamp"]) - again.mean(["chain", "draw"])) / again.std(["chain", "draw"])
+    assert np.abs(away).max() < 4
