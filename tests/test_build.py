@@ -30,6 +30,7 @@ from bayesglu.hierarchy.correlation import below_diagonal, factor_of, matrices_o
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.names import at_readings
 from bayesglu.hierarchy.posterior import labelled, reading_labels
+from bayesglu.hierarchy.residuals import KINDS
 from bayesglu.hierarchy.values import Values
 from bayesglu.inference.coordinates import Coordinates, whitened
 from bayesglu.inference.density import Density
@@ -37,6 +38,7 @@ from bayesglu.inference.kept_coordinates import keep_coordinates, kept_coordinat
 from bayesglu.inference.modes import find_modes
 from bayesglu.inference.pilot import refresh
 from bayesglu.inference.pymc_model import build, model_of
+from bayesglu.inference.pymc_samples import NOISE
 from bayesglu.spec.model import SpecError, load_model
 from bayesglu.study.study import StudyError, load_study
 
@@ -409,6 +411,10 @@ def test_of_a_value_beyond_a_limit_only_the_side_counts():
     expected = t(rows.nu).logpdf(np.log(shown / predicted[own]) / sd) - np.log(sd * shown)
     np.testing.assert_allclose(inside[~within], expected[~within], rtol=1e-9)
     assert (each(np.where(within, -1.0, measured))[within] == -np.inf).all()
+
+
+def test_there_are_draws_of_every_kind_of_residual():
+    assert set(NOISE) == set(KINDS)
 
 
 @pytest.mark.parametrize("name", [LIMITS, OUTLIERS, CONSTANT_ERROR])

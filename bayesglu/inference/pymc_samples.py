@@ -7,9 +7,15 @@ import xarray as xr
 
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.design import Design
-from bayesglu.hierarchy.residuals import residual_of
+from bayesglu.hierarchy.residuals import Normal, Student, residual_of
 from bayesglu.hierarchy.rows import TINY
 from bayesglu.inference.operations import Assay, log_density_of_samples
+
+NOISE = {
+    Normal.kind: lambda residual, size: pm.Normal.dist(size=size),
+    Student.kind: lambda residual, size: pm.StudentT.dist(residual.nu, size=size),
+}
+"""Random residuals of each kind."""
 
 
 def samples_of(d: Design, analyte: str) -> xr.Dataset:
@@ -37,8 +43,7 @@ def measured(d: Design, analyte: str, predicted, sigma):
     )
 
     def dist(predicted, sigma, size):
-        noise = pm.StudentT.dist(residual.nu, size=size) if residual.nu else pm.Normal.dist(size=size)
-        log_sample = pt.log(pt.maximum(predicted, TINY)) + sigma * noise
+        log_sample = pt.log(pt.maximum(predicted, TINY)) + sigma * NOISE[residual.kind](residual, size)
         return pt.maximum(pt.exp(log_sample) - assay.offset, 0.0)
 
     return pm.CustomDist(

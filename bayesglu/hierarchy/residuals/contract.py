@@ -1,8 +1,9 @@
 """What a residual is: how far a sample may lie from its prediction.
 
 A residual z is the logarithm of a sample less that of its prediction, in units of the assay's SD sigma. A new
-kind of residual is one file here that keeps this contract, a number in `KINDS`, and its compiled form in
-`inference.residuals`; density, PyMC model, predictions and expected information then know it.
+kind of residual is one file here that keeps this contract, a number in `KINDS`, its compiled form in
+`inference.residuals`, and its random numbers in `inference.pymc_samples`; density, PyMC model, predictions
+and expected information then know it.
 """
 
 from typing import Protocol
