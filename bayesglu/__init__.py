@@ -32,21 +32,9 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.inference.pymc_model import build
     from bayesglu.physiology.parts import Part, State
     from bayesglu.physiology.registry import get_part, list_parts, register_part
-    from bayesglu.protocols.library import (
-        Protocol,
-        clamp,
-        fast,
-        infusion,
-        injection,
-        isoglycaemic,
-        ivgtt,
-        meal,
-        meal_day,
-        ogtt,
-        pancreatic_clamp,
-        pump_stop,
-        stepped_clamp,
-    )
+    from bayesglu.protocols.clamps import clamp, isoglycaemic, pancreatic_clamp, stepped_clamp
+    from bayesglu.protocols.events import Protocol
+    from bayesglu.protocols.library import fast, infusion, injection, ivgtt, meal, meal_day, ogtt, pump_stop
     from bayesglu.solver.solver import SolverError
     from bayesglu.spec.model import ModelSpec, SpecError, load_model
     from bayesglu.study.study import Study, StudyError, load_study
@@ -65,10 +53,9 @@ _HOMES = {
     "physiology.parts": ("Part", "State"),
     "inference.fitting": ("fit", "prior_predictive", "with_data"),
     "inference.fit_files": ("load", "save"),
-    "protocols.library": (
-        *("Protocol", "clamp", "fast", "infusion", "injection", "isoglycaemic", "ivgtt", "meal", "meal_day"),
-        *("ogtt", "pancreatic_clamp", "pump_stop", "stepped_clamp"),
-    ),
+    "protocols.clamps": ("clamp", "isoglycaemic", "pancreatic_clamp", "stepped_clamp"),
+    "protocols.events": ("Protocol",),
+    "protocols.library": ("fast", "infusion", "injection", "ivgtt", "meal", "meal_day", "ogtt", "pump_stop"),
     "analysis.log_likelihoods": ("join_log_likelihoods",),
     "analysis.simulation": ("simulate",),
     "solver.solver": ("SolverError",),

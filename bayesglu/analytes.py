@@ -170,32 +170,33 @@ def register_analyte(
 ) -> None:
     """Let studies hold an analyte of one's own.
 
-    Like a part (:func:`bayesglu.register_part`), it is registered anew in every process, before a study that
-    holds it is read; twice the same does no harm.
+    Like a part (`register_part`), it is registered anew in every process, before a study that holds it is
+    read; twice the same does no harm.
 
     Parameters
     ----------
-    name
+    name : str
         What tables and model files call it: best the name of the state or flux that is measured.
-    units
-        Unit -> what one of it is in the canonical unit; the canonical one, of which one is 1, comes first. It
+    units : mapping
+        Unit to what one of it is in the canonical unit; the canonical one, of which one is 1, comes first. It
         must be the unit that the physiology has it in.
-    plausible, usual, usual_fasting
+    plausible, usual, usual_fasting : tuple of float, optional
         From and to, in the canonical unit: outside the first a value is an error, within the second lie those
         of most people, within the third fasting medians of studies. Each may be left out, with the checks it
         is for.
-    label, colour
-        How figures call it, if not by its name, and draw it: one of blue, vermillion, green, purple, sky,
-        orange and black, or ``"#rrggbb"``.
-    proportional_to
+    label : str
+        How figures call it, if not by its name.
+    colour : str, optional
+        How figures draw it: blue, vermillion, green, purple, sky, orange, black, or ``"#rrggbb"``.
+    proportional_to : str, optional
         The state of the loop to which it is in proportion, if it is none itself.
-    spellings
+    spellings : sequence of str
         Other names that a table may give it.
-    from_zero
+    from_zero : bool
         Whether its axis begins at zero.
-    usually_shown
+    usually_shown : bool
         Whether figures over time and what-ifs show it unasked.
-    replace
+    replace : bool
         Whether another analyte of this name may be there already.
 
     Raises
@@ -205,8 +206,8 @@ def register_analyte(
 
     Examples
     --------
-    >>> import bayesglu
-    >>> bayesglu.register_analyte("lactate", {"mmol/L": 1.0, "mg/dL": 0.111}, plausible=(0.05, 30))
+    >>> import bayesglu as bg
+    >>> bg.register_analyte("lactate", {"mmol/L": 1.0, "mg/dL": 0.111}, plausible=(0.05, 30))
     >>> from bayesglu.units import convert
     >>> round(convert(9.0, "mg/dL", "lactate"), 2)
     1.0

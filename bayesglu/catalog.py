@@ -59,29 +59,61 @@ def locate(kind: str, name: str) -> Path:
 
 
 def list_models() -> tuple[str, ...]:
-    """Names of the shipped models, for :func:`bayesglu.load_model`."""
+    """Names of the built-in models, for `load_model`.
+
+    Returns
+    -------
+    tuple of str
+        The names, in alphabetical order.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.list_models()
+    ('fasting', 'feedback', 'ivgtt', 'minimal', 'oral', 'oral_cpeptide')
+    """
     return names("model")
 
 
 def list_studies() -> tuple[str, ...]:
-    """Names of the shipped studies, for :func:`bayesglu.load_study`."""
+    """Names of the built-in studies, for `load_study`.
+
+    Returns
+    -------
+    tuple of str
+        The names, in alphabetical order.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.list_studies()
+    ('bergman1986', 'synthetic_ogtt')
+    """
     return names("study")
 
 
 def citation(name: str) -> str:
-    """What to cite for a shipped model or study, or for one key of the bibliography.
+    """What to cite for a built-in model or study, or for one key of the bibliography.
 
-    A model gives one paragraph a paper behind its priors; a study gives its title, source and licence.
+    Parameters
+    ----------
+    name : str
+        Name of a model or study, or a key of ``models/references.bib``.
+
+    Returns
+    -------
+    str
+        For a model one paragraph for each paper behind its priors; for a study its title, source and licence.
 
     Raises
     ------
-    LookupError
-        The name is no model, study or key.
+    UnknownNameError
+        If the name is none of a model, a study or a key.
 
     Examples
     --------
-    >>> from bayesglu.catalog import citation
-    >>> print(citation("pacini1986"))
+    >>> import bayesglu as bg
+    >>> print(bg.citation("pacini1986"))
     Pacini G, Bergman RN (1986). Comput Methods Programs Biomed 23:113-122.
     """
     papers = references()

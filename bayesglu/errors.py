@@ -10,7 +10,20 @@ class BayesgluError(Exception):
     """Something that was given cannot be used; the message says where, what was found and what is allowed.
 
     Every error of this package that is about its input is one. Any other exception is a fault of the program.
-    `problems` holds every fault that was found, one sentence each, where there can be several.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        Every fault that was found, one sentence each, where there can be several.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> try:
+    ...     bg.ogtt(-75)
+    ... except bg.BayesgluError as error:
+    ...     print(error)
+    ogtt(-75): amount is -75; it must be a finite number of at least 0.
     """
 
     problems: tuple[str, ...] = ()
@@ -37,7 +50,17 @@ class RenamedWarning(BayesgluWarning, FutureWarning):
 
 
 class FitWarning(BayesgluWarning):
-    """A fit whose draws should not be believed as they stand; the message says why and what may help."""
+    """A fit whose draws should not be believed as they stand; the message says why and what may help.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import bayesglu as bg
+    >>> fit = bg.fit("minimal", "bergman1986", method="laplace", random_seed=1, progressbar=False)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", bg.FitWarning)  # a program stops where a fit is not to be trusted
+    ...     verdict = bg.check(fit)
+    """
 
 
 def warn_caller(message: str, category: type[BayesgluWarning]) -> None:

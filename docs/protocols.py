@@ -32,7 +32,7 @@ from bayesglu.plots.style import (
     time_axis,
 )
 from bayesglu.protocols.events import Event, number
-from bayesglu.protocols.library import parse_protocol
+from bayesglu.protocols.parse import parse_protocol
 from bayesglu.validation.readings import needs, read
 
 HERE = Path(__file__).parent

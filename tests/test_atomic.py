@@ -1,6 +1,5 @@
 """Files and folders are written whole or not at all."""
 
-import doctest
 import os
 import signal
 import stat
@@ -10,7 +9,6 @@ import time
 
 import pytest
 
-from bayesglu import atomic
 from bayesglu.atomic import WriteError, is_hidden, present, remove, whole
 from bayesglu.errors import BayesgluError
 
@@ -40,10 +38,6 @@ def fill(path, kind: str, text: str) -> None:
 
 def content(path) -> str:
     return (path / "part" if path.is_dir() else path).read_text()
-
-
-def test_the_examples_in_the_documentation_are_true():
-    assert doctest.testmod(atomic).failed == 0
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bayesglu import catalog
-from bayesglu.protocols import library as protocols
+from bayesglu.protocols.calls import PROTOCOLS
 from bayesglu.spec.model import load_model
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +31,7 @@ each_section = pytest.mark.parametrize("section", SECTIONS, ids=lambda section: 
 
 def test_every_protocol_function_has_an_example_on_the_page():
     shown = {name for section in SECTIONS for name in re.findall(r"bg\.(\w+)\(", section.code)}
-    assert set(protocols._PROTOCOLS) <= shown
+    assert set(PROTOCOLS) <= shown
 
 
 @each_section

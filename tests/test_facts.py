@@ -56,7 +56,7 @@ def test_the_page_of_physiology_tells_what_the_facts_come_out_at(answers):
     assert f"{none}, {half}, {one} and {two} mg/dL (58, 104, 143 and 160 published)" in page
     assert f"published), and {saline} with saline (98)" in page
     withdrawn = table.model["both withdrawn: glucose after 60 min"]
-    assert f"after both islet hormones are withdrawn: {withdrawn:.0f} mg/dL" in page
+    assert f"(somatostatin clamp without replacement): {withdrawn:.0f} mg/dL" in page
     passing = table[table["verdict"] == "passes"]
     from_edge = np.minimum(passing.model - passing.lowest, passing.highest - passing.model)
     near = (from_edge < (passing.highest - passing.lowest) / 20).sum()
@@ -179,7 +179,7 @@ def test_a_reading_is_what_its_words_say(text, value):
     assert float(read(text, CURVE, {"body_weight": 70.0})) == pytest.approx(value)
 
 
-def test_a_level_is_found_between_two_rungs_of_a_ladder():
+def test_a_level_is_found_between_two_steps():
     values = xr.DataArray([1.0, 0.8, 0.4, 0.1], dims="level")
     along = xr.DataArray([0.0, 10.0, 20.0, 30.0], dims="level")
     result = xr.Dataset({"production": values, "insulin": along})

@@ -2,7 +2,7 @@
 
 import xarray as xr
 
-from bayesglu.protocols import library as bg
+import bayesglu as bg
 from bayesglu.protocols.table import keep_protocols, kept_protocols
 
 PROTOCOLS = {

@@ -13,7 +13,8 @@ from bayesglu.analysis.simulation import simulate
 from bayesglu.catalog import list_models
 from bayesglu.physiology import liver, pancreas, periphery
 from bayesglu.physiology.loop import assemble, carbon
-from bayesglu.protocols.library import clamp, fast, infusion, injection, ivgtt, meal, ogtt
+from bayesglu.protocols.clamps import clamp
+from bayesglu.protocols.library import fast, infusion, injection, ivgtt, meal, ogtt
 from bayesglu.protocols.schedule import build_schedule
 from bayesglu.solver.solver import Solver
 from bayesglu.spec.model import load_model

@@ -20,7 +20,7 @@ from bayesglu.physiology.quantities import (
     Ratio,
 )
 from bayesglu.physiology.registry import get_part, register_part
-from bayesglu.protocols.library import clamp
+from bayesglu.protocols.clamps import clamp
 
 pytestmark = pytest.mark.usefixtures("registry")
 

@@ -2,33 +2,21 @@
 
 import inspect
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayesglu.protocols import library as protocols
-from bayesglu.protocols.library import (
-    Event,
-    Protocol,
-    ProtocolError,
-    clamp,
-    fast,
-    infusion,
-    injection,
-    isoglycaemic,
-    ivgtt,
-    meal,
-    meal_day,
-    ogtt,
-    pancreatic_clamp,
-    parse_protocol,
-    pump_stop,
-    stepped_clamp,
-)
+from bayesglu.protocols.calls import PROTOCOLS
+from bayesglu.protocols.clamps import clamp, isoglycaemic, pancreatic_clamp, stepped_clamp
+from bayesglu.protocols.events import Event, Protocol, ProtocolError
+from bayesglu.protocols.library import fast, infusion, injection, ivgtt, meal, meal_day, ogtt, pump_stop
+from bayesglu.protocols.parse import parse_protocol
 
-FUNCTIONS = list(protocols._PROTOCOLS.values())
+FUNCTIONS = list(PROTOCOLS.values())
 
 # A busy machine may be slow at one example without being wrong.
 unhurried = settings(deadline=None)
@@ -330,6 +318,12 @@ def test_all_faults_of_an_event_are_told_at_once():
         Event(time=math.nan, kind="drip", substance="sugar", route="oral", amount=-1, unit="g")
     for fault in ("kind is 'drip'", "substance is 'sugar'", "time is nan", "amount is -1"):
         assert fault in str(caught.value)
+
+
+def test_every_protocol_can_be_read_from_a_text_before_anything_else_is_imported():
+    code = "from bayesglu.protocols.parse import PROTOCOLS; print(*PROTOCOLS)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == {function.__name__ for function in FUNCTIONS}
 
 
 def test_a_text_becomes_the_protocol_it_describes():

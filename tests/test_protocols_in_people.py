@@ -11,22 +11,10 @@ import xarray as xr
 from reference import TYPICAL, WEIGHT, solve_slowly
 
 from bayesglu.analysis.simulation import simulate
-from bayesglu.protocols.library import (
-    Protocol,
-    clamp,
-    fast,
-    infusion,
-    injection,
-    isoglycaemic,
-    ivgtt,
-    meal,
-    meal_day,
-    ogtt,
-    pancreatic_clamp,
-    parse_protocol,
-    pump_stop,
-    stepped_clamp,
-)
+from bayesglu.protocols.clamps import clamp, isoglycaemic, pancreatic_clamp, stepped_clamp
+from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.library import fast, infusion, injection, ivgtt, meal, meal_day, ogtt, pump_stop
+from bayesglu.protocols.parse import parse_protocol
 from bayesglu.protocols.schedule import AMOUNT_CHANNELS, build_schedule
 from bayesglu.spec.model import load_model
 

@@ -7,17 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayesglu.protocols.library import (
-    ProtocolError,
-    clamp,
-    fast,
-    infusion,
-    injection,
-    isoglycaemic,
-    ivgtt,
-    meal,
-    ogtt,
-)
+from bayesglu.protocols.clamps import clamp, isoglycaemic
+from bayesglu.protocols.events import ProtocolError
+from bayesglu.protocols.library import fast, infusion, injection, ivgtt, meal, ogtt
 from bayesglu.protocols.schedule import AMOUNT_CHANNELS, CHANNELS, CLAMP_LEAD, SAME_MOMENT, build_schedule
 
 # A busy machine may be slow at one example without being wrong.

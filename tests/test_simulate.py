@@ -8,7 +8,9 @@ from reference import TYPICAL, solve_slowly
 from bayesglu.analysis.simulation import available_outputs, default_times, simulate
 from bayesglu.catalog import list_models
 from bayesglu.physiology.loop import assemble
-from bayesglu.protocols.library import ProtocolError, clamp, fast, infusion, injection, ivgtt, meal, ogtt
+from bayesglu.protocols.clamps import clamp
+from bayesglu.protocols.events import ProtocolError
+from bayesglu.protocols.library import fast, infusion, injection, ivgtt, meal, ogtt
 from bayesglu.solver.solver import SolverError
 from bayesglu.spec.model import load_model
 

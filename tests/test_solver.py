@@ -9,7 +9,8 @@ from reference import FEEDBACK, TYPICAL, WEIGHT, Body, crowd, people, solve_slow
 from bayesglu.catalog import list_models
 from bayesglu.physiology import smooth
 from bayesglu.physiology.loop import assemble
-from bayesglu.protocols.library import clamp, fast, infusion, injection, ivgtt, meal, ogtt
+from bayesglu.protocols.clamps import clamp
+from bayesglu.protocols.library import fast, infusion, injection, ivgtt, meal, ogtt
 from bayesglu.protocols.schedule import build_schedule
 from bayesglu.solver.integrate import FINE, NOT_FINITE, OUTCOMES, TOO_MANY_STEPS
 from bayesglu.solver.solver import Solver, SolverError, make_solver, require_solved

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayesglu.catalog import locate
-from bayesglu.protocols.library import fast, infusion, ivgtt, ogtt, parse_protocol
+from bayesglu.protocols.library import fast, infusion, ivgtt, ogtt
+from bayesglu.protocols.parse import parse_protocol
 from bayesglu.study.datasheet import checksum
 from bayesglu.study.samples import covariate_name
 from bayesglu.study.study import Study, StudyError, StudyWarning, load_study

@@ -25,9 +25,26 @@ TOLERATED_DIVERGENCES = 0.001
 class Verdict:
     """What the checks of a fit found.
 
-    ``headline`` is the verdict in one line. ``sentences`` report every diagnostic; ``problems`` are those
-    that failed, and a fit without any is ``clean``. ``table`` has a row a variable: the worst ``rhat``,
-    ``ess_bulk`` and ``ess_tail`` of its ``values``, and which value has the worst R-hat.
+    Parameters
+    ----------
+    clean : bool
+        Whether nothing failed.
+    headline : str
+        The verdict in one line.
+    sentences : tuple of str
+        A sentence for every diagnostic.
+    problems : tuple of str
+        Those that failed.
+    table : pandas.DataFrame
+        One row a variable: the worst ``rhat``, ``ess_bulk`` and ``ess_tail`` of its ``values``, and which
+        value has the worst R-hat.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> fit = bg.fit("minimal", "bergman1986", method="laplace", random_seed=1, progressbar=False)
+    >>> bg.check(fit).clean
+    True
     """
 
     clean: bool
@@ -56,17 +73,42 @@ class Finding(NamedTuple):
 
 
 def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
-    """The verdict on a fit: have the chains converged, are there enough draws, did sampler and solver work?
+    """The verdict on a fit: convergence, effective sample sizes, sampler and ODE solver.
 
     A fit is clean when every R-hat is below 1.01 and every bulk and tail effective sample size above 400,
     when fewer than one draw in a thousand diverged, when each chain's E-BFMI is above 0.3, and when the ODE
     solver converged for all subjects. Constant variables are skipped. A fit with ``method="laplace"`` has no
     chains: there the verdict says what its intervals are.
 
-    fit : a DataTree as ``fit(...)`` and ``load(...)`` return it.
-    warn : issue a `FitWarning` when the fit is not clean.
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        As `fit` and `load` return it.
+    warn : bool
+        Whether to warn when the fit is not clean.
 
-    Raises ValueError when ``fit`` has no posterior.
+    Returns
+    -------
+    Verdict
+        Printed, it has a sentence for every diagnostic; ``clean``, ``problems`` and ``table`` are for
+        programs.
+
+    Raises
+    ------
+    InputError
+        If `fit` has no posterior.
+
+    Warns
+    -----
+    FitWarning
+        Where the fit is not clean.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> fit = bg.fit("minimal", "bergman1986", method="laplace", random_seed=1, progressbar=False)
+    >>> print(bg.check(fit).headline)
+    MAP estimate with Laplace approximation; no numerical problems found.
     """
     if not isinstance(fit, xr.DataTree) or "posterior" not in fit.children:
         raise InputError("check needs a fit with a group 'posterior', as fit(...) and load(...) return it.")

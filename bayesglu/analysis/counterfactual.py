@@ -17,7 +17,8 @@ from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.posterior import acting_in, individuals_of, population_of
 from bayesglu.hierarchy.values import Values
 from bayesglu.physiology.loop import assemble
-from bayesglu.protocols.library import Protocol, parse_protocol
+from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.parse import parse_protocol
 from bayesglu.protocols.schedule import Forcing
 from bayesglu.protocols.table import kept_protocols
 from bayesglu.seeds import seed_of
@@ -40,26 +41,95 @@ REFERENCE, CHANGED = "reference", "changed"
 
 @dataclass(frozen=True)
 class Change:
-    """A change of one parameter; made by `scale`, `shift` and `set_to`."""
+    """A change of one parameter; made by `scale`, `shift` and `set_to`.
+
+    Parameters
+    ----------
+    words : str
+        What it does, such as ``x 1.3``.
+    apply : callable
+        Changed values of given ones.
+
+    Examples
+    --------
+    >>> scale(1.3).words
+    'x 1.3'
+    """
 
     words: str
     apply: Callable[[xr.DataArray], xr.DataArray]
 
 
 def scale(factor: float) -> Change:
-    """The parameter times `factor`."""
+    """A change for `what_if`: the parameter times a factor.
+
+    Parameters
+    ----------
+    factor : float
+        Factor of at least 0.
+
+    Returns
+    -------
+    Change
+        What `what_if` applies to each draw.
+
+    Raises
+    ------
+    InputError
+        If the factor is negative.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.scale(1.3).apply(2.0)
+    2.6
+    """
     if not factor >= 0:
         raise InputError(f"scale({factor}) would make a parameter negative; give a factor of 0 or more.")
     return Change(f"x {factor:g}", lambda value: value * factor)
 
 
 def shift(amount: float) -> Change:
-    """The parameter plus `amount`, in its own unit."""
+    """A change for `what_if`: the parameter plus an amount.
+
+    Parameters
+    ----------
+    amount : float
+        Amount in the parameter's own unit; negative for less.
+
+    Returns
+    -------
+    Change
+        What `what_if` applies to each draw.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.shift(-5).apply(90.0)
+    85.0
+    """
     return Change(f"{amount:+g}", lambda value: value + amount)
 
 
 def set_to(value: float) -> Change:
-    """The parameter at `value`, in its own unit, for everyone."""
+    """A change for `what_if`: the parameter at one value for everyone.
+
+    Parameters
+    ----------
+    value : float
+        The value in the parameter's own unit.
+
+    Returns
+    -------
+    Change
+        What `what_if` applies to each draw.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.set_to(0).words
+    '= 0'
+    """
     return Change(f"= {value:g}", lambda old: xr.full_like(old, float(value)))
 
 
@@ -79,23 +149,64 @@ def what_if(
 ) -> xr.Dataset:
     """Trajectories with and without a change, on the same draws of the same people: differences are paired.
 
-    protocol : what is done to everyone; by default what was done in the study, when it was the same for all.
-    change : parameter -> `scale`, `shift` or `set_to`. Without it only the scenario "reference" is simulated.
-    subjects : ``"same"`` for the people of the study, ``"new"`` for `n_new` people drawn from the population
-        (again with each draw of its parameters, so that its uncertainty is in them; covariates are at their
+    Works from a saved fit, without PyMC.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        As `fit` and `load` return it.
+    protocol : Protocol or str, optional
+        What is done to everyone; by default that of the study, when it was the same for all.
+    change : mapping, optional
+        Parameter to `scale`, `shift` or `set_to`. Without it only the scenario ``reference`` is simulated.
+    subjects : str or sequence of str
+        ``"same"`` for the people of the study, ``"new"`` for `n_new` people drawn from the population (again
+        with each draw of its parameters, so that its uncertainty is in them; covariates are at their
         references), or labels of some people.
-    times : minutes. outputs : names of states and fluxes. draws : how many draws to use, evenly spaced.
-    body_weight : kg, of everyone; by default that of the study's people, and their mean for new people.
-    hold : states that stay where they start, such as ``"glycogen"``; as in `simulate`.
-    forcing : ``(times, values)`` of what drives the model, where a measured curve does; as in `simulate`, and
-        the same for everyone.
+    times : sequence of float, optional
+        Minutes, as in `simulate`.
+    outputs : iterable of str, optional
+        Names of states and fluxes; by default the usual concentrations and glucose fluxes.
+    draws : int
+        About how many draws to use, evenly spaced within each chain.
+    n_new : int
+        How many new people.
+    body_weight : float, optional
+        Body weight of everyone, kg; by default that of the study's people, and their mean for new people.
+    random_seed : int or numpy.random.Generator, optional
+        Seed of the new people; drawn where it is not given, and kept in the attributes.
+    hold : iterable of str
+        States that stay at their initial value, such as ``"glycogen"``; as in `simulate`.
+    forcing : tuple, optional
+        ``(times, values)`` of what drives the model, where a measured curve does; as in `simulate`, and the
+        same for everyone.
 
-    Returns a Dataset with dims ``(chain, draw, subject, scenario, time)``; scenarios "reference" and
-    "changed".
-    The bands of concentrations are of the body's own values: they do not include the assay's error.
+    Returns
+    -------
+    xarray.Dataset
+        One variable an output, with its unit in ``attrs``, dims ``chain, draw, subject, scenario, time``
+        (min); scenarios ``reference`` and ``changed``. These are true values, without assay error.
 
-    Raises ValueError for unknown people, parameters or outputs, and SolverError, which names the person and
-    the draw.
+    Raises
+    ------
+    InputError
+        If people, parameters, outputs, numbers or `forcing` cannot be used, or people of the study had
+        different protocols and none is given.
+    ProtocolError
+        If a text is not a protocol, or a dose is absolute and the body weight is unknown.
+    SpecError
+        If the model has a part that is not registered.
+    SolverError
+        If the equations cannot be solved; the message names the subject and the draw.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> fit = bg.fit("ivgtt", "bergman1986", method="laplace", random_seed=1, progressbar=False)
+    >>> found = bg.what_if(fit, change={"insulin_sensitivity": bg.scale(1.3)}, draws=20, body_weight=70)
+    >>> difference = found.glucose.sel(scenario="changed") - found.glucose.sel(scenario="reference")
+    >>> bool(difference.sel(time=60).median() < 0)
+    True
     """
     if draws < 1 or n_new < 1:
         raise InputError(f"draws is {draws} and n_new is {n_new}; both must be 1 or more.")

@@ -29,22 +29,53 @@ def leave_one_out(
     random_seed: int | np.random.Generator | None = None,
     **settings,
 ) -> xr.Dataset:
-    """Bands for each person's samples, from fits that have not seen that person.
+    """Leave-one-subject-out cross-validation: predictive bands of people whom the fit has not seen.
 
-    The model is fitted to all the others, and the person is drawn from the population that this fit learnt,
-    once with each of its draws: the bands hold the differences between people, the uncertainty of the
-    population and the assay's error. Of analytes that nobody else has there are no bands.
+    The model is fitted to all the others, and the person is treated as a new subject, drawn from the
+    estimated population once with each of its draws: the bands hold the differences between people, the
+    uncertainty of the population and the assay's error. Analytes that nobody else has get no bands.
 
-    subjects : labels of the people to leave out, one after another; by default everyone.
-    probability : of the equal-tailed bands.
-    settings : of `bayesglu.fit`, such as ``draws=500`` or ``method="laplace"``.
+    Parameters
+    ----------
+    model : ModelSpec, str or Path
+        A model, or the name or path of a model file.
+    study : Study, str or Path
+        A study, or its name or path.
+    subjects : sequence of str, optional
+        Labels of the people to leave out, one after another; by default everyone.
+    probability : float
+        Probability of the equal-tailed bands.
+    random_seed : int or numpy.random.Generator, optional
+        Seed of every fit; drawn where it is not given, and kept in the attributes.
+    **settings
+        Those of `fit`, such as ``draws=500`` or ``method="laplace"``.
 
-    Returns a Dataset with dim ``obs``: ``subject``, ``analyte``, ``time`` (min), ``value`` (canonical unit),
-    ``lower``, ``median``, ``upper``, and ``inside``; and with dim ``person`` whether the fit without them was
-    ``clean``. `coverage` counts. A censored sample counts as inside where its band reaches into what the
-    limit leaves possible.
+    Returns
+    -------
+    xarray.Dataset
+        Dim ``obs``: ``subject``, ``occasion``, ``analyte``, ``time`` (min), ``value`` (canonical unit),
+        ``censoring``, ``lower``, ``median``, ``upper`` and ``inside``; dim ``person``: whether the fit
+        without them was ``clean``. A censored sample is inside where its band reaches into what its limit
+        allows.
 
-    Raises ValueError for a study of one person, StudyError for unknown labels, and what `fit` raises.
+    Raises
+    ------
+    InputError
+        If the study has one person, the probability is not between 0 and 1, or a setting cannot be used.
+    StudyError
+        If a label is unknown, or model and study do not go together.
+    SpecError
+        If there is no such model, or it correlates parameters that differ between occasions.
+    SolverError
+        If the equations cannot be solved where a fit is to start.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> study = bg.load_study("synthetic_ogtt").select(["P01", "P02", "P03"], ["glucose", "insulin"])
+    >>> left_out = bg.leave_one_out("oral", study, ["P01"], method="laplace", draws=20, random_seed=1)
+    >>> sorted(set(left_out.analyte.values.tolist()))
+    ['glucose', 'insulin']
     """
     spec, study = load_model(model), load_study(study)
     people = list(study.subjects if subjects is None else study.select(subjects=subjects).subjects)
@@ -71,8 +102,27 @@ def leave_one_out(
 
 
 def coverage(left_out: xr.Dataset) -> pd.DataFrame:
-    """How many samples lie inside their bands: one row an analyte and person, and a row ``all`` for each
-    analyte; ``inside``, ``samples`` and their ratio, ``share``."""
+    """How many samples lie inside their predictive bands.
+
+    Parameters
+    ----------
+    left_out : xarray.Dataset
+        As `leave_one_out` returns it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row an analyte and subject, and a row ``all`` for each analyte: ``inside``, ``samples`` and their
+        ratio, ``share``.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> study = bg.load_study("synthetic_ogtt").select(["P01", "P02", "P03"], ["glucose", "insulin"])
+    >>> left_out = bg.leave_one_out("oral", study, ["P01"], method="laplace", draws=20, random_seed=1)
+    >>> int(bg.coverage(left_out).loc[("glucose", "all"), "samples"])
+    13
+    """
     table = left_out[["subject", "analyte", "inside"]].to_dataframe()
     counted = {"inside": ("inside", "sum"), "samples": ("inside", "size")}
     by_person = table.groupby(["analyte", "subject"], sort=False).agg(**counted)

@@ -24,7 +24,8 @@ from bayesglu.hierarchy.compatibility import check_forcing, check_protocol
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.rows import TINY
-from bayesglu.protocols.library import Protocol, parse_protocol
+from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.parse import parse_protocol
 from bayesglu.protocols.schedule import Forcing
 from bayesglu.seeds import seed_of
 from bayesglu.solver.integrate import FINE
@@ -57,48 +58,75 @@ def identify(
     prior_cv: float = 0.3,
     forcing: Forcing | None = None,
 ) -> xr.Dataset:
-    """The share of prior uncertainty of each parameter that samples under a protocol would remove.
+    """Practical identifiability: the share of prior uncertainty that samples under a protocol would remove.
 
-    model : a `ModelSpec`, or the name or path of a model file.
-    protocol : a `Protocol`, or its text, such as ``"ogtt(75)"``.
-    times : minutes of the samples, for all analytes or by analyte; by default those of `usual_times`.
-    analytes : what is measured; by default all that the model describes.
-    noise : SD of the log residuals, for all analytes or by analyte; by default the medians of the model's
-        priors.
-    subjects : people in the study whose typical values are to be learnt.
-    draws : populations drawn from the prior, over which shares are averaged.
-    body_weight : kg; needed by protocols with amounts a person.
-    parameters : what is unknown: ``"free"`` for what the model estimates, ``"all"`` for every parameter, or
-        names of fixed parameters that shall be unknown too. Fixed ones have no spread of their own in a model
-        file: they are taken as the same in all people, and known within `prior_cv`, a coefficient of
-        variation (of the odds, where the scale is logit).
-    forcing : ``(times, values)`` of what drives the model (min, its unit), such as measured insulin. Each
-        value is known within its assay's error; at rest insulin is the person's basal one.
+    The model is linearised at people drawn from the prior. Assay errors and between-subject SDs are taken as
+    known, and a sample beyond a detection limit as uninformative.
 
-    Returns a Dataset. Along ``parameter``, with coordinates ``symbol``, ``unit``, ``level`` and ``scale``:
+    Parameters
+    ----------
+    model : ModelSpec, str or Path
+        A model, or the name or path of a model file.
+    protocol : Protocol or str
+        What would be done, such as ``"ogtt(75)"``.
+    times : sequence of float or mapping, optional
+        Minutes of the samples, for all analytes or by analyte; by default the usual ones of the protocol.
+    analytes : iterable of str, optional
+        What is measured; by default all that the model describes.
+    noise : float or mapping, optional
+        SD of the log residuals, for all analytes or by analyte; by default the medians of the model's priors.
+    subjects : int
+        People in the study from which typical values are estimated.
+    draws : int
+        Populations drawn from the prior, over which everything is averaged.
+    body_weight : float, optional
+        Body weight, kg; needed where a dose is absolute.
+    random_seed : int or numpy.random.Generator, optional
+        Seed of those draws; drawn where it is not given, and kept in the attributes.
+    parameters : str or iterable of str
+        What is unknown: ``"free"`` for what the model estimates, ``"all"`` for every parameter, or names of
+        fixed parameters that are to be unknown too. Those are taken as the same in all people, and known
+        within `prior_cv`.
+    prior_cv : float
+        Coefficient of variation of the prior of a fixed parameter (of the odds, where the scale is logit).
+    forcing : tuple, optional
+        ``(times, values)`` of what drives the model (min, its unit), such as measured insulin. Each value is
+        known within its assay's error; at rest insulin is the person's basal one.
 
-    ``person``, ``population``
-        1 - posterior SD / prior SD, on the log (logit) scale: of one person alone, whose prior has the spread
-        of the typical values and that between people, and of the typical values, from `subjects` people. 1 is
-        everything, 0 nothing.
-    ``person_prior_sd``, ``population_prior_sd``
-        The SDs before any sample. What the model softly knows of everyone's basal state counts as known
-        before.
-    ``person_correlation``, ``population_correlation``
-        Posterior correlations, ``(parameter, other)``.
+    Returns
+    -------
+    xarray.Dataset
+        Along ``parameter``, with coordinates ``symbol``, ``unit``, ``level`` and ``scale``: ``person`` and
+        ``population``, 1 - posterior SD / prior SD on the log (logit) scale (0 nothing, 1 everything), of one
+        person alone and of the typical values; ``person_prior_sd`` and ``population_prior_sd``, the SDs
+        before any sample, pseudo-observations included; ``person_correlation`` and
+        ``population_correlation``, posterior correlations ``(parameter, other)``. Along ``pair``, with
+        coordinates ``first`` and ``second``: ``pair_person`` and ``pair_population``, the correlations of the
+        pairs that are practically non-identifiable (beyond 0.9 in absolute value in either), the worst first.
+        The attribute ``failed_solves`` counts the people who had to be left out.
 
-    Along ``pair``, with coordinates ``first`` and ``second``: ``pair_person`` and ``pair_population``, the
-    correlations of those pairs that cannot be told apart, beyond 0.9 in absolute value in either, the worst
-    first. Everything is a mean over the draws. Assay errors and spreads between people are taken as known,
-    and a sample beyond a detection limit as telling nothing. The attribute ``failed_solves``
-    counts the people who had to be left out.
+    Raises
+    ------
+    InputError
+        If a name, a number or `forcing` cannot be used.
+    ProtocolError
+        If the text is not a protocol, or a dose is absolute and the body weight is missing.
+    SpecError
+        If there is no such model, or all its parameters are fixed.
+    SolverError
+        If the equations cannot be solved for half of the people.
 
-    Raises ValueError for names or numbers that make no sense, and SolverError when the equations cannot be
-    solved for half of the people.
+    Notes
+    -----
+    Bayesian optimal design: Chaloner and Verdinelli 1995, Statistical Science 10:273. Random effects are
+    integrated out after Mentré, Mallet and Baccar 1997, Biometrika 84:429. For one person it is the expected
+    shrinkage of Combes et al. 2013, Pharmaceutical Research 30:2355.
 
-    >>> from bayesglu import identify, ogtt
-    >>> taught = identify("oral", ogtt(75), subjects=5, draws=4)
-    >>> bool(taught.person.sel(parameter="basal_insulin") > 0.5)
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> expected = bg.identify("oral", bg.ogtt(75), subjects=5, draws=4)
+    >>> bool(expected.person.sel(parameter="basal_insulin") > 0.5)
     True
     """
     spec, protocol = load_model(model), parse_protocol(protocol)

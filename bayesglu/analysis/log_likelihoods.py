@@ -39,10 +39,17 @@ def join_log_likelihoods(fit: xr.DataTree, analytes: Sequence[str] | None = None
 
     Examples
     --------
-    >>> import arviz as az, bayesglu as bg  # doctest: +SKIP
-    >>> fits = [bg.fit(model, "synthetic_ogtt") for model in ("oral", "feedback")]  # doctest: +SKIP
-    >>> one, two = (bg.join_log_likelihoods(fit) for fit in fits)  # doctest: +SKIP
-    >>> az.compare({"oral": one, "feedback": two})  # doctest: +SKIP
+    >>> import bayesglu as bg
+    >>> fit = bg.fit("ivgtt", "bergman1986", method="laplace", random_seed=1, progressbar=False)
+    >>> bg.join_log_likelihoods(fit).log_likelihood["samples"].dims
+    ('chain', 'draw', 'samples_obs')
+
+    Models are compared on fits that were sampled:
+
+    >>> import arviz as az  # doctest: +SKIP
+    >>> study = bg.load_study("synthetic_ogtt").select(analytes=["glucose", "insulin"])  # doctest: +SKIP
+    >>> joined = {m: bg.join_log_likelihoods(bg.fit(m, study)) for m in ("one", "two")}  # doctest: +SKIP
+    >>> az.compare(joined)  # doctest: +SKIP
     """
     if not isinstance(fit, xr.DataTree) or "log_likelihood" not in fit.children:
         raise InputError(

@@ -13,7 +13,8 @@ from bayesglu.hierarchy.compatibility import check_forcing, check_protocol
 from bayesglu.hierarchy.driving import driving_channel
 from bayesglu.physiology.loop import Loop, assemble
 from bayesglu.physiology.registry import available
-from bayesglu.protocols.library import Protocol, parse_protocol
+from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.parse import parse_protocol
 from bayesglu.protocols.schedule import AMOUNT_CHANNELS, Forcing, Schedule, build_schedule
 from bayesglu.solver.solver import Solver, make_solver, require_solved
 from bayesglu.spec.model import ModelSpec, load_model
@@ -38,32 +39,61 @@ def simulate(
 ) -> xr.Dataset:
     """What happens over time to people with the given parameters under a protocol.
 
-    model : a `ModelSpec`, or the name or path of a model file.
-    protocol : a `Protocol`, or its text, such as ``"ogtt(75)"``.
-    parameters : values that differ from the model's medians, in the model's units: numbers or DataArrays with
-    any
+    Parameters
+    ----------
+    model : ModelSpec, str or Path
+        A model, or the name or path of a model file.
+    protocol : Protocol or str
+        What is done, such as ``"ogtt(75)"``.
+    parameters : mapping, optional
+        Values that differ from the model's medians, in the model's units: numbers, or DataArrays with any
         dimensions (``subject``, ``draw``, ...), which the result then has too, before ``time``.
-    times : minutes, increasing; by default every five minutes until the protocol ends (two hours at least).
-    outputs : names of states and fluxes; by default all of them.
-    body_weight : kg, a number or a DataArray; needed by protocols with amounts a person.
-    hold : states that stay where they start, such as ``"glycogen"``; what the model holds already may be
-    named too.
-    start : initial values of states that do not start from the basal state: numbers or DataArrays, like
-    parameters.
-        ``glucose`` and ``liver_glycogen`` stand for ``glucose_mass`` and ``glycogen``. With `hold`, a clamp:
-        ``start={"insulin": 300, "glucose": 55}, hold=["insulin", "glucose_mass"]``.
-    forcing : ``(times, values)`` of what drives the model (min, its unit), taken as true: of insulin (pmol/L)
-        where it is forced.
+    times : sequence of float, optional
+        Minutes, increasing; by default every five minutes until the protocol ends (two hours at least).
+    outputs : iterable of str, optional
+        Names of states and fluxes; by default all.
+    body_weight : float or xarray.DataArray, optional
+        Body weight, kg; needed where a dose is absolute.
+    hold : iterable of str
+        States that stay at their initial value, such as ``"glycogen"``; what the model holds already may be
+        named too.
+    start : mapping, optional
+        Initial values of states that do not start from the basal state: numbers or DataArrays, like
+        `parameters`. ``glucose`` and ``liver_glycogen`` stand for ``glucose_mass`` and ``glycogen``. With
+        `hold`, a clamp: ``start={"insulin": 300, "glucose": 55}, hold=["insulin", "glucose_mass"]``.
+    forcing : tuple, optional
+        ``(times, values)`` of what drives the model (min, its unit), taken as true: of insulin (pmol/L) where
+        it is forced.
+    rtol : float
+        Relative tolerance of the solution.
+    atol : float
+        Absolute tolerance, in units of each state's usual size.
+    max_steps : int
+        Most steps that are tried for one person.
 
-    Returns a Dataset with one variable an output, unit in its attributes. The attributes ``delivered``,
-    ``prescribed_later`` and ``in_depots`` report the amount of each substance, per kg body weight. In a model
-    whose glycogen is held, ``glycogen`` and ``liver_glycogen`` are constant.
+    Returns
+    -------
+    xarray.Dataset
+        One variable an output, its unit in ``attrs``. The attributes ``delivered``, ``prescribed_later`` and
+        ``in_depots`` report the amount of each substance per kg of body weight. In a model whose glycogen is
+        held, ``glycogen`` and ``liver_glycogen`` are constant.
 
-    Raises SolverError, which names everyone whose equations could not be solved; ValueError for names that
-    the model does not have, and for a protocol that gives what the model has no place for.
+    Raises
+    ------
+    InputError
+        If a name, a number, `times` or `forcing` cannot be used, or the protocol gives what the model has no
+        place for.
+    ProtocolError
+        If the text is not a protocol, or a dose is absolute and the body weight is missing.
+    SpecError
+        If there is no such model.
+    SolverError
+        If the equations cannot be solved; the message names everyone whose could not.
 
-    >>> from bayesglu import ogtt, simulate
-    >>> glucose = simulate("oral", ogtt(75), outputs=["glucose"]).glucose
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> glucose = bg.simulate("oral", bg.ogtt(75), outputs=["glucose"]).glucose
     >>> 120 < float(glucose.max()) < 180
     True
     """

@@ -26,27 +26,44 @@ WIDER = "wider than the prior: the data say little here, or spread more than it 
 
 
 def summarize_population(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
-    """What people have in common: typical values, shared parameters, covariate effects, correlations of
-    random effects, and assay errors.
+    """What people have in common: typical values, shared parameters, effects, correlations and assay errors.
 
-    =================================  ======================================================================
-    variable (dim ``parameter``)       content
-    =================================  ======================================================================
-    ``median, lower, upper``           posterior, in ``unit``
-    ``prior_median, ..lower, ..upper``  prior, in ``unit``
-    ``contraction``                    1 - posterior SD / prior SD
-    ``note``                           says what a contraction below 0.1, or far below 0, means
-    ``omega_...``                      all of these but the note, for the between-subject SD of the logarithm
-                                       (log odds), which is about a coefficient of variation; NaN where
-                                       nothing differs between people
-    ``eta_shrinkage``                  1 - SD of people's mean random effects / omega; NaN likewise
-    =================================  ======================================================================
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        As `fit` and `load` return it.
+    probability : float
+        Probability of the equal-tailed intervals.
 
-    Coordinates: ``unit``, ``symbol``, ``role`` (typical, population, effect, correlation, sigma);
-    ``interval`` and ``probability`` of all intervals, which ``summarize_population(fit).to_dataframe()``
-    repeats in each row.
+    Returns
+    -------
+    xarray.Dataset
+        Dim ``parameter``, coordinates ``unit``, ``symbol``, ``role`` (typical, population, effect,
+        correlation, sigma), ``interval`` and ``probability``; ``.to_dataframe()`` makes a table of it.
+        Variables:
 
-    Raises ValueError when the probability is not between 0 and 1, or ``fit`` has no such posterior.
+        * ``median, lower, upper``: posterior, in ``unit``;
+        * ``prior_median, prior_lower, prior_upper``: prior, in ``unit``;
+        * ``contraction``: 1 - posterior SD / prior SD;
+        * ``note``: what a contraction below 0.1, or far below 0, means;
+        * ``omega_...``: all of these but the note for the between-subject SD of the logarithm (log odds),
+          which is about a coefficient of variation; NaN where nothing differs between people;
+        * ``eta_shrinkage``: 1 - SD of people's mean random effects / omega; NaN likewise.
+
+    Raises
+    ------
+    InputError
+        If `fit` has no posterior, or the probability is not between 0 and 1.
+    SpecError
+        If the model has a part that is not registered.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> fit = bg.fit("minimal", "bergman1986", method="laplace", random_seed=1, progressbar=False)
+    >>> table = bg.summarize_population(fit)
+    >>> 80 < float(table["median"].sel(parameter="basal_glucose")) < 100
+    True
     """
     posterior, prior = _groups(fit)
     rows, expected = _of_everyone(posterior), _of_everyone(prior)
@@ -64,20 +81,66 @@ def summarize_population(fit: xr.DataTree, probability: float = 0.9) -> xr.Datas
 
 
 def summarize_individuals(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
-    """Each person's own parameters, dims ``parameter, subject``.
+    """Each person's own parameters.
 
-    Variables ``median, lower, upper``, ``prior_median, prior_lower, prior_upper`` (of someone with the same
-    covariates and no samples), ``contraction`` and ``note``, as in :func:`summarize_population`; the same
-    coordinates.
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        As `fit` and `load` return it.
+    probability : float
+        Probability of the equal-tailed intervals.
 
-    Raises ValueError as :func:`summarize_population` does, and when nothing differs between people.
+    Returns
+    -------
+    xarray.Dataset
+        Dims ``parameter, subject``: ``median, lower, upper``, ``prior_median, prior_lower, prior_upper`` (of
+        someone with the same covariates and no samples), ``contraction`` and ``note``, with the coordinates
+        of `summarize_population`.
+
+    Raises
+    ------
+    InputError
+        As by `summarize_population`, and where nothing differs between people.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> fit = bg.fit("minimal", "bergman1986", method="laplace", random_seed=1, progressbar=False)
+    >>> bg.summarize_individuals(fit)["median"].dims
+    ('parameter', 'subject')
     """
     return _individual(fit, "subject", probability)
 
 
 def summarize_occasions(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
-    """Parameters that differ from occasion to occasion, dims ``parameter, occasion``; else like
-    :func:`summarize_individuals`."""
+    """Parameters that differ between occasions of one person.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        As `fit` and `load` return it.
+    probability : float
+        Probability of the equal-tailed intervals.
+
+    Returns
+    -------
+    xarray.Dataset
+        As of `summarize_individuals`, with the dims ``parameter, occasion``.
+
+    Raises
+    ------
+    InputError
+        As by `summarize_population`, and where nothing differs between occasions.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> varying = {"insulin_sensitivity": {"level": "occasion"}}
+    >>> spec = bg.load_model("minimal").with_changes(parameters=varying)
+    >>> fit = bg.fit(spec, "bergman1986", method="laplace", random_seed=1, progressbar=False)
+    >>> bg.summarize_occasions(fit).parameter.values.tolist()
+    ['insulin_sensitivity']
+    """
     return _individual(fit, "occasion", probability)
 
 

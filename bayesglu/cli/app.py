@@ -142,7 +142,7 @@ def simulate(
     from bayesglu.analysis.counterfactual import default_outputs
     from bayesglu.analysis.simulation import check_names
     from bayesglu.cli.tables import course, tidy
-    from bayesglu.protocols.library import parse_protocol
+    from bayesglu.protocols.parse import parse_protocol
 
     writable(plot, FIGURES), writable(csv)
     spec, done = bayesglu.load_model(model), parse_protocol(protocol)
@@ -211,7 +211,7 @@ def identify(
     """Predict practical identifiability: expected posterior contraction for a given study design."""
     from bayesglu.analysis.identifiability import untouched
     from bayesglu.cli.tables import pairs, shares
-    from bayesglu.protocols.library import parse_protocol
+    from bayesglu.protocols.parse import parse_protocol
 
     writable(plot, FIGURES), writable(csv)
     asked = parameters if parameters in ("free", "all") else parse_names(parameters)
@@ -320,7 +320,7 @@ def fit(
 ) -> None:
     """Fit a model to a study, save the fit and check its diagnostics."""
     from bayesglu.inference.fit_files import check_place
-    from bayesglu.protocols.library import parse_protocol
+    from bayesglu.protocols.parse import parse_protocol
 
     spec = bayesglu.load_model(model)
     measured = bayesglu.load_study(study, protocol and parse_protocol(protocol), body_weight)
@@ -412,7 +412,7 @@ def what_if(
 ) -> None:
     """Counterfactual predictions: for these subjects, or new ones, with a parameter changed."""
     from bayesglu.cli.tables import effect, tidy, with_difference
-    from bayesglu.protocols.library import parse_protocol
+    from bayesglu.protocols.parse import parse_protocol
 
     writable(plot, FIGURES), writable(csv)
     done, people = protocol and parse_protocol(protocol), parse_people(subjects)

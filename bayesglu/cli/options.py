@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bayesglu.analysis.counterfactual import Change
-    from bayesglu.protocols.library import Protocol
+    from bayesglu.protocols.events import Protocol
 
 FIGURES = (".png", ".pdf", ".svg")
 

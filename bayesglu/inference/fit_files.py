@@ -25,12 +25,44 @@ not whole."""
 
 
 def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path:
-    """Write a fit to ``.nc`` (netCDF) or ``.zarr``; `without_data` leaves out every sample and covariate
-    of the people, what samples tell of each (the coordinates), the concentrations that drove the model, and
-    what each was given when it was not the same for all.
+    """Write a fit to a file, whole or not at all.
 
-    An older fit of the same name stays until the new one is whole, and is then replaced. Raises InputError
-    where something else would be: see `check_place`.
+    An older fit of the same name stays until the new one is whole, and is then replaced.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        As `fit` returns it.
+    path : str or Path
+        A name that ends in ``.nc`` (netCDF) or ``.zarr``.
+    without_data : bool
+        Whether to leave out every sample and covariate of the people, what samples tell of each (the
+        coordinates), the concentrations that drove the model, and what each was given when it was not the
+        same for all.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If the name ends otherwise, or something other than a fit is there.
+    MissingFileError
+        If the folder does not exist.
+    WriteError
+        If the file cannot be written; what was there before is as it was.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import bayesglu as bg
+    >>> fit = bg.fit("minimal", "bergman1986", method="laplace", random_seed=1, progressbar=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = bg.load(bg.save(fit, f"{folder}/fit.nc"))
+    >>> again.posterior.equals(fit.posterior)
+    True
     """
     path = Path(path)
     check_place(path)
@@ -64,7 +96,42 @@ def write(fit: xr.DataTree, path: Path) -> None:
 
 
 def load(path: str | Path) -> xr.DataTree:
-    """A fit from its file, or from the folder of a run that has finished; wholly in memory."""
+    """A fit from its file, or from the folder of a run that has finished; wholly in memory.
+
+    Parameters
+    ----------
+    path : str or Path
+        What `save` wrote, or a folder given to `fit` as `resume`.
+
+    Returns
+    -------
+    xarray.DataTree
+        As of `fit`. Fits of older versions are brought to today's names.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such file.
+    InputError
+        If it is not a whole fit, its model is not the one that was fitted, it was written by a later version,
+        or its run has not finished.
+    SpecError
+        If the model has a part that is not registered.
+
+    Warns
+    -----
+    FitWarning
+        Where the equations, or the source of a registered part, have changed since the fit was made.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import bayesglu as bg
+    >>> fit = bg.fit("minimal", "bergman1986", method="laplace", random_seed=1, progressbar=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     bg.load(bg.save(fit, f"{folder}/fit.nc")).attrs["method"]
+    'laplace'
+    """
     path = present(Path(path))
     if not path.exists():
         raise MissingFileError(

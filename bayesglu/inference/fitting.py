@@ -58,37 +58,73 @@ def fit(
 ) -> xr.DataTree:
     """The posterior of a model given a study, as a DataTree that ArviZ understands.
 
-    method : ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"laplace"`` gives
-        posterior modes with a Laplace approximation in seconds, with draws of a Gaussian about the modes; it
-        takes readings that drive the model as exact, and correlations as zero.
-    cores : chains that run at a time; by default as many as there are cores.
-    draws : of each chain, 1000 if not said; of the Gaussian of ``"laplace"`` 400, which are independent.
-    parametrization : ``"whitened"`` (see `density`) or ``"noncentered"``; the posterior is the same.
-    tune : draws to tune the sampler, not kept. In whitened coordinates half of them are a pilot run, whose
-        draws make the coordinates better; with fewer than 200 there is none.
-    nuts : more settings for nutpie, such as ``{"maxdepth": 8}``.
-    resume : a folder, ``"run.zarr"``, in which draws are kept as they come. When the run is stopped, even
-        killed, the same call goes on with it; with more draws it draws more. A chain that was stopped while
-        it tuned starts again and is the same to the last bit. One that had draws goes on from its last, with
-        a short new tuning: a valid continuation, but not the chain that it would have been; where, stands in
+    Parameters
+    ----------
+    model : ModelSpec, str or Path
+        A model, or the name or path of a model file.
+    study : Study, str or Path
+        A study, or its name or path.
+    draws : int, optional
+        Draws of each chain, by default 1000; of the Laplace approximation 400, which are independent.
+    tune : int
+        Draws that tune the sampler and are not kept. In whitened coordinates half of them are a pilot run,
+        whose draws re-estimate the coordinates; with fewer than 200 there is none.
+    chains : int
+        How many chains.
+    random_seed : int or numpy.random.Generator, optional
+        Seed of everything random; drawn where it is not given, and kept in the attributes.
+    progressbar : bool
+        Whether to show progress.
+    method : str
+        ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"laplace"`` gives posterior
+        modes with a Laplace approximation in seconds; it takes readings that drive the model as exact, and
+        correlations as zero.
+    cores : int, optional
+        Chains that run at a time; by default as many as there are cores.
+    target_accept : float
+        Target acceptance rate of the step size adaptation.
+    parametrization : str
+        ``"whitened"`` or ``"noncentered"``; the posterior is the same.
+    nuts : mapping, optional
+        More settings for nutpie, such as ``{"maxdepth": 8}``.
+    resume : str or Path, optional
+        A folder, ``"run.zarr"``, in which draws are kept as they come. When the run is interrupted, even
+        killed, the same call resumes it; with more draws it draws more. A chain that was interrupted while it
+        tuned starts again and is the same to the last bit. One that had draws continues from its last, with a
+        short new warm-up: a valid continuation, but not the chain that it would have been; where, stands in
         the attribute ``continued``, and `check` says so.
-    solver_settings : rtol, atol, max_steps.
+    **solver_settings
+        Settings of the ODE solver: ``rtol``, ``atol``, ``max_steps``.
 
-    Groups: ``posterior`` and ``prior`` with individual parameters (chain, draw, subject), typical values,
-    between-subject SDs, covariate factors and assay errors, all on their natural scale with their unit in the
-    attributes, and in a model driven by measured insulin the true ``insulin_at_readings`` (chain, draw,
-    reading), or the like of what else drives it; ``sample_stats``; ``observed_data``, ``constant_data`` and
-    ``protocols``; over (chain, draw, obs) ``fitted`` (without assay error), ``posterior_predictive`` (with
-    it) and ``log_likelihood``; ``coordinates`` if they are whitened, for `build`. The attributes hold the
-    model's text, hashes (also of parts that are not bayesglu's own), versions and a seed that gives the same
-    fit again.
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``posterior`` and ``prior`` with individual parameters (chain, draw, subject), typical values,
+        between-subject SDs, covariate factors and assay errors, all on their natural scale with their unit in
+        ``attrs``, and in a model driven by measured insulin the true ``insulin_at_readings`` (chain, draw,
+        reading), or the like of what else drives it; ``sample_stats``; ``observed_data``, ``constant_data``
+        and ``protocols``; ``fitted`` (without assay error), ``posterior_predictive`` (with it) and
+        ``log_likelihood``, one variable an analyte, over (chain, draw, obs of the analyte); ``coordinates``
+        if they are whitened, for `build`. The attributes hold the model's text, hashes (also of parts that
+        are not bayesglu's own), versions and a seed that gives the same fit again. `check` judges it.
 
-    Raises SpecError or StudyError when model and study do not fit together, SolverError when the equations
-    cannot be solved where the sampler is to start. `bayesglu.check` judges the result.
+    Raises
+    ------
+    InputError
+        If a setting cannot be used, `resume` names a folder of something else, or a protocol of the study
+        gives what the model has no place for.
+    SpecError
+        If there is no such model, or it correlates parameters that differ between occasions.
+    StudyError
+        If there is no such study, or model and study do not go together.
+    SolverError
+        If the equations cannot be solved where the sampler is to start.
 
-    >>> import bayesglu
-    >>> quick = bayesglu.fit("minimal", "bergman1986", method="laplace", random_seed=1, progressbar=False)
-    >>> 1e-5 < float(quick.posterior.insulin_sensitivity.median()) < 1e-3
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> fit = bg.fit("minimal", "bergman1986", method="laplace", random_seed=1, progressbar=False)
+    >>> 1e-5 < float(fit.posterior.insulin_sensitivity.median()) < 1e-3
     True
     """
     if method not in DRAWS:
@@ -152,14 +188,43 @@ def with_data(
     random_seed: int | np.random.Generator | None = None,
     **changes,
 ) -> xr.DataTree:
-    """Fit another study as a `previous` fit was made: its model and settings, but for `changes`.
+    """Fit another study with the model and settings of a previous fit.
 
-    Nothing is compiled again, whatever the number of people, samples and doses; only what a study gives that
-    no study gave before (say, insulin by vein) brings its own code, within a second.
+    Nothing is compiled again, whatever the number of people, samples and doses; only a route or substance
+    that no study had before (say, intravenous insulin) brings its own code, within a second.
 
-    >>> import bayesglu
-    >>> first = bayesglu.fit("minimal", "bergman1986", method="laplace", random_seed=1, progressbar=False)
-    >>> again = bayesglu.with_data(first, "bergman1986", random_seed=1, progressbar=False)
+    Parameters
+    ----------
+    previous : xarray.DataTree
+        As `fit` and `load` return it.
+    study : Study, str or Path
+        A study, or its name or path.
+    random_seed : int or numpy.random.Generator, optional
+        Seed of the new fit; drawn where it is not given.
+    **changes
+        Settings of `fit` that differ from those of the previous fit.
+
+    Returns
+    -------
+    xarray.DataTree
+        As of `fit`.
+
+    Raises
+    ------
+    InputError
+        If a setting cannot be used, or a protocol of the study gives what the model has no place for.
+    SpecError
+        If the model has a part that is not registered.
+    StudyError
+        If there is no such study, or model and study do not go together.
+    SolverError
+        If the equations cannot be solved where the sampler is to start.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> first = bg.fit("minimal", "bergman1986", method="laplace", random_seed=1, progressbar=False)
+    >>> again = bg.with_data(first, "bergman1986", random_seed=1, progressbar=False)
     >>> bool((again.posterior.basal_glucose == first.posterior.basal_glucose).all())
     True
     """
@@ -179,11 +244,43 @@ def prior_predictive(
     random_seed=None,
     **solver_settings,
 ) -> xr.DataTree:
-    """What the model expects of a study before it has seen the data: groups ``prior`` and
-    ``prior_predictive``.
+    """What the model expects of a study before it has seen the data.
 
-    Dims as in `fit`, with one chain. Draws whose equations could not be solved are not-a-number, and counted
-    in the attribute ``failed_solves``.
+    Parameters
+    ----------
+    model : ModelSpec, str or Path
+        A model, or the name or path of a model file.
+    study : Study, str or Path
+        A study, or its name or path.
+    draws : int
+        How many draws.
+    random_seed : int or numpy.random.Generator, optional
+        Seed of the draws; drawn where it is not given, and kept in the attributes.
+    **solver_settings
+        Settings of the ODE solver: ``rtol``, ``atol``, ``max_steps``.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``prior``, ``prior_predictive`` and ``fitted`` (without assay error), with the dims of `fit`
+        and one chain. Draws whose equations could not be solved are NaN, and counted in the attribute
+        ``failed_solves``.
+
+    Raises
+    ------
+    InputError
+        If `draws` is below 1, or a protocol of the study gives what the model has no place for.
+    SpecError
+        If there is no such model, or it correlates parameters that differ between occasions.
+    StudyError
+        If there is no such study, or model and study do not go together.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> expected = bg.prior_predictive("minimal", "bergman1986", draws=20, random_seed=1)
+    >>> expected.prior_predictive["glucose"].sizes["draw"]
+    20
     """
     _check_counts(draws=draws)
     d = _design(model, study, **solver_settings)

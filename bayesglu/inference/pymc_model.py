@@ -35,16 +35,7 @@ def build(
     coordinates_of: xr.DataTree | None = None,
     **solver_settings,
 ) -> pm.Model:
-    """The model of a study as a `pm.Model`, to be looked at, added to and sampled with PyMC: see
-    docs/pymc.md.
-
-    parametrization : ``"noncentered"``, also where nothing is said: everything that is estimated is a random
-        variable with its prior, and random effects are in units of their SDs. Or ``"whitened"``: all of it is
-        made of one random vector, ``coordinates``, in which NUTS runs freely; those in which `fit` begins,
-        about the posterior modes.
-    coordinates_of : a fit of the same model and study, for a model in its coordinates, which its pilot run
-        re-estimated.
-    solver_settings : rtol, atol, max_steps.
+    """The model of a study as a `pymc.Model`, to be looked at, added to and sampled with PyMC.
 
     Variables in both forms, on the scales on which priors are Normal (log, or logit for fractions) but for
     ``theta``; those of which a study has none are not there:
@@ -73,11 +64,43 @@ def build(
     (``pm.do``) on what ``theta`` is made of. In the whitened one all comes from ``coordinates``, which have
     one log prior.
 
-    Raises SpecError or StudyError when model and study do not fit together, InputError when no such
-    coordinates can be had.
+    Parameters
+    ----------
+    model : ModelSpec, str or Path
+        A model, or the name or path of a model file.
+    study : Study, str or Path
+        A study, or its name or path.
+    parametrization : str, optional
+        ``"noncentered"``, also where nothing is said: everything that is estimated is a random variable with
+        its prior, and random effects are in units of their SDs. Or ``"whitened"``: all of it is made of one
+        random vector, ``coordinates``, in which NUTS runs freely; those in which `fit` begins, about the
+        posterior modes.
+    coordinates_of : xarray.DataTree, optional
+        A fit of the same model and study, for a model in its coordinates, which its pilot run re-estimated.
+    **solver_settings
+        Settings of the ODE solver: ``rtol``, ``atol``, ``max_steps``.
 
-    >>> import bayesglu
-    >>> model = bayesglu.build("minimal", "bergman1986")
+    Returns
+    -------
+    pymc.Model
+        The model, conditioned on the samples; see docs/pymc.md.
+
+    Raises
+    ------
+    InputError
+        If there is no such parametrization, the coordinates are not of this model and study, or a protocol of
+        the study gives what the model has no place for.
+    SpecError
+        If there is no such model, or it correlates parameters that differ between occasions.
+    StudyError
+        If there is no such study, or model and study do not go together.
+    SolverError
+        If the equations cannot be solved near the posterior modes, for the whitened form.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> model = bg.build("minimal", "bergman1986")
     >>> [variable.name for variable in model.observed_RVs]
     ['glucose', 'insulin']
     """

@@ -25,28 +25,32 @@ class LoopError(BayesgluError, ValueError):
 
 @dataclass(frozen=True)
 class State:
-    """One state: the quantity that is its change per minute, the quantity that it starts from, and its unit.
+    """One state of the loop: its rate, its initial value and its unit.
 
     Parameters
     ----------
-    rate, initial
-        Names of quantities or parameters; nothing is there at the start where `initial` is None.
-    unit
-        Of the state; its rate is in this unit per minute.
-    scale
+    rate : str
+        Name of the quantity that is its change per minute.
+    initial : str or None
+        Name of the quantity or parameter that it starts from; None where nothing is there at the start.
+    unit : str
+        Unit of the state; its rate is in this unit per minute.
+    scale : float
         Its usual size, against which the solver measures small errors.
-    channel, volume
-        A bolus on `channel` raises the state by the amount divided by the quantity `volume`.
-    receives
+    channel : str, optional
+        A bolus on this input raises the state by the amount, divided by `volume`.
+    volume : str, optional
+        Name of that quantity.
+    receives : tuple of str
         The quantities to which is added what organs give to this state; its rate where none are named.
-    balance
+    balance : str, optional
         The quantity that keeps the state at rest: less by what organs give it at rest, more by what they
         take.
 
     Examples
     --------
-    >>> from bayesglu.physiology.parts import State
-    >>> State("glucagon_rate", "basal_glucagon", "pg/mL", 100.0, "glucagon", "glucagon_volume").unit
+    >>> import bayesglu as bg
+    >>> bg.State("glucagon_rate", "basal_glucagon", "pg/mL", 100.0, "glucagon", "glucagon_volume").unit
     'pg/mL'
     """
 
@@ -66,14 +70,14 @@ class Part:
 
     Parameters
     ----------
-    quantities
-        Name -> the function that computes it, in plain arithmetic, with the unit of each argument and of the
+    quantities : mapping
+        Name to the function that computes it, in plain arithmetic, with the unit of each argument and of the
         result in its signature. An argument that nothing computes is a parameter; one called ``X_input`` is
         what a protocol gives, or the measured curve of X that drives the model.
-    states
-        Name -> `State`.
-    gives, takes
-        Name of one of the quantities -> the state, of this part or of another, to which it is added or from
+    states : mapping
+        Name to `State`.
+    gives, takes : mapping
+        Name of one of the quantities to the state, of this part or of another, to which it is added or from
         which it is taken. It is an amount per kg and minute where a protocol gives such amounts to the state,
         else in the unit of the state per minute. What is called ``basal_X`` is what X is at rest.
 
@@ -81,11 +85,11 @@ class Part:
     --------
     An organ that takes glucose:
 
-    >>> from bayesglu.physiology.parts import Part
+    >>> import bayesglu as bg
     >>> from bayesglu.physiology.quantities import GlucoseRate, Ratio
     >>> def heart_uptake(basal_heart_uptake: GlucoseRate, heart_work: Ratio) -> GlucoseRate:
     ...     return basal_heart_uptake * heart_work
-    >>> heart = Part({"heart_uptake": heart_uptake}, takes={"heart_uptake": "glucose_mass"})
+    >>> heart = bg.Part({"heart_uptake": heart_uptake}, takes={"heart_uptake": "glucose_mass"})
     """
 
     quantities: Quantities
@@ -104,18 +108,28 @@ class Part:
     def replacing(self, **functions: Callable) -> "Part":
         """The part with some of its quantities computed by other functions.
 
+        Parameters
+        ----------
+        **functions : callable
+            Name of a quantity to the function that computes it from now on.
+
+        Returns
+        -------
+        Part
+            The new part; this one stays as it is.
+
         Raises
         ------
         InputError
-            For every name that the part does not compute.
+            If the part does not compute a name; the message lists every one.
 
         Examples
         --------
-        >>> from bayesglu import get_part
+        >>> import bayesglu as bg
         >>> from bayesglu.physiology.quantities import GlucoseAmount, GlucoseRate, Rate
         >>> def glycogenolysis(glycogen: GlucoseAmount, glycogen_turnover: Rate) -> GlucoseRate:
         ...     return glycogen_turnover * glycogen
-        >>> mine = get_part("liver", "regulated").replacing(glycogenolysis=glycogenolysis)
+        >>> mine = bg.get_part("liver", "regulated").replacing(glycogenolysis=glycogenolysis)
         >>> mine.quantities["glycogenolysis"] is glycogenolysis
         True
         """

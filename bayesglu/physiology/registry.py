@@ -115,12 +115,12 @@ def list_parts() -> dict[str, tuple[str, ...]]:
     Returns
     -------
     dict
-        Slot -> names of its choices, those that were registered included.
+        Slot to the names of its choices, those that were registered included.
 
     Examples
     --------
-    >>> from bayesglu import list_parts
-    >>> list_parts()["brain"]
+    >>> import bayesglu as bg
+    >>> bg.list_parts()["brain"]
     ('saturating', 'constant')
     """
     return {slot: tuple(choices) for slot, choices in available().slots.items()}
@@ -129,15 +129,27 @@ def list_parts() -> dict[str, tuple[str, ...]]:
 def get_part(slot: str, name: str) -> Part:
     """The part that a slot is filled with by one of its choices, to look at or to make another of it.
 
+    Parameters
+    ----------
+    slot : str
+        One of `list_parts`.
+    name : str
+        One of its choices.
+
+    Returns
+    -------
+    Part
+        The part, which is read-only.
+
     Raises
     ------
     UnknownNameError
-        There is no such slot or choice; the message lists those there are.
+        If there is no such slot or choice; the message lists those there are.
 
     Examples
     --------
-    >>> from bayesglu import get_part
-    >>> list(get_part("kidney", "threshold").quantities)
+    >>> import bayesglu as bg
+    >>> list(bg.get_part("kidney", "threshold").quantities)
     ['renal_glucose_excretion', 'basal_renal_glucose_excretion']
     """
     slots = available().slots
@@ -158,15 +170,15 @@ def register_part(slot: str, name: str, part: Part, *, replace: bool = False) ->
 
     Parameters
     ----------
-    slot
-        One of :func:`list_parts`, or a new name. A new slot has the choice ``none``, an empty part unless one
-        was registered under that name before, which is that of each model that does not name the slot.
-    name
+    slot : str
+        One of `list_parts`, or a new name. A new slot has the choice ``none``, an empty part unless one was
+        registered under that name before, which is that of each model that does not name the slot.
+    name : str
         What a model file calls it.
-    part
+    part : Part
         Its parameters are whatever its functions ask for and nothing computes; their units are in the
         signatures.
-    replace
+    replace : bool
         Whether another part of this name may be there already.
 
     Raises
@@ -179,7 +191,7 @@ def register_part(slot: str, name: str, part: Part, *, replace: bool = False) ->
     --------
     A liver whose glycogen lasts as it did, but is broken down in proportion to what is left:
 
-    >>> from bayesglu import get_part, register_part
+    >>> import bayesglu as bg
     >>> from bayesglu.physiology.quantities import GlucoseAmount, GlucoseRate, Ratio
     >>> def glycogenolysis(
     ...     glycogen: GlucoseAmount,
@@ -189,8 +201,8 @@ def register_part(slot: str, name: str, part: Part, *, replace: bool = False) ->
     ...     insulin_suppression: Ratio,
     ... ) -> GlucoseRate:
     ...     return basal_glycogenolysis * glucagon_drive * insulin_suppression * glycogen / initial_glycogen
-    >>> mine = get_part("liver", "regulated").replacing(glycogenolysis=glycogenolysis)
-    >>> register_part("liver", "first_order", mine)
+    >>> mine = bg.get_part("liver", "regulated").replacing(glycogenolysis=glycogenolysis)
+    >>> bg.register_part("liver", "first_order", mine)
     """
     global _registered
     problems = Problems(f"register_part({slot!r}, {name!r})")

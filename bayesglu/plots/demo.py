@@ -46,9 +46,33 @@ def demo_figure(
 ) -> Figure:
     """Two by two: an intravenous test with its fit, its S_I and S_G, people against their truth, a what-if.
 
-    bergman : fit of the model ``minimal`` to ``study`` (by default `bergman1986`).
-    synthetic : fit to people with true parameters ``truth``, dim ``subject`` (of `synthetic_ogtt`).
-    what_if : glucose of people with and without a change, as `what_if` returns it.
+    Parameters
+    ----------
+    bergman : xarray.DataTree
+        Fit of the model ``minimal`` to `study`.
+    synthetic : xarray.DataTree
+        Fit to people with true parameters `truth`.
+    what_if : xarray.Dataset
+        Glucose of people with and without a change, as `what_if` returns it.
+    study : Study, optional
+        Study of the test; by default ``bergman1986``.
+    truth : xarray.Dataset, optional
+        True parameters, dim ``subject``; by default those of ``synthetic_ogtt``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Four quarters, each with its own panels.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> quick = {"method": "laplace", "random_seed": 1, "progressbar": False}
+    >>> bergman = bg.fit("minimal", "bergman1986", **quick)
+    >>> people = bg.load_study("synthetic_ogtt").select(["P01", "P02"], ["glucose", "insulin"])
+    >>> synthetic = bg.fit("oral", people, **quick)
+    >>> change = bg.what_if(synthetic, change={"insulin_sensitivity": bg.scale(1.3)}, draws=20)
+    >>> figure = bg.plots.demo_figure(bergman, synthetic, change, truth=people.truth)
     """
     study = study or load_study("bergman1986")
     truth = truth if truth is not None else load_study("synthetic_ogtt").truth

@@ -40,9 +40,30 @@ def fit_overview(fit: xr.DataTree, subjects: Sequence[str] | None = None) -> Fig
     prediction and the darker band its 50 % interval; the lighter band is where 90 % of new samples would
     fall, assay noise included.
 
-    subjects : labels of the people to show; by default the first twelve.
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        As `fit` and `load` return it, with its data.
+    subjects : sequence of str, optional
+        Labels of the people to show; by default the first twelve.
 
-    Raises ValueError for an unknown label, or a fit without observations or predictions.
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each occasion and analyte; times in min, or h where they are long.
+
+    Raises
+    ------
+    InputError
+        If a label is unknown, or the fit was saved without data.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> fit = bg.fit("ivgtt", "bergman1986", method="laplace", random_seed=1, progressbar=False)
+    >>> figure = bg.plots.fit_overview(fit)
+    >>> len(figure.axes)
+    2
     """
     table = observed(fit)
     known = list(dict.fromkeys(table["subject"]))

@@ -26,6 +26,23 @@ def identified(result: xr.Dataset) -> Figure:
     Both are coloured by how much is learnt; the best learnt parameter stands at the top. Below 0.1, where it
     is shaded, the number would be the prior's. The heading names pairs that cannot be told apart, and counts
     the parameters that have no row because nothing at all would be learnt.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        As `identify` returns it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel, a row a parameter.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> figure = bg.plots.identified(bg.identify("oral", "ogtt(75)", subjects=5, draws=4, random_seed=1))
+    >>> len(figure.axes)
+    1
     """
     nothing = untouched(result)
     shown = result.sortby("person").drop_vars("other")

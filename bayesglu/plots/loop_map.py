@@ -64,15 +64,32 @@ SEEN = 0.05
 def organs(moments: Mapping[str, xr.Dataset]) -> Figure:
     """The organs at one moment or several: arrows as wide as the glucose that flows, in mg/kg/min.
 
-    moments : name -> all outputs of a simulation at one time, ``simulate(...).sel(time=45)``; of one person.
-
     In the liver stand its glycogen, as a level, and apart from each other the glucose that it makes of it
     (upper arrow) and makes anew (lower arrow). The lines of the hormones are as thick as their concentration
-    against that of the first moment. Raises ValueError for outputs that are missing or not of one moment.
+    against that of the first moment.
 
-    >>> from bayesglu import ogtt, simulate
-    >>> test = simulate("feedback", ogtt(75))
-    >>> figure = organs({"before": test.sel(time=0), "after 45 min": test.sel(time=45)})
+    Parameters
+    ----------
+    moments : mapping
+        Name to all outputs of a simulation of one person at one time, ``simulate(...).sel(time=45)``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A map for each moment.
+
+    Raises
+    ------
+    InputError
+        If there is no moment, or outputs are missing or not of one moment.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> test = bg.simulate("feedback", bg.ogtt(75))
+    >>> figure = bg.plots.organs({"before": test.sel(time=0), "after 45 min": test.sel(time=45)})
+    >>> len(figure.axes)
+    2
     """
     moments = {name: _one_moment(name, moment) for name, moment in moments.items()}
     if not moments:

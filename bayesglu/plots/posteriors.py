@@ -37,13 +37,38 @@ UNSCALED = ("contraction", "note")
 def parameters(fit: xr.DataTree, names: Sequence[str] | None = None, probability: float = 0.9) -> Figure:
     """Each person's parameters beside the prior and the typical value, a panel a parameter.
 
-    Dots are medians and lines intervals of this probability. Behind them are the prior, pale, and the typical
-    value, the grey stripe. Parameters that people share have a single row. Axes are logarithmic where the
-    scale of the parameter is.
+    Dots are medians and lines intervals. Behind them are the prior, pale, and the typical value, the grey
+    stripe. Parameters that people share have a single row. Axes are logarithmic where the scale of the
+    parameter is.
 
-    names : which parameters; by default all that differ between people, or all shared ones when none does.
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        As `fit` and `load` return it.
+    names : sequence of str, optional
+        Which parameters; by default all that differ between people, or all shared ones when none does.
+    probability : float
+        Probability of the equal-tailed intervals.
 
-    Raises ValueError for an unknown name.
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each parameter, in its unit.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown, `fit` has no posterior, or the probability is not between 0 and 1.
+    SpecError
+        If the model has a part that is not registered.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> fit = bg.fit("minimal", "bergman1986", method="laplace", random_seed=1, progressbar=False)
+    >>> figure = bg.plots.parameters(fit, ["insulin_sensitivity"])
+    >>> len(figure.axes)
+    1
     """
     shared = summarize_population(fit, probability)
     own = summarize_individuals(fit, probability) if _people(fit) else None
@@ -107,13 +132,36 @@ def _draw_prior(axis: Axes, place: np.ndarray, low: np.ndarray, high: np.ndarray
 
 @styled
 def learning(fit: xr.DataTree) -> Figure:
-    """What the data could teach and what they could not: the contraction of each parameter.
+    """Posterior contraction of each parameter: what the data inform and what they do not.
 
     A dot for each person, a bar to their median, and a diamond for the typical value or what people share. At
     0 the posterior is as wide as the prior; below 0.1, where it is shaded, the number is the prior's, not the
     data's.
 
-    Raises ValueError for a fit that was saved without its prior.
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        As `fit` and `load` return it, with its prior.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel, a row a parameter.
+
+    Raises
+    ------
+    InputError
+        If the fit has no prior or no posterior.
+    SpecError
+        If the model has a part that is not registered.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> fit = bg.fit("minimal", "bergman1986", method="laplace", random_seed=1, progressbar=False)
+    >>> figure = bg.plots.learning(fit)
+    >>> len(figure.axes[0].get_yticklabels())
+    6
     """
     if "prior" not in fit.children:
         raise InputError("The fit has no group 'prior', without which no one can tell what was learnt.")

@@ -36,15 +36,38 @@ NOTE = (
 
 @styled
 def fasting(fit: xr.DataTree, draws: int = 300, n_new: int = 20, random_seed: int = 0) -> Figure:
-    """A panel a person with samples and fit over the population's band; everyone together; and below, glucose
-    production and the share of gluconeogenesis in it over hours of fasting.
+    """Liver glycogen and glucose production of fasting people, each with their fit, and the population.
 
-    fit : of the model ``fasting`` to a study with ``liver_glycogen``. draws, n_new, random_seed : of the
-        trajectories, as in `what_if`.
+    A panel a person with samples and fit over the population's band; everyone together; and below, glucose
+    production and the share of gluconeogenesis in it over hours of fasting. The bars across the last panel
+    are the net shares that Rothman et al. 1991 published (mean and standard error), which no fit is shown;
+    filled dots are what it was shown.
 
-    The bars across the last panel are the net shares that Rothman et al. 1991 published (mean and standard
-    error), which no fit is shown; filled dots are what it was shown. Raises ValueError for a fit without
-    samples of liver glycogen.
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        Of the model ``fasting`` to a study with ``liver_glycogen``.
+    draws, n_new, random_seed : int
+        Those of the trajectories, as in `what_if`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Panels of liver glycogen (mmol/L), production (mg/kg/min) and share (%) over hours.
+
+    Raises
+    ------
+    InputError
+        If nobody has samples of liver glycogen.
+    SolverError
+        If the equations cannot be solved.
+
+    Examples
+    --------
+    The published tables are not part of the package (see ``bayesglu/validation/rothman1991.py``):
+
+    >>> import bayesglu as bg
+    >>> figure = bg.plots.fasting(bg.load("fasting.nc"))  # doctest: +SKIP
     """
     people = imaged(fit)
     if not people:

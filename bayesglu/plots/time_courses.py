@@ -48,13 +48,34 @@ def trajectories(
 ) -> Figure:
     """Concentrations, glycogen and the liver's fluxes over time.
 
-    simulations : a Dataset as `simulate` or `what_if` returns it, with the dim ``time`` and perhaps
-        ``chain, draw`` (drawn as a band of this probability about the median), ``subject`` (a line each) and
-        ``scenario``; or several by name, to be laid over each other.
-    outputs : what to show, a panel each, or several in one: ``["glucose", ["glycogenolysis",
-        "gluconeogenesis"]]``; by default glucose, hormones, glycogen where it changes, and fluxes.
+    Parameters
+    ----------
+    simulations : xarray.Dataset or mapping
+        As `simulate` or `what_if` returns it, with the dim ``time`` and perhaps ``chain, draw`` (drawn as a
+        band about the median), ``subject`` (a line each) and ``scenario``; or several by name, to be laid
+        over each other.
+    outputs : iterable, optional
+        What to show, a panel each, or several in one: ``["glucose", ["glycogenolysis", "gluconeogenesis"]]``;
+        by default glucose, hormones, glycogen where it changes, and fluxes.
+    probability : float
+        Probability of the equal-tailed bands.
 
-    Time is in hours from ten hours on. Raises ValueError for outputs that are not in the simulations.
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Panels over time in min, or in h from ten hours on.
+
+    Raises
+    ------
+    InputError
+        If an output is not in the simulations, or there is none.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> figure = bg.plots.trajectories(bg.simulate("oral", "ogtt(75)"), ["glucose", "insulin"])
+    >>> len(figure.axes)
+    2
     """
     runs = _runs(simulations)
     shown = _panels_of(runs, outputs)
@@ -179,13 +200,37 @@ def contrast(
 ) -> Figure:
     """What a change does: an output with and without it, and the difference within each draw.
 
-    what_if : the Dataset of `what_if`, dims ``chain, draw, subject, scenario, time``; the others are compared
-        with the first scenario.
-    output : name of a concentration or flux in it.
-    subjects : labels of people, a row of panels each (twelve at most); by default one row, with the mean over
-        people and its band, and under it a thin line for each person's median difference.
+    Parameters
+    ----------
+    what_if : xarray.Dataset
+        As `what_if` returns it, dims ``chain, draw, subject, scenario, time``; the others are compared with
+        the first scenario.
+    output : str
+        Name of a concentration or flux in it.
+    subjects : sequence of str, optional
+        Labels of people, a row of panels each (twelve at most); by default one row, with the mean over people
+        and its band, and under it a thin line for each person's median difference.
+    probability : float
+        Probability of the equal-tailed bands.
 
-    Raises ValueError for an unknown output or subject.
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Two panels a row, in the output's unit.
+
+    Raises
+    ------
+    InputError
+        If the output or a subject is unknown, or there is only one scenario.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> fit = bg.fit("ivgtt", "bergman1986", method="laplace", random_seed=1, progressbar=False)
+    >>> change = {"insulin_sensitivity": bg.scale(1.3)}
+    >>> figure = bg.plots.contrast(bg.what_if(fit, change=change, draws=20, body_weight=70))
+    >>> len(figure.axes)
+    2
     """
     values, scenarios = _checked(what_if, output, subjects)
     people = list(map(str, values["subject"].values))

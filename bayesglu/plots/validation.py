@@ -34,10 +34,31 @@ if TYPE_CHECKING:
 def facts(validation: Validation) -> Figure:
     """A panel an experiment: the typical person's curve, bands over people, and the published figures.
 
-    validation : what `bayesglu.facts.validate` returned. Bands hold 50 and 90 % of people. Points are
-        published figures with their spread where the source gives one; a thin bar is the range accepted for a
-        group's mean. Red are those that the model misses. Experiments whose facts are no points of the curve
-        show the curve alone: all facts are in the table.
+    Bands hold 50 and 90 % of people. Points are published figures with their spread where the source gives
+    one; a thin bar is the range accepted for a group's mean. Red are those that the model misses. Experiments
+    whose facts are no points of the curve show the curve alone: all facts are in the table.
+
+    Parameters
+    ----------
+    validation : Validation
+        As `validate` returns it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each experiment that the model can be put to.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> figure = bg.plots.facts(bg.validate(facts=bg.load_facts()[:1]))
+    >>> len(figure.axes)
+    1
     """
     shown = [group for group in validation.groups if group.experiment.name in validation.curves]
     if not shown:

@@ -35,17 +35,46 @@ class ProtocolError(BayesgluError, ValueError):
 
 @dataclass(frozen=True)
 class Event:
-    """One thing done: ``amount`` in ``unit`` as prescribed, from ``time`` (min) on.
+    """One thing done: an amount from a time on, in the unit in which it was prescribed.
 
-    kind : ``bolus`` (at once), ``infusion`` (evenly over ``duration``), ``release`` (from a depot under the
-        skin or in muscle, first order with ``absorption_rate`` per min; the share ``bioavailability`` reaches
-        the blood), ``clamp`` (glucose is held at ``target`` mg/dL for ``duration`` by whatever infusion it
-        takes, or led evenly from ``target`` to ``final_target``; amount 0).
-    substance : ``glucose``, ``insulin``, ``glucagon``.
-    route : ``oral``, ``intravenous``, ``subcutaneous``, ``intramuscular``.
-    emptying : multiplies the stomach's emptying rate from this event on (oral only; a drink is 1).
+    Parameters
+    ----------
+    time : float
+        When it begins, min.
+    kind : str
+        ``bolus`` (at once), ``infusion`` (evenly over `duration`), ``release`` (from a subcutaneous or
+        intramuscular depot, first order), or ``clamp`` (glucose is held at `target` for `duration` by a
+        variable infusion, or led evenly from `target` to `final_target`; `amount` 0).
+    substance : str
+        ``glucose``, ``insulin`` or ``glucagon``.
+    route : str
+        ``oral``, ``intravenous``, ``subcutaneous`` or ``intramuscular``.
+    amount : float
+        How much, in `unit`.
+    unit : str
+        Unit of the amount, such as ``g`` or ``mU/kg``.
+    duration : float
+        How long it lasts, min.
+    absorption_rate : float, optional
+        Rate constant of a release, 1/min.
+    bioavailability : float
+        Share of a release that reaches the blood.
+    emptying : float
+        Factor on the stomach's emptying rate from this event on (oral only; a drink is 1).
+    target : float, optional
+        Glucose of a clamp, mg/dL.
+    final_target : float, optional
+        Glucose at the clamp's end, mg/dL, where it differs.
 
-    Raises ProtocolError with every fault found.
+    Raises
+    ------
+    ProtocolError
+        If anything cannot be used or does not go together; the message lists every fault.
+
+    Examples
+    --------
+    >>> print(Event(0, "bolus", "glucose", "oral", 75, "g"))
+    0 min: glucose 75 g oral
     """
 
     time: float
@@ -83,12 +112,24 @@ class Event:
 
     @property
     def stop(self) -> float:
-        """When it ends (min): the end of an infusion or clamp, otherwise ``time``."""
+        """When it ends (min): the end of an infusion or clamp, otherwise ``time``.
+
+        Examples
+        --------
+        >>> Event(10, "infusion", "insulin", "intravenous", 60, "mU/kg", duration=60).stop
+        70.0
+        """
         return self.time + self.duration
 
     @property
     def channel(self) -> str:
-        """The input of the physiology that the event feeds: stomach, glucose, insulin, glucagon or clamp."""
+        """The input of the physiology that the event feeds: stomach, glucose, insulin, glucagon or clamp.
+
+        Examples
+        --------
+        >>> Event(0, "bolus", "glucose", "oral", 75, "g").channel
+        'stomach'
+        """
         if self.kind == "clamp":
             return "clamp"
         return "stomach" if self.route == "oral" else self.substance
@@ -179,11 +220,32 @@ class Delivery:
 
 @dataclass(frozen=True, repr=False)
 class Protocol:
-    """What is done to one person: events in order of time; equal when the events are, whatever the name.
+    """What is done to one person: events in order of time.
 
-    ``+`` joins two protocols, ``.shift(minutes)`` moves one, ``sum([...])`` works. ``until`` (min) keeps a
-    protocol going after its last event, as a fast does. ``name`` is the text that `parse_protocol` reads
-    back. Raises ProtocolError when two clamps overlap, for glucose cannot be held at two levels.
+    Protocols are equal when their events are, whatever their names. ``+`` joins two, ``.shift(minutes)``
+    moves one, and ``sum([...])`` works.
+
+    Parameters
+    ----------
+    events : tuple of Event
+        What is done; they are put in order of time.
+    name : str
+        The text that stands for the protocol, which functions that take a protocol read back.
+    until : float
+        Minutes for which it goes on after its last event, as a fast does.
+
+    Raises
+    ------
+    ProtocolError
+        If two clamps overlap: glucose cannot be held at two targets at once.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.ogtt(75) + bg.meal(60).shift(300)
+    <Protocol ogtt(75) + meal(60).shift(300), 300 min>
+      0 min: glucose 75 g oral
+      300 min: glucose 60 g oral (emptying x 0.7)
     """
 
     events: tuple[Event, ...] = ()
@@ -204,7 +266,14 @@ class Protocol:
 
     @property
     def duration(self) -> float:
-        """When the last event, or the fast, has ended (min); never below 0."""
+        """When the last event, or the fast, has ended (min); never below 0.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> bg.clamp(90, duration=120).duration
+        120.0
+        """
         return max(0.0, self.until, *(event.stop for event in self.events))
 
     def __add__(self, other: Protocol) -> Protocol:
@@ -217,7 +286,29 @@ class Protocol:
         return self if other == 0 else NotImplemented  # lets sum() start from its 0
 
     def shift(self, minutes: float) -> Protocol:
-        """The same protocol, later by ``minutes`` (earlier when negative)."""
+        """The same protocol, later or earlier.
+
+        Parameters
+        ----------
+        minutes : float
+            By how much later; earlier when negative.
+
+        Returns
+        -------
+        Protocol
+            The moved protocol, whose name says so.
+
+        Raises
+        ------
+        ProtocolError
+            If `minutes` is not a finite number.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> bg.meal(60).shift(300).name
+        'meal(60).shift(300)'
+        """
         raise_any(f"shift: {problem}" for problem in not_a_number(-math.inf, minutes=minutes))
         events = tuple(replace(event, time=event.time + minutes) for event in self.events)
         before = f"({self.name})" if " + " in self.name else self.name
@@ -225,9 +316,29 @@ class Protocol:
         return Protocol(events, name, self.until + minutes)
 
     def canonical(self, body_weight: float | None = None) -> tuple[Delivery, ...]:
-        """The events as amounts per kg of body weight (kg).
+        """The events as amounts per kg of body weight.
 
-        Raises ProtocolError when an amount is per person (``75 g``) and the weight is missing.
+        Parameters
+        ----------
+        body_weight : float, optional
+            Weight of the person, kg; needed where a dose is absolute (``75 g``).
+
+        Returns
+        -------
+        tuple of Delivery
+            The events in order of time, in the units of the physiology (mg/kg, pmol/kg, pg/kg).
+
+        Raises
+        ------
+        ProtocolError
+            If a dose is absolute and the weight is missing, or the weight is not above 0.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> [given] = bg.ogtt(70).canonical(body_weight=70)
+        >>> given.channel, given.amount
+        ('stomach', 1000.0)
         """
         if body_weight is not None:
             raise_any(not_a_number(0, body_weight=body_weight, exclusive=True))
@@ -254,7 +365,19 @@ class Protocol:
         )
 
     def total(self) -> dict[tuple[str, str, str], float]:
-        """Prescribed amounts: (substance, route, unit) -> sum, without what clamps will infuse."""
+        """The prescribed amounts, without what clamps will infuse.
+
+        Returns
+        -------
+        dict
+            The sum of the amounts by (substance, route, unit).
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> bg.ivgtt(0.3, insulin=0.03).total()
+        {('glucose', 'intravenous', 'g/kg'): 0.3, ('insulin', 'intravenous', 'U/kg'): 0.03}
+        """
         amounts: dict[tuple[str, str, str], list[float]] = {}
         for event in self.events:
             if event.kind != "clamp":
@@ -262,7 +385,21 @@ class Protocol:
         return {key: math.fsum(values) for key, values in amounts.items()}
 
     def table(self) -> pd.DataFrame:
-        """One row an event, one column a field of `Event`: times in min, amounts in the unit beside them."""
+        """The events as a table.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row an event, one column a field of `Event`: times in min, amounts in the unit beside them.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> bg.ivgtt(0.3, insulin=0.03).table()[["time", "substance", "amount", "unit"]]
+           time substance  amount  unit
+        0   0.0   glucose    0.30  g/kg
+        1  20.0   insulin    0.03  U/kg
+        """
         import pandas as pd
 
         names = [each.name for each in fields(Event)]
@@ -317,6 +454,17 @@ def not_a_number(minimum: float, *, exclusive: bool = False, **values: object) -
         if not is_number or value < minimum or (exclusive and value == minimum):
             found = number(value) if is_number else repr(value)
             problems.append(f"{name} is {found}; it must be a finite number{bound}")
+    return problems
+
+
+def not_a_list(**values: object) -> list[str]:
+    """A sentence for each value that is no list of one finite number or more."""
+    problems = []
+    for name, value in values.items():
+        if not isinstance(value, (list, tuple)) or not value:
+            problems.append(f"{name} is {value!r}; it must be a list of numbers, such as [90, 70, 55]")
+        else:
+            problems += not_a_number(-math.inf, **{f"{name}[{i}]": v for i, v in enumerate(value)})
     return problems
 
 

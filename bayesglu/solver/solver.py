@@ -17,7 +17,17 @@ SHARE_OF_A_STEP = 0.5
 
 
 class SolverError(BayesgluError, RuntimeError):
-    """The equations could not be solved for some people."""
+    """The ODE solver failed for some people; the message names them and says why.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> try:
+    ...     bg.simulate("oral", bg.ogtt(75), max_steps=2)
+    ... except bg.SolverError as error:
+    ...     print(str(error).splitlines()[0])
+    1 of 1 solves failed.
+    """
 
 
 def plan_of(schedule: Schedule, system: System) -> Plan:

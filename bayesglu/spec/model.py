@@ -46,15 +46,53 @@ __all__ = [
 
 
 class SpecError(BayesgluError, ValueError):
-    """A model file that cannot be used. The message, and `problems`, list every fault that it has."""
+    """A model file that cannot be used. The message, and `problems`, list every fault that it has.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> try:
+    ...     bg.load_model("orla")
+    ... except bg.SpecError as error:
+    ...     print(str(error).splitlines()[0])
+    No model named 'orla' is shipped. Did you mean 'oral'?
+    """
 
 
 @dataclass(frozen=True, repr=False)
 class ModelSpec:
     """A model, whole: what the body does and what is known of it before any data.
 
-    `text` is the file with everything it inherits written out; :func:`read_model` reads it back to an equal
-    model. `hash` is the SHA-256 of that text: the same hash, the same log density and order of parameters.
+    Two models with the same `hash` have the same log density and order of parameters. A model is made by
+    `load_model` or `with_changes`; its parts are read-only.
+
+    Parameters
+    ----------
+    name, title, description : str
+        How the model is called, and what it is about.
+    structure : mapping
+        Choice of each slot of the physiology.
+    parameters : mapping
+        Each parameter by name: its prior, unit, level, effects of covariates and sources.
+    analytes : mapping
+        Each analyte that is measured, by name: its unit and residual error.
+    pseudo_observations : mapping
+        Informative priors on derived quantities, by name.
+    correlations : tuple of str
+        Parameters whose random effects are correlated.
+    eta : float or None
+        Shape of the LKJ prior of that correlation matrix; None where there is none.
+    text : str
+        The model file with all that it inherits written out, which is read back to an equal model.
+    path : str, optional
+        The file that the model was read from.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> spec = bg.load_model("minimal")
+    >>> spec.parameters["insulin_sensitivity"].typical.median
+    8.4e-05
     """
 
     name: str
@@ -71,31 +109,83 @@ class ModelSpec:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of `text`, in hexadecimal."""
+        """SHA-256 of `text`, in hexadecimal.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> len(bg.load_model("minimal").hash)
+        64
+        """
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     @property
     def estimated(self) -> tuple[str, ...]:
-        """Names of the parameters that are learnt from data."""
+        """Names of the parameters that are estimated from data.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> "insulin_sensitivity" in bg.load_model("minimal").estimated
+        True
+        """
         return tuple(name for name, parameter in self.parameters.items() if parameter.level != "fixed")
 
     @property
     def varying(self) -> tuple[str, ...]:
-        """Names of the parameters that differ between people or between tests of one person."""
+        """Names of the parameters that differ between people, or between occasions of one person.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> bg.load_model("minimal").varying[:2]
+        ('basal_glucose', 'basal_insulin')
+        """
         return self.at("subject", "occasion")
 
     def at(self, *levels: Level) -> tuple[str, ...]:
-        """Names of the parameters at these levels."""
+        """Names of the parameters at some levels.
+
+        Parameters
+        ----------
+        *levels : str
+            Any of ``fixed``, ``population``, ``subject``, ``occasion``.
+
+        Returns
+        -------
+        tuple of str
+            The names, in the order of the model file.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> "glucose_volume" in bg.load_model("oral").at("population")
+        True
+        """
         return tuple(name for name, parameter in self.parameters.items() if parameter.level in levels)
 
     @property
     def medians(self) -> dict[str, float]:
-        """Typical value of every parameter, in its unit."""
+        """Typical value of every parameter, in its unit.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> bg.load_model("minimal").medians["basal_glucose"]
+        90.0
+        """
         return {name: parameter.typical.median for name, parameter in self.parameters.items()}
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Every key of the bibliography that the model names; :func:`bayesglu.citation` writes one out."""
+        """Keys of the bibliography that the model names; `citation` writes one out.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> bg.load_model("minimal").sources[:2]
+        ('bergman_table', 'dallaman2007')
+        """
         named = [*self.parameters.values(), *self.pseudo_observations.values()]
         return tuple(sorted({key for entry in named for key in entry.source}))
 
@@ -110,21 +200,38 @@ class ModelSpec:
         """A model that differs from this one as a child's file would from its parent's.
 
         Parameters and analytes that a new structure has no use for are left out; what it needs must be given.
-        An empty table takes away what is inherited under its name, as in a file.
+
+        Parameters
+        ----------
+        structure : mapping, optional
+            Slot to choice.
+        parameters : mapping, optional
+            Parameter to the keys that change, as a model file would have them. An empty table removes what is
+            inherited under its name.
+        analytes : mapping, optional
+            Likewise for analytes.
+        name : str, optional
+            Name of the new model.
+
+        Returns
+        -------
+        ModelSpec
+            The changed model; this one stays as it is.
 
         Raises
         ------
         SpecError
-            The changed model is not a sound one.
+            If the changed model is not a valid one.
 
         Examples
         --------
-        >>> from bayesglu.spec.model import load_model
-        >>> held = load_model("oral").with_changes(parameters={"first_phase_gain": {"level": "fixed"}})
-        >>> held.parameters["first_phase_gain"].level
+        >>> import bayesglu as bg
+        >>> oral = bg.load_model("oral")
+        >>> fixed = oral.with_changes(parameters={"first_phase_gain": {"level": "fixed"}})
+        >>> fixed.parameters["first_phase_gain"].level
         'fixed'
-        >>> alike = load_model("oral").with_changes(parameters={"insulin_sensitivity": {"effects": {}}})
-        >>> dict(alike.parameters["insulin_sensitivity"].effects)
+        >>> same = oral.with_changes(parameters={"insulin_sensitivity": {"effects": {}}})
+        >>> dict(same.parameters["insulin_sensitivity"].effects)
         {}
         """
         given = {"structure": structure, "parameters": parameters, "analytes": analytes}
@@ -205,19 +312,29 @@ def _summary(spec: ModelSpec) -> list[str]:
 
 
 def load_model(source: str | Path | ModelSpec) -> ModelSpec:
-    """The model of a shipped name (``"oral"``) or of a model file.
+    """The model of a built-in name or of a model file.
 
-    Sources are looked up in the shipped bibliography and in a `references.bib` beside the file.
+    Sources are looked up in the built-in bibliography, and in a ``references.bib`` beside the file.
+
+    Parameters
+    ----------
+    source : str, Path or ModelSpec
+        A name (``"oral"``) or the path of a file that ends in ``.toml``.
+
+    Returns
+    -------
+    ModelSpec
+        The checked model; a `ModelSpec` is returned as it is.
 
     Raises
     ------
     SpecError
-        Listing everything that is wrong with the file.
+        If there is no such model, or the file has faults; the message lists all of them.
 
     Examples
     --------
-    >>> from bayesglu.spec.model import load_model
-    >>> load_model("minimal").parameters["insulin_sensitivity"].unit
+    >>> import bayesglu as bg
+    >>> bg.load_model("minimal").parameters["insulin_sensitivity"].unit
     'L/pmol/min'
     """
     if isinstance(source, ModelSpec):

@@ -12,7 +12,7 @@ import xarray as xr
 
 from bayesglu.analytes import analytes
 from bayesglu.errors import BayesgluWarning, warn_caller
-from bayesglu.protocols.library import Protocol
+from bayesglu.protocols.events import Protocol
 from bayesglu.study.datasheet import Datasheet
 from bayesglu.study.samples import (
     OBSERVATION_COLUMNS,

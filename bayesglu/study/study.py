@@ -21,7 +21,7 @@ import xarray as xr
 
 from bayesglu.analytes import analytes
 from bayesglu.errors import InputError
-from bayesglu.protocols.library import Delivery, Protocol
+from bayesglu.protocols.events import Delivery, Protocol
 from bayesglu.study.assembly import StudyWarning, assemble
 from bayesglu.study.datasheet import Datasheet, check_files, parse_datasheet, read_datasheet
 from bayesglu.study.tables import StudyError, Table
@@ -35,23 +35,42 @@ __all__ = ["Study", "StudyError", "StudyWarning", "load_study"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Study:
-    """Samples, people and protocols of one study. Two studies are equal when their contents are.
+    """Samples, people and protocols of one study; two studies are equal when their contents are.
 
-    ================  ========================================================================================
-    field             content
-    ================  ========================================================================================
-    ``name``          how the study is called
-    ``observations``  Dataset, dim ``obs``, rows in the order of the table: ``subject``, ``occasion``,
-                      ``analyte`` (text), ``time`` (min; before zero is fasting), ``value`` (canonical unit of
-                      its analyte, NaN where missing), ``censoring`` (none, left, right: the value is then the
-                      limit), ``use`` (False: kept, but left out of a fit), ``line`` (in the table)
-    ``covariates``    Dataset, dim ``subject``; numbers with their unit in ``attrs``, or text
-    ``protocols``     (subject, occasion) -> Protocol
-    ``body_weight``   DataArray, dim ``subject``, kg; NaN where unknown
-    ``truth``         Dataset, dim ``subject``, of the true parameters of simulated people; else None
-    ``datasheet``     title, source, licence and the like
-    ``unread``        columns of the tables that were not read
-    ================  ========================================================================================
+    A study is made by `load_study` or `Study.from_table`, which check what they are given.
+
+    Parameters
+    ----------
+    name : str
+        How the study is called.
+    observations : xarray.Dataset
+        Samples, dim ``obs``, in the order of the table: ``subject``, ``occasion``, ``analyte`` (text),
+        ``time`` (min; before zero is fasting), ``value`` (canonical unit of its analyte, NaN where missing),
+        ``censoring`` (none, left, right: the value is then the limit), ``use`` (False: kept, but left out of
+        a fit), ``line`` (in the table).
+    covariates : xarray.Dataset
+        Covariates, dim ``subject``: numbers with their unit in ``attrs``, or text.
+    protocols : mapping
+        (subject, occasion) to `Protocol`.
+    body_weight : xarray.DataArray
+        Body weight, dim ``subject``, kg; NaN where unknown.
+    truth : xarray.Dataset, optional
+        True parameters of simulated people, dim ``subject``.
+    datasheet : mapping
+        Title, source, licence and the like.
+    unread : tuple of str
+        Columns of the tables that were not read.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.load_study("bergman1986")
+    Study 'bergman1986': 1 subject, 48 samples
+      subjects    1
+      glucose     24 samples, 0 to 182 min, mg/dL, 3 left out
+      insulin     24 samples, 0 to 182 min, pmol/L
+      protocol    ivgtt(0.3)
+      body weight unknown
     """
 
     name: str
@@ -78,8 +97,43 @@ class Study:
     ) -> Study:
         """Make a study of data frames, with the columns and the checks of the files that `load_study` reads.
 
-        ``datasheet`` is what ``datasheet.toml`` would say. Raises `StudyError` with all problems at once, by
-        row (the first is 1).
+        Parameters
+        ----------
+        observations : pandas.DataFrame
+            One row a sample: ``subject, time, analyte, value, unit``, and what else `load_study` names.
+        protocol : Protocol, str or mapping, optional
+            What was done, as in `load_study`.
+        body_weight : float or mapping, optional
+            Body weight in kg, for everyone or by subject.
+        name : str
+            How the study is called.
+        subjects : pandas.DataFrame, optional
+            Covariates, one row a person.
+        events : pandas.DataFrame, optional
+            Doses, one row each.
+        truth : pandas.DataFrame, optional
+            True parameters of simulated people.
+        datasheet : mapping, optional
+            What ``datasheet.toml`` would say.
+
+        Returns
+        -------
+        Study
+            The checked study, in canonical units.
+
+        Raises
+        ------
+        StudyError
+            With every fault at once, by row (the first is 1).
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> import pandas as pd
+        >>> table = pd.DataFrame({"subject": "A", "time": [0, 30], "analyte": "glucose", "value": [5.0, 8.1]})
+        >>> study = bg.Study.from_table(table.assign(unit="mmol/L"), protocol="ogtt(75)", body_weight=70)
+        >>> study.observations["value"].values.round(1).tolist()
+        [90.1, 145.9]
         """
         problems = Problems(name)
         frames = {"observations": observations, "subjects": subjects, "events": events, "truth": truth}
@@ -89,29 +143,64 @@ class Study:
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """Labels of the people, in natural order."""
+        """Labels of the people, in natural order.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> bg.load_study("synthetic_ogtt").subjects[:3]
+        ('P01', 'P02', 'P03')
+        """
         return tuple(map(str, self.covariates["subject"].values))
 
     @property
     def occasions(self) -> tuple[tuple[str, str], ...]:
-        """The occasions, (subject, name), by subject and then in order of appearance."""
+        """The occasions as (subject, name), by subject and then in order of appearance.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> bg.load_study("bergman1986").occasions
+        (('1', '1'),)
+        """
         return tuple(self.protocols)
 
     @property
     def analytes(self) -> tuple[str, ...]:
-        """What was measured."""
+        """What was measured.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> bg.load_study("bergman1986").analytes
+        ('glucose', 'insulin')
+        """
         found = set(self.observations["analyte"].values)
         return tuple(analyte for analyte in analytes() if analyte in found)
 
     @property
     def used(self) -> xr.Dataset:
-        """The observations that a fit sees: neither missing nor left out; labels of ``obs`` are kept."""
+        """The observations that a fit sees, neither missing nor left out; labels of ``obs`` are kept.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> bg.load_study("bergman1986").used.sizes["obs"]
+        45
+        """
         seen = self.observations["use"] & self.observations["value"].notnull()
         return self.observations.isel(obs=seen.values)
 
     @property
     def missing(self) -> dict[str, int]:
-        """How many values are empty: analyte (or covariate that has any) -> count."""
+        """How many values are empty, by analyte, and by covariate that has any.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> bg.load_study("bergman1986").missing
+        {'glucose': 0, 'insulin': 0}
+        """
         counts = self.summary()["missing"].to_dict()
         for name, values in self.covariates.items():
             empty = int((values == "").sum() if values.dtype.kind == "U" else values.isnull().sum())
@@ -124,6 +213,12 @@ class Study:
 
         Numbers count to nine digits, so the unit system of the files does not matter. Name, datasheet, line
         numbers and true parameters do not count.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> len(bg.load_study("bergman1986").hash)
+        64
         """
         columns = ("subject", "occasion", "analyte", "time", "value", "censoring", "use")
         rows = [[name, *map(_canonical_text, self.observations[name].values)] for name in columns]
@@ -146,9 +241,30 @@ class Study:
         return hash(self.hash)
 
     def select(self, subjects: Sequence[str] | None = None, analytes: Sequence[str] | None = None) -> Study:
-        """The same study with some of its people or analytes only; people without any of these samples go.
+        """The same study with some of its people or analytes only.
 
-        Raises `StudyError` for an unknown name.
+        Parameters
+        ----------
+        subjects : sequence of str, optional
+            Labels of the people; by default all. People without any sample of these analytes are left out.
+        analytes : sequence of str, optional
+            What to keep of what was measured; by default all.
+
+        Returns
+        -------
+        Study
+            The part of the study.
+
+        Raises
+        ------
+        StudyError
+            If a name is unknown, or none is chosen.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> bg.load_study("synthetic_ogtt").select(["P01", "P02"], ["glucose"]).analytes
+        ('glucose',)
         """
         people = _chosen(subjects, self.subjects, "subject")
         kept_analytes = _chosen(analytes, self.analytes, "analyte")
@@ -173,7 +289,19 @@ class Study:
         )
 
     def summary(self) -> pd.DataFrame:
-        """One row an analyte: unit, subjects, samples, from and to (min), missing, censored, left out."""
+        """What the study has of each analyte.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row an analyte: unit, subjects, samples, from and to (min), missing, censored, left out.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> bg.load_study("bergman1986").summary()["unit"].to_dict()
+        {'glucose': 'mg/dL', 'insulin': 'pmol/L'}
+        """
         rows = {}
         for analyte in self.analytes:
             own = self.observations.isel(obs=(self.observations["analyte"] == analyte).values)
@@ -190,7 +318,34 @@ class Study:
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("analyte")
 
     def to_folder(self, path: str | Path) -> Path:
-        """Write a folder, in canonical units and with checksums, that loads as an equal study."""
+        """Write the study as a folder, in canonical units and with checksums, that loads as an equal study.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder; it is made where it is not there, and tables of an earlier study in it are replaced.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        StudyError
+            If the protocols are such that no file can hold them.
+        WriteError
+            If a file cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import bayesglu as bg
+        >>> study = bg.load_study("bergman1986")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     bg.load_study(study.to_folder(f"{folder}/copy")) == study
+        True
+        """
         return write_study(self, Path(path))
 
     def __repr__(self) -> str:
@@ -238,25 +393,46 @@ def load_study(
     protocol: Any = None,
     body_weight: float | Mapping[str, float] | None = None,
 ) -> Study:
-    """Read a study: the name of one that ships, a folder, or a CSV file of observations. A `Study` is given
-    back as it is.
+    """Read a study: a built-in one, a folder, or a CSV file of observations.
 
     ``observations.csv`` has one row a sample: ``subject, time, analyte, value, unit`` and, if wanted,
     ``occasion``, ``censoring`` (none, left, right), ``use`` (true, false). Times are in min, or in the unit
     that the column's name ends in (``time_h``). A value ``<2.0`` is left-censored, ``>300`` right-censored;
     an empty one is missing. A folder may also hold ``subjects.csv`` (covariates; ``weight_kg`` is the
-    covariate ``weight`` in kg), ``events.csv`` (one row an amount given), ``truth.csv`` and
-    ``datasheet.toml`` (see `bayesglu.datasheet`).
+    covariate ``weight`` in kg), ``events.csv`` (one row a dose), ``truth.csv`` and ``datasheet.toml``.
 
-    protocol : what was done: a `Protocol` or its text for everyone, or a mapping by subject or (subject,
-        occasion). It takes the place of the study's own.
-    body_weight : kg, for everyone or by subject; it takes the place of the datasheet's, which takes that of
-        the covariate ``weight`` or ``body_weight``. Needed where amounts are per person.
+    Parameters
+    ----------
+    source : str, Path or Study
+        Name of a built-in study, or a path. A `Study` is returned as it is.
+    protocol : Protocol, str or mapping, optional
+        What was done: a `Protocol` or its text for everyone, or a mapping by subject or (subject, occasion).
+        It replaces the study's own.
+    body_weight : float or mapping, optional
+        Body weight in kg, for everyone or by subject. It replaces the datasheet's, which replaces that of the
+        covariate ``weight`` or ``body_weight``. Needed where a dose is absolute.
 
-    Raises `StudyError` with every problem of every file at once; warns with `StudyWarning` of units that look
-    swapped.
+    Returns
+    -------
+    Study
+        The checked study, in canonical units.
 
-    >>> load_study("bergman1986").used.sizes["obs"]
+    Raises
+    ------
+    StudyError
+        If there is no such study, or with every fault of every file at once.
+    InputError
+        If a `Study` is given with a protocol or body weight, which it has already.
+
+    Warns
+    -----
+    StudyWarning
+        Where units look swapped.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.load_study("bergman1986").used.sizes["obs"]
     45
     """
     if isinstance(source, Study):

@@ -19,7 +19,17 @@ MISSING = frozenset({"", "na", "nan", "n/a", "null", "none", "<na>", "nat"})
 
 
 class StudyError(BayesgluError, ValueError):
-    """A study cannot be read as it stands. ``problems`` holds every fault as one sentence each."""
+    """A study that cannot be used. The message, and `problems`, list every fault that it has.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> try:
+    ...     bg.load_study("bergman1986").select(subjects=["2"])
+    ... except bg.StudyError as error:
+    ...     print(error)
+    There is no subject '2'. Known: 1.
+    """
 
 
 class Faults:

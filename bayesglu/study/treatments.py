@@ -8,15 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from bayesglu.protocols.library import (
-    DEPOT_ROUTES,
-    Event,
-    Protocol,
-    ProtocolError,
-    infusion,
-    injection,
-    parse_protocol,
-)
+from bayesglu.protocols.events import DEPOT_ROUTES, Event, Protocol, ProtocolError
+from bayesglu.protocols.library import infusion, injection
+from bayesglu.protocols.parse import parse_protocol
 from bayesglu.study.datasheet import Datasheet
 from bayesglu.study.tables import Table, is_missing
 from bayesglu.text.problems import Problems, hint

@@ -12,7 +12,8 @@ import tomli_w
 import xarray as xr
 
 from bayesglu.atomic import whole
-from bayesglu.protocols.library import Event, Protocol, ProtocolError, parse_protocol
+from bayesglu.protocols.events import Event, Protocol, ProtocolError
+from bayesglu.protocols.parse import parse_protocol
 from bayesglu.study.assembly import covariate_weight
 from bayesglu.study.datasheet import checksum
 from bayesglu.study.tables import StudyError

@@ -13,7 +13,7 @@ from bayesglu.analytes import state_of
 from bayesglu.hierarchy.covariates import typical_of
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.physiology.loop import assemble
-from bayesglu.protocols.library import Protocol
+from bayesglu.protocols.events import Protocol
 from bayesglu.spec.model import ModelSpec
 
 
@@ -23,7 +23,7 @@ class Experiment:
 
     `parameters` are set to these values for everyone (``beta_cell_mass`` 0). `covariates` act through the
     model's own effects (``{"group": "T2D", "bmi": 30}``). `start` and `hold` are those of `simulate`; a
-    tuple of starting values is a ladder of levels, one after another in the dim ``level``. `before` is
+    tuple of starting values makes stepped levels, one after another in the dim ``level``. `before` is
     another experiment, from whose end this one begins. Times in min, body weight in kg.
     """
 
@@ -44,7 +44,7 @@ class Experiment:
         return np.arange(0.0, self.until + 1e-9, self.every)
 
     def perform(self, spec: ModelSpec, people: Mapping[str, xr.DataArray]) -> xr.Dataset:
-        """All outputs over time, with the dims of `people`, ``level`` where there is a ladder, and ``time``.
+        """All outputs over time, with the dims of `people`, ``level`` where levels are stepped, and ``time``.
 
         people : parameters that differ from the model's medians, as `draw_people` gives them.
         """

@@ -35,7 +35,8 @@ from bayesglu.analysis.simulation import available_outputs
 from bayesglu.errors import BayesgluError
 from bayesglu.physiology.loop import assemble
 from bayesglu.physiology.registry import available
-from bayesglu.protocols.library import Protocol, ProtocolError, parse_protocol
+from bayesglu.protocols.events import Protocol, ProtocolError
+from bayesglu.protocols.parse import parse_protocol
 from bayesglu.seeds import seed_of
 from bayesglu.spec.model import ModelSpec, load_model
 from bayesglu.text.problems import Problems, Section
@@ -98,12 +99,27 @@ class Group:
 
 @dataclass(frozen=True)
 class Validation:
-    """What a model answered.
+    """What a model answered to published facts.
 
-    table : one row a fact; ``model`` at the typical values, ``lower_50`` to ``upper_90`` the ends of
-    equal-tailed bands over people (missing without draws), ``verdict`` one of the words of this module.
-    curves : what each experiment's panel shows, by name, dims ``draw`` (0 is typical), ``level``, ``time``.
-    random_seed : with which the people were drawn.
+    Parameters
+    ----------
+    model : str
+        Name of the model.
+    groups : tuple of Group
+        The experiments that were asked.
+    table : pandas.DataFrame
+        One row a fact: ``model`` at the typical values, ``lower_50`` to ``upper_90`` the ends of equal-tailed
+        bands over people (NaN without draws), ``verdict`` one of the words of this module.
+    curves : mapping
+        What each experiment's panel shows, by name, dims ``draw`` (0 is typical), ``level``, ``time``.
+    random_seed : int, optional
+        Seed with which the people were drawn.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.validate(facts=bg.load_facts()[:1]).model
+    'feedback'
     """
 
     model: str
@@ -114,22 +130,52 @@ class Validation:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many facts have each verdict."""
+        """How many facts have each verdict.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> bg.validate(facts=bg.load_facts()[:1]).counts
+        {'passes': 7}
+        """
         return {str(word): int(n) for word, n in self.table["verdict"].value_counts().items()}
 
     @property
     def clean(self) -> bool:
-        """No fact fails that is not known to."""
+        """Whether no fact fails that is not known to.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> bg.validate(facts=bg.load_facts()[:1]).clean
+        True
+        """
         return FAILS not in self.counts
 
 
 def load_facts(source: str | Path | None = None) -> tuple[Group, ...]:
-    """Every experiment with its facts, of the shipped files or of a file or folder of one's own.
+    """Published experiments with their facts, of the built-in files or of a file or folder of one's own.
 
-    Raises FactError, which lists everything that is wrong.
+    Parameters
+    ----------
+    source : str or Path, optional
+        A TOML file or a folder of them; by default the built-in ones.
 
-    >>> {fact.certainty for group in load_facts() for fact in group.facts} <= set(CERTAINTY)
-    True
+    Returns
+    -------
+    tuple of Group
+        One for each experiment: what was done, and its published figures with their sources.
+
+    Raises
+    ------
+    FactError
+        If a file cannot be used; the message lists everything that is wrong.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.load_facts()[0].facts[0].source
+    ('taylor1996', 'katz1983')
     """
     path = catalog.folder("facts") if source is None else Path(source)
     files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
@@ -249,12 +295,35 @@ def validate(
 ) -> Validation:
     """What a model answers to published facts: at its typical values, and over people drawn from its priors.
 
-    model : a `ModelSpec`, or the name or path of a model file. facts : as `load_facts` gives them, by default
-    all that ship. draws : people for the bands; without any, only the typical values are asked.
-
     Facts about something that the model does not have are not asked.
 
-    >>> validate(facts=load_facts()[:1]).clean
+    Parameters
+    ----------
+    model : ModelSpec, str or Path
+        A model, or the name or path of a model file.
+    facts : sequence of Group, optional
+        As `load_facts` returns them; by default all that are built in.
+    draws : int
+        People for the bands; with 0 only the typical values are asked.
+    random_seed : int or numpy.random.Generator, optional
+        Seed of the people; drawn where it is not given, and kept in the result.
+
+    Returns
+    -------
+    Validation
+        A table with a row a fact, counts of verdicts, and the curves of the experiments.
+
+    Raises
+    ------
+    SpecError
+        If there is no such model.
+    SolverError
+        If the equations cannot be solved.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.validate("feedback", bg.load_facts()[:1]).clean
     True
     """
     spec = load_model(model)

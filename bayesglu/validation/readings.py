@@ -9,14 +9,13 @@ True
 """
 
 import ast
-import inspect
-import operator
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import xarray as xr
 
 from bayesglu.errors import BayesgluError
+from bayesglu.text.expressions import Evaluator, mismatch, parse
 from bayesglu.text.problems import hint
 
 Numbers = xr.DataArray | float
@@ -76,7 +75,7 @@ def share_within(values: xr.DataArray, low: float, high: float) -> xr.DataArray:
 
 
 def where(values: xr.DataArray, level: float, along: xr.DataArray) -> xr.DataArray:
-    """The value of `along` at which `values` first falls through `level`, in experiments on a ladder of
+    """The value of `along` at which `values` first falls through `level`, in experiments at stepped
     levels (dim ``level``), by interpolation."""
 
     def crossing(y: np.ndarray, x: np.ndarray) -> float:
@@ -149,13 +148,6 @@ FUNCTIONS: Mapping[str, Callable] = {
 }
 """The reductions that a reading may use."""
 
-_ARITHMETIC = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-}
-
 
 def needs(text: str) -> tuple[str, ...]:
     """Names of the outputs and parameters that a reading is about, each once, in order.
@@ -176,14 +168,15 @@ def read(text: str, result: xr.Dataset, known: Mapping[str, Numbers] | None = No
     if unknown := [name for name in needs(text) if name not in names]:
         told = "; ".join(f"there is no {name!r}.{hint(name, names)}" for name in unknown)
         raise ReadingError(f"{text}: {told}\n  Known: {', '.join(sorted(names))}.")
-    return xr.DataArray(_evaluate(_parsed(text), names)).reset_coords(drop=True)
+    value = _Readings(names).value(_parsed(text))
+    return xr.DataArray(float(value) if isinstance(value, int) else value).reset_coords(drop=True)
 
 
 def _parsed(text: str) -> ast.expr:
     """The syntax tree of a reading, checked whole."""
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
-        _evaluate(tree, None)
+        tree = parse(text)
+        _Readings().value(tree)
     except SyntaxError as error:
         raise ReadingError(f"{text}: {error.msg}. {_ALLOWED}") from None
     except ReadingError as error:
@@ -194,23 +187,26 @@ def _parsed(text: str) -> ast.expr:
 _ALLOWED = f"Allowed: names, numbers, + - * /, and {', '.join(FUNCTIONS)}."
 
 
-def _evaluate(node: ast.expr, names: Mapping[str, Numbers] | None):
-    """The value of a node; without names, only whether it may stand in a reading."""
-    match node:
-        case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
-            return float(node.value)
-        case ast.Name(id=name) if name not in FUNCTIONS:
-            return 1.0 if names is None else names[name]
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_evaluate(operand, names)
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
-            one, two = _evaluate(left, names), _evaluate(right, names)
-            return 1.0 if names is None else _ARITHMETIC[type(op)](one, two)
-        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
-            values = [_evaluate(arg, names) for arg in args]
-            try:
-                inspect.signature(FUNCTIONS[name]).bind(*values)
-            except TypeError as error:
-                raise ReadingError(f"{ast.unparse(node)}: {error}.") from None
-            return 1.0 if names is None else FUNCTIONS[name](*values)
-    raise ReadingError(f"{ast.unparse(node)} is not part of a reading.")
+class _Readings(Evaluator):
+    """The language of readings; without values of its names, it only says whether a text is one."""
+
+    functions = FUNCTIONS
+
+    def __init__(self, names: Mapping[str, Numbers] | None = None):
+        self.names = names
+
+    def combine(self, node: ast.expr, operation: Callable, *values: Numbers) -> Numbers:
+        return 1.0 if self.names is None else operation(*values)
+
+    def call(self, node: ast.Call, function: Callable) -> Numbers:
+        if node.keywords:
+            return self.other(node)
+        values = [self.value(arg) for arg in node.args]
+        if why := mismatch(function, values, {}):
+            raise ReadingError(f"{ast.unparse(node)}: {why}.")
+        return 1.0 if self.names is None else function(*values)
+
+    def other(self, node: ast.expr) -> Numbers:
+        if isinstance(node, ast.Name) and node.id not in FUNCTIONS:
+            return 1.0 if self.names is None else self.names[node.id]
+        raise ReadingError(f"{ast.unparse(node)} is not part of a reading.")
