@@ -164,9 +164,7 @@ class Section:
             return ()
         return tuple(value)
 
-    def section(
-        self, key: str, allowed: Iterable[str] | None = None, *, required: bool = True
-    ) -> Any:
+    def section(self, key: str, allowed: Iterable[str] | None = None, *, required: bool = True) -> Any:
         """The table under `key`; None where it is absent."""
         value = self.given(key) if required else self.given(key, None)
         if value is None:
