@@ -24,7 +24,10 @@ PACKAGE = Path(bg.__file__).parent
 RETURNED = {
     "bayesglu.analysis.checks.Verdict",
     "bayesglu.analysis.counterfactual.Change",
+    "bayesglu.protocols.events.Delivery",
     "bayesglu.protocols.events.Event",
+    "bayesglu.validation.facts.Fact",
+    "bayesglu.validation.facts.Group",
     "bayesglu.validation.facts.Validation",
 }
 # Rules of numpydoc that are not ours.

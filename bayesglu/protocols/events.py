@@ -201,10 +201,34 @@ class Event:
 
 @dataclass(frozen=True)
 class Delivery:
-    """An event in the units of the physiology: ``amount`` per kg that reaches ``channel``.
+    """An event in the units of the physiology: the amount per kg that reaches an input.
 
-    Times in min; amounts in mg/kg (``stomach``, ``glucose``), pmol/kg (``insulin``) or pg/kg (``glucagon``).
-    Of a release it is the bioavailable amount, of a clamp 0.
+    Parameters
+    ----------
+    time : float
+        When it begins, min.
+    stop : float
+        When it ends, min.
+    channel : str
+        The input: ``stomach``, ``glucose``, ``insulin``, ``glucagon`` or ``clamp``.
+    kind : str
+        As of the `Event`.
+    amount : float
+        In mg/kg (``stomach``, ``glucose``), pmol/kg (``insulin``) or pg/kg (``glucagon``); of a release the
+        bioavailable amount, of a clamp 0.
+    absorption_rate : float, optional
+        Rate constant of a release, 1/min.
+    emptying : float
+        Factor on the stomach's emptying rate.
+    target, final_target : float, optional
+        Glucose of a clamp, mg/dL, at its beginning and its end.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> [given] = bg.ivgtt(0.3).canonical()
+    >>> given.channel, given.amount
+    ('glucose', 300.0)
     """
 
     time: float

@@ -62,12 +62,41 @@ class FactError(BayesgluError, ValueError):
 
 @dataclass(frozen=True)
 class Fact:
-    """A published figure and how it is read off the experiment (see `bayesglu.readings`).
+    """A published figure, and how it is read off the experiment.
 
-    `accepted` is where the mean of a healthy group may plausibly lie. `spread` is as published, and
-    `spread_is` says what (``"SD"``, ``"SE"``, or ``""`` where the source does not say). `fails` gives the
-    reason when the model `feedback` is known to miss it. `point` places it in the experiment's panel: a time,
-    or the two ends of a window.
+    Parameters
+    ----------
+    name : str
+        What it is a figure of.
+    reads : str
+        A reading, such as ``at(glucose, 600)``: what is read off the simulation.
+    unit : str
+        Unit of the figure.
+    value : float
+        The figure as published.
+    accepted : tuple of float
+        Where the mean of a healthy group may plausibly lie, from and to.
+    certainty : str
+        A, B or C: see `CERTAINTY`.
+    source : tuple of str
+        Keys of the bibliography.
+    spread : float, optional
+        Spread as published.
+    spread_is : str
+        What that is: ``SD``, ``SE``, or nothing where the source does not say.
+    note : str
+        Anything else.
+    fails : str
+        The reason, where the model ``feedback`` is known to miss it.
+    point : tuple of float
+        Where it stands in the experiment's panel: a time (min), or the two ends of a window.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> fact = bg.load_facts()[0].facts[0]
+    >>> fact.accepted[0] <= fact.value <= fact.accepted[1]
+    True
     """
 
     name: str
@@ -86,7 +115,31 @@ class Fact:
 
 @dataclass(frozen=True)
 class Group:
-    """An experiment with the facts found by it, and what its panel shows: a reading and its name."""
+    """An experiment with the facts found by it, and what its panel shows.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What is done, to whom, and how long it is followed.
+    facts : tuple of Fact
+        Its published figures.
+    title : str
+        Heading of the panel.
+    shown : str
+        A reading that changes over time: the curve of the panel.
+    called : str
+        Its name.
+    unit : str
+        Its unit.
+    note : str
+        Anything else.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.load_facts()[0].title
+    'Overnight fast'
+    """
 
     experiment: Experiment
     facts: tuple[Fact, ...]
