@@ -65,21 +65,23 @@ def model_table(table: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The tables of a model file with today's names, and what was renamed where: ``"old -> new"``."""
     renamed: list[str] = []
     new = _keys(deepcopy(dict(table)), SECTIONS, "", renamed)
-    parameters = new.get("parameters")
-    if isinstance(parameters, Mapping):
-        new["parameters"] = _keys(parameters, PARAMETERS, "[parameters]", renamed)
-        for name, entry in new["parameters"].items():
-            if isinstance(entry, Mapping):
-                place = f"[parameters.{name}]"
-                new["parameters"][name] = _keys(entry, PARAMETER_KEYS, place, renamed)
-    analytes = new.get("analytes")
-    for name, entry in analytes.items() if isinstance(analytes, Mapping) else ():
-        if isinstance(entry, Mapping):
-            analytes[name] = _analyte(entry, f"[analytes.{name}]", renamed)
+    if isinstance(parameters := new.get("parameters"), Mapping):
+        new["parameters"] = {
+            name: _keys(entry, PARAMETER_KEYS, f"[parameters.{name}]", renamed)
+            if isinstance(entry, Mapping)
+            else entry
+            for name, entry in _keys(parameters, PARAMETERS, "[parameters]", renamed).items()
+        }
+    if isinstance(analytes := new.get("analytes"), Mapping):
+        new["analytes"] = {
+            name: _analyte(entry, f"[analytes.{name}]", renamed) if isinstance(entry, Mapping) else entry
+            for name, entry in analytes.items()
+        }
     correlations = new.get("correlations")
     if isinstance(correlations, Mapping) and isinstance(correlations.get("parameters"), list):
         names = correlations["parameters"]
-        correlations["parameters"] = [_name(n, PARAMETERS, "[correlations]", renamed) for n in names]
+        names = [_name(name, PARAMETERS, "[correlations]", renamed) for name in names]
+        new["correlations"] = {**correlations, "parameters": names}
     return new, renamed
 
 

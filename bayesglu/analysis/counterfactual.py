@@ -138,7 +138,7 @@ def what_if(
     protocol: Protocol | str | None = None,
     change: Mapping[str, Change] | None = None,
     subjects: str | Sequence[str] = "same",
-    times: Sequence[float] | None = None,
+    times: Sequence[float] | np.ndarray | None = None,
     outputs: Iterable[str] | None = None,
     draws: int = 400,
     n_new: int = 20,

@@ -27,7 +27,7 @@ def simulate(
     model: ModelSpec | str | Path,
     protocol: Protocol | str,
     parameters: Mapping[str, float | xr.DataArray] | None = None,
-    times: Sequence[float] | None = None,
+    times: Sequence[float] | np.ndarray | None = None,
     outputs: Iterable[str] | None = None,
     body_weight: float | xr.DataArray | None = 70.0,
     hold: Iterable[str] = (),

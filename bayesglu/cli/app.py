@@ -415,7 +415,7 @@ def what_if(
     from bayesglu.protocols.parse import parse_protocol
 
     writable(plot, FIGURES), writable(csv)
-    done, people = protocol and parse_protocol(protocol), parse_people(subjects)
+    done, people = None if protocol is None else parse_protocol(protocol), parse_people(subjects)
     changes, wanted = dict(map(parse_change, change or ())), output or ["glucose"]
     fitted = _load(fit)
     with working("Solving the equations with and without the change"):

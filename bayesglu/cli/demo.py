@@ -45,6 +45,7 @@ def run(out: Path, seed: int = 1, progress: bool = True) -> bool:
     people = fit("feedback", "synthetic_ogtt", draws=1800, tune=700, random_seed=seed, progressbar=progress)
     clean &= _verdict(people)
     truth = load_study("synthetic_ogtt").truth
+    assert truth is not None  # its people are simulated
     answers().print(_against_truth(people, truth))
 
     say("\nWhat if the same people had 30 % more insulin sensitivity?", style="bold")
@@ -109,7 +110,7 @@ def _against_truth(people: xr.DataTree, truth: xr.Dataset) -> Table:
         low, high = (values.quantile(q, ("chain", "draw")) for q in (tail, 1 - tail))
         hits = int(((low <= truth[name]) & (truth[name] <= high)).sum())
         inside, counted = inside + hits, counted + truth.sizes["subject"]
-        table.add_row(name.replace("_", " "), f"{hits} of {truth.sizes['subject']}")
+        table.add_row(str(name).replace("_", " "), f"{hits} of {truth.sizes['subject']}")
     table.add_section()
     table.add_row("all", f"{inside} of {counted} ({100 * inside / counted:.0f} %)")
     return table

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, overload
 
 import typer
 
@@ -123,6 +123,10 @@ def parse_noise(text: str | None) -> dict[str, float] | float | None:
         raise InputError(f"{text!r} is no noise. Write 0.05, or glucose=0.03,insulin=0.1.") from None
 
 
+@overload
+def parse_names(text: str) -> list[str]: ...
+@overload
+def parse_names(text: None) -> None: ...
 def parse_names(text: str | None) -> list[str] | None:
     """Names between commas; None where there is no text."""
     return None if text is None else [name.strip() for name in text.split(",")]

@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -127,7 +127,14 @@ def _told(error: Exception) -> str:
     return str(error)
 
 
-def _note(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
+def _note(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """A warning of ours as a sentence; those of others with their place in the code."""
     ours = category.__module__.partition(".")[0] == "bayesglu"
     text = str(message) if ours else f"{filename}:{lineno}: {category.__name__}: {message}"

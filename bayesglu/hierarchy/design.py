@@ -7,6 +7,7 @@ individual parameters of everyone (`individuals`), what is compared with the mod
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -204,9 +205,10 @@ def _outputs(spec: ModelSpec, study: Study, driving_analytes) -> tuple[str, ...]
     return tuple(dict.fromkeys([*shown, *(s.output for s in spec.pseudo_observations.values())]))
 
 
-def _solver(spec: ModelSpec, schedule: Schedule, outputs, settings) -> Solver:
+def _solver(spec: ModelSpec, schedule: Schedule, outputs, settings: dict[str, Any]) -> Solver:
     usual = TOLERANCES_WHEN_LONG if (schedule.end - schedule.start).max() > LONG else TOLERANCES
-    return make_solver(spec.structure, schedule, outputs, **{**usual, **settings})
+    settings = {**usual, **settings}
+    return make_solver(spec.structure, schedule, outputs, **settings)
 
 
 def _warn(spec: ModelSpec, study: Study, used: xr.Dataset, estimated) -> None:

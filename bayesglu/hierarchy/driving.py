@@ -55,6 +55,7 @@ class Driving(NamedTuple):
         A) and reading errors (..., L); without errors, what was read."""
         found = np.exp(self.log_value) - self.offset
         if reading_error is not None:
+            assert sigma is not None  # in which errors are counted
             own = self.error >= 0
             log_true = self.log_value[own] + sigma[..., self.analyte, None] * reading_error
             found = np.broadcast_to(found, (*log_true.shape[:-1], len(found))).copy()

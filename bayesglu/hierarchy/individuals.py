@@ -133,7 +133,8 @@ class Individuals:
     @cached_property
     def omega_prior(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and SD of the logarithms of the SDs of deviations (V)."""
-        return _pair([(np.log(p.between_subject.omega), p.between_subject.sd) for p in self.varying])
+        spreads = [p.between_subject for p in self.varying if p.between_subject is not None]  # each has one
+        return _pair([(np.log(spread.omega), spread.sd) for spread in spreads])
 
     @cached_property
     def partial_shapes(self) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Draws of everything as a Dataset with names, units and labels, and back."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -47,7 +48,8 @@ def to_dataset(d: Design, values: Values) -> xr.Dataset:
     for a, analyte in enumerate(d.analytes):
         told = f"SD of the log residuals of {analyte}"
         put(names.sigma(analyte), values.sigma[..., a], (), "sigma", "1", told)
-    coords = {n: np.arange(size) for n, size in zip(("chain", "draw"), values.typical.shape[:2], strict=True)}
+    sizes = zip(("chain", "draw"), values.typical.shape[:2], strict=True)
+    coords: dict[str, Any] = {n: np.arange(size) for n, size in sizes}
     coords["subject"] = list(people.subjects)
     if people.effects:
         told = "factor by which a covariate multiplies a typical value (or its odds)"

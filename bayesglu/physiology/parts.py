@@ -192,6 +192,7 @@ def _exchanging(quantities: Quantities, states: Mapping[str, State], parts: Mapp
             [name for flux in fluxes if (name := _at_rest(flux, quantities))] for fluxes in (given, taken)
         )
         if basal_given or basal_taken:
+            assert state.balance is not None  # else it is one of the faults of `combined`
             whole[state.balance] = _plus(whole, state.balance, basal_taken, basal_given)
     return whole
 
@@ -225,6 +226,7 @@ def declared(
         for name in unit
         if name != "return"
     ]
+    # pyrefly: ignore[missing-attribute]  # what inspect.signature gives back; typeshed does not list it
     function.__signature__ = Signature(arguments)
     function.__annotations__ = {name: Annotated[float, said] for name, said in unit.items()}
     return function

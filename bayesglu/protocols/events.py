@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsFloat
 
 from bayesglu.errors import BayesgluError
 from bayesglu.text.problems import nearest
@@ -498,7 +498,7 @@ def raise_any(problems: Iterable[str]) -> None:
         raise ProtocolError("; ".join(found) + ".")
 
 
-def number(value: float) -> str:
+def number(value: SupportsFloat) -> str:
     """Shortest text that reads back as the same number."""
     short = f"{value:g}"
     return short if float(short) == value else repr(float(value))

@@ -445,5 +445,6 @@ def infused(substance: str, rate: float, unit: str, duration: float, start: floa
     if minutes is None:
         problems.append(f"unit is {unit!r}; it must be a rate, per min or per h, such as '{unit}/min'")
     raise_any(problems)
+    assert minutes is not None  # else it is one of the problems
     amount = rate * (duration / minutes)
     return Event(start, "infusion", substance, "intravenous", amount, without_time(unit), duration)

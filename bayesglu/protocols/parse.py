@@ -76,7 +76,7 @@ class _Protocols(Evaluator):
         """The text of a part."""
         return ast.get_source_segment(self.text, node) or self.text
 
-    def combine(self, node: ast.expr, operation: Callable, *values: Any) -> Protocol | float:
+    def combine(self, node: ast.expr, operation: Callable, *values: Any) -> Protocol | float | list[float]:
         protocols = isinstance(getattr(node, "op", None), ast.Add)
         protocols = protocols and all(isinstance(value, Protocol) for value in values)
         if protocols or all(isinstance(value, Real) for value in values):
@@ -100,7 +100,7 @@ class _Protocols(Evaluator):
                     f"Known: {', '.join(known)}."
                 )
         args = [self.value(arg) for arg in node.args]
-        keywords = {keyword.arg: self.value(keyword.value) for keyword in node.keywords}
+        keywords = {word.arg: self.value(word.value) for word in node.keywords if word.arg is not None}
         if why := mismatch(function, args, keywords):
             raise ProtocolError(f"{self.where(node)}: {why}. Arguments: {signature}.")
         return function(*args, **keywords)

@@ -304,6 +304,7 @@ def _plan(
         begin = int(falls_on(min(delivery.time, end)))
         stop = int(falls_on(min(delivery.stop, end))) if delivery.kind != "release" else begin
         if delivery.kind == "clamp":
+            assert delivery.target is not None  # every clamp has one
             plan.rate[begin:stop, column["clamp"]] = 1.0
             if delivery.final_target is None:
                 plan.rate[begin:stop, column["clamp_target"]] = delivery.target
@@ -315,6 +316,7 @@ def _plan(
         elif begin == last:
             plan.undelivered[delivery.channel] += delivery.amount
         elif delivery.kind == "release":
+            assert delivery.absorption_rate is not None  # every release has one
             depot = (time[begin], column[delivery.channel], delivery.amount, delivery.absorption_rate)
             plan.releases.append(depot)
         elif begin == stop:
@@ -358,7 +360,7 @@ def _mean_emptying(together: Sequence[Delivery]) -> float:
     return base + sum(d.amount * (d.emptying - base) for d in together) / sum(d.amount for d in together)
 
 
-def _offsets(lengths: Sequence[int]) -> np.ndarray:
+def _offsets(lengths: ArrayLike) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -39,7 +40,7 @@ def kept_protocols(kept: xr.Dataset) -> dict[str, Protocol]:
     events: list[list[Event]] = [[] for _ in range(kept.sizes["occasion"])]
     columns = {name: kept[name].values for name in FIELDS}
     for row, occasion in enumerate(kept.of.values):
-        values = {n: str(c[row]) if n in TEXTS else float(c[row]) for n, c in columns.items()}
+        values: dict[str, Any] = {n: str(c[row]) if n in TEXTS else float(c[row]) for n, c in columns.items()}
         values |= {n: None for n in ABSENT if np.isnan(values[n])}
         events[int(occasion)].append(Event(**values))
     each = zip(kept.occasion.values, events, kept.name.values, kept.until.values, strict=True)

@@ -95,7 +95,7 @@ def overlay(parent: Table, child: Mapping[str, Any]) -> Table:
     laid = _merge(parent, child)
     parameters = child.get("parameters")
     for name, given in parameters.items() if isinstance(parameters, Mapping) else ():
-        level = given.get("level") if isinstance(given, Mapping) else None
+        level = given.get("level", "") if isinstance(given, Mapping) else ""
         written = laid["parameters"].get(name, {})
         dropped = {"fixed": _FOLLOWS_LEVEL, "population": ("between_subject",)}.get(level, ())
         for key in dropped:

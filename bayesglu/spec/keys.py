@@ -46,8 +46,8 @@ def names(keys: tuple[Key, ...]) -> tuple[str, ...]:
     return tuple(key.name for key in keys)
 
 
-def _number(name: str, meaning: str, **more: Any) -> Key:
-    return Key(name, "number", meaning, **{"above": 0.0, **more})
+def _number(name: str, meaning: str, above: float = 0.0, **more: Any) -> Key:
+    return Key(name, "number", meaning, above=above, **more)
 
 
 _GSD = (

@@ -235,7 +235,7 @@ class ModelSpec:
         {}
         """
         given = {"structure": structure, "parameters": parameters, "analytes": analytes}
-        child = {key: value for key, value in given.items() if value}
+        child: dict[str, Any] = {key: value for key, value in given.items() if value}
         problems = Problems(f"{self.name} (changed)")
         parent = files.parse(self.text, problems)
         child["name"] = name or f"{self.name} (changed)"
@@ -292,6 +292,7 @@ def _summary(spec: ModelSpec) -> list[str]:
     """What the table of parameters does not say."""
     lines = ["structure: " + ", ".join(f"{slot} {choice}" for slot, choice in spec.structure.items())]
     for a in spec.analytes.values():
+        assert a.sigma.gsd is not None  # none but a fixed parameter is without
         low, high = a.sigma.median / a.sigma.gsd**2, a.sigma.median * a.sigma.gsd**2
         told = f"measured: {a.name} in {a.unit}, SD of log residuals about {a.sigma.median:g}"
         told += f" ({low:.2g} to {high:.2g})"

@@ -78,9 +78,10 @@ class Effect:
         """How many times the factor applies to a person whose covariate is `value`."""
         if self.form == "level":
             return float(SPELLINGS.get(str(value), str(value)) == str(self.reference))
+        assert self.per is not None  # only an effect of a level has none
         if self.form == "power":
-            return math.log(float(value) / self.reference) / math.log(self.per)
-        return (float(value) - self.reference) / self.per
+            return math.log(float(value) / float(self.reference)) / math.log(self.per)
+        return (float(value) - float(self.reference)) / self.per
 
 
 @dataclass(frozen=True)

@@ -82,11 +82,12 @@ def _keep_what_serves(sections: dict[str, dict], own: Mapping, loop: Loop | None
     def written(kind: str, name: str) -> bool:
         return isinstance(own.get(kind), Mapping) and name in own[kind]
 
-    for kind in ("analytes", "pseudo_observations") if loop else ():
-        known = {*loop.states, *loop.fluxes} if kind == "analytes" else loop.constant_quantities
-        for name, entry in list(sections[kind].items()):
-            if entry.table.get("output", name) not in known and not written(kind, name):
-                del sections[kind][name]
+    if loop:
+        outputs = {"analytes": {*loop.states, *loop.fluxes}, "pseudo_observations": loop.constant_quantities}
+        for kind, known in outputs.items():
+            for name, entry in list(sections[kind].items()):
+                if entry.table.get("output", name) not in known and not written(kind, name):
+                    del sections[kind][name]
     every = available().parameters
     used = loop.parameters if loop else every
     backgrounds = {entry.table.get("background") for entry in sections["analytes"].values()}
@@ -142,9 +143,8 @@ class _Reader:
             note=entry.text("note", ""),
         )
 
-    def _typical(
-        self, name: str, entry: Section, scale: str | None, level: str | None
-    ) -> priors.Prior | None:
+    def _typical(self, name: str, entry: Section, scale: str | None, level: str | None) -> Any:
+        """A `Prior`, or None after noting that there is none: typed as `Section` types what it reads."""
         typical = entry.section("typical", keys.names(keys.TYPICAL))
         if typical is None:
             return None
@@ -204,8 +204,8 @@ class _Reader:
 
     def _source(self, entry: Section) -> tuple[str, ...]:
         source = entry.texts("source")
-        for key in source if self.papers is not None else ():
-            if key not in self.papers:
+        for key in source:
+            if self.papers is not None and key not in self.papers:
                 self.problems.unknown(key, self.papers, "source", entry.place)
         if not source and "source" in entry and entry.table.get("kind") in ("measured", "derived"):
             entry.fault(
@@ -267,7 +267,7 @@ class _Reader:
             entry.fault(f"lloq is {lloq:g} and uloq is {uloq:g}: the lower limit must be the smaller.")
         return lloq, uloq
 
-    def _residual(self, entry: Section) -> tuple[str | None, float | None]:
+    def _residual(self, entry: Section) -> tuple[str, float | None]:
         residual = entry.text("residual", "normal", allowed=priors.RESIDUALS)
         nu = entry.number("nu", None, above=2.0)
         if residual == "student" and "nu" not in entry:

@@ -154,12 +154,12 @@ def _protocols(
 ) -> tuple[dict[tuple[str, str], Protocol], Lines]:
     """Protocol of each test: the caller's, else that of events.csv or of the datasheet, never of both; and
     where it is written, if in events.csv."""
-    found, lines = read_events(events, sheet) if events is not None else (None, {})
+    found, lines = read_events(events, sheet) if events is not None else ({}, {})
     if given is not None:
         return assign(given, tests, problems, "protocol:"), {}
-    if found is not None and sheet.protocol is not None:
+    if events is not None and sheet.protocol is not None:
         problems.add("both events.csv and the datasheet say what was given. Keep one.")
-    if found is not None:
+    if events is not None:
         for (test, _), where in lines.items():
             for line in where if test not in tests and all(test) else ():
                 meant = hint(test[0], [subject for subject, _ in tests])

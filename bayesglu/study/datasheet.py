@@ -135,7 +135,7 @@ def _windows(sheet: Section) -> dict[str, Window]:
             window = inner.section(analyte, ("from", "until", "also"))
             first, last = window.number("from", -math.inf), window.number("until", math.inf)
             also = _numbers(window, "also") if "also" in window else ()
-            given = {"first": first, "last": last, "also": also}
+            given: dict[str, Any] = {"first": first, "last": last, "also": also}
             windows[analyte] = Window(**{end: value for end, value in given.items() if value is not None})
     return windows
 

@@ -14,7 +14,7 @@ import xarray as xr
 
 from bayesglu.analytes import Limits, analytes
 from bayesglu.study.datasheet import Datasheet
-from bayesglu.study.tables import Faults, Table, as_number, is_missing, natural
+from bayesglu.study.tables import Faults, Table, as_number, cells, is_missing, natural, records
 from bayesglu.text.problems import hint
 from bayesglu.units import UnitError, allowed_units, canonical_unit, convert, has_unit
 
@@ -56,7 +56,7 @@ def read_observations(table: Table, sheet: Datasheet) -> pd.DataFrame:
     """Samples in canonical units, as columns of text and numbers; NaN where a value is empty."""
     faults = table.faults
     table.rename(sheet.columns, all_there=True)
-    wide = [name for name in table.rows if name in analytes()]
+    wide = [name for name in table.names if name in analytes()]
     if wide and "analyte" not in table.rows:
         columns = ", ".join(OBSERVATION_COLUMNS)
         faults.add(
@@ -71,7 +71,7 @@ def read_observations(table: Table, sheet: Datasheet) -> pd.DataFrame:
         {
             "subject": table.labels("subject"),
             "occasion": table.labels("occasion", "1"),
-            "analyte": [_analyte(cell, line, faults) for line, cell in table.rows["analyte"].items()],
+            "analyte": [_analyte(cell, line, faults) for line, cell in cells(table.rows["analyte"])],
             "time": table.rows["time"].astype(float),
         }
     )
@@ -88,8 +88,8 @@ def read_observations(table: Table, sheet: Datasheet) -> pd.DataFrame:
     ]  # fmt: skip
     samples["value"] = [value for value, _ in measured]
     samples["censoring"] = [censoring for _, censoring in measured]
-    samples["use"] = [_flag(cell, line, faults) for line, cell in table.column("use", "true").items()]
-    for row in samples.itertuples():
+    samples["use"] = [_flag(cell, line, faults) for line, cell in cells(table.column("use", "true"))]
+    for row in records(samples):
         if row.analyte in sheet.use and not sheet.use[row.analyte].holds(row.time):
             samples.loc[row.Index, "use"] = False
     samples["line"] = samples.index
@@ -128,7 +128,7 @@ def read_covariates(table: Table, sheet: Datasheet) -> xr.Dataset:
         return xr.Dataset(coords={"subject": np.array([], dtype=str)})
     labels = table.labels("subject")
     seen: dict[str, int] = {}
-    for line, label in labels.items():
+    for line, label in cells(labels):
         if label in seen:
             faults.add("subject {found} is there already.", line, repr(label))
         seen.setdefault(label, line)
@@ -138,10 +138,10 @@ def read_covariates(table: Table, sheet: Datasheet) -> xr.Dataset:
         if name in covariates:
             faults.add(f"column {column!r} is the covariate {name!r} a second time.")
             continue
-        cells = table.rows[column]
-        values = table.numbers(column, required=False) if _is_number_column(cells, unit) else None
+        written = table.rows[column]
+        values = table.numbers(column, required=False) if _is_number_column(written, unit) else None
         if values is None:
-            texts = ["" if is_missing(cell) else cell for cell in cells]
+            texts = ["" if is_missing(cell) else cell for cell in written]
             covariates[name] = ("subject", np.array(texts, dtype=str))
             continue
         if has_unit(name):
@@ -150,7 +150,7 @@ def read_covariates(table: Table, sheet: Datasheet) -> xr.Dataset:
                 canonical_unit(name),
             )
         if name == "male":
-            for line, value in values[~values.isin([0, 1]) & values.notna()].items():
+            for line, value in cells(values[~values.isin([0, 1]) & values.notna()]):
                 faults.add("male is {found}; it must be 1 or 0.", line, f"{value:g}")
         covariates[name] = ("subject", values.to_numpy(float), {"units": unit or "1"})
     return covariates.isel(subject=[list(labels).index(label) for label in sorted(seen, key=natural)])
@@ -181,10 +181,8 @@ def read_truth(table: Table) -> xr.Dataset:
     rows = pd.DataFrame({"subject": table.labels("subject"), "parameter": table.labels("parameter")})
     rows["value"] = table.numbers("value", required=True)
     rows["unit"] = table.column("unit")
-    for line in rows.index[rows.duplicated(["subject", "parameter"])]:
-        table.faults.add(
-            "the parameter {found} of this subject is there already.", line, rows["parameter"][line]
-        )
+    for line, name in cells(rows.loc[rows.duplicated(["subject", "parameter"]), "parameter"]):
+        table.faults.add("the parameter {found} of this subject is there already.", line, name)
     rows = rows.drop_duplicates(["subject", "parameter"])
     wide = rows.pivot(index="subject", columns="parameter", values="value")
     wide = wide.loc[sorted(wide.index, key=natural), list(dict.fromkeys(rows["parameter"]))]
@@ -275,7 +273,7 @@ def _check_order(samples: pd.DataFrame, faults: Faults) -> None:
     apart = "or tell tests apart by a column 'occasion'."
     first: dict[tuple, int] = {}
     latest: dict[tuple, float] = {}
-    for row in samples.itertuples():
+    for row in records(samples):
         series = (row.subject, row.occasion, row.analyte)
         if math.isnan(row.time):
             continue
@@ -314,6 +312,6 @@ def _covariate_in_canonical_unit(
     except UnitError as error:
         faults.add(f"{error}"[0].lower() + f"{error}"[1:])
         return values
-    for line, value in values.items():
+    for line, value in cells(values):
         _check_plausible(value, name, unit, sheet, faults, line)
     return values * factor

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -140,6 +141,15 @@ class Table:
         }
         return cls(pd.DataFrame(text, index=range(1, len(frame) + 1), dtype=object), faults)
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns."""
+        return self.rows.columns.tolist()
+
+    def lines(self) -> Iterator[tuple[int, pd.Series]]:
+        """The number of each line, and its cells by column."""
+        return zip(self.rows.index.tolist(), (row for _, row in self.rows.iterrows()), strict=True)
+
     def rename(self, columns: Mapping[str, str], all_there: bool = False) -> None:
         """Give columns our names: `columns` maps our name to the one in the file."""
         for ours, theirs in columns.items():
@@ -154,7 +164,7 @@ class Table:
 
     def minutes(self, name: str, unit: str = "min", required: bool = True) -> None:
         """Turn a column of times, called ``name`` or ``name_h`` and the like, into one of minutes."""
-        columns = [column for column in self.rows if column == name or column.startswith(f"{name}_")]
+        columns = [column for column in self.names if column == name or column.startswith(f"{name}_")]
         if len(columns) > 1:
             self.faults.add(f"has more than one column of {name}: {', '.join(columns)}. Keep one.")
         if not columns:
@@ -185,7 +195,7 @@ class Table:
             plural = "s" if len(missing) > 1 else ""
             likely = "".join(hint(name, self.unread([*required, *others])) for name in missing)
             self.faults.add(
-                f"lacks the column{plural} {', '.join(missing)}.{likely} Found: {', '.join(self.rows)}."
+                f"lacks the column{plural} {', '.join(missing)}.{likely} Found: {', '.join(self.names)}."
             )
         absent = [name for name in others if name not in self.rows]
         for name in self.unread([*required, *others]):
@@ -195,7 +205,7 @@ class Table:
 
     def unread(self, known: Iterable[str]) -> list[str]:
         """Names of the columns that are not among those known."""
-        return [name for name in self.rows if name not in set(known)]
+        return [name for name in self.names if name not in set(known)]
 
     def column(self, name: str, default: str = "") -> pd.Series:
         """A column of text, or `default` on every row."""
@@ -207,7 +217,7 @@ class Table:
         """A column of labels. An empty one is a fault, unless there is no such column and a default."""
         if name not in self.rows and default is not None:
             return self.column(name, default)
-        for line, label in self.rows[name].items():
+        for line, label in cells(self.rows[name]):
             if is_missing(label):
                 self.faults.add(f"{name} is empty.", line)
         return self.rows[name]
@@ -215,7 +225,7 @@ class Table:
     def numbers(self, name: str, required: bool = True) -> pd.Series:
         """A column of finite numbers; text in it is a fault, and so is an empty cell of a required one."""
         return pd.Series(
-            [self.number(cell, name, line, required) for line, cell in self.column(name).items()],
+            [self.number(cell, name, line, required) for line, cell in cells(self.column(name))],
             index=self.rows.index,
             dtype=float,
         )
@@ -231,6 +241,16 @@ class Table:
             fix = " Write a decimal point." if re.fullmatch(r"[<>]?\s*-?\d+,\d+", cell) else ""
             self.faults.add(f"{name} {{found}} is not a number.{fix}", line, repr(cell))
         return value
+
+
+def cells(column: pd.Series) -> Iterator[tuple[int, Any]]:
+    """The number of each line of a column, and what stands there."""
+    return zip(column.index.tolist(), column.tolist(), strict=True)
+
+
+def records(frame: pd.DataFrame) -> Iterator[Any]:
+    """The rows of a data frame, each with its cells by name and its number as ``Index``."""
+    yield from frame.itertuples()
 
 
 def as_number(cell: str) -> float:

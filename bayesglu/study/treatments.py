@@ -42,7 +42,7 @@ def read_events(table: Table, sheet: Datasheet) -> tuple[dict[Test, Protocol], L
     lines: Lines = {}
     given: dict[Test, list[Event]] = {}
     first: dict[tuple[str, ...], int] = {}
-    for line, row in table.rows.iterrows():
+    for line, row in table.lines():
         if (same := first.setdefault(tuple(map(str, row)), line)) != line:
             message = f"the same as {table.faults.word} {{found}}. Keep one, or write one row with the sum."
             table.faults.add(message, line, same)
@@ -108,10 +108,12 @@ def check_deliveries(
     alike: dict[str, list[Test]] = {}
 
     def note(message: str, test: Test, event: Event) -> None:
-        for line in (written := (lines or {}).get((test, event.time), [])):
-            table.faults.add(f"{who(test)}: {message}", line)
-        if not written:
+        written = (lines or {}).get((test, event.time))
+        if table is None or not written:
             alike.setdefault(message, []).append(test)
+            return
+        for line in written:
+            table.faults.add(f"{who(test)}: {message}", line)
 
     for test, protocol in protocols.items():
         needy = [event for event in protocol.events if event.kind != "clamp" and is_per_person(event.unit)]

@@ -11,8 +11,8 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-_SIGNS = {ast.USub: operator.neg, ast.UAdd: operator.pos}
-_ARITHMETIC = {
+_SIGNS: Mapping[type, Callable] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
+_ARITHMETIC: Mapping[type, Callable] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,

@@ -10,7 +10,10 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bayesglu.errors import BayesgluError
 
 REQUIRED: Any = object()
 """Default of a key that must be given."""
@@ -54,7 +57,7 @@ class Problems:
             f"has no {what} {found!r}.{hint(found, allowed)}\n  {plural(what)} allowed here: {listed}.", place
         )
 
-    def raise_any(self, error: type[Exception]) -> None:
+    def raise_any(self, error: type[BayesgluError]) -> None:
         """Raise `error` with all problems, one a line; do nothing when there are none.
 
         The exception carries them as the tuple `problems` too.
@@ -80,7 +83,7 @@ class Section:
     def __init__(self, table: object, place: str, problems: Problems, allowed: Iterable[str] | None = None):
         self.place, self.problems = place, problems
         self.sound = isinstance(table, Mapping)
-        self.table: Mapping[str, Any] = table if self.sound else {}
+        self.table: Mapping[str, Any] = table if isinstance(table, Mapping) else {}
         if not self.sound:
             problems.add(f"must be a table, and is {show(table)}.", place)
         elif allowed is not None:

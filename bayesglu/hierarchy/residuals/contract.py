@@ -6,7 +6,7 @@ kind of residual is one file here that keeps this contract, a number in `KINDS`,
 and expected information then know it.
 """
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -14,11 +14,15 @@ import numpy as np
 class Residual(Protocol):
     """A distribution of residuals z with the location 0 and the scale 1. Arrays in, arrays of the shape out.
 
-    kind : its number in compiled code. nu : the shape that it has besides, 0 if it has none.
+    kind : its number in compiled code.
     """
 
-    kind: int
-    nu: float
+    kind: ClassVar[int]
+
+    @property
+    def nu(self) -> float:
+        """The shape that it has besides, 0 if it has none."""
+        ...
 
     def log_density(self, z: np.ndarray) -> np.ndarray:
         """Logarithm of the density."""

@@ -12,7 +12,10 @@ class Normal:
     """A standard Normal residual."""
 
     kind: ClassVar[int] = 0
-    nu: ClassVar[float] = 0.0
+
+    @property
+    def nu(self) -> float:
+        return 0.0
 
     def log_density(self, z):
         return -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
