@@ -121,7 +121,7 @@ def has_unit(quantity: str) -> bool:
 
 
 def is_per_person(unit: str) -> bool:
-    """Say whether a dose in ``unit`` is for a whole person, so that a body weight is needed.
+    """Say whether a dose in ``unit`` is absolute, so that a body weight is needed.
 
     >>> is_per_person("g"), is_per_person("g/kg")
     (True, False)

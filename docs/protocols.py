@@ -225,8 +225,7 @@ def _told(events: Sequence[Event]) -> str:
     amounts = ", ".join(dict.fromkeys(number(event.amount) for event in events))
     if first.emptying != 1:
         return f"{amounts} {first.unit} of carbohydrate eaten"
-    route = {"oral": "by mouth", "intravenous": "into a vein", "intramuscular": "into muscle"}[first.route]
-    return f"{amounts} {first.unit} of {first.substance} {route}"
+    return f"{amounts} {first.unit} of {first.route} {first.substance}"
 
 
 def main(wanted: Sequence[str]) -> None:

@@ -389,9 +389,9 @@ def test_what_can_be_learnt_has_a_bar_a_person_and_a_diamond_for_the_typical_val
     diamonds = [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "D"]
     assert diamonds == [0.3, 0.5, 0.4]
     heading = " ".join(figure.get_suptitle().split())
-    assert "ogtt(75), model mine" in heading and "from 7 people" in heading
+    assert "ogtt(75), model mine" in heading and "from 7 subjects" in heading
     assert "hepatic extraction and glucose volume (-0.95)" in heading
-    assert "nothing is learnt of 1 more" in heading
+    assert "no contraction of 1 more" in heading
 
 
 def test_a_person_has_the_same_colour_in_every_figure(overview, forest):

@@ -153,7 +153,7 @@ def test_only_amounts_for_a_whole_person_need_a_body_weight():
     with pytest.raises(ProtocolError) as caught:
         (ogtt(75) + injection("insulin", 4, "U") + clamp(90)).canonical()
     message = str(caught.value)
-    assert "0 min: glucose 75 g oral is an amount for a whole person" in message
+    assert "0 min: glucose 75 g oral is an absolute amount" in message
     assert "insulin 4 U" in message and "'U/kg'" in message and "held" not in message
 
 

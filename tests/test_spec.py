@@ -150,7 +150,7 @@ def test_all_problems_of_a_file_are_told_at_once_with_place_value_and_nearest_na
         ),
         (
             "[parameters.portal_flow]\neffects.bmi = {reference=23, per=5, median=2, gsd=2}",
-            "an effect is learnt",
+            "an effect is estimated",
         ),
         ("[parameters.insulin_volume]\ntypical = {gsd = 1}", "gsd is 1. Allowed: above 1."),
         ("[parameters.insulin_volume]\ntypical = {median = nan}", "median is nan."),
@@ -202,7 +202,7 @@ def test_a_file_that_is_not_text_is_refused_by_its_name(tmp_path):
 def test_a_chain_of_files_that_extend_each_other_in_a_circle_is_an_error(tmp_path):
     for name, parent in (("one", "two"), ("two", "one")):
         (tmp_path / f"{name}.toml").write_text(f'title = "{name}"\nextends = "{parent}.toml"\n')
-    with pytest.raises(SpecError, match="goes round in a circle: one -> two -> one"):
+    with pytest.raises(SpecError, match="circular extends: one -> two -> one"):
         load_model(tmp_path / "one.toml")
 
 

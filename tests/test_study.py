@@ -297,7 +297,7 @@ def test_a_file_that_is_not_utf8_says_how_to_save_it(tmp_path):
 def test_an_amount_per_person_needs_a_weight_and_one_per_kg_does_not(tmp_path):
     path = folder(tmp_path, subjects=None)
     assert (
-        "subject A, subject B: 75 g of glucose is for a whole person and the body weight is missing"
+        "subject A, subject B: 75 g of glucose is an absolute amount and the body weight is missing"
         in problems(path)
     )
     assert np.isnan(load_study(path, protocol="ivgtt(0.3)").body_weight).all()
@@ -322,7 +322,7 @@ def test_a_subject_without_events_is_an_error_when_there_is_a_table_of_events(tm
 def test_what_is_wrong_with_events_beside_samples_names_their_lines(tmp_path):
     events = "subject,time,substance,route,amount,unit\nA,0,glucose,oral,75,g\nB,90,glucose,oral,1,g/kg\n"
     text = problems(folder(tmp_path, events=events, subjects=None), protocol=None)
-    assert "events.csv, line 2: subject A: 75 g of glucose is for a whole person and the body weight" in text
+    assert "events.csv, line 2: subject A: 75 g of glucose is an absolute amount and the body weight" in text
     assert "events.csv, line 3: subject B: the event at 90 min" in text and "after the last sample" in text
 
 

@@ -1,4 +1,4 @@
-"""Does a model foretell people whom it has not seen? Each is left out of a fit and met as a stranger."""
+"""Leave-one-subject-out cross-validation: each is left out of a fit, which predicts them as a new subject."""
 
 from __future__ import annotations
 
@@ -91,9 +91,9 @@ def leave_one_out(
         clean.append(check(found, warn=False).clean)
         if known:
             solver = json.loads(found.attrs["settings"])["solver"]
-            stranger = make_design(spec, study.select(subjects=[person], analytes=known), **solver)
+            left_out = make_design(spec, study.select(subjects=[person], analytes=known), **solver)
             rng = np.random.default_rng(seed)
-            parts.append(_bands(stranger, _measured(stranger, found, rng), probability))
+            parts.append(_bands(left_out, _measured(left_out, found, rng), probability))
     result = xr.concat(parts, "obs").assign_coords(person=people)
     result["clean"] = ("person", np.array(clean))
     result.attrs = {"model": spec.name, "study": study.name, "probability": probability}

@@ -1,4 +1,4 @@
-"""What a protocol can teach, before anyone is measured: the share of prior uncertainty that it would remove.
+"""Practical identifiability of a study design, before any data: the expected posterior contraction.
 
 The model is linearised at people drawn from the prior. There the posterior is Normal, with precision
 
@@ -6,7 +6,7 @@ The model is linearised at people drawn from the prior. There the posterior is N
 
 where J are the sensitivities of the log predictions and W the precisions of the samples: Bayesian optimal
 design (Chaloner and Verdinelli 1995, Statistical Science 10:273). For the population the deviations of its
-people are integrated out (Mentré, Mallet and Baccar 1997, Biometrika 84:429). What is foretold for one person
+people are integrated out (Mentré, Mallet and Baccar 1997, Biometrika 84:429). What is expected for one person
 is the shrinkage of that person's fit (Combes et al. 2013, Pharmaceutical Research 30:2355).
 """
 
@@ -34,10 +34,10 @@ from bayesglu.spec.model import ModelSpec, SpecError, load_model
 from bayesglu.study.study import Study
 
 WELL, PARTLY, A_LITTLE = 0.5, 0.25, 0.1
-"""Shares from which a parameter is learnt so far. Below the last its number is the prior's."""
+"""Contractions from which on a parameter has this grade. Below the last it is prior-dominated."""
 
 INSEPARABLE = 0.9
-"""Two parameters with a posterior correlation beyond this cannot be told apart."""
+"""Two parameters with a posterior correlation beyond this are practically non-identifiable."""
 
 STEP = 1e-2  # of the central differences, on the scale of log parameters
 MOST_PEOPLE = 20  # who are simulated in each draw; more people are taken to be like these
@@ -200,7 +200,7 @@ def grade(share: float) -> str:
 
 
 def untouched(identified: xr.Dataset) -> tuple[str, ...]:
-    """Names of the parameters of which less than half a per cent would be learnt: nothing."""
+    """Names of the parameters whose expected contraction is below half a per cent: nil."""
     most = np.maximum(identified["person"], identified["population"])
     return tuple(map(str, identified["parameter"].values[most.values < 0.005]))
 
@@ -402,7 +402,7 @@ def _dataset(spec: ModelSpec, people: Individuals, one, all_) -> xr.Dataset:
 
 
 def _pairs(dataset: xr.Dataset) -> xr.Dataset:
-    """The pairs that cannot be told apart, the worst first."""
+    """The pairs that are practically non-identifiable, the worst first."""
     names = dataset["parameter"].values
     correlations = np.stack([dataset[f"{who}_correlation"].values for who in ("person", "population")])
     i, j = np.triu_indices(len(names), k=1)

@@ -170,7 +170,7 @@ def simulate(
     rich_help_panel=EXPLORE,
     epilog=examples(
         'bayesglu identify --model feedback --protocol "ogtt(75)" --analytes glucose,insulin,c_peptide',
-        'bayesglu identify -m ivgtt -p "ivgtt(0.3)" --noise glucose=0.02,insulin=0.1 --plot taught.png',
+        'bayesglu identify -m ivgtt -p "ivgtt(0.3)" --noise glucose=0.02,insulin=0.1 --plot expected.png',
     ),
 )
 def identify(

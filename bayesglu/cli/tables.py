@@ -90,9 +90,9 @@ def shares(identified: xr.Dataset) -> pd.DataFrame:
     for name in identified["parameter"].sortby(-identified["person"]).values:
         row = identified.sel(parameter=name)
         one, all_ = float(row["person"]), float(row["population"])
-        learnt = grade(one) if grade(one) == grade(all_) else f"{grade(one)}; typical value {grade(all_)}"
+        graded = grade(one) if grade(one) == grade(all_) else f"{grade(one)}; typical value {grade(all_)}"
         about = name, row["symbol"].item(), row["level"].item()
-        rows.append((*about, round(100 * one), round(100 * all_), learnt))
+        rows.append((*about, round(100 * one), round(100 * all_), graded))
     columns = ["parameter", "symbol", "level", "one subject (%)", "typical value (%)", "expected contraction"]
     return pd.DataFrame(rows, columns=columns)
 

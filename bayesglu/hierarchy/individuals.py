@@ -65,7 +65,7 @@ class Individuals:
     """The people of a study, their occasions, and the parameters that are estimated of them.
 
     ``columns`` names everything that the model reads of one person on one occasion (P), ``estimated`` the
-    parameters that are learnt (K), ``effects`` the covariate effects that act (E).
+    estimated parameters (K), ``effects`` the covariate effects that act (E).
     """
 
     subjects: tuple[str, ...]

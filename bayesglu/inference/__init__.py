@@ -1,1 +1,1 @@
-"""How parameters are learnt. Nothing else in bayesglu imports PyMC."""
+"""How a model is fitted. Nothing else in bayesglu imports PyMC."""

@@ -162,7 +162,7 @@ def _parameters_pull(layout, shared, individual, natural, bar_natural):
 
 def predictions(d: Design, order, natural, sigma, reading_error):
     """Predictions of the design's rows in an `order`, with the offsets of their analytes, from estimated
-    parameters ``(occasion, parameter)``; not-a-number where a solve failed."""
+    parameters ``(occasion, parameter)``; NaN where a solve failed."""
     rows = d.rows.part(order)
     s = d.solver
     decides = s.compiled.key, s.rtol, s.atol, s.max_steps, s.plan, d.individuals.layout, rows, d.driving

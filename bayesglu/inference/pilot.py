@@ -1,9 +1,9 @@
 """Better coordinates from a pilot run: the linear model about the posterior instead of at its modes.
 
-Modes may lie far from where most of the posterior is: on a ridge, in the lesser of two hollows, at spreads
+Modes may lie far from where most of the posterior is: on a ridge, in the lesser of two modes, at SDs
 that are too small. A few draws tell better. The linear model is averaged over them, as curvature is in the
 Gaussian nearest to a posterior (Opper and Archambeau 2009, Neural Comput 21:786); what is then still off in a
-person's deviations, and in the typical values, is mended by their mean and covariance in the pilot.
+person's deviations, and in the typical values, is corrected by their mean and covariance in the pilot.
 """
 
 from dataclasses import replace

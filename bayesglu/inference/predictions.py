@@ -140,7 +140,7 @@ def _of_physiology(theta, n):
 
 @compiled(inner=True)
 def predict(natural, sigma, reading_error, known):
-    """Predictions of the rows, with their analytes' offsets and not-a-number where a solve failed; outcome
+    """Predictions of the rows, with their analytes' offsets and NaN where a solve failed; outcome
     codes; and the tape of the solver.
 
     natural : estimated parameters (occasion, K). known : see `Predicting`.

@@ -17,7 +17,7 @@ from bayesglu.solver.integrate import FINE, OUTCOMES
 from bayesglu.solver.solver import SolverError
 
 RETUNE = 250
-"""Tuning draws, at most, of a chain that goes on from its last draw: its step sizes are learnt again."""
+"""Tuning draws, at most, of a chain that resumes from its last draw: its step sizes are adapted again."""
 
 ARVIZ_NAMES = {
     "depth": "tree_depth",

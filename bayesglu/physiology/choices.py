@@ -41,7 +41,7 @@ def _clamped(clamp_infusion: GlucoseRate) -> GlucoseRate:
 
 
 def _given_glucose(glucose_input: GlucoseRate, glucose_infusion: GlucoseRate) -> GlucoseRate:
-    """Glucose entering the blood by vein."""
+    """Intravenous glucose entering the blood."""
     return glucose_input + glucose_infusion
 
 

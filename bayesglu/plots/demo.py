@@ -1,4 +1,4 @@
-"""The figure of the README: a real person, what was learnt of them, a dozen people, and a what-if."""
+"""The figure of the README: one real subject and the posterior, twelve subjects, and a counterfactual."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ def demo_figure(
     figure = picture(10.4, 7.2)
     quarters = figure.subfigures(2, 2, wspace=0.04, hspace=0.05).ravel()
     headings = (
-        "A real person after glucose by vein",
-        "What that test taught (dashed: published, grey: prior)",
-        "People in one hierarchical fit, against the truth",
+        "A real subject after intravenous glucose",
+        "Posteriors of that test (dashed: published, grey: prior)",
+        "Subjects in one hierarchical fit, against the truth",
         f"What if: {change_told(what_if)}",
     )
     for quarter, heading in zip(quarters, headings, strict=True):

@@ -21,11 +21,11 @@ MOST_PAIRS = 4
 
 @styled
 def identified(result: xr.Dataset) -> Figure:
-    """The expected shares of `identify`: a bar for one person, a diamond for the typical value.
+    """The expected contraction of `identify`: a bar for one subject, a diamond for the typical value.
 
-    Both are coloured by how much is learnt; the best learnt parameter stands at the top. Below 0.1, where it
-    is shaded, the number would be the prior's. The heading names pairs that cannot be told apart, and counts
-    the parameters that have no row because nothing at all would be learnt.
+    Both are coloured by grade, the greatest contraction at the top. Below 0.1, where it is shaded, the
+    posterior would be prior-dominated. The heading names pairs that are practically non-identifiable, and
+    counts the parameters without a row, whose contraction would be nil.
 
     Parameters
     ----------
@@ -64,13 +64,13 @@ def identified(result: xr.Dataset) -> Figure:
     axis.set_xticks([0, A_LITTLE, PARTLY, WELL, 0.75, 1.0])
     axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     axis.grid(axis="y", visible=False)
-    axis.set_xlabel("expected share of prior uncertainty removed: 1 - posterior SD / prior SD")
+    axis.set_xlabel("expected posterior contraction: 1 - posterior SD / prior SD")
     marks = [Patch(color=colour, label=word) for word, colour in COLOUR_OF_GRADE.items()]
     white = {"markerfacecolor": "white", "markeredgecolor": INK, "color": LINK, "linewidth": 0.8}
     marks.append(Line2D([], [], label="typical value", **DIAMOND, **white))
     figure.legend(handles=marks, loc="outside lower center", ncols=5, handlelength=1.4, columnspacing=1.5)
     about = f"{result.attrs['protocol']}, model {result.attrs['model']}"
-    title(figure, f"What can be learnt: {about}", _note(result, len(nothing)))
+    title(figure, f"Expected posterior contraction: {about}", _note(result, len(nothing)))
     return figure
 
 
@@ -88,13 +88,13 @@ def _row(axis: Axes, place: int, person: float, population: float) -> None:
 
 def _note(result: xr.Dataset, nothing: int) -> str:
     people = result.attrs["subjects"]
-    parts = [f"bars: one person alone; diamonds: typical value, from {people} people"]
+    parts = [f"bars: one subject alone; diamonds: typical value, from {people} subjects"]
     names = ("first", "second", "pair_person", "pair_population")
     each = zip(*(result[name].values for name in names), strict=True)
     pairs = [f"{words(a)} and {words(b)} ({max(r, s, key=abs):.2f})" for a, b, r, s in each]
     if pairs:
         more = [f"{len(pairs) - MOST_PAIRS} more pairs"] if len(pairs) > MOST_PAIRS else []
-        parts.append(f"cannot be told apart: {', '.join([*pairs[:MOST_PAIRS], *more])}")
+        parts.append(f"practically non-identifiable: {', '.join([*pairs[:MOST_PAIRS], *more])}")
     if nothing:
-        parts.append(f"nothing is learnt of {nothing} more")
+        parts.append(f"no contraction of {nothing} more")
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""What was learnt of the parameters, and what could not be."""
+"""Posteriors beside their priors, and posterior contraction."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def learning(fit: xr.DataTree) -> Figure:
     6
     """
     if "prior" not in fit.children:
-        raise InputError("The fit has no group 'prior', without which no one can tell what was learnt.")
+        raise InputError("The fit has no group 'prior', without which there is no posterior contraction.")
     shared = summarize_population(fit)
     shared = shared.sel(parameter=np.isin(shared["role"], ["typical", "population"]))
     own = summarize_individuals(fit) if _people(fit) else None

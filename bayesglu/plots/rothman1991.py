@@ -30,7 +30,7 @@ from bayesglu.validation.rothman1991 import HOURS, PUBLISHED, courses, imaged, n
 COLUMNS = 4
 NOTE = (
     "line and dark band: median and 90 % interval of a person's own glycogen; "
-    "pale grey band: 90 % of samples of people not yet seen"
+    "pale grey band: 90 % of samples of new subjects"
 )
 
 
@@ -74,8 +74,8 @@ def fasting(fit: xr.DataTree, draws: int = 300, n_new: int = 20, random_seed: in
         raise InputError("Nobody in this fit has samples of liver_glycogen, so there is nothing to draw.")
     asked = {"draws": draws, "random_seed": random_seed}
     own = courses(fit, people, ["liver_glycogen"], **asked)
-    strangers = courses(fit, "new", n_new=n_new, **asked)
-    measured = with_error(fit, strangers["liver_glycogen"], random_seed)
+    new_people = courses(fit, "new", n_new=n_new, **asked)
+    measured = with_error(fit, new_people["liver_glycogen"], random_seed)
     table = observed(fit)
     rows = -(-(len(people) + 1) // COLUMNS)
     figure = picture(10.4, 2.05 * rows + 3.1)
@@ -107,8 +107,8 @@ def fasting(fit: xr.DataTree, draws: int = 300, n_new: int = 20, random_seed: in
         axis.set_xlabel("hours since the last meal")
         axis.tick_params(labelbottom=True)
     left, right = below.subplots(1, 2)
-    _production(left, strangers, table)
-    _share(right, strangers, table, fit, asked | {"n_new": n_new})
+    _production(left, new_people, table)
+    _share(right, new_people, table, fit, asked | {"n_new": n_new})
     title(figure, "Liver glycogen over a fast of three days, in one hierarchical fit", NOTE)
     return figure
 
@@ -123,13 +123,13 @@ def with_error(fit: xr.DataTree, values: xr.DataArray, random_seed: int = 0) -> 
     return noisy.transpose("chain", "draw", "subject", "time").values.reshape(-1, values.sizes["time"])
 
 
-def _production(axis: Axes, strangers: xr.Dataset, table: pd.DataFrame) -> None:
-    hours = strangers["time"].values / 60
-    draws = _together(strangers["endogenous_glucose_production"])
+def _production(axis: Axes, new_people: xr.Dataset, table: pd.DataFrame) -> None:
+    hours = new_people["time"].values / 60
+    draws = _together(new_people["endogenous_glucose_production"])
     shade(axis, hours, draws, BLUE, 0.9, 0.2)
     (line,) = axis.plot(hours, np.median(draws, axis=0), color=BLUE)
     dots = _dots(axis, table, None, "endogenous_glucose_production")
-    told = ["people not yet seen (median, 90 %)", "means of groups, shown to the fit"]
+    told = ["new subjects (median, 90 %)", "means of groups, fitted"]
     axis.legend([line, dots], told, loc="lower left")
     axis.set_title("Glucose production")
     axis.set(ylabel="mg/kg/min", xlabel="hours since the last meal", xlim=(0, HOURS + 1))
@@ -137,9 +137,9 @@ def _production(axis: Axes, strangers: xr.Dataset, table: pd.DataFrame) -> None:
     axis.set_ylim(bottom=0)
 
 
-def _share(axis: Axes, strangers: xr.Dataset, table: pd.DataFrame, fit: xr.DataTree, asked: dict) -> None:
-    hours = strangers["time"].values / 60
-    draws = 100 * _together(strangers["gluconeogenesis_share"])
+def _share(axis: Axes, new_people: xr.Dataset, table: pd.DataFrame, fit: xr.DataTree, asked: dict) -> None:
+    hours = new_people["time"].values / 60
+    draws = 100 * _together(new_people["gluconeogenesis_share"])
     shade(axis, hours, draws, GREEN, 0.9, 0.2)
     axis.plot(hours, np.median(draws, axis=0), color=GREEN)
     _dots(axis, table, None, "gluconeogenesis_share", times=100)
@@ -155,7 +155,7 @@ def _share(axis: Axes, strangers: xr.Dataset, table: pd.DataFrame, fit: xr.DataT
         )
     axis.legend(
         [published, modelled],
-        ["published, not shown to the fit (mean, SE, window)", "the same of a person not yet seen (90 %)"],
+        ["published, held out (mean, SE, window)", "the same of a new subject (90 %)"],
         loc="lower right",
     )
     axis.set_title("Gluconeogenesis in glucose production")

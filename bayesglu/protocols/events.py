@@ -369,7 +369,7 @@ class Protocol:
         else:
             needy = [event for event in self.events if event.kind != "clamp" and is_per_person(event.unit)]
             raise_any(
-                f"{event} is an amount for a whole person and the body weight is missing. "
+                f"{event} is an absolute amount and the body weight is missing. "
                 f"Give body_weight in kg, or the amount in '{event.unit}/kg'"
                 for event in needy
             )

@@ -66,7 +66,7 @@ def _pull_level(plan, h, stop, end, bar_stage, bar_level):
 @separate(SOLVE_ADJOINT)
 def solve_adjoint(kernels, theta, plan, tape, outcome, bar_out):
     """Cotangents of theta (person, parameter) and of a measured curve's level at the stops (stop,), if the
-    system has one, from those of the outputs (sample, output); those of theta are not-a-number for people
+    system has one, from those of the outputs (sample, output); those of theta are NaN for people
     whose solve failed."""
     width, n, _, _ = sizes(kernels)
     people = theta.shape[0]

@@ -88,7 +88,7 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
 
     theta : (person, parameter). tolerance : (rtol, atol); the absolute one is in units of each
     state's usual size. max_steps : budget of tried steps of one person. keep : whether to keep what the
-    backward pass needs. Returns outputs (sample, output), not-a-number for people whose solve failed, an
+    backward pass needs. Returns outputs (sample, output), NaN for people whose solve failed, an
     outcome code per person, and the `Tape`.
     """
     width, n, n_inputs, n_coefficients = sizes(kernels)

@@ -66,7 +66,7 @@ def plan_of(schedule: Schedule, system: System) -> Plan:
 class Solver:
     """One system and one schedule, ready to be solved for parameters ``(person, parameter)``.
 
-    relative, absolute : tolerances of the result; the absolute one is in units of each state's usual size.
+    rtol, atol : tolerances of the result; the absolute one is in units of each state's usual size.
     Since errors add up, each step is held to `SHARE_OF_A_STEP` of them. max_steps : budget of tried steps of
     one person. lanes : people that share a vector instruction, by default as the processor has room.
     """
@@ -103,7 +103,7 @@ class Solver:
         return solve(self.compiled.kernels, theta, plan, *limits, keep)
 
     def outputs(self, theta: np.ndarray, level: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Outputs ``(sample, output)``, not-a-number where a solve failed, and an outcome code per person.
+        """Outputs ``(sample, output)``, NaN where a solve failed, and an outcome code per person.
 
         level : of a measured curve at the stops ``(stop,)``, in place of that of the schedule.
         """

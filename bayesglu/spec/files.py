@@ -59,7 +59,7 @@ def resolve(table: Table, problems: Problems, folder: Path | None, seen: tuple[s
     step = str(path.resolve())
     if step in seen:
         chain = " -> ".join(Path(name).stem for name in (*seen[seen.index(step) :], step))
-        problems.add(f"extends goes round in a circle: {chain}. Let one of these files stand alone.")
+        problems.add(f"circular extends: {chain}. Let one of these files stand alone.")
         return child
     inherited = parse(path.read_text(encoding="utf-8"), problems)
     return overlay(resolve(inherited, problems, path.parent, (*seen, step)), child)

@@ -278,7 +278,7 @@ _HEADINGS = (
 
 
 def _rows(spec: ModelSpec) -> Iterator[tuple[str, ...]]:
-    """One row a parameter, those that are learnt first."""
+    """One row a parameter, those that are estimated first."""
     order = ("subject", "occasion", "population", "fixed")
     for p in sorted(spec.parameters.values(), key=lambda parameter: order.index(parameter.level)):
         typical = f"{p.typical.median:.4g}"

@@ -183,7 +183,7 @@ class _Reader:
             return priors.Frozen()
         if level == "fixed" and effects.table:
             effects.fault(
-                "is given, but the level is 'fixed': an effect is learnt, and needs a level that is."
+                "is given, but the level is 'fixed': an effect is estimated, and needs a level that is."
             )
         return priors.Frozen({key: self._effect(key, effects) for key in effects.table})
 

@@ -120,7 +120,7 @@ def check_deliveries(
         if needy and math.isnan(weights.get(test[0], math.nan)):
             amount = f"{needy[0].amount:g} {needy[0].unit} of {needy[0].substance}"
             note(
-                f"{amount} is for a whole person and the body weight is missing. Give body_weight in kg, a "
+                f"{amount} is an absolute amount and the body weight is missing. Give body_weight in kg, a "
                 f"covariate weight_kg, or the amount per kg.{advice}",
                 test,
                 needy[0],

@@ -92,7 +92,7 @@ class Experiment:
 def draw_people(
     spec: ModelSpec, draws: int, random_seed: int | np.random.Generator | None = None
 ) -> dict[str, xr.DataArray]:
-    """The typical person and `draws` others: each parameter that is learnt, with the dim ``draw``.
+    """The typical person and `draws` others: each parameter that is estimated, with the dim ``draw``.
 
     Person 0 has the medians. Each other has typical values and between-subject spreads drawn from their
     priors and a deviation of that spread, and is kept with the density of what is known of the basal state:
@@ -100,9 +100,9 @@ def draw_people(
     """
     rng = np.random.default_rng(random_seed)
     loop = assemble(spec.structure)
-    learnt = [name for name in loop.parameters if spec.parameters[name].level != "fixed"]
+    estimated = [name for name in loop.parameters if spec.parameters[name].level != "fixed"]
     nobody = xr.Dataset(coords={"subject": ["1"]})  # without covariates
-    person = Individuals.of(spec, loop.parameters, learnt, [("1", "1")], nobody)
+    person = Individuals.of(spec, loop.parameters, estimated, [("1", "1")], nobody)
     kept = [person.layout.fixed[None]]
     missing = draws
     while missing > 0:
@@ -116,7 +116,7 @@ def draw_people(
     everyone = np.concatenate(kept)
     return {
         name: xr.DataArray(everyone[:, column], dims="draw")
-        for name, column in zip(learnt, person.layout.columns, strict=True)
+        for name, column in zip(estimated, person.layout.columns, strict=True)
     }
 
 

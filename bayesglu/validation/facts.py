@@ -45,10 +45,11 @@ from bayesglu.validation.readings import ReadingError, needs, read
 
 CERTAINTY = {
     "A": "read in an abstract, a table or a code file",
-    "B": "remembered from the named source",
+    "B": "cited from memory, not re-checked",
     "C": "order of magnitude only",
 }
-PASSES, FAILS, KNOWN, MENDED, LEFT_OUT = "passes", "FAILS", "fails as known", "PASSES NOW", "not asked"
+PASSES, FAILS, KNOWN = "passes", "FAILS", "expected failure"
+UNEXPECTED, LEFT_OUT = "UNEXPECTED PASS", "not asked"
 BANDS = (0.5, 0.9)
 
 _EXPERIMENT = ("protocol", "until", "every", "body_weight", "parameters", "covariates", "start", "hold")
@@ -405,7 +406,7 @@ def _row(experiment: str, fact: Fact, answer: xr.DataArray | None) -> dict:
     """A fact as a row of the table."""
     values = np.atleast_1d(answer.values) if answer is not None else np.array([np.nan])
     inside = fact.accepted[0] <= values[0] <= fact.accepted[1]
-    verdict = (PASSES, MENDED)[bool(fact.fails)] if inside else (FAILS, KNOWN)[bool(fact.fails)]
+    verdict = (PASSES, UNEXPECTED)[bool(fact.fails)] if inside else (FAILS, KNOWN)[bool(fact.fails)]
     row = {
         "experiment": experiment,
         "fact": fact.name,

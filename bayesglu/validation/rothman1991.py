@@ -33,7 +33,7 @@ HOURS = 68
 """How long Rothman's people fasted; later samples were taken after they had eaten again."""
 PEOPLE, HELD_BACK = "Rothman1991", "Rothman1991"
 GROUPS = "groups"
-"""The label under which the means of groups stand, as those of one person more."""
+"""The label under which the means of groups stand, as those of a further subject."""
 DEUTERATED_WATER = "2H2O"
 
 PUBLISHED: Mapping[str, tuple[float, float, float, float]] = {
@@ -163,7 +163,7 @@ def net_shares(
     window, in hours after the last meal; the bands are equal-tailed, with medians:
 
     ``person_lower, person, person_upper``
-        Of one person more from the same population, so that its spread is in the band.
+        Of a new subject from the same population, so that its spread is in the band.
     ``mean_lower, mean, mean_upper``
         Of the mean of the people whose glycogen was measured.
 
