@@ -82,6 +82,80 @@ def _observe_samples(kernels, plan, tape, people, n_outputs):
     return out
 
 
+@compiled(inner=True)
+def _varies(plan, person):
+    """Whether a person's inputs change between stops."""
+    varies = plan.release_offset[person + 1] > plan.release_offset[person]
+    for stop in range(plan.offset[person], plan.offset[person + 1]):
+        for i in range(plan.slope.shape[1]):
+            varies |= plan.slope[stop, i] != 0.0
+    return varies
+
+
+@compiled(inner=True)
+def _keep_sample(plan, stop, y, u, lane, states, sample_inputs):
+    """Keep states and inputs of a lane where a stop is a sample."""
+    sample = plan.sample[stop]
+    if sample >= 0:
+        for i in range(y.shape[0]):
+            states[sample, i] = y[i, lane]
+        for i in range(u.shape[1]):
+            sample_inputs[sample, i] = u[0, i, lane]
+
+
+@compiled(inner=True)
+def _size_to_try(h, ahead):
+    """The size of a step when the next stop is `ahead`, and whether it leads there. Of two steps that are
+    left, both are of one size."""
+    if h * 1.0001 >= ahead:
+        return ahead, True
+    return (0.5 * ahead if 2.0 * h > ahead else h), False
+
+
+@compiled(inner=True)
+def _inputs_jump(plan, stop):
+    """Whether a stop begins another rate of an input."""
+    for i in range(plan.rate.shape[1]):
+        if plan.rate[stop, i] != plan.rate[stop - 1, i]:
+            return True
+    return False
+
+
+@compiled(inner=True)
+def _states_jump(plan, stop):
+    """Whether a stop gives a bolus."""
+    for b in range(plan.jump.shape[1]):
+        if plan.jump[stop, b] != 0.0:
+            return True
+    return False
+
+
+@compiled(inner=True)
+def _what_went_wrong(error, h, tried, max_steps):
+    """The outcome so far of someone who has tried so many steps, the last one with this error and size of
+    the next."""
+    if not error <= 1.0 and h < SMALLEST_STEP:
+        return STEP_TOO_SMALL if np.isfinite(error) else NOT_FINITE
+    return TOO_MANY_STEPS if tried > max_steps else FINE
+
+
+@compiled(inner=True)
+def _copy(new, into, lane):
+    """The values of a lane."""
+    for i in range(into.shape[0]):
+        into[i, lane] = new[i, lane]
+
+
+@compiled(inner=True)
+def _without_the_unsolved(plan, outcome, out):
+    """Outputs (sample, output), NaN for people whose solve failed."""
+    for s in range(out.shape[0]):
+        if outcome[plan.sample_person[s]] != FINE:
+            for i in range(out.shape[1]):
+                out[s, i] = np.nan
+    return out
+
+
 @separate(SOLVE)
 def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
     """Solve for all people.
@@ -132,18 +206,10 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
             p = person[lane]
             stop[lane] = plan.offset[p]
             t[lane], h[lane], tried[lane] = plan.time[stop[lane]], FIRST_STEP, 0
-            varies[lane] = plan.release_offset[p + 1] > plan.release_offset[p]
-            for m in range(plan.offset[p], plan.offset[p + 1]):
-                for i in range(n_inputs):
-                    varies[lane] |= plan.slope[m, i] != 0.0
+            varies[lane] = _varies(plan, p)
             _fill_inputs(plan, p, stop[lane], t[lane], 0.0, 7, u, lane)
             if active[lane]:
-                sample = plan.sample[stop[lane]]
-                if sample >= 0:
-                    for i in range(n):
-                        states[sample, i] = y[i, lane]
-                    for i in range(n_inputs):
-                        sample_inputs[sample, i] = u[0, i, lane]
+                _keep_sample(plan, stop[lane], y, u, lane, states, sample_inputs)
                 active[lane] = plan.offset[p + 1] - plan.offset[p] > 1
             _give(plan, stop[lane], y, c, lane)
             remaining += active[lane]
@@ -158,13 +224,7 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
                 taken[lane] = 0.0
                 if active[lane]:
                     ahead = plan.time[stop[lane] + 1] - t[lane]
-                    last[lane] = h[lane] * 1.0001 >= ahead
-                    if last[lane]:
-                        taken[lane] = ahead
-                    elif 2.0 * h[lane] > ahead:
-                        taken[lane] = 0.5 * ahead
-                    else:
-                        taken[lane] = h[lane]
+                    taken[lane], last[lane] = _size_to_try(h[lane], ahead)
                     if varies[lane]:
                         _fill_inputs(plan, person[lane], stop[lane], t[lane], taken[lane], 7, u, lane)
             step(kernels, y, k, u, c, taken, tolerance, stages[row], y_new, k_new, error, factor)
@@ -189,12 +249,8 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
                     continue
                 tried[lane] += 1
                 if not moved[lane]:
-                    finite = np.isfinite(error[lane])
-                    h[lane] = taken[lane] * (factor[lane] if finite else 0.2)
-                    if h[lane] < SMALLEST_STEP:
-                        outcome[person[lane]] = STEP_TOO_SMALL if finite else NOT_FINITE
-                if outcome[person[lane]] == FINE and tried[lane] > max_steps:
-                    outcome[person[lane]] = TOO_MANY_STEPS
+                    h[lane] = taken[lane] * (factor[lane] if np.isfinite(error[lane]) else 0.2)
+                outcome[person[lane]] = _what_went_wrong(error[lane], h[lane], tried[lane], max_steps)
                 if outcome[person[lane]] != FINE:
                     active[lane] = False
                     remaining -= 1
@@ -202,8 +258,8 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
                 if not moved[lane]:
                     continue
                 if not everyone:
-                    for i in range(n):
-                        y[i, lane], k[i, lane] = y_new[i, lane], k_new[i, lane]
+                    _copy(y_new, y, lane)
+                    _copy(k_new, k, lane)
                 suggested = taken[lane] * factor[lane]
                 if not last[lane]:
                     t[lane] += taken[lane]
@@ -215,39 +271,24 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
                 s = stop[lane]
                 t[lane] = plan.time[s]
                 reached[row, lane] = s
-                ends = s + 1 == plan.offset[person[lane] + 1]
-                changed = varies[lane]
-                for i in range(n_inputs):
-                    changed |= plan.rate[s, i] != plan.rate[s - 1, i]
-                if changed:
+                other_inputs = varies[lane] or _inputs_jump(plan, s)
+                if other_inputs:
                     _fill_inputs(plan, person[lane], s, t[lane], 0.0, 7, u, lane)
-                sample = plan.sample[s]
-                if sample >= 0:
-                    for i in range(n):
-                        states[sample, i] = y[i, lane]
-                    for i in range(n_inputs):
-                        sample_inputs[sample, i] = u[0, i, lane]
-                for b in range(plan.jump.shape[1]):
-                    changed |= plan.jump[s, b] != 0.0
-                if ends:
+                _keep_sample(plan, s, y, u, lane, states, sample_inputs)
+                if s + 1 == plan.offset[person[lane] + 1]:
                     active[lane] = False
                     remaining -= 1
-                elif changed:
+                elif other_inputs or _states_jump(plan, s):
                     _give(plan, s, y, c, lane)
                     restarts[lane] = anyone_restarts = True
             if anyone_restarts:
                 rhs(kernels, y, u[0], c, k_here)
                 for lane in range(width):
                     if restarts[lane]:
-                        for i in range(n):
-                            k[i, lane] = k_here[i, lane]
+                        _copy(k_here, k, lane)
             if keep:
                 row += 1
     first[packs] = row
     tape = Tape(first, stages, inputs, sizes_kept, reached, coefficients, states, sample_inputs)
     out = _observe_samples(kernels, plan, tape, people, n_outputs)
-    for s in range(samples):
-        if outcome[plan.sample_person[s]] != FINE:
-            for i in range(n_outputs):
-                out[s, i] = np.nan
-    return out, outcome, tape
+    return _without_the_unsolved(plan, outcome, out), outcome, tape
