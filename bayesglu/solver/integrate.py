@@ -115,19 +115,19 @@ def _size_to_try(h, ahead):
 @compiled(inner=True)
 def _inputs_jump(plan, stop):
     """Whether a stop begins another rate of an input."""
+    jumps = False
     for i in range(plan.rate.shape[1]):
-        if plan.rate[stop, i] != plan.rate[stop - 1, i]:
-            return True
-    return False
+        jumps |= plan.rate[stop, i] != plan.rate[stop - 1, i]
+    return jumps
 
 
 @compiled(inner=True)
 def _states_jump(plan, stop):
     """Whether a stop gives a bolus."""
+    jump = False
     for b in range(plan.jump.shape[1]):
-        if plan.jump[stop, b] != 0.0:
-            return True
-    return False
+        jump |= plan.jump[stop, b] != 0.0
+    return jump
 
 
 @compiled(inner=True)
