@@ -60,23 +60,35 @@ def log_likelihood(rows, predicted, sigma, bar_sigma):
 
 
 @compiled()
-def log_density(x, priors, coordinates, known):
+def log_density(x, priors, coordinates, layout, rows, driving, kernels, plan, solving):
     """Log density at the coordinates x, up to a constant, and its gradient; minus infinity where a solve
-    failed. known : see `predictions.Predicting`."""
-    layout = known.layout
+    failed. From `layout` on: see `predictions.Predicting`."""
     point = point_at(x, layout, coordinates)
     natural = parameters_at(point.shared, point.individual, layout)
-    predicted, outcome, tape = predict(natural, point.sigma, point.reading_error, known)
+    predicted, outcome, tape = predict(
+        natural, point.sigma, point.reading_error, layout, rows, driving, kernels, plan, solving
+    )
     for t in range(len(outcome)):
         if outcome[t] != FINE:
             return -np.inf, zeros(len(x))
     bars = no_bars(point)
-    total, bar_predicted = log_likelihood(known.rows, predicted, point.sigma, bars.sigma)
+    total, bar_predicted = log_likelihood(rows, predicted, point.sigma, bars.sigma)
     total += point.log_volume
     if not np.isfinite(total):
         return -np.inf, zeros(len(x))
     bar_natural, bar_sigma, bar_reading = predict_adjoint(
-        natural, point.sigma, point.reading_error, known, outcome, tape, bar_predicted
+        natural,
+        point.sigma,
+        point.reading_error,
+        layout,
+        rows,
+        driving,
+        kernels,
+        plan,
+        solving,
+        outcome,
+        tape,
+        bar_predicted,
     )
     for i in range(len(bar_sigma)):
         bars.sigma[i] += bar_sigma[i]
@@ -134,9 +146,9 @@ class Density:
     def arguments(self) -> tuple:
         """What `log_density` takes after x."""
         with elsewhere(solve, solve_adjoint):
-            known = self.priors, self.coordinates, predicting(self.design, ready=False)
+            known = self.priors, self.coordinates, *predicting(self.design, ready=False)
             log_density.compile(tuple(numba.typeof(a) for a in (np.zeros(0), *known)))
-        return self.priors, self.coordinates, predicting(self.design)
+        return self.priors, self.coordinates, *predicting(self.design)
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Log density, up to a constant, and gradient."""

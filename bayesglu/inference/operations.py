@@ -188,7 +188,10 @@ TAPE = (
 
 @compiled()
 def _predictions(known, natural, sigma, reading_error):
-    predicted, outcome, t = predict(natural, sigma, reading_error, known)
+    predicted, outcome, t = predict(
+        natural, sigma, reading_error, known.layout, known.rows, known.driving, known.kernels, known.plan,
+        known.solving,
+    )  # fmt: skip
     tape = t.first, t.stages, t.inputs, t.h, t.stop, t.coefficients, t.states, t.sample_inputs
     return predicted, outcome, *tape
 
@@ -199,7 +202,10 @@ def _predictions_pull(
     first, stages, inputs, h, stop, coefficients, states, sample_inputs, bar_predicted,
 ):  # fmt: skip
     tape = Tape(first, stages, inputs, h, stop, coefficients, states, sample_inputs)
-    return predict_adjoint(natural, sigma, reading_error, known, outcome, tape, bar_predicted)
+    return predict_adjoint(
+        natural, sigma, reading_error, known.layout, known.rows, known.driving, known.kernels, known.plan,
+        known.solving, outcome, tape, bar_predicted,
+    )  # fmt: skip
 
 
 def log_density_of_samples(assay: Assay, value, predicted, sigma):

@@ -13,12 +13,12 @@ from bayesglu.solver.plan import driven
 
 solve_at, solve_adjoint_at = solve.call, solve_adjoint.call
 
-Predicting = namedtuple(
-    "Predicting",
-    "layout rows driving kernels plan tolerance max_steps outputs physiology solve solve_adjoint",
-)
-"""What predictions need besides parameters: how many `outputs` the equations show, how many columns of theta
-are their `physiology`, and where the solver is (see `Separate`)."""
+Predicting = namedtuple("Predicting", "layout rows driving kernels plan solving")
+"""What predictions need besides parameters."""
+
+Solving = namedtuple("Solving", "tolerance max_steps outputs physiology solve solve_adjoint")
+"""How the equations are solved: how many `outputs` they show, how many columns of theta are their
+`physiology`, and where the solver is (see `Separate`)."""
 
 
 def predicting(d: Design, ready: bool = True) -> Predicting:
@@ -27,12 +27,7 @@ def predicting(d: Design, ready: bool = True) -> Predicting:
     ready : whether the solver is to be compiled for it now; without, only the kinds of its fields are of use.
     """
     s = d.solver
-    return Predicting(
-        layout=d.individuals.layout,
-        rows=d.rows,
-        driving=d.driving,
-        kernels=s.compiled.kernels,
-        plan=s.plan,
+    solving = Solving(
         tolerance=s.tolerance,
         max_steps=s.max_steps,
         outputs=len(s.system.outputs),
@@ -40,6 +35,7 @@ def predicting(d: Design, ready: bool = True) -> Predicting:
         solve=solve.address if ready else 0,
         solve_adjoint=solve_adjoint.address if ready else 0,
     )
+    return Predicting(d.individuals.layout, d.rows, d.driving, s.compiled.kernels, s.plan, solving)
 
 
 @compiled(inner=True)
@@ -139,18 +135,18 @@ def _of_physiology(theta, n):
 
 
 @compiled(inner=True)
-def predict(natural, sigma, reading_error, known):
+def predict(natural, sigma, reading_error, layout, rows, driving, kernels, plan, solving):
     """Predictions of the rows, with their analytes' offsets and NaN where a solve failed; outcome
     codes; and the tape of the solver.
 
-    natural : estimated parameters (occasion, K). known : see `Predicting`.
+    natural : estimated parameters (occasion, K). The rest : see `Predicting`.
     """
-    rows, theta = known.rows, _all_parameters(natural, known.layout)
-    _, level = true_curve(theta, sigma, reading_error, known.driving)
-    plan = driven(known.plan, level, known.kernels.level)
-    physiology = _of_physiology(theta, known.physiology)
-    limits = known.tolerance, known.max_steps, known.outputs
-    out, outcome, tape = solve_at(known.solve, (known.kernels, physiology, plan, *limits, True))
+    theta = _all_parameters(natural, layout)
+    _, level = true_curve(theta, sigma, reading_error, driving)
+    driven_plan = driven(plan, level, kernels.level)
+    physiology = _of_physiology(theta, solving.physiology)
+    limits = solving.tolerance, solving.max_steps, solving.outputs
+    out, outcome, tape = solve_at(solving.solve, (kernels, physiology, driven_plan, *limits, True))
     predicted = empty(len(rows.sample))
     for i in range(len(predicted)):
         predicted[i] = rows.by_output[i] * out[rows.sample[i], rows.output[i]]
@@ -159,26 +155,26 @@ def predict(natural, sigma, reading_error, known):
 
 
 @compiled(inner=True)
-def predict_adjoint(natural, sigma, reading_error, known, outcome, tape, bar_predicted):
+def predict_adjoint(
+    natural, sigma, reading_error, layout, rows, driving, kernels, plan, solving, outcome, tape, bar_predicted
+):
     """Cotangents of estimated parameters, sigma and reading errors, from those of the predictions."""
-    rows, layout, theta = known.rows, known.layout, _all_parameters(natural, known.layout)
-    physiology = _of_physiology(theta, known.physiology)
-    bar_out, bar_theta = zeros((len(known.plan.sample_person), known.outputs)), zeros(theta.shape)
+    theta = _all_parameters(natural, layout)
+    physiology = _of_physiology(theta, solving.physiology)
+    bar_out, bar_theta = zeros((len(plan.sample_person), solving.outputs)), zeros(theta.shape)
     for i in range(len(bar_predicted)):
         bar_out[rows.sample[i], rows.output[i]] += rows.by_output[i] * bar_predicted[i]
         bar_theta[rows.occasion[i], rows.parameter[i]] += rows.by_parameter[i] * bar_predicted[i]
     bar_physiology, bar_level = solve_adjoint_at(
-        known.solve_adjoint, (known.kernels, physiology, known.plan, tape, outcome, bar_out)
+        solving.solve_adjoint, (kernels, physiology, plan, tape, outcome, bar_out)
     )
     bar_sigma, bar_reading = zeros(len(sigma)), zeros(len(reading_error))
-    if len(known.driving.before):
-        true, _ = true_curve(theta, sigma, reading_error, known.driving)
-        bar_reading = true_curve_adjoint(
-            sigma, reading_error, true, bar_level, known.driving, bar_theta, bar_sigma
-        )
+    if len(driving.before):
+        true, _ = true_curve(theta, sigma, reading_error, driving)
+        bar_reading = true_curve_adjoint(sigma, reading_error, true, bar_level, driving, bar_theta, bar_sigma)
     bar_natural = empty(natural.shape)
     for t in range(len(natural)):
-        for i in range(known.physiology):
+        for i in range(solving.physiology):
             bar_theta[t, i] += bar_physiology[t, i]
         for k in range(len(layout.columns)):
             bar_natural[t, k] = bar_theta[t, layout.columns[k]]

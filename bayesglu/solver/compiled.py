@@ -50,6 +50,13 @@ def compiled(inner: bool = False):
     return decorate
 
 
+def inlined(function):
+    """Decorator: a function that becomes part of each compiled function that calls it, before anything is
+    compiled. For what is called from one or two places: passing many arrays takes time, and compiling the
+    passing takes more."""
+    return numba.njit(**OPTIONS, inline="always", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+
+
 class Kept:
     """The compiled forms of a function on disk, one file each; numba's dispatchers ask it for them."""
 

@@ -9,7 +9,7 @@ given.
 import numpy as np
 
 from bayesglu.solver.arrays import empty, empty_integers, flags, grown, zero_integers, zeros
-from bayesglu.solver.compiled import compiled
+from bayesglu.solver.compiled import compiled, inlined
 from bayesglu.solver.kernels import observe, rhs, setup, step
 from bayesglu.solver.plan import SOLVE, Tape, gather, places, sizes
 from bayesglu.solver.separate import separate
@@ -82,7 +82,7 @@ def _observe_samples(kernels, plan, tape, people, n_outputs):
     return out
 
 
-@compiled(inner=True)
+@inlined
 def _varies(plan, person):
     """Whether a person's inputs change between stops."""
     varies = plan.release_offset[person + 1] > plan.release_offset[person]
@@ -92,7 +92,7 @@ def _varies(plan, person):
     return varies
 
 
-@compiled(inner=True)
+@inlined
 def _keep_sample(plan, stop, y, u, lane, states, sample_inputs):
     """Keep states and inputs of a lane where a stop is a sample."""
     sample = plan.sample[stop]
@@ -103,7 +103,7 @@ def _keep_sample(plan, stop, y, u, lane, states, sample_inputs):
             sample_inputs[sample, i] = u[0, i, lane]
 
 
-@compiled(inner=True)
+@inlined
 def _size_to_try(h, ahead):
     """The size of a step when the next stop is `ahead`, and whether it leads there. Of two steps that are
     left, both are of one size."""
@@ -112,7 +112,7 @@ def _size_to_try(h, ahead):
     return (0.5 * ahead if 2.0 * h > ahead else h), False
 
 
-@compiled(inner=True)
+@inlined
 def _inputs_jump(plan, stop):
     """Whether a stop begins another rate of an input."""
     jumps = False
@@ -121,7 +121,7 @@ def _inputs_jump(plan, stop):
     return jumps
 
 
-@compiled(inner=True)
+@inlined
 def _states_jump(plan, stop):
     """Whether a stop gives a bolus."""
     jump = False
@@ -130,7 +130,7 @@ def _states_jump(plan, stop):
     return jump
 
 
-@compiled(inner=True)
+@inlined
 def _what_went_wrong(error, h, tried, max_steps):
     """The outcome so far of someone who has tried so many steps, the last one with this error and size of
     the next."""
@@ -139,14 +139,14 @@ def _what_went_wrong(error, h, tried, max_steps):
     return TOO_MANY_STEPS if tried > max_steps else FINE
 
 
-@compiled(inner=True)
+@inlined
 def _copy(new, into, lane):
     """The values of a lane."""
     for i in range(into.shape[0]):
         into[i, lane] = new[i, lane]
 
 
-@compiled(inner=True)
+@inlined
 def _without_the_unsolved(plan, outcome, out):
     """Outputs (sample, output), NaN for people whose solve failed."""
     for s in range(out.shape[0]):
