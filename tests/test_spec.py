@@ -356,3 +356,11 @@ def test_the_spread_of_a_prior_is_that_of_its_logarithm():
     assert load_model("oral").pseudo_observations["basal_glucose_production"].sd == pytest.approx(
         0.12, rel=0.01
     )
+
+
+def test_a_model_may_be_given_as_the_text_of_its_file_wherever_one_is_asked_for():
+    text = 'extends = "oral"\nname = "mine"\ntitle = "With a limit"\n[analytes.insulin]\nlloq = 12.0\n'
+    assert load_model(text) == read_model(text)
+    assert load_model(text).analytes["insulin"].lloq == 12.0
+    with pytest.raises(SpecError, match="model text: .*llqq.*'lloq'"):
+        load_model(text.replace("lloq", "llqq"))

@@ -313,14 +313,15 @@ def _summary(spec: ModelSpec) -> list[str]:
 
 
 def load_model(source: str | Path | ModelSpec) -> ModelSpec:
-    """The model of a built-in name or of a model file.
+    """The model of a built-in name, of a model file, or of the text of one.
 
     Sources are looked up in the built-in bibliography, and in a ``references.bib`` beside the file.
 
     Parameters
     ----------
     source : str, Path or ModelSpec
-        A name (``"oral"``) or the path of a file that ends in ``.toml``.
+        A name (``"oral"``), the path of a file that ends in ``.toml``, or a text of several lines as such a
+        file has.
 
     Returns
     -------
@@ -340,8 +341,10 @@ def load_model(source: str | Path | ModelSpec) -> ModelSpec:
     """
     if isinstance(source, ModelSpec):
         return source
-    path, where = Path(source), str(source)
     papers = dict(catalog.references())
+    if isinstance(source, str) and "\n" in source.strip():
+        return read_model(source, papers=papers)
+    path, where = Path(source), str(source)
     if isinstance(source, str) and path.suffix != ".toml" and not path.is_file():
         try:
             path, where = catalog.locate("model", source), f"models/{source}.toml"

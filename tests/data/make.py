@@ -30,7 +30,6 @@ USUAL = {
 }
 PEOPLE = {"A": ("NGT", 22.0, 2), "B": ("T2D", 30.0, 1), "C": ("IGT", 27.0, 2)}  # group, BMI, occasions
 QUICK = {"draws": 12, "tune": 40, "chains": 2, "random_seed": 3, "progressbar": False}
-CORRELATED = ["basal_insulin", "insulin_sensitivity", "hepatic_extraction"]
 QUESTIONS = {
     "whole_loop": {
         "protocol": "ogtt(75)",
@@ -75,13 +74,27 @@ def study() -> bg.Study:
     )
 
 
+MODEL = """
+extends = "feedback"
+name = "whole_loop"
+title = "The whole loop, with whatever a model file can say"
+
+[parameters.emptying_rate]
+level = "occasion"
+
+[analytes.insulin]
+residual = "student"
+nu = 4.0
+lloq = 12.0
+
+[correlations]
+parameters = ["basal_insulin", "insulin_sensitivity", "hepatic_extraction"]
+eta = 2.0
+"""
+
+
 def fits() -> dict[str, xr.DataTree]:
-    spec = bg.load_model("feedback").with_changes(
-        parameters={"emptying_rate": {"level": "occasion"}},
-        analytes={"insulin": {"residual": "student", "nu": 4.0, "lloq": 12.0}},
-        correlations={"parameters": CORRELATED, "eta": 2},
-        name="whole_loop",
-    )
+    spec = bg.load_model(MODEL)
     return {
         "whole_loop": bg.fit(spec, study(), **QUICK),
         "minimal": bg.fit("minimal", "bergman1986", **QUICK),

@@ -1,0 +1,33 @@
+"""The seven fasting people, sampled for a test that has no minute for it: python -m benchmarks.fasting_fit
+
+It keeps the verdict with the hashes of model and study and the values of the equations; the test fails when
+any of these is no longer today's.
+"""
+
+import json
+
+import bayesglu
+from bayesglu.validation.rothman1991 import fasting_study
+from benchmarks.fasting import TABLES
+from benchmarks.report import write
+
+
+def main() -> None:
+    """Fit, judge, and keep the verdict."""
+    study = fasting_study(TABLES)
+    fit = bayesglu.fit("fasting", study, draws=1000, tune=500, chains=2, random_seed=1)
+    verdict = bayesglu.check(fit, warn=False)
+    print(verdict)
+    write(
+        "fasting_fit",
+        [],
+        clean=verdict.clean,
+        verdict=str(verdict),
+        model=fit.attrs["model_hash"],
+        study=fit.attrs["study_hash"],
+        equations=json.loads(fit.attrs["equations"]),
+    )
+
+
+if __name__ == "__main__":
+    main()
