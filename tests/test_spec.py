@@ -362,5 +362,5 @@ def test_a_model_may_be_given_as_the_text_of_its_file_wherever_one_is_asked_for(
     text = 'extends = "oral"\nname = "mine"\ntitle = "With a limit"\n[analytes.insulin]\nlloq = 12.0\n'
     assert load_model(text) == read_model(text)
     assert load_model(text).analytes["insulin"].lloq == 12.0
-    with pytest.raises(SpecError, match="model text: .*llqq.*'lloq'"):
+    with pytest.raises(SpecError, match=r"model text: .*llqq.*'lloq'"):
         load_model(text.replace("lloq", "llqq"))
