@@ -14,11 +14,17 @@ from bayesglu.hierarchy.values import Values
 from bayesglu.physiology.parts import Part
 from bayesglu.physiology.quantities import Glucose, GlucoseRate
 from bayesglu.physiology.registry import register_part
+from bayesglu.residuals import KINDS, residual
 from bayesglu.spec.model import ModelSpec, load_model, read_model
 from bayesglu.study.study import Study, load_study
 from bayesglu.units import canonical_unit
 
 USUAL = {"glucose": 100.0, "insulin": 60.0, "c_peptide": 500.0, "glucagon": 100.0}
+EVERY_RESIDUAL = [
+    residual(name, nu)
+    for name, kind in KINDS.items()
+    for nu in ((None,) if kind.shape_above is None else (kind.shape_above + 2, 30.0))
+]
 ORAL_TIMES = (0, 20, 45, 90, 150)
 INTRAVENOUS_TIMES = (0, 8, 12, 20, 30, 50, 80, 120, 160, 200)
 

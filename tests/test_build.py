@@ -14,6 +14,7 @@ from simulated import (
     CONSTANT_ERROR,
     CORRELATED,
     COVARIATES,
+    EVERY_RESIDUAL,
     INTRAVENOUS_TIMES,
     LIMITS,
     OUTLIERS,
@@ -30,7 +31,6 @@ from bayesglu.hierarchy.correlation import below_diagonal, factor_of, matrices_o
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.names import at_readings
 from bayesglu.hierarchy.posterior import labelled, reading_labels
-from bayesglu.hierarchy.residuals import KINDS
 from bayesglu.hierarchy.values import Values
 from bayesglu.inference.coordinates import Coordinates, whitened
 from bayesglu.inference.density import Density
@@ -38,7 +38,6 @@ from bayesglu.inference.kept_coordinates import keep_coordinates, kept_coordinat
 from bayesglu.inference.modes import find_modes
 from bayesglu.inference.pilot import refresh
 from bayesglu.inference.pymc_model import build, model_of
-from bayesglu.inference.pymc_samples import NOISE
 from bayesglu.spec.model import SpecError, load_model
 from bayesglu.study.study import StudyError, load_study
 
@@ -413,8 +412,13 @@ def test_of_a_value_beyond_a_limit_only_the_side_counts():
     assert (each(np.where(within, -1.0, measured))[within] == -np.inf).all()
 
 
-def test_there_are_draws_of_every_kind_of_residual():
-    assert set(NOISE) == set(KINDS)
+@pytest.mark.parametrize("residual", EVERY_RESIDUAL, ids=repr)
+def test_pymc_draws_every_kind_of_residual(residual):
+    """The share of 20,000 draws below a value, whose standard error is at most 0.0036, is the CDF."""
+    shape = () if residual.shape_above is None else (residual.nu,)
+    drawn = pm.draw(getattr(pm, residual.pymc).dist(*shape, size=20_000), random_seed=1)
+    for z in (-2.0, -0.5, 0.0, 1.0):
+        assert (drawn < z).mean() == pytest.approx(float(residual.cdf(np.array(z))), abs=5 * 0.0036)
 
 
 @pytest.mark.parametrize("name", [LIMITS, OUTLIERS, CONSTANT_ERROR])

@@ -15,7 +15,7 @@ import numpy as np
 
 from bayesglu.frozen import frozen
 from bayesglu.hierarchy.driving import rest_of
-from bayesglu.hierarchy.residuals import KINDS, Normal, Residual, censored, residual_of
+from bayesglu.residuals import Normal, Residual, censored, numbered
 from bayesglu.spec.model import ModelSpec
 
 TINY = 1e-12
@@ -29,8 +29,8 @@ class Rows(NamedTuple):
     """Samples first, in the order of the study, then pseudo-observations; compiled code reads these arrays.
 
     ``offset`` is that of the analyte's error, ``log_value`` the logarithm of sample + offset. ``analyte``
-    says whose sigma is the SD, or is -1 where the SD is known (``known_sigma``). ``residual`` is the kind of
-    `residuals.KINDS`, ``nu`` its shape. ``censoring`` is -1 (below the value), 0, or 1 (above it).
+    says whose sigma is the SD, or is -1 where the SD is known (``known_sigma``). ``residual`` is the number
+    of its kind, ``nu`` its shape. ``censoring`` is -1 (below the value), 0, or 1 (above it).
     """
 
     sample: np.ndarray
@@ -66,8 +66,8 @@ class Rows(NamedTuple):
 
     def kinds(self) -> Iterator[tuple[Residual, np.ndarray]]:
         """Each residual that there is, and whose it is."""
-        for kind, nu in dict.fromkeys(zip(self.residual.tolist(), self.nu.tolist(), strict=True)):
-            yield KINDS[kind](*([nu] if nu else [])), (self.residual == kind) & (self.nu == nu)
+        for number, nu in dict.fromkeys(zip(self.residual.tolist(), self.nu.tolist(), strict=True)):
+            yield numbered(number, nu), (self.residual == number) & (self.nu == nu)
 
     def log_density(self, log_predicted: np.ndarray, sigma: np.ndarray) -> np.ndarray:
         """Log density of the logarithm of each sample ``(..., row)``, or the log probability of lying where
@@ -86,7 +86,7 @@ class Rows(NamedTuple):
         reaches below zero."""
         noise = rng.normal(size=log_predicted.shape)
         for residual, own in self.kinds():
-            if residual.kind != Normal.kind:
+            if not isinstance(residual, Normal):
                 noise[..., own] = residual.draw(rng, noise[..., own].shape)
         return np.maximum(np.exp(log_predicted + self.sd(sigma) * noise) - self.offset, 0.0)
 
@@ -128,7 +128,7 @@ def rows_of(spec: ModelSpec, samples, occasion, sample, first_sample, columns, o
             floor = columns.index(analyte.background) if analyte.background else 0
             entries[a] = (outputs.index(analyte.output), 1.0, floor, float(analyte.background is not None))
     picked = np.array([entries[a] for a in names], float).reshape(-1, 4)
-    residuals = [residual_of(spec.analytes[a]) for a in names]
+    residuals = [spec.analytes[a].distribution for a in names]
     offset = np.array([spec.analytes[a].error_offset for a in names], float)
     measured = Rows(
         sample=np.asarray(sample, int),
@@ -141,7 +141,7 @@ def rows_of(spec: ModelSpec, samples, occasion, sample, first_sample, columns, o
         log_value=np.log(samples.value.values + offset),
         analyte=np.array([analytes.index(a) for a in names], int),
         known_sigma=np.ones(len(names)),
-        residual=np.array([r.kind for r in residuals], int),
+        residual=np.array([r.number for r in residuals], int),
         nu=np.array([r.nu for r in residuals], float),
         censoring=np.array([SIDES[c] for c in samples.censoring.values], int),
     )
@@ -164,7 +164,7 @@ def _pseudo_observations(spec: ModelSpec, first_sample: np.ndarray, outputs) -> 
         log_value=np.repeat([np.log(s.median) for s in known], occasions),
         analyte=np.full(n, -1),
         known_sigma=np.repeat([s.sd for s in known], occasions),
-        residual=np.full(n, Normal.kind),
+        residual=np.full(n, Normal.number),
         nu=np.zeros(n),
         censoring=np.zeros(n, int),
     )

@@ -5,6 +5,7 @@ The target is that of `hierarchy.log_density`, which a test compares with this o
 when a model or a study changes.
 """
 
+from collections import namedtuple
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,6 +28,7 @@ from bayesglu.inference.coordinates import (
 )
 from bayesglu.inference.linearise import Expansion
 from bayesglu.inference.predictions import (
+    Predicting,
     parameters_adjoint,
     parameters_at,
     predict,
@@ -38,6 +40,7 @@ from bayesglu.inference.residuals import log_sample
 from bayesglu.solver.adjoint import solve_adjoint
 from bayesglu.solver.arrays import empty, zeros
 from bayesglu.solver.compiled import compiled
+from bayesglu.solver.held import Placed, value_of
 from bayesglu.solver.integrate import FINE, solve
 from bayesglu.solver.separate import elsewhere
 
@@ -59,10 +62,15 @@ def log_likelihood(rows, predicted, sigma, bar_sigma):
     return total, bar_predicted
 
 
+Known = namedtuple("Known", ("priors", "coordinates", *Predicting._fields))
+"""What a log density needs besides the coordinates."""
+
+
 @compiled()
-def log_density(x, priors, coordinates, layout, rows, driving, kernels, plan, solving):
+def log_density(x, known):
     """Log density at the coordinates x, up to a constant, and its gradient; minus infinity where a solve
-    failed. From `layout` on: see `predictions.Predicting`."""
+    failed. `known` : a placed `Known`."""
+    priors, coordinates, layout, rows, driving, kernels, plan, solving = value_of(known)
     point = point_at(x, layout, coordinates)
     natural = parameters_at(point.shared, point.individual, layout)
     predicted, outcome, tape = predict(
@@ -143,16 +151,19 @@ class Density:
         return x
 
     @cached_property
-    def arguments(self) -> tuple:
+    def known(self) -> Placed:
         """What `log_density` takes after x."""
+
+        def placed(ready: bool) -> Placed:
+            return Placed(Known(self.priors, self.coordinates, *predicting(self.design, ready)))
+
         with elsewhere(solve, solve_adjoint):
-            known = self.priors, self.coordinates, *predicting(self.design, ready=False)
-            log_density.compile(tuple(numba.typeof(a) for a in (np.zeros(0), *known)))
-        return self.priors, self.coordinates, *predicting(self.design)
+            log_density.compile((numba.typeof(np.zeros(0)), numba.typeof(placed(ready=False))))
+        return placed(ready=True)
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Log density, up to a constant, and gradient."""
-        return log_density(x, *self.arguments)
+        return log_density(x, self.known)
 
     def unpack(self, draws: np.ndarray) -> Values:
         """Values ``(draw, ...)`` at the coordinates of draws ``(draw, x)``."""

@@ -7,15 +7,8 @@ import xarray as xr
 
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.design import Design
-from bayesglu.hierarchy.residuals import Normal, Student, residual_of
 from bayesglu.hierarchy.rows import TINY
 from bayesglu.inference.operations import Assay, log_density_of_samples
-
-NOISE = {
-    Normal.kind: lambda residual, size: pm.Normal.dist(size=size),
-    Student.kind: lambda residual, size: pm.StudentT.dist(residual.nu, size=size),
-}
-"""Random residuals of each kind."""
 
 
 def samples_of(d: Design, analyte: str) -> xr.Dataset:
@@ -32,9 +25,10 @@ def measured(d: Design, analyte: str, predicted, sigma):
     """
     own = samples_of(d, analyte)
     value, censoring = own.value.values.astype(float), own.censoring.values
-    residual = residual_of(d.spec.analytes[analyte])
+    residual = d.spec.analytes[analyte].distribution
+    shape = () if residual.shape_above is None else (residual.nu,)
     assay = Assay(
-        residual=residual.kind,
+        residual=residual.number,
         nu=residual.nu,
         log_peak=float(residual.log_density(np.zeros(()))),
         offset=float(d.spec.analytes[analyte].error_offset),
@@ -43,7 +37,8 @@ def measured(d: Design, analyte: str, predicted, sigma):
     )
 
     def dist(predicted, sigma, size):
-        log_sample = pt.log(pt.maximum(predicted, TINY)) + sigma * NOISE[residual.kind](residual, size)
+        noise = getattr(pm, residual.pymc).dist(*shape, size=size)
+        log_sample = pt.log(pt.maximum(predicted, TINY)) + sigma * noise
         return pt.maximum(pt.exp(log_sample) - assay.offset, 0.0)
 
     return pm.CustomDist(

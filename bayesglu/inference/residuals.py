@@ -1,4 +1,4 @@
-"""The compiled form of `hierarchy.residuals`: log density and derivatives of one sample's residual.
+"""The compiled form of `residuals`: log density and derivatives of one sample's residual.
 
 Constants of the density are left out: a sampler needs none.
 """
@@ -7,14 +7,14 @@ from math import erfc
 
 import numpy as np
 
-from bayesglu.hierarchy.residuals import Normal, Student
 from bayesglu.hierarchy.rows import TINY
+from bayesglu.residuals import Normal, Student
 from bayesglu.solver.compiled import compiled
 
-NORMAL, STUDENT = Normal.kind, Student.kind
+NORMAL, STUDENT = Normal.number, Student.number
 
 
-@compiled()
+@compiled(inner=True)
 def log_cdf(x):
     """Log of the standard Normal distribution function, and its derivative, also far in the lower tail."""
     if x > -30.0:
@@ -27,7 +27,7 @@ def log_cdf(x):
     return -0.5 * x * x - np.log(-x) - 0.9189385332046727 + np.log(series), -x / series
 
 
-@compiled()
+@compiled(inner=True)
 def log_residual(kind, nu, side, z):
     """Log density of a residual z (of z itself, not of the sample), and its derivative by z.
 

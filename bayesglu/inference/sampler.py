@@ -140,10 +140,10 @@ def _start(density, sampling, failures, chain, before, run, progress):
         start = np.zeros(density.size)
 
     def chain_density():
-        arguments = density.arguments
+        known = density.known
 
         def evaluate(x):
-            value, gradient = log_density(x, *arguments)
+            value, gradient = log_density(x, known)
             if value == -np.inf:
                 failures.record(density, np.asarray(x))
             return value, gradient

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numba
 
+from bayesglu.solver.as_part import AsPart
 from bayesglu.solver.kept import cache_folder, find, keep
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}
@@ -37,12 +38,13 @@ def sources() -> str:
 def compiled(inner: bool = False):
     """Decorator: `numba.njit` with the options of this project, and a cache that is never out of date.
 
-    Functions that only other compiled functions call are `inner`: what Python would need to call them is not
-    compiled.
+    Functions that only other compiled functions call are `inner`: they become a part of those, and nothing
+    is made of them that would run by itself.
     """
 
     def decorate(function):
-        dispatcher = numba.njit(**OPTIONS, no_cpython_wrapper=inner, no_cfunc_wrapper=True)(function)
+        how = OPTIONS | ({"pipeline_class": AsPart} if inner and not PLAIN else {})
+        dispatcher = numba.njit(**how, no_cpython_wrapper=inner, no_cfunc_wrapper=True)(function)
         if not PLAIN:
             dispatcher._cache = Kept(function)
         return dispatcher

@@ -6,7 +6,7 @@ import numpy as np
 from numba import types
 
 from bayesglu.solver.arrays import empty_integers, grown
-from bayesglu.solver.compiled import compiled
+from bayesglu.solver.compiled import compiled, inlined
 from bayesglu.solver.kernels import Kernels
 
 
@@ -79,15 +79,22 @@ def sizes(kernels):
 
 
 @compiled()
-def driven(plan, level, column):
-    """The plan with a measured curve in one column of its rates: `level` at the stops and straight between;
-    as it is when there is none."""
-    rate, slope = grown(plan.rate, len(plan.rate)), grown(plan.slope, len(plan.slope))
+def curve_in(rate, slope, offset, time, level, column):
+    """Rates and slopes of a plan with a measured curve in one column: `level` at the stops and straight
+    between; as they are when there is none."""
+    rate, slope = grown(rate, len(rate)), grown(slope, len(slope))
     for s in range(len(level)):
         rate[s, column] = level[s]
-    for p in range(len(plan.offset) - 1 if len(level) else 0):
-        for s in range(plan.offset[p], plan.offset[p + 1] - 1):
-            slope[s, column] = (level[s + 1] - level[s]) / (plan.time[s + 1] - plan.time[s])
+    for p in range(len(offset) - 1 if len(level) else 0):
+        for s in range(offset[p], offset[p + 1] - 1):
+            slope[s, column] = (level[s + 1] - level[s]) / (time[s + 1] - time[s])
+    return rate, slope
+
+
+@inlined
+def driven(plan, level, column):
+    """In compiled code: the plan with a measured curve in one column of its rates."""
+    rate, slope = curve_in(plan.rate, plan.slope, plan.offset, plan.time, level, column)
     return Plan(
         plan.order, plan.offset, plan.time, plan.sample, plan.jump, rate, slope, plan.release_offset,
         plan.release_time, plan.release_channel, plan.release_amount, plan.release_rate, plan.doses,

@@ -10,7 +10,7 @@ from bayesglu.protocols.schedule import Schedule
 from bayesglu.solver.adjoint import solve_adjoint
 from bayesglu.solver.integrate import FINE, OUTCOMES, solve
 from bayesglu.solver.kernels import Compiled, usual_lanes
-from bayesglu.solver.plan import Plan, driven
+from bayesglu.solver.plan import Plan, curve_in
 from bayesglu.solver.symbolic import System, system
 
 SHARE_OF_A_STEP = 0.5
@@ -96,7 +96,9 @@ class Solver:
         if level is None or not len(level):
             return self.plan
         level = self._checked(level, self.plan.time.shape, "the level")
-        return driven(self.plan, level, self.system.level)
+        p = self.plan
+        rate, slope = curve_in(p.rate, p.slope, p.offset, p.time, level, self.system.level)
+        return p._replace(rate=rate, slope=slope)
 
     def _solve(self, theta: np.ndarray, plan: Plan, keep: bool):
         limits = self.tolerance, self.max_steps, len(self.system.outputs)

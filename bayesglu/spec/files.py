@@ -15,11 +15,13 @@ from typing import Any
 from bayesglu import catalog
 from bayesglu.errors import RenamedWarning, warn_caller
 from bayesglu.renamed import model_table
+from bayesglu.residuals import KINDS
 from bayesglu.text.problems import Problems
 
 Table = dict[str, Any]
 
 _FOLLOWS_LEVEL = ("between_subject", "effects")
+_WITHOUT_SHAPE = frozenset(name for name, kind in KINDS.items() if kind.shape_above is None)
 
 
 def parse(text: str, problems: Problems, remind: bool = True) -> Table:
@@ -89,8 +91,8 @@ def overlay(parent: Table, child: Mapping[str, Any]) -> Table:
 
     Three rules keep things whole. A parameter that the child fixes loses the
     spread, the variation between people and the covariate effects that it inherits; one that the child shares
-    between all people loses the inherited variation. An analyte whose residual the child makes Normal loses
-    the inherited ``nu``. What the child itself writes stays, and is checked.
+    between all people loses the inherited variation. An analyte to which the child gives a residual without a
+    shape loses the inherited ``nu``. What the child itself writes stays, and is checked.
     """
     laid = _merge(parent, child)
     parameters = child.get("parameters")
@@ -106,7 +108,7 @@ def overlay(parent: Table, child: Mapping[str, Any]) -> Table:
             typical.pop("gsd", None)
     analytes = child.get("analytes")
     for name, given in analytes.items() if isinstance(analytes, Mapping) else ():
-        if isinstance(given, Mapping) and given.get("residual") == "normal" and "nu" not in given:
+        if isinstance(given, Mapping) and given.get("residual") in _WITHOUT_SHAPE and "nu" not in given:
             laid["analytes"].get(name, {}).pop("nu", None)
     return laid
 

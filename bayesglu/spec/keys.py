@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from bayesglu import residuals
 from bayesglu.spec import priors
 
 FORMAT = 1
@@ -144,6 +145,10 @@ SIGMA = (
     _number("gsd", "Its geometric standard deviation.", required=True, above=1.0),
 )
 
+_RESIDUALS = "; ".join(f"`{name}` ({kind.meaning})" for name, kind in residuals.KINDS.items())
+_SHAPED = " and ".join(f"`{name}`" for name, kind in residuals.KINDS.items() if kind.shape_above is not None)
+_LEAST = min(kind.shape_above for kind in residuals.KINDS.values() if kind.shape_above is not None)
+
 ANALYTE = (
     Key("output", "text", "State or flux that is measured; default: the analyte's name."),
     Key("unit", "text", "Unit; must be that of the output.", required=True),
@@ -151,11 +156,11 @@ ANALYTE = (
     Key(
         "residual",
         "text",
-        "Distribution of log residuals: `normal`, or `student` where single samples may be far off.",
+        f"Distribution of log residuals: {_RESIDUALS}.",
         default="normal",
-        allowed=priors.RESIDUALS,
+        allowed=tuple(residuals.KINDS),
     ),
-    _number("nu", "Degrees of freedom; needed by `student`, and only there.", above=2.0),
+    _number("nu", f"Its shape, where it has one: needed by {_SHAPED}, and only there.", above=_LEAST),
     _number("lloq", "Lower limit of quantification: samples below are censored."),
     _number("uloq", "Upper limit of quantification: samples above are censored."),
     Key("background", "text", "Parameter that the assay adds to the true value: non-specific signal."),

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Literal
 
+from bayesglu import residuals
 from bayesglu.frozen import Frozen
+from bayesglu.residuals import Residual
 from bayesglu.spec.scales import from_scale, to_scale
 
 Level = Literal["fixed", "population", "subject", "occasion"]
@@ -50,9 +52,6 @@ class BetweenSubject:
         """Standard deviation of log `omega`."""
         return math.log(self.gsd)
 
-
-RESIDUALS = ("normal", "student")
-"""Distributions of log residuals by name: see `hierarchy.residuals`."""
 
 SPELLINGS = {"T1DM": "T1D", "T2DM": "T2D"}
 """Levels of a covariate that studies write in two ways."""
@@ -153,6 +152,11 @@ class Analyte:
     samples_from: float = 0.0
     forcing: bool = False
     basal_from: float | None = None
+
+    @property
+    def distribution(self) -> Residual:
+        """What its log residuals are, in units of their SD."""
+        return residuals.residual(self.residual, self.nu)
 
 
 @dataclass(frozen=True)

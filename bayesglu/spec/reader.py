@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
+from bayesglu import residuals
 from bayesglu.analytes import analytes
 from bayesglu.physiology.loop import Loop
 from bayesglu.physiology.registry import available
+from bayesglu.residuals import Normal
 from bayesglu.spec import keys, priors
 from bayesglu.spec.structure import check_driving, read_structure
 from bayesglu.text.problems import Problems, Section, show
@@ -268,15 +270,16 @@ class _Reader:
         return lloq, uloq
 
     def _residual(self, entry: Section) -> tuple[str, float | None]:
-        residual = entry.text("residual", "normal", allowed=priors.RESIDUALS)
-        nu = entry.number("nu", None, above=2.0)
-        if residual == "student" and "nu" not in entry:
-            entry.fault("lacks the key 'nu', the degrees of freedom (above 2) that residual 'student' needs.")
-        elif residual == "normal" and "nu" in entry:
-            entry.fault(
-                "has nu, but the residual is 'normal': leave nu out, or write residual = \"student\"."
-            )
-        return residual, nu
+        name = entry.text("residual", Normal.name, allowed=tuple(residuals.KINDS))
+        kind = residuals.KINDS.get(name or "", Normal)
+        nu = entry.number("nu", None, above=kind.shape_above or 0.0)
+        if kind.shape_above is not None and "nu" not in entry:
+            entry.fault(f"lacks the key 'nu' (above {kind.shape_above:g}), which residual {name!r} needs.")
+        elif kind.shape_above is None and "nu" in entry:
+            shaped = [f'"{k.name}"' for k in residuals.KINDS.values() if k.shape_above is not None]
+            write = f"residual = {' or '.join(shaped)}"
+            entry.fault(f"has nu, but the residual is {kind.name!r}: leave nu out, or write {write}.")
+        return kind.name, nu
 
     def _background(self, entry: Section, unit: str | None, parameters: Mapping) -> str | None:
         background = entry.text("background", None)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import gammaln, stdtr
 
 
 @dataclass(frozen=True)
@@ -12,10 +12,17 @@ class Student:
     """A residual with Student's t distribution of `nu` degrees of freedom."""
 
     nu: float
-    kind: ClassVar[int] = 1
+
+    name: ClassVar[str] = "student"
+    meaning: ClassVar[str] = "Student's t with `nu` degrees of freedom, where single samples may be far off"
+    number: ClassVar[int] = 1
+    shape_above: ClassVar[float | None] = 2.0  # below it there is no variance
+    pymc: ClassVar[str] = "StudentT"
 
     def log_density(self, z):
-        return t.logpdf(z, self.nu)
+        nu = self.nu
+        peak = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * np.log(nu * np.pi)
+        return peak - (nu + 1) / 2 * np.log1p(np.square(z) / nu)
 
     def slope(self, z):
         return -self.weight(z) * z
@@ -28,7 +35,7 @@ class Student:
         return (self.nu + 1) / (self.nu + 3)
 
     def cdf(self, z):
-        return t.cdf(z, self.nu)
+        return stdtr(self.nu, z)
 
     def draw(self, rng, size):
         return rng.standard_t(self.nu, size=size)

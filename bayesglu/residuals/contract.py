@@ -1,9 +1,6 @@
 """What a residual is: how far a sample may lie from its prediction.
 
-A residual z is the logarithm of a sample less that of its prediction, in units of the assay's SD sigma. A new
-kind of residual is one file here that keeps this contract, a number in `KINDS`, its compiled form in
-`inference.residuals`, and its random numbers in `inference.pymc_samples`; density, PyMC model, predictions
-and expected information then know it.
+A residual z is the logarithm of a sample less that of its prediction, in units of the assay's SD sigma.
 """
 
 from typing import ClassVar, Protocol
@@ -14,10 +11,18 @@ import numpy as np
 class Residual(Protocol):
     """A distribution of residuals z with the location 0 and the scale 1. Arrays in, arrays of the shape out.
 
-    kind : its number in compiled code.
+    name : what model files call it. meaning : what it is for, in a few words. number : what compiled code
+    calls it. shape_above : what its shape `nu` must be above; None if it has none. pymc : the distribution of
+    PyMC that draws it, whose parameters begin with the shape.
     """
 
-    kind: ClassVar[int]
+    name: ClassVar[str]
+    meaning: ClassVar[str]
+    number: ClassVar[int]
+    shape_above: ClassVar[float | None]
+    pymc: ClassVar[str]
+
+    def __init__(self, *shape: float) -> None: ...
 
     @property
     def nu(self) -> float:

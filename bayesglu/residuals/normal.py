@@ -11,7 +11,11 @@ from scipy.special import ndtr
 class Normal:
     """A standard Normal residual."""
 
-    kind: ClassVar[int] = 0
+    name: ClassVar[str] = "normal"
+    meaning: ClassVar[str] = "log-normal samples"
+    number: ClassVar[int] = 0
+    shape_above: ClassVar[float | None] = None
+    pymc: ClassVar[str] = "Normal"
 
     @property
     def nu(self) -> float:
