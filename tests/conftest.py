@@ -3,10 +3,22 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bayesglu import analytes
+from bayesglu import analytes, load_model, load_study
+from bayesglu.hierarchy.design import make_design
+from bayesglu.inference.density import Density
 from bayesglu.physiology import registry as parts
+
+
+def pytest_sessionstart(session):
+    """What several workers would compile at once is compiled once, before they start."""
+    if session.config.getoption("numprocesses", None) and not hasattr(session.config, "workerinput"):
+        density = Density(make_design(load_model("minimal"), load_study("bergman1986")))
+        density(np.zeros(density.size))
+        density.unpack(np.zeros((1, density.size)))
+
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

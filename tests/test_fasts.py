@@ -267,6 +267,7 @@ def test_published_shares_lie_in_the_band_of_one_person_more_though_not_shown(se
     assert shares["in_person_band"].all()
 
 
+@pytest.mark.apart
 def test_bands_of_people_not_seen_hold_nine_tenths_of_their_glycogen(seven):
     left_out = bayesglu.leave_one_out("fasting", seven, PEOPLE, method="laplace", draws=2000)
     total = bayesglu.coverage(left_out).loc["liver_glycogen", "all"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 from bayesglu.analysis.simulation import simulate
 from bayesglu.protocols.library import ogtt
+from bayesglu.solver.kept import cache_folder
 from bayesglu.solver.kernels import Compiled
 from bayesglu.solver.symbolic import system
 from bayesglu.spec.model import load_model
@@ -62,6 +64,8 @@ def answer(process: subprocess.Popen) -> str:
 
 
 def test_an_edited_flux_gives_new_numbers_though_all_caches_are_full_of_the_old(tmp_path):
+    if (usual := cache_folder("numba")).exists():  # the solver holds no physics, and takes long to compile
+        shutil.copytree(usual, tmp_path / "numba")
     law, twice_as_fast = "return absorption_rate * gut", "return 2 * absorption_rate * gut"
     rate = load_model("oral").medians["absorption_rate"]
     for edited, same_as in ((law, rate), (twice_as_fast, 2 * rate)):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from llvmlite import binding
 
 from bayesglu.protocols.library import ogtt
@@ -44,6 +45,7 @@ def solved(**environment) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.apart
 def test_without_the_processors_own_instructions_the_numbers_are_the_same():
     own, portable = solved(), solved(BAYESGLU_PROCESSOR="generic")
     assert portable["name"] == "" and portable["lanes"] == 4 and own["lanes"] == usual_lanes()

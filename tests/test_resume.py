@@ -27,16 +27,22 @@ from bayesglu.study.study import load_study
 SHORT = {"draws": 320, "tune": 100, "chains": 2, "random_seed": 3, "progressbar": False}
 QUICK = {**SHORT, "draws": 40, "tune": SHORTEST_WITH_PILOT}
 STOPPING = """
-import sys, time
+import ctypes, sys, time
 from pathlib import Path
-from bayesglu.inference import fitting, sampler
-folder, whole, solves = Path(sys.argv[1]), sampler.log_density, []
-def stopping(*arguments):
-    solves.append(1)
-    while {stop}:
-        time.sleep(0.01)
-    return whole(*arguments)
-sampler.log_density = stopping
+from bayesglu.inference import fitting, from_nutpie
+folder, addresses, solves, alive = Path(sys.argv[1]), from_nutpie._addresses, [], []
+density = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, *[ctypes.c_void_p] * 4)
+def stopping():
+    evaluate, expand = addresses()
+    whole = density(evaluate)
+    def waiting(*arguments):
+        solves.append(1)
+        while {stop}:
+            time.sleep(0.01)
+        return whole(*arguments)
+    alive.append(density(waiting))
+    return ctypes.cast(alive[-1], ctypes.c_void_p).value, expand
+from_nutpie._addresses = stopping
 fitting.fit("minimal", "bergman1986", resume=folder, cores=2, **{settings!r})
 """
 IN_THE_LAST_WRITE = """
@@ -148,6 +154,7 @@ class HandedOver(Run):
 
 
 @pytest.mark.sampling
+@pytest.mark.apart
 def test_what_is_drawn_after_resuming_is_of_the_same_posterior(tmp_path):
     """24 chains are handed a draw each of a run that nothing stopped, and are resumed from there. The Monte
     Carlo error of the difference of two means is about 0.04 SD in each coordinate, and 0.06 to 0.16 of the

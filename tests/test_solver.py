@@ -395,6 +395,7 @@ def other_library():
 
 @given(parameters=people(FEEDBACK, within=1.5), seed=st.integers(0, 1000))
 @few
+@pytest.mark.apart
 def test_the_gradient_agrees_with_that_of_diffrax(other_library, parameters, seed):
     loop = assemble(FEEDBACK.structure)
     schedule = build_schedule([ogtt(75) + GLUCAGON], [[120.0]], WEIGHT, start=0.0)

@@ -41,7 +41,7 @@ from bayesglu.solver.adjoint import solve_adjoint
 from bayesglu.solver.arrays import empty, zeros
 from bayesglu.solver.compiled import compiled
 from bayesglu.solver.held import Placed, value_of
-from bayesglu.solver.integrate import FINE, solve
+from bayesglu.solver.integrate import FINE, OUTCOMES, solve
 from bayesglu.solver.separate import elsewhere
 
 
@@ -62,23 +62,37 @@ def log_likelihood(rows, predicted, sigma, bar_sigma):
     return total, bar_predicted
 
 
-Known = namedtuple("Known", ("priors", "coordinates", *Predicting._fields))
-"""What a log density needs besides the coordinates."""
+@compiled(inner=True)
+def all_solved(outcome, natural, failed):
+    """Whether all equations were solved. Those that were not are counted, unless the parameters themselves
+    are too large to be numbers."""
+    solved = True
+    for t in range(len(outcome)):
+        solved &= outcome[t] == FINE
+    if not solved and np.isfinite(natural).all():
+        for t in range(len(outcome)):
+            if outcome[t] != FINE:
+                failed[t, outcome[t]] += 1
+    return solved
+
+
+Known = namedtuple("Known", ("priors", "coordinates", *Predicting._fields, "failed"))
+"""What a log density needs besides the coordinates, and how many solves of each person and occasion have
+`failed`, by outcome."""
 
 
 @compiled()
 def log_density(x, known):
     """Log density at the coordinates x, up to a constant, and its gradient; minus infinity where a solve
     failed. `known` : a placed `Known`."""
-    priors, coordinates, layout, rows, driving, kernels, plan, solving = value_of(known)
+    priors, coordinates, layout, rows, driving, kernels, plan, solving, failed = value_of(known)
     point = point_at(x, layout, coordinates)
     natural = parameters_at(point.shared, point.individual, layout)
     predicted, outcome, tape = predict(
         natural, point.sigma, point.reading_error, layout, rows, driving, kernels, plan, solving
     )
-    for t in range(len(outcome)):
-        if outcome[t] != FINE:
-            return -np.inf, zeros(len(x))
+    if not all_solved(outcome, natural, failed):
+        return -np.inf, zeros(len(x))
     bars = no_bars(point)
     total, bar_predicted = log_likelihood(rows, predicted, point.sigma, bars.sigma)
     total += point.log_volume
@@ -152,14 +166,22 @@ class Density:
 
     @cached_property
     def known(self) -> Placed:
-        """What `log_density` takes after x."""
-
-        def placed(ready: bool) -> Placed:
-            return Placed(Known(self.priors, self.coordinates, *predicting(self.design, ready)))
-
+        """What `log_density` takes after x; `log_density` is compiled for it."""
         with elsewhere(solve, solve_adjoint):
-            log_density.compile((numba.typeof(np.zeros(0)), numba.typeof(placed(ready=False))))
-        return placed(ready=True)
+            kinds = numba.typeof(np.zeros(0)), numba.typeof(self.placed(self.no_failures(), ready=False))
+            log_density.compile(kinds)
+        return self.placed(self.no_failures())
+
+    def placed(self, failed: np.ndarray, ready: bool = True) -> Placed:
+        """What `log_density` takes after x, to count in `failed`.
+
+        ready : whether the solver is to be compiled for it now; without, only its kind is of use.
+        """
+        return Placed(Known(self.priors, self.coordinates, *predicting(self.design, ready), failed))
+
+    def no_failures(self) -> np.ndarray:
+        """Counts of failed solves (occasion, outcome) before there are any."""
+        return np.zeros((len(self.design.individuals.occasions), len(OUTCOMES)), np.int64)
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Log density, up to a constant, and gradient."""

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayesglu.hierarchy.design import Design
-from bayesglu.inference.density import Density, log_density
+from bayesglu.inference.density import Density
 from bayesglu.inference.progress import Progress
 from bayesglu.inference.run_folder import STATISTICS, Run, Segment
 from bayesglu.parallel import cores as usable_cores
@@ -56,9 +56,15 @@ class Failures:
             self.count(self.design.predict(theta, true)[1])
 
     def count(self, outcome: np.ndarray) -> None:
-        """Add the failures among outcome codes ``(..., test)``."""
-        for place in zip(*np.nonzero(outcome != FINE), strict=True):
-            self.counts[self.design.study.occasions[place[-1]][0], OUTCOMES[int(outcome[place])]] += 1
+        """Add the failures among outcome codes ``(..., occasion)``."""
+        every = [(outcome == code).reshape(-1, outcome.shape[-1]).sum(0) for code in OUTCOMES]
+        self.add(np.stack(every, axis=-1))
+
+    def add(self, counts: np.ndarray) -> None:
+        """Add counts of outcomes ``(occasion, outcome)``; those that are fine are none."""
+        for t, code in zip(*np.nonzero(counts), strict=True):
+            if code != FINE:
+                self.counts[self.design.study.occasions[t][0], OUTCOMES[int(code)]] += int(counts[t, code])
 
     def told(self) -> list[dict]:
         return [{"subject": s, "reason": r, "count": n} for (s, r), n in self.counts.most_common()]
@@ -86,24 +92,27 @@ def sample(
     waiting = [chain for chain in range(sampling.chains) if missing[chain] > 0]
     tunes = {c: min(sampling.tune, RETUNE) if segments[c] else sampling.tune for c in waiting}
     at_once = min(len(waiting), cores or usable_cores())
-    running: dict[int, object] = {}
+    running: dict[int, Chain] = {}
     expected = sum(missing[c] + tunes[c] for c in waiting)
     with Progress(expected, progressbar, failures.counts, doing) as progress:
         try:
             while waiting or running:
                 while waiting and len(running) < at_once:
-                    chain = waiting.pop(0)
-                    this = replace(sampling, draws=missing[chain], tune=tunes[chain])
-                    running[chain] = _start(density, this, failures, chain, segments[chain], run, progress)
-                for chain in [c for c, sampler in running.items() if _finished(sampler)]:
-                    trace = running.pop(chain).wait()
+                    number = waiting.pop(0)
+                    this = replace(sampling, draws=missing[number], tune=tunes[number])
+                    running[number] = _start(density, this, number, segments[number], run, progress)
+                finished = [number for number, chain in running.items() if _finished(chain.sampler)]
+                for chain in running.values():
+                    failures.add(chain.new_failures())
+                for number in finished:
+                    trace = running.pop(number).sampler.wait()
                     if run:
-                        run.finish(chain, len(segments[chain]))
-                    segments[chain].append(_segment(trace))
+                        run.finish(number, len(segments[number]))
+                    segments[number].append(_segment(trace))
                 time.sleep(0.02)
         except KeyboardInterrupt:
-            for sampler in running.values():
-                sampler.cancel()
+            for chain in running.values():
+                chain.sampler.cancel()
             raise
     whole = [_joined(own, sampling.draws) for own in segments]
     breaks = [
@@ -129,42 +138,40 @@ def _check_start(density: Density, failures: Failures) -> None:
         )
 
 
-def _start(density, sampling, failures, chain, before, run, progress):
+@dataclass
+class Chain:
+    """A chain that runs, and its failed solves so far ``(occasion, outcome)``, which it goes on counting."""
+
+    sampler: object
+    failed: np.ndarray
+    seen: np.ndarray
+
+    def new_failures(self) -> np.ndarray:
+        """Failed solves since this was last asked."""
+        now = self.failed.copy()
+        new, self.seen = now - self.seen, now
+        return new
+
+
+def _start(density, sampling, number, before, run, progress) -> Chain:
     """nutpie at work on a chain in threads of its own, from where its segments end."""
     import nutpie
-    from nutpie.compiled_pyfunc import from_pyfunc
 
-    rng = np.random.default_rng([sampling.seed, chain, len(before)])
+    from bayesglu.inference.from_nutpie import model_of
+
+    rng = np.random.default_rng([sampling.seed, number, len(before)])
     start = before[-1].positions[-1] if before else 0.3 * rng.normal(size=density.size)
     if not np.isfinite(density(start)[0]):
         start = np.zeros(density.size)
 
-    def chain_density():
-        known = density.known
-
-        def evaluate(x):
-            value, gradient = log_density(x, known)
-            if value == -np.inf:
-                failures.record(density, np.asarray(x))
-            return value, gradient
-
-        return evaluate
-
-    model = from_pyfunc(
-        density.size,
-        chain_density,
-        lambda *seeds: lambda x: {"position": x},
-        [np.dtype("float64")],
-        [(density.size,)],
-        ["position"],
-        make_initial_point_fn=lambda seed: start,
-    )
+    failed = density.no_failures()
+    model = model_of(density, failed, start)
     store = None
     if run:
-        place = run.place(chain, len(before))
+        place = run.place(number, len(before))
         place.mkdir(parents=True)
         store = nutpie.zarr_store.LocalStore(str(place))
-    return nutpie.sample(
+    sampler = nutpie.sample(
         model,
         draws=sampling.draws,
         tune=sampling.tune,
@@ -172,13 +179,14 @@ def _start(density, sampling, failures, chain, before, run, progress):
         cores=1,
         seed=int(rng.integers(2**31)),
         progress_bar=False,
-        progress_callback=lambda chains: progress.update(chain, chains[0]),
+        progress_callback=lambda chains: progress.update(number, chains[0]),
         target_accept=sampling.target_accept,
         save_warmup=False,
         blocking=False,
         zarr_store=store,
         **sampling.nuts,
     )
+    return Chain(sampler, failed, density.no_failures())
 
 
 def _finished(sampler) -> bool:

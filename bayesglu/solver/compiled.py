@@ -35,16 +35,16 @@ def sources() -> str:
     return sha256(b"\n".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
-def compiled(inner: bool = False):
+def compiled(inner: bool = False, from_c: bool = False):
     """Decorator: `numba.njit` with the options of this project, and a cache that is never out of date.
 
     Functions that only other compiled functions call are `inner`: they become a part of those, and nothing
-    is made of them that would run by itself.
+    is made of them that would run by itself. `from_c` : for those that C is to call, see `c_address`.
     """
 
     def decorate(function):
         how = OPTIONS | ({"pipeline_class": AsPart} if inner and not PLAIN else {})
-        dispatcher = numba.njit(**how, no_cpython_wrapper=inner, no_cfunc_wrapper=True)(function)
+        dispatcher = numba.njit(**how, no_cpython_wrapper=inner, no_cfunc_wrapper=not from_c)(function)
         if not PLAIN:
             dispatcher._cache = Kept(function)
         return dispatcher

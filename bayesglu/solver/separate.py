@@ -27,7 +27,7 @@ class Separate:
     one signature, once, and not again as a part of each of them. Python calls it as any other."""
 
     def __init__(self, dispatcher, signature: Signature):
-        self._dispatcher, self._signature = dispatcher, signature
+        self._dispatcher, self.signature = dispatcher, signature
 
     def __call__(self, *arguments):
         return self._dispatcher(*arguments)
@@ -37,9 +37,9 @@ class Separate:
         """Where it is in this process. It is compiled for this, unless it is on the disk."""
         if PLAIN:
             return 0
-        self._dispatcher.compile(self._signature.args)
-        found = self._dispatcher.overloads[self._signature.args]
-        if found.signature != self._signature:
+        self._dispatcher.compile(self.signature.args)
+        found = self._dispatcher.overloads[self.signature.args]
+        if found.signature != self.signature:
             raise TypeError(f"{self._dispatcher.__name__} has another signature: {found.signature}")
         return found.library.get_pointer_to_function(found.fndesc.llvm_func_name)
 
@@ -48,7 +48,7 @@ class Separate:
         """What compiled functions call it by: ``call(address, arguments)``, the arguments in a tuple."""
         if PLAIN:
             return call_of(self._dispatcher)
-        result, kinds = self._signature.return_type, self._signature.args
+        result, kinds = self.signature.return_type, self.signature.args
 
         def codegen(context, builder, signature, arguments):
             values = context.cast(builder, arguments[1], signature.args[1], types.Tuple(kinds))
@@ -69,7 +69,7 @@ class Separate:
     @property
     def ready(self) -> bool:
         """Whether it has been compiled, by this process or, for the disk, by another of this Python."""
-        path = self._dispatcher._cache.path(self._signature.args, self._dispatcher.targetctx.codegen())
+        path = self._dispatcher._cache.path(self.signature.args, self._dispatcher.targetctx.codegen())
         return bool(self._dispatcher.overloads) or find(path) is not None
 
     @property
@@ -77,6 +77,13 @@ class Separate:
         """What makes another Python compile it."""
         function = self._dispatcher.py_func
         return f"from {function.__module__} import {function.__name__} as it; it.address"
+
+
+def c_address(dispatcher, kinds) -> int:
+    """Where C finds a function that was compiled ``from_c``, for arguments of these kinds."""
+    dispatcher.compile(kinds)
+    found = dispatcher.overloads[kinds]
+    return found.library.get_pointer_to_function(found.fndesc.llvm_cfunc_wrapper_name)
 
 
 def separate(signature: Signature):

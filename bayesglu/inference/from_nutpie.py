@@ -1,0 +1,97 @@
+"""A density as a model of nutpie, which calls it from threads of its own; compiled, with no Python between.
+
+Through Python two chains take turns, and a gradient of one person costs three times what it takes.
+"""
+
+from functools import cache
+from types import SimpleNamespace
+
+import numpy as np
+from numba import carray
+from numba.core import types
+from numba.extending import intrinsic
+from nutpie.compile_pymc import CompiledPyMCModel
+from nutpie.compiled_pyfunc import from_pyfunc
+
+from bayesglu.inference.density import Density, log_density
+from bayesglu.solver.compiled import PLAIN, compiled
+from bayesglu.solver.separate import Separate, c_address
+
+NUMBERS, WORDS = types.CPointer(types.float64), types.CPointer(types.int64)
+FINE, NOT_FINITE = 0, 4  # what nutpie is told; any positive number makes it turn back
+
+
+def model_of(density: Density, failed: np.ndarray, start: np.ndarray):
+    """A model of one chain that begins at `start` and counts its failed solves in `failed`: see
+    `density.Known`."""
+    if PLAIN:
+        return _through_python(density, failed, start)
+    density.known  # noqa: B018 : which compiles it
+    placed, n = density.placed(failed), density.size
+    evaluate, expand = _addresses()
+    return CompiledPyMCModel(
+        dims={},
+        compiled_logp_func=SimpleNamespace(address=evaluate),
+        compiled_expand_func=SimpleNamespace(address=expand),
+        initial_point_func=lambda seed: start,
+        shared_data={"known": placed},  # which has to live as long as the model
+        shared_var_keys={},
+        user_data=np.array([_density().address, placed.address]),
+        n_expanded=n,
+        shape_info=(["position"], [slice(0, n)], [(n,)]),
+        logp_func=None,
+        expand_func=None,
+        _n_dim=n,
+        _shapes={"position": (n,)},
+        _coords={},
+    )
+
+
+def _through_python(density: Density, failed: np.ndarray, start: np.ndarray):
+    known, n = density.placed(failed), density.size
+    return from_pyfunc(
+        n,
+        lambda: lambda x: log_density(x, known),
+        lambda *seeds: lambda x: {"position": x},
+        [np.dtype("float64")],
+        [(n,)],
+        ["position"],
+        make_initial_point_fn=lambda seed: start,
+    )
+
+
+@cache
+def _density() -> Separate:
+    (compiled_density,) = log_density.overloads.values()
+    return Separate(log_density, compiled_density.signature)
+
+
+@cache
+def _addresses() -> tuple[int, int]:
+    """Where nutpie finds the log density, and what writes down a position."""
+    call, known = _density().call, _density().signature.args[1]
+
+    @intrinsic
+    def as_placed(context, address):
+        return known(types.int64), lambda context, builder, signature, arguments: arguments[0]
+
+    @compiled(from_c=True)
+    def evaluate(n, x, gradient, value, given):
+        words, slope, found = carray(given, 2), carray(gradient, n), carray(value, 1)
+        found[0], bar = call(words[0], (carray(x, n), as_placed(words[1])))
+        for i in range(n):
+            slope[i] = bar[i]
+        return FINE if np.isfinite(found[0]) and np.isfinite(slope).all() else NOT_FINITE
+
+    @compiled(from_c=True)
+    def expand(n, m, x, position, given):
+        old, new = carray(x, n), carray(position, m)
+        for i in range(m):
+            new[i] = old[i]
+        return FINE
+
+    sizes = types.uint64, types.uint64
+    return (
+        c_address(evaluate, (types.uint64, NUMBERS, NUMBERS, NUMBERS, WORDS)),
+        c_address(expand, (*sizes, NUMBERS, NUMBERS, WORDS)),
+    )
