@@ -39,11 +39,6 @@ EXCEPT = {
 }
 # What takes arguments and refuses none of them.
 TAKES_ANYTHING = {
-    "bayesglu.coverage",
-    "bayesglu.plots.demo_figure",
-    "bayesglu.plots.identified",
-    "bayesglu.set_to",
-    "bayesglu.shift",
     "bayesglu.ModelSpec.at",
 }
 
@@ -230,7 +225,15 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.save(quick(), "fit.txt"),
         lambda: bg.save(quick(), "no/folder/fit.nc"),
     ],
-    "bayesglu.scale": [lambda: bg.scale(-1)],
+    "bayesglu.scale": [lambda: bg.scale(-1), lambda: bg.scale("1.3")],
+    "bayesglu.set_to": [lambda: bg.set_to(float("nan"))],
+    "bayesglu.shift": [lambda: bg.shift(None)],
+    "bayesglu.coverage": [lambda: bg.coverage([]), lambda: bg.coverage(NOTHING.to_dataset())],
+    "bayesglu.plots.identified": [lambda: bg.plots.identified(3)],
+    "bayesglu.plots.demo_figure": [
+        lambda: bg.plots.demo_figure(NOTHING, NOTHING, NOTHING.to_dataset()),
+        lambda: bg.plots.demo_figure(quick(), quick(), 3),
+    ],
     "bayesglu.simulate": [
         lambda: bg.simulate("oral", "ogtt(75)", outputs=["lactate"]),
         lambda: bg.simulate("oral", "ogtt(75)", times=[5, 0]),
@@ -250,6 +253,7 @@ REFUSED: dict[str, list[Callable]] = {
     ],
     "bayesglu.validate": [
         lambda: bg.validate("nothing"),
+        lambda: bg.validate(draws=-1),
     ],
     "bayesglu.what_if": [
         lambda: bg.what_if(quick("ivgtt"), "ivgtt()", {"unheard_of": bg.scale(2)}),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import xarray as xr
 
 import bayesglu
 from bayesglu.analysis.checks import check
@@ -71,6 +72,17 @@ def test_an_error_of_ours_can_still_be_caught_as_what_it_was(kind, also):
         (lambda: bayesglu.fit("minimal", "bergman1986", method="vb"), ValueError),
         (lambda: bayesglu.identify("oral", "ogtt(75)", subjects=0), ValueError),
         (lambda: bayesglu.scale(-1), ValueError),
+        (lambda: bayesglu.scale("1.3"), ValueError),
+        (lambda: bayesglu.shift(None), ValueError),
+        (lambda: bayesglu.set_to(float("nan")), ValueError),
+        (lambda: bayesglu.validate(draws=-1), ValueError),
+        (lambda: bayesglu.what_if("fit.nc"), ValueError),
+        (lambda: bayesglu.check(None), ValueError),
+        (lambda: bayesglu.summarize_population(xr.DataTree()), ValueError),
+        (lambda: bayesglu.coverage([]), ValueError),
+        (lambda: bayesglu.coverage(xr.Dataset()), ValueError),
+        (lambda: bayesglu.plots.identified(xr.Dataset()), ValueError),
+        (lambda: bayesglu.plots.demo_figure(xr.DataTree(), xr.DataTree(), xr.Dataset()), ValueError),
         (lambda: bayesglu.simulate("minimal", "ivgtt(0.3)", forcing=([0, 0], [60, 60])), ValueError),
     ],
 )

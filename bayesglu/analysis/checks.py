@@ -13,7 +13,8 @@ import pandas as pd
 import xarray as xr
 
 from bayesglu.analysis.diagnostics import energy_fraction, mixing, normal_scores
-from bayesglu.errors import FitWarning, InputError, warn_caller
+from bayesglu.errors import FitWarning, warn_caller
+from bayesglu.results import require_fit
 
 LARGEST_RHAT = 1.01
 SMALLEST_ESS = 400
@@ -110,8 +111,7 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
     >>> print(bg.check(fit).headline)
     MAP estimate with Laplace approximation; no numerical problems found.
     """
-    if not isinstance(fit, xr.DataTree) or "posterior" not in fit.children:
-        raise InputError("check needs a fit with a group 'posterior', as fit(...) and load(...) return it.")
+    fit = require_fit(fit)
     every = diagnostics(fit)
     quick = fit.attrs.get("method") == "laplace"
     judged = _judge_mode() if quick else _judge_chains(fit, every)

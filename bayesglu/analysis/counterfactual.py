@@ -1,8 +1,10 @@
 """What would happen: the same draws of the posterior with and without a change. Works from a saved fit,
 without PyMC."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import xarray as xr
@@ -21,6 +23,7 @@ from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.parse import parse_protocol
 from bayesglu.protocols.schedule import Forcing
 from bayesglu.protocols.table import kept_protocols
+from bayesglu.results import require_fit
 from bayesglu.seeds import seed_of
 from bayesglu.spec.model import ModelSpec, model_of
 from bayesglu.text.problems import hint
@@ -60,6 +63,12 @@ class Change:
     apply: Callable[[xr.DataArray], xr.DataArray]
 
 
+def _number(function: str, given) -> float:
+    if not isinstance(given, Real) or not math.isfinite(given):
+        raise InputError(f"{function}({given!r}) is no change; give a finite number.")
+    return float(given)
+
+
 def scale(factor: float) -> Change:
     """A change for `what_if`: the parameter times a factor.
 
@@ -76,7 +85,7 @@ def scale(factor: float) -> Change:
     Raises
     ------
     InputError
-        If the factor is negative.
+        If the factor is negative, or no finite number.
 
     Examples
     --------
@@ -84,7 +93,7 @@ def scale(factor: float) -> Change:
     >>> bg.scale(1.3).apply(2.0)
     2.6
     """
-    if not factor >= 0:
+    if not _number("scale", factor) >= 0:
         raise InputError(f"scale({factor}) would make a parameter negative; give a factor of 0 or more.")
     return Change(f"x {factor:g}", lambda value: value * factor)
 
@@ -102,12 +111,18 @@ def shift(amount: float) -> Change:
     Change
         What `what_if` applies to each draw.
 
+    Raises
+    ------
+    InputError
+        If it is no finite number.
+
     Examples
     --------
     >>> import bayesglu as bg
     >>> bg.shift(-5).apply(90.0)
     85.0
     """
+    _number("shift", amount)
     return Change(f"{amount:+g}", lambda value: value + amount)
 
 
@@ -124,12 +139,18 @@ def set_to(value: float) -> Change:
     Change
         What `what_if` applies to each draw.
 
+    Raises
+    ------
+    InputError
+        If it is no finite number.
+
     Examples
     --------
     >>> import bayesglu as bg
     >>> bg.set_to(0).words
     '= 0'
     """
+    _number("set_to", value)
     return Change(f"= {value:g}", lambda old: xr.full_like(old, float(value)))
 
 
@@ -210,7 +231,7 @@ def what_if(
     """
     if draws < 1 or n_new < 1:
         raise InputError(f"draws is {draws} and n_new is {n_new}; both must be 1 or more.")
-    spec = model_of(fit.attrs)
+    spec = model_of(require_fit(fit).attrs)
     check_forcing(spec, forcing)
     protocol = _protocol(fit, protocol)
     chosen = _thin(fit.posterior.to_dataset(), draws)

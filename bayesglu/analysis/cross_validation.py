@@ -16,6 +16,7 @@ from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.posterior import population_of
 from bayesglu.inference.datatree import measured, predict
 from bayesglu.inference.fitting import fit
+from bayesglu.results import require_table
 from bayesglu.seeds import seed_of
 from bayesglu.spec.model import ModelSpec, load_model
 from bayesglu.study.study import Study, load_study
@@ -115,6 +116,11 @@ def coverage(left_out: xr.Dataset) -> pd.DataFrame:
         One row an analyte and subject, and a row ``all`` for each analyte: ``inside``, ``samples`` and their
         ratio, ``share``.
 
+    Raises
+    ------
+    InputError
+        If it is not what `leave_one_out` returned.
+
     Examples
     --------
     >>> import bayesglu as bg
@@ -123,7 +129,8 @@ def coverage(left_out: xr.Dataset) -> pd.DataFrame:
     >>> int(bg.coverage(left_out).loc[("glucose", "all"), "samples"])
     13
     """
-    table = left_out[["subject", "analyte", "inside"]].to_dataframe()
+    table = require_table(left_out, "leave_one_out", "subject", "analyte", "inside")
+    table = table[["subject", "analyte", "inside"]].to_dataframe()
     counted = {"inside": ("inside", "sum"), "samples": ("inside", "size")}
     by_person = table.groupby(["analyte", "subject"], sort=False).agg(**counted)
     total = table.assign(subject="all").groupby(["analyte", "subject"], sort=False).agg(**counted)

@@ -17,6 +17,7 @@ from bayesglu.analysis.people import random_effects
 from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.posterior import acting_in
+from bayesglu.results import require_fit
 from bayesglu.spec.model import model_of
 from bayesglu.units import convert
 
@@ -219,8 +220,7 @@ def _individual(fit: xr.DataTree, dim: str, probability: float) -> xr.Dataset:
 
 def _groups(fit: xr.DataTree) -> tuple[xr.Dataset, xr.Dataset]:
     """Posterior and prior; a fit saved without its prior has an empty one."""
-    if not isinstance(fit, xr.DataTree) or "posterior" not in fit.children:
-        raise InputError("A fit with a group 'posterior' is needed, as fit(...) and load(...) return it.")
+    fit = require_fit(fit)
     prior = fit["prior"].to_dataset() if "prior" in fit.children else xr.Dataset()
     return fit["posterior"].to_dataset(), prior
 

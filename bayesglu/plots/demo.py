@@ -24,6 +24,7 @@ from bayesglu.plots.style import (
     time_axis,
 )
 from bayesglu.plots.time_courses import change_told, draw_contrast
+from bayesglu.results import require_fit, require_table
 from bayesglu.study.study import Study, load_study
 from bayesglu.units import convert
 
@@ -64,6 +65,11 @@ def demo_figure(
     matplotlib.figure.Figure
         Four quarters, each with its own panels.
 
+    Raises
+    ------
+    InputError
+        If a fit or the result of `what_if` is something else.
+
     Examples
     --------
     >>> import bayesglu as bg
@@ -74,6 +80,9 @@ def demo_figure(
     >>> change = bg.what_if(synthetic, change={"insulin_sensitivity": bg.scale(1.3)}, draws=20)
     >>> figure = bg.plots.demo_figure(bergman, synthetic, change, truth=people.truth)
     """
+    for given in (bergman, synthetic):
+        require_fit(given)
+    require_table(what_if, "what_if")
     study = study or load_study("bergman1986")
     truth = truth if truth is not None else load_study("synthetic_ogtt").truth
     figure = picture(10.4, 7.2)

@@ -10,6 +10,7 @@ from matplotlib.ticker import PercentFormatter
 from bayesglu.analysis.identifiability import A_LITTLE, PARTLY, WELL, grade, untouched
 from bayesglu.analytes import words
 from bayesglu.plots.style import BLUE, PALE, SKY, picture, styled, title
+from bayesglu.results import require_table
 
 COLOUR_OF_GRADE = {"well": BLUE, "partly": SKY, "a little": "#ABABAB", "hardly": "#D6D6D6"}
 INK, LINK = "#222222", "#999999"
@@ -37,6 +38,11 @@ def identified(result: xr.Dataset) -> Figure:
     matplotlib.figure.Figure
         One panel, a row a parameter.
 
+    Raises
+    ------
+    InputError
+        If it is not what `identify` returned.
+
     Examples
     --------
     >>> import bayesglu as bg
@@ -44,6 +50,7 @@ def identified(result: xr.Dataset) -> Figure:
     >>> len(figure.axes)
     1
     """
+    result = require_table(result, "identify", "person", "population", "other")
     nothing = untouched(result)
     shown = result.sortby("person").drop_vars("other")
     if len(nothing) < shown.sizes["parameter"]:

@@ -32,7 +32,7 @@ import xarray as xr
 
 from bayesglu import catalog
 from bayesglu.analysis.simulation import available_outputs
-from bayesglu.errors import BayesgluError
+from bayesglu.errors import BayesgluError, InputError
 from bayesglu.physiology.loop import assemble
 from bayesglu.physiology.registry import available
 from bayesglu.protocols.events import Protocol, ProtocolError
@@ -369,6 +369,8 @@ def validate(
 
     Raises
     ------
+    InputError
+        If `draws` is negative.
     SpecError
         If there is no such model.
     SolverError
@@ -380,6 +382,8 @@ def validate(
     >>> bg.validate("feedback", bg.load_facts()[:1]).clean
     True
     """
+    if draws < 0:
+        raise InputError(f"draws is {draws}; it must be 0 (typical values alone) or more.")
     spec = load_model(model)
     groups = load_facts() if facts is None else tuple(facts)
     seed = seed_of(random_seed)
