@@ -35,6 +35,7 @@ SYMBOLS = {
     **{"unabsorbed_glucose": "J_u", "incretin_effect": "rho_inc"},
     # pancreas
     **{"glucose_stimulus": "G_s", "secretion_threshold": "h", "insulin_secretion": "S"},
+    **{"secretory_drive": "d", "glucose_driven_secretion": "S_G"},
     **{"glucagon_effect": "rho_N", "hypoglycaemic_drive": "rho_G", "paracrine_drive": "rho_Z"},
     # liver
     **{"sinusoidal_insulin": "I_s", "insulin_extraction": "E", "glucagon_drive": "psi"},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import FEEDBACK, TYPICAL, WEIGHT, crowd, people, whole_system
+from reference import FEEDBACK, TYPICAL, WEIGHT, Body, crowd, people, whole_system
 from scipy.integrate import solve_ivp
 
 from bayesglu.analysis.simulation import simulate
@@ -61,7 +61,7 @@ def test_no_insulin_is_secreted_when_there_are_no_beta_cells_whatever_the_rest_o
     for name in ("initial_glycogen", "hepatic_uptake_maximum", "basal_glucagon", "glycogen_half_saturation"):
         parameters[name] *= liver_factor
     state = body.initial(parameters)
-    state |= {"glucose_mass": glucose * parameters["glucose_volume"], "glucagon": glucagon, "gut": 500.0}
+    state |= {"glucose_mass": glucose * TYPICAL["glucose_volume"], "glucagon": glucagon, "gut": 500.0}
     assert body.fluxes_at(state, parameters)["insulin_secretion"] == 0.0
 
 
@@ -428,3 +428,30 @@ def test_a_published_fact_is_reproduced_at_the_medians_of_the_priors(figures, fa
     designed, low, high = PUBLISHED[fact]
     assert low <= figures[fact] <= high
     assert figures[fact] == pytest.approx(designed, rel=2e-3)
+
+
+# --- incretins on what glucose adds to basal secretion ---
+
+
+@pytest.mark.parametrize("potentiation", [0.5, 2.0, 4.0])
+def test_incretins_on_stimulated_secretion_amplify_what_glucose_adds_to_basal(potentiation):
+    def secreted(choice, incretins, glucose):
+        body = assemble({**FEEDBACK.structure, "beta_cell": choice})
+        person = Body(body, TYPICAL | {"incretin_potentiation": incretins})
+        state = body.initial(person.basal) | {"gut": 50.0, "glucose_mass": 0.0}
+        state |= {"provision_glucose": glucose, "adapted_glucose": glucose}
+        state["glucose_mass"] = glucose * TYPICAL["glucose_volume"]
+        return person.everything(list(state.values()), {})
+
+    fasting = TYPICAL["basal_glucose"]
+    low, high = 0.3 * fasting, fasting + 12 * TYPICAL["secretion_width"]
+    for glucose in (low, fasting, high):
+        alone = [secreted(c, 0.0, glucose) for c in ("proportional_plus_rate", "stimulated_potentiation")]
+        assert alone[0]["insulin_secretion"] == pytest.approx(alone[1]["insulin_secretion"], rel=1e-12)
+    for glucose, added in ((high, True), (low, False)):
+        found = secreted("stimulated_potentiation", potentiation, glucose)
+        plain, effect = found["glucose_driven_secretion"], found["incretin_effect"]
+        basal = found["basal_insulin_secretion"] * found["glucagon_effect"]
+        expected = plain + (effect - 1) * (plain - basal if added else 0.0)
+        near = pytest.approx(expected, rel=1e-2, abs=0.06 * (effect - 1) * basal)
+        assert effect > 1 and found["insulin_secretion"] == near

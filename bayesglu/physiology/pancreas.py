@@ -41,24 +41,65 @@ def adapted_glucose_rate(
     return (glucose - adapted_glucose) / glucose_adaptation_time
 
 
-def insulin_secretion(
-    glucose_stimulus: Glucose,
-    secretion_threshold: Glucose,
+def secretory_drive(
+    glucose_stimulus: Glucose, secretion_threshold: Glucose, secretion_width: Glucose
+) -> Glucose:
+    r"""What glucose asks of the beta cells.
+
+    .. math:: d = \mathrm{sp}(G^* - h;\, w_B)
+
+    Linear in glucose above the threshold (the static response of Breda and of Mari), fading smoothly to
+    nothing below.
+    """
+    return softplus(glucose_stimulus - secretion_threshold, secretion_width)
+
+
+def glucose_driven_secretion(
+    secretory_drive: Glucose,
+    beta_cell_mass: Ratio,
+    beta_cell_sensitivity: BetaCellSensitivity,
+    glucagon_effect: Ratio,
+) -> InsulinRate:
+    r"""Insulin that would leave the beta cells without incretins.
+
+    .. math:: S_G = \beta\,\Phi\,d\; p_{\mathrm{glucagon}}
+    """
+    return beta_cell_mass * beta_cell_sensitivity * secretory_drive * glucagon_effect
+
+
+def insulin_secretion(glucose_driven_secretion: InsulinRate, incretin_effect: Ratio) -> InsulinRate:
+    r"""Insulin, and mole for mole C-peptide, leaving the beta cells; incretins amplify all of it.
+
+    .. math:: S = S_G\; p_{\mathrm{incretin}}
+
+    Nothing else in the body makes insulin: without beta cells there is none.
+    """
+    return glucose_driven_secretion * incretin_effect
+
+
+def stimulated_insulin_secretion(
+    secretory_drive: Glucose,
+    glucose_driven_secretion: InsulinRate,
+    basal_insulin_secretion: InsulinRate,
     secretion_width: Glucose,
     beta_cell_mass: Ratio,
     beta_cell_sensitivity: BetaCellSensitivity,
     incretin_effect: Ratio,
     glucagon_effect: Ratio,
 ) -> InsulinRate:
-    r"""Insulin, and mole for mole C-peptide, leaving the beta cells.
+    r"""Insulin, and mole for mole C-peptide, leaving the beta cells; incretins amplify what glucose adds to
+    basal secretion.
 
-    .. math:: S = \beta\,\Phi\,\mathrm{sp}(G^* - h;\, w_B)\; p_{\mathrm{incretin}}\; p_{\mathrm{glucagon}}
+    .. math:: S = S_G + (p_{\mathrm{incretin}} - 1)\;\beta\,\Phi\,\mathrm{sp}(d - S_b / \Phi;\, w_B)\;
+        p_{\mathrm{glucagon}}
 
-    Linear in glucose above the threshold (the static response of Breda and of Mari), fading smoothly to
-    nothing below. Nothing else in the body makes insulin: without beta cells there is none.
+    GLP-1 and GIP release insulin only where glucose is above its fasting level (Holst 2007, Physiol Rev
+    87:1409; Christensen 2011, Diabetes 60:3103). Nothing else in the body makes insulin: without beta cells
+    there is none.
     """
-    drive = softplus(glucose_stimulus - secretion_threshold, secretion_width)
-    return beta_cell_mass * beta_cell_sensitivity * drive * incretin_effect * glucagon_effect
+    above = softplus(secretory_drive - basal_insulin_secretion / beta_cell_sensitivity, secretion_width)
+    added = beta_cell_mass * beta_cell_sensitivity * above * glucagon_effect
+    return glucose_driven_secretion + (incretin_effect - 1) * added
 
 
 def secretion_threshold(
