@@ -15,6 +15,7 @@ NAMES = (
     "figures",
     "compare",
     "pymc_sampling",
+    "truth",
 )
 
 

@@ -9,22 +9,26 @@ from pathlib import Path
 import pytest
 
 from bayesglu import catalog
+from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.calls import PROTOCOLS
 from bayesglu.spec.model import load_model
+from benchmarks.report import read
+from benchmarks.truth.run import changed
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 
 
-def _script():
-    found = importlib.util.spec_from_file_location("protocols_page", DOCS / "protocols.py")
+def _script(name):
+    found = importlib.util.spec_from_file_location(f"{name}_page", DOCS / f"{name}.py")
     module = importlib.util.module_from_spec(found)
     sys.modules[found.name] = module
     found.loader.exec_module(module)
     return module
 
 
-PAGE = _script()
+PAGE = _script("protocols")
+TRUTH = _script("truth")
 SECTIONS = PAGE.sections()
 each_section = pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.picture)
 
@@ -54,6 +58,23 @@ def test_a_picture_shows_what_is_given_and_what_follows_with_units(section):
     assert given.get_title(loc="left") == "Given" and given.texts
     assert len(panels) == len(PAGE.SHOWN[section.picture])
     assert all(axis.get_ylabel() and axis.get_title(loc="left") and axis.lines for axis in panels)
+
+
+def test_the_page_on_what_ifs_is_that_of_the_kept_results():
+    assert TRUTH.PAGE.read_text(encoding="utf-8") == TRUTH.page(), "run python docs/truth.py"
+
+
+@pytest.mark.parametrize(
+    ("name", "over"),
+    [("truth", None), ("truth_stimulated", ROOT / "benchmarks" / "truth" / "stimulated.toml")],
+)
+def test_the_kept_results_on_what_ifs_are_of_todays_models_and_equations(name, over):
+    """They take ten minutes: `python -m benchmarks truth` makes them."""
+    for pair, kept in read(name)["fits"].items():
+        spec = changed(kept["extends"], over and ROOT / "benchmarks" / "truth" / over)
+        again = f"{pair} is of another model or other equations: run python -m benchmarks truth"
+        assert kept["model"] == spec.hash, again
+        assert assemble(spec.structure).fingerprint(spec.medians) == pytest.approx(kept["equations"]), again
 
 
 def test_the_code_of_the_page_on_extending_runs_from_the_root_of_a_checkout(registry, monkeypatch):

@@ -1,0 +1,57 @@
+"""What would be measured in a test that was not fitted: of the fitted people, and of strangers with the same
+covariates."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+import bayesglu
+from bayesglu.hierarchy.design import make_design
+from bayesglu.hierarchy.posterior import individuals_of, population_of
+from benchmarks.truth.pairs import Pair
+
+DRAWS = 400
+
+
+def predicted(fit: xr.DataTree, pair: Pair, random_seed: int = 1) -> pd.DataFrame:
+    """The measured values of a pair, each with draws of the same ``person`` and of a ``stranger``."""
+    d, rng = make_design(pair.model, pair.fitted), np.random.default_rng(random_seed)
+    posterior, people = _thinned(fit.posterior.to_dataset()), d.individuals
+    values = population_of(posterior, people, d.analytes)
+    own = individuals_of(posterior, people)
+    other = people.draw(values.typical, values.effect, values.omega, values.correlation, rng)
+    theta = [people.theta(values.typical, values.effect, one) for one in (own, other)]  # (chain, draw, T, P)
+    sigma = dict(zip(d.analytes, values.sigma.reshape(DRAWS, -1).T, strict=True))
+    weight = dict(zip(pair.fitted.subjects, pair.fitted.body_weight.values, strict=True))
+    outputs, rows = sorted(set(pair.measured.output)), []
+    for t, (subject, _) in enumerate(people.occasions):
+        measured = pair.measured[pair.measured.subject == subject]
+        # At the last moment of a simulation nothing is given any more.
+        times = np.unique(np.r_[0.0, measured.time, measured.time.max() + 1])
+        curves = []
+        for one in theta:
+            columns = zip(people.columns, one.reshape(DRAWS, *one.shape[2:])[:, t].T, strict=True)
+            parameters = {name: xr.DataArray(drawn, dims="draw") for name, drawn in columns}
+            told = pair.model, pair.protocols[subject], parameters, times, outputs
+            curves.append(bayesglu.simulate(*told, body_weight=float(weight[subject])))
+        for row in measured.itertuples(index=False):
+            noise = sigma[row.assay] * rng.normal(size=DRAWS) if row.assay else 0.0
+            drawn = [curve[row.output].sel(time=row.time).values * np.exp(noise) for curve in curves]
+            draws = dict(zip(("person", "stranger"), drawn, strict=True))
+            rows.append({**row._asdict(), **draws, "group": pair.groups[subject]})
+    found = pd.DataFrame(rows)
+    return found if pair.carried is None else _carried(found, pair.carried)
+
+
+def _thinned(posterior: xr.Dataset) -> xr.Dataset:
+    each = DRAWS // posterior.sizes["chain"]
+    return posterior.isel(draw=np.linspace(0, posterior.sizes["draw"] - 1, each).astype(int))
+
+
+def _carried(found: pd.DataFrame, day: pd.DataFrame) -> pd.DataFrame:
+    """With what was measured at the same time on the fitted day, and the SD of such differences in others."""
+    day = day.rename(columns={"value": "carried"})
+    found = found.merge(day, how="left", on=["subject", "time", "output"])
+    away = np.log(found.value / found.carried)
+    others = [away[(found.subject != subject) & away.notna()] for subject in found.subject]
+    return found.assign(carried_sd=[float(np.sqrt(np.mean(one**2))) for one in others])
