@@ -66,10 +66,12 @@ def log_likelihood(rows, predicted, sigma, bar_sigma):
 def all_solved(outcome, natural, failed):
     """Whether all equations were solved. Those that were not are counted, unless the parameters themselves
     are too large to be numbers."""
-    solved = True
+    solved, total = True, 0.0
     for t in range(len(outcome)):
         solved &= outcome[t] == FINE
-    if not solved and np.isfinite(natural).all():
+        for k in range(natural.shape[1]):
+            total += natural[t, k]
+    if not solved and np.isfinite(total):
         for t in range(len(outcome)):
             if outcome[t] != FINE:
                 failed[t, outcome[t]] += 1

@@ -79,9 +79,11 @@ def _addresses() -> tuple[int, int]:
     def evaluate(n, x, gradient, value, given):
         words, slope, found = carray(given, 2), carray(gradient, n), carray(value, 1)
         found[0], bar = call(words[0], (carray(x, n), as_placed(words[1])))
+        finite = np.isfinite(found[0])
         for i in range(n):
             slope[i] = bar[i]
-        return FINE if np.isfinite(found[0]) and np.isfinite(slope).all() else NOT_FINITE
+            finite &= np.isfinite(bar[i])
+        return FINE if finite else NOT_FINITE
 
     @compiled(from_c=True)
     def expand(n, m, x, position, given):
