@@ -9,12 +9,11 @@ from bayesglu.errors import InputError
 
 def require_fit(given: Any, group: str = "posterior") -> xr.DataTree:
     """A fit, which has a group; InputError where it is none."""
+    needed = f"A fit with a group {group!r} is needed, as fit(...) and load(...) return it"
     if not isinstance(given, xr.DataTree):
-        raise InputError(
-            f"A fit is needed, as fit(...) and load(...) return it; this is of type {type(given).__name__}."
-        )
+        raise InputError(f"{needed}; this is of type {type(given).__name__}.")
     if group not in given.children:
-        raise InputError(f"A fit with a group {group!r} is needed, as fit(...) and load(...) return it.")
+        raise InputError(f"{needed}.")
     return given
 
 

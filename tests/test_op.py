@@ -199,6 +199,7 @@ def predicted(folder, before: str, after: str, people: int) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.apart
 def test_what_was_compiled_once_serves_other_people_and_other_physics_with_their_own_numbers(tmp_path):
     law, twice_as_fast = "return absorption_rate * gut", "return 2 * absorption_rate * gut"
     first, others, faster = (

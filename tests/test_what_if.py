@@ -238,7 +238,7 @@ def test_a_saved_fit_is_enough_and_pymc_stays_away(tmp_path):
         ({"change": {"bioavailability": scale(1.2)}}, "values 1 or more; it is a fraction"),
         ({"change": {"hepatic_extraction": set_to(1)}}, "values 1 or more; it is a fraction"),
         ({"change": {"basal_glucose": shift(-500)}}, "makes some values negative or not finite"),
-        ({"change": {"basal_glucose": set_to(float("nan"))}}, "makes some values negative or not finite"),
+        ({"change": {"basal_glucose": set_to(-5.0)}}, "makes some values negative or not finite"),
         ({"subjects": ["1", "7", "9"]}, r"no subject '7'(.|\n)*no subject '9'(.|\n)*Known: same, new, 1"),
         ({"subjects": []}, "No subject was chosen"),
         ({"outputs": ["glucos"]}, "Did you mean 'glucose'"),
@@ -254,10 +254,13 @@ def test_a_request_that_makes_no_sense_is_refused_in_words(people, request_, wor
         what_if(people, **BRIEF | request_)
 
 
-def test_a_factor_below_zero_is_refused_at_once():
-    for factor in (-0.1, float("nan")):
-        with pytest.raises(ValueError, match="a factor of 0 or more"):
-            scale(factor)
+def test_a_factor_below_zero_and_what_is_no_number_are_refused_at_once():
+    with pytest.raises(ValueError, match="a factor of 0 or more"):
+        scale(-0.1)
+    for make in (scale, shift, set_to):
+        for wrong in (float("nan"), "1.3", None):
+            with pytest.raises(ValueError, match="give a finite number"):
+                make(wrong)
 
 
 def test_whose_equations_cannot_be_solved_is_named_with_the_draw(people):
