@@ -415,8 +415,8 @@ def test_of_a_value_beyond_a_limit_only_the_side_counts():
 @pytest.mark.parametrize("residual", EVERY_RESIDUAL, ids=repr)
 def test_pymc_draws_every_kind_of_residual(residual):
     """The share of 20,000 draws below a value, whose standard error is at most 0.0036, is the CDF."""
-    shape = () if residual.shape_above is None else (residual.nu,)
-    drawn = pm.draw(getattr(pm, residual.pymc).dist(*shape, size=20_000), random_seed=1)
+    distribution, parameters = residual.pymc
+    drawn = pm.draw(getattr(pm, distribution).dist(**parameters, size=20_000), random_seed=1)
     for z in (-2.0, -0.5, 0.0, 1.0):
         assert (drawn < z).mean() == pytest.approx(float(residual.cdf(np.array(z))), abs=5 * 0.0036)
 

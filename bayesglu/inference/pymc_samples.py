@@ -26,7 +26,7 @@ def measured(d: Design, analyte: str, predicted, sigma):
     own = samples_of(d, analyte)
     value, censoring = own.value.values.astype(float), own.censoring.values
     residual = d.spec.analytes[analyte].distribution
-    shape = () if residual.shape_above is None else (residual.nu,)
+    distribution, parameters = residual.pymc
     assay = Assay(
         residual=residual.number,
         nu=residual.nu,
@@ -37,7 +37,7 @@ def measured(d: Design, analyte: str, predicted, sigma):
     )
 
     def dist(predicted, sigma, size):
-        noise = getattr(pm, residual.pymc).dist(*shape, size=size)
+        noise = getattr(pm, distribution).dist(**parameters, size=size)
         log_sample = pt.log(pt.maximum(predicted, TINY)) + sigma * noise
         return pt.maximum(pt.exp(log_sample) - assay.offset, 0.0)
 

@@ -12,21 +12,24 @@ class Residual(Protocol):
     """A distribution of residuals z with the location 0 and the scale 1. Arrays in, arrays of the shape out.
 
     name : what model files call it. meaning : what it is for, in a few words. number : what compiled code
-    calls it. shape_above : what its shape `nu` must be above; None if it has none. pymc : the distribution of
-    PyMC that draws it, whose parameters begin with the shape.
+    calls it. shape_above : what its shape `nu` must be above; None if it has none.
     """
 
     name: ClassVar[str]
     meaning: ClassVar[str]
     number: ClassVar[int]
     shape_above: ClassVar[float | None]
-    pymc: ClassVar[str]
 
     def __init__(self, *shape: float) -> None: ...
 
     @property
     def nu(self) -> float:
         """The shape that it has besides, 0 if it has none."""
+        ...
+
+    @property
+    def pymc(self) -> tuple[str, dict[str, float]]:
+        """The distribution of PyMC that draws it, with its parameters."""
         ...
 
     def log_density(self, z: np.ndarray) -> np.ndarray:

@@ -15,11 +15,14 @@ class Normal:
     meaning: ClassVar[str] = "log-normal samples"
     number: ClassVar[int] = 0
     shape_above: ClassVar[float | None] = None
-    pymc: ClassVar[str] = "Normal"
 
     @property
     def nu(self) -> float:
         return 0.0
+
+    @property
+    def pymc(self) -> tuple[str, dict[str, float]]:
+        return "Normal", {}
 
     def log_density(self, z):
         return -0.5 * z**2 - 0.5 * np.log(2 * np.pi)

@@ -17,7 +17,10 @@ class Student:
     meaning: ClassVar[str] = "Student's t with `nu` degrees of freedom, where single samples may be far off"
     number: ClassVar[int] = 1
     shape_above: ClassVar[float | None] = 2.0  # below it there is no variance
-    pymc: ClassVar[str] = "StudentT"
+
+    @property
+    def pymc(self) -> tuple[str, dict[str, float]]:
+        return "StudentT", {"nu": self.nu}
 
     def log_density(self, z):
         nu = self.nu
