@@ -21,8 +21,8 @@ HEADINGS = {
     "in 50 %": "---:",
     "predicted / measured": "---:",
     "log score": "---:",
-    "of a stranger": "---:",
-    "of the day before": "---:",
+    "of a new subject": "---:",
+    "carried forward": "---:",
 }
 
 

@@ -292,5 +292,5 @@ def test_correlations_are_of_what_differs_between_people():
     assert correlated_names(d.individuals) == ["basal_glucose", "basal_insulin"]
     assert list(d.individuals.partial_shapes) == [2.0]
     spec = read_model(text).with_changes(parameters={"basal_insulin": {"level": "occasion"}})
-    with pytest.raises(SpecError, match="basal_insulin differs from test to test"):
+    with pytest.raises(SpecError, match="basal_insulin differs from occasion to occasion"):
         make_design(spec, load_study("bergman1986"))

@@ -46,7 +46,7 @@ def check_study(spec: ModelSpec, study: Study) -> None:
     if several := [n for n in spec.correlations if n in spec.at("occasion")]:
         raise SpecError(
             f"{spec.name}: [correlations] are of what differs between people, but {', '.join(several)} "
-            "differs from test to test; give it the level 'subject', or take it out of the section."
+            "differs from occasion to occasion; give it the level 'subject', or take it out of the section."
         )
     unknown = [a for a in study.analytes if a not in spec.analytes]
     if unknown:

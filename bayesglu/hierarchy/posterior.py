@@ -43,7 +43,8 @@ def to_dataset(d: Design, values: Values) -> xr.Dataset:
         put(names.typical(p.name), natural[..., k], (), "typical", p.unit, f"typical {called}", p)
     for v, p in enumerate(people.varying):
         scale = "log odds" if p.scale == "logit" else "logarithm"
-        told = f"between-subject SD of the {scale} of {p.name.replace('_', ' ')}"
+        between = "between-subject" if p.level == "subject" else "inter-occasion"
+        told = f"{between} SD of the {scale} of {p.name.replace('_', ' ')}"
         put(names.omega(p.name), values.omega[..., v], (), "omega", "1", told, p)
     for a, analyte in enumerate(d.analytes):
         told = f"SD of the log residuals of {analyte}"

@@ -112,11 +112,12 @@ PARAMETER = (
         required=True,
         allowed=get_args(priors.Level),
     ),
-    Key("typical", "table", "Prior of the typical value (THETA).", required=True, keys=TYPICAL),
+    Key("typical", "table", "Prior of the typical value (THETA, fixed effect).", required=True, keys=TYPICAL),
     Key(
         "between_subject",
         "table",
-        "Prior of the between-subject variability (OMEGA, IIV); for levels `subject` and `occasion`.",
+        "Prior of the SD of the random effects (square root of OMEGA), as a coefficient of variation: IIV at "
+        "level `subject`, IOV at level `occasion`.",
         keys=BETWEEN_SUBJECT,
     ),
     Key(
@@ -141,7 +142,7 @@ PARAMETER = (
 )
 
 SIGMA = (
-    _number("median", "Prior median of the SD of log residuals (SIGMA).", required=True),
+    _number("median", "Prior median of the SD of log residuals (square root of SIGMA).", required=True),
     _number("gsd", "Its geometric standard deviation.", required=True, above=1.0),
 )
 
