@@ -41,7 +41,7 @@ def _table(rows: list[dict]) -> str:
     lines = [list(HEADINGS), list(HEADINGS.values())]
     for row in rows:
         low, held, high = (f"{100 * row[name]:.0f}" for name in ("low_90", "held_90", "high_90"))
-        scores = [_score(row.get(n)) for n in ("log_score", "stranger_log_score", "carried_log_score")]
+        scores = [_score(row.get(n)) for n in ("log_score", "new_subject_log_score", "carried_log_score")]
         of, half = WORDS.get(row["analyte"], row["analyte"]), f"{100 * row['held_50']:.0f} %"
         share = f"{held} % ({low} to {high})"
         cells = [row["name"], row["group"], of, str(row["people"]), share, half, f"{row['ratio']:.2f}"]

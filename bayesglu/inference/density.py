@@ -169,10 +169,14 @@ class Density:
     @cached_property
     def known(self) -> Placed:
         """What `log_density` takes after x; `log_density` is compiled for it."""
+        self.compile()
+        return self.placed(self.no_failures())
+
+    def compile(self) -> None:
+        """Compile `log_density`, if it is not yet: it is the same for all designs."""
         with elsewhere(solve, solve_adjoint):
             kinds = numba.typeof(np.zeros(0)), numba.typeof(self.placed(self.no_failures(), ready=False))
             log_density.compile(kinds)
-        return self.placed(self.no_failures())
 
     def placed(self, failed: np.ndarray, ready: bool = True) -> Placed:
         """What `log_density` takes after x, to count in `failed`.

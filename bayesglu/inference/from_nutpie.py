@@ -26,7 +26,7 @@ def model_of(density: Density, failed: np.ndarray, start: np.ndarray):
     `density.Known`."""
     if PLAIN:
         return _through_python(density, failed, start)
-    density.known  # noqa: B018 : which compiles it
+    density.compile()
     placed, n = density.placed(failed), density.size
     evaluate, expand = _addresses()
     return CompiledPyMCModel(

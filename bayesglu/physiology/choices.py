@@ -45,6 +45,15 @@ def _given_glucose(glucose_input: GlucoseRate, glucose_infusion: GlucoseRate) ->
     return glucose_input + glucose_infusion
 
 
+_BETA_CELL = {
+    "glucose_stimulus": pancreas.glucose_stimulus,
+    "adapted_glucose_rate": pancreas.adapted_glucose_rate,
+    "provision_glucose_rate": pancreas.provision_glucose_rate,
+    "secretion_threshold": pancreas.secretion_threshold,
+    "secretory_drive": pancreas.secretory_drive,
+    "glucose_driven_secretion": pancreas.glucose_driven_secretion,
+    "basal_insulin_secretion": basal.basal_insulin_secretion,
+}
 _BETA_CELL_STATES = {
     "adapted_glucose": State("adapted_glucose_rate", "basal_glucose", "mg/dL", 100.0),
     "provision_glucose": State("provision_glucose_rate", "basal_glucose", "mg/dL", 100.0),
@@ -73,30 +82,10 @@ BUILT_IN: Mapping[str, Mapping[str, Part]] = {
     },
     "beta_cell": {
         "proportional_plus_rate": Part(
-            {
-                "glucose_stimulus": pancreas.glucose_stimulus,
-                "adapted_glucose_rate": pancreas.adapted_glucose_rate,
-                "provision_glucose_rate": pancreas.provision_glucose_rate,
-                "secretion_threshold": pancreas.secretion_threshold,
-                "secretory_drive": pancreas.secretory_drive,
-                "glucose_driven_secretion": pancreas.glucose_driven_secretion,
-                "insulin_secretion": pancreas.insulin_secretion,
-                "basal_insulin_secretion": basal.basal_insulin_secretion,
-            },
-            _BETA_CELL_STATES,
+            {**_BETA_CELL, "insulin_secretion": pancreas.insulin_secretion}, _BETA_CELL_STATES
         ),
         "stimulated_potentiation": Part(
-            {
-                "glucose_stimulus": pancreas.glucose_stimulus,
-                "adapted_glucose_rate": pancreas.adapted_glucose_rate,
-                "provision_glucose_rate": pancreas.provision_glucose_rate,
-                "secretion_threshold": pancreas.secretion_threshold,
-                "secretory_drive": pancreas.secretory_drive,
-                "glucose_driven_secretion": pancreas.glucose_driven_secretion,
-                "insulin_secretion": pancreas.stimulated_insulin_secretion,
-                "basal_insulin_secretion": basal.basal_insulin_secretion,
-            },
-            _BETA_CELL_STATES,
+            {**_BETA_CELL, "insulin_secretion": pancreas.stimulated_insulin_secretion}, _BETA_CELL_STATES
         ),
         "none": Part({}),
     },

@@ -1,5 +1,5 @@
-"""What would be measured in a test that was not fitted: of the fitted people, and of strangers with the same
-covariates."""
+"""What would be measured in a test that was not fitted: of the fitted subjects, and of new ones with the
+same covariates."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ DRAWS = 400
 
 
 def predicted(fit: xr.DataTree, pair: Pair, random_seed: int = 1) -> pd.DataFrame:
-    """The measured values of a pair, each with draws of the same ``person`` and of a ``stranger``."""
+    """The measured values of a pair, each with draws of the ``same`` subject and of a ``new`` one."""
     d, rng = make_design(pair.model, pair.fitted), np.random.default_rng(random_seed)
     posterior, people = _thinned(fit.posterior.to_dataset()), d.individuals
     values = population_of(posterior, people, d.analytes)
@@ -37,7 +37,7 @@ def predicted(fit: xr.DataTree, pair: Pair, random_seed: int = 1) -> pd.DataFram
         for row in measured.itertuples(index=False):
             noise = sigma[row.assay] * rng.normal(size=DRAWS) if row.assay else 0.0
             drawn = [curve[row.output].sel(time=row.time).values * np.exp(noise) for curve in curves]
-            draws = dict(zip(("person", "stranger"), drawn, strict=True))
+            draws = dict(zip(("same", "new"), drawn, strict=True))
             rows.append({**row._asdict(), **draws, "group": pair.groups[subject]})
     found = pd.DataFrame(rows)
     return found if pair.carried is None else _carried(found, pair.carried)

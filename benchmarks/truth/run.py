@@ -36,8 +36,8 @@ COLUMNS = {
     "held_50": "in 50 %",
     "ratio": "predicted / measured",
     "log_score": "log score",
-    "stranger_log_score": "of a stranger",
-    "carried_log_score": "of the day before",
+    "new_subject_log_score": "of a new subject",
+    "carried_log_score": "carried forward",
 }
 
 

@@ -31,18 +31,18 @@ def _parts(own: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def _each(found: pd.DataFrame) -> dict:
     value = np.log(found.value.values.astype(float))
-    person, stranger = (np.log(np.maximum(np.stack(found[who]), 1e-9)) for who in ("person", "stranger"))
+    same, new = (np.log(np.maximum(np.stack(found[who]), 1e-9)) for who in ("same", "new"))
     held = {}
     for probability in (50, 90):
-        low, high = np.quantile(person, [0.5 - probability / 200, 0.5 + probability / 200], axis=1)
+        low, high = np.quantile(same, [0.5 - probability / 200, 0.5 + probability / 200], axis=1)
         held[f"in_{probability}"] = (low <= value) & (value <= high)
         held[f"width_{probability}"] = high - low
     scores = {
-        "away": np.median(person, axis=1) - value,
-        "log_score": _log_density(person, value),
-        "stranger_log_score": _log_density(stranger, value),
-        "crps": _crps(person, value),
-        "stranger_crps": _crps(stranger, value),
+        "away": np.median(same, axis=1) - value,
+        "log_score": _log_density(same, value),
+        "new_subject_log_score": _log_density(new, value),
+        "crps": _crps(same, value),
+        "new_subject_crps": _crps(new, value),
     }
     if "carried" in found:
         z = (value - np.log(found.carried.values.astype(float))) / found.carried_sd.values
@@ -86,5 +86,5 @@ def _summary(part: pd.DataFrame, random_seed: int) -> dict:
         "ratio": float(np.exp(part.away.mean())),
         "width": float(np.exp(part.width_90.mean())),
     }
-    names = ("log_score", "stranger_log_score", "carried_log_score", "crps", "stranger_crps")
+    names = ("log_score", "new_subject_log_score", "carried_log_score", "crps", "new_subject_crps")
     return found | {n: float(part[n].mean()) for n in names if n in part}
