@@ -247,19 +247,31 @@ def test_the_differences_are_the_exact_gradients_of_the_adjoint():
     np.testing.assert_allclose(soft[0], expected, rtol=2e-3, atol=1e-3)
 
 
-def test_what_is_foretold_is_what_the_fit_of_a_simulated_study_finds():
-    study = simulated("feedback", 8, AFTER_A_DRINK, noise=0.05, seed=3).study
-    fit = bayesglu.fit("feedback", study, method="laplace", random_seed=1)
+def test_what_is_foretold_is_what_fits_of_simulated_studies_find():
+    """Over three studies of eight people. Of one study, the correlation of ranks is 0.87 for a person and
+    0.86 for the typical values with an SD of 0.04, and what fits contract more than foretold is
+    0.15 (SD 0.015) and 0.07 (SD 0.012): foretold is what a model says that is straight at draws of the prior.
+    The limits are five standard errors away or more.
+    """
     foretold = identify("feedback", ogtt(75), AFTER_A_DRINK, noise=0.05, subjects=8)
-    person = bayesglu.summarize_individuals(fit).contraction.mean("subject")
-    population = bayesglu.summarize_population(fit)
-    population = population.contraction.sel(parameter=np.isin(population.role, ["typical", "population"]))
-    for found, expected in ((person, foretold.person), (population, foretold.population)):
-        expected = expected.sel(parameter=found.parameter.values)
-        assert np.corrcoef(ranks(found), ranks(expected))[0, 1] > 0.8
-    np.testing.assert_allclose(
-        population, foretold.population.sel(parameter=population.parameter.values), atol=0.25
-    )
+    agreement, excess = [], []
+    for seed in (3, 4, 5):
+        study = simulated("feedback", 8, AFTER_A_DRINK, noise=0.05, seed=seed).study
+        fit = bayesglu.fit("feedback", study, method="laplace", random_seed=seed)
+        person = bayesglu.summarize_individuals(fit).contraction.mean("subject")
+        population = bayesglu.summarize_population(fit)
+        population = population.contraction.sel(parameter=np.isin(population.role, ["typical", "population"]))
+        of_one = []
+        for found, expected in ((person, foretold.person), (population, foretold.population)):
+            expected = expected.sel(parameter=found.parameter.values)
+            of_one.append(
+                (np.corrcoef(ranks(found), ranks(expected))[0, 1], float((found - expected).mean()))
+            )
+        agreement.append([both[0] for both in of_one])
+        excess.append([both[1] for both in of_one])
+    assert (np.mean(agreement, axis=0) > 0.7).all()
+    assert (np.mean(excess, axis=0) < (0.2, 0.11)).all()
+    assert (np.mean(excess, axis=0) > (0.0, -0.05)).all()
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_one_nearly_so():
