@@ -12,6 +12,7 @@ PARAMETERS: Mapping[str, str] = {
     "glucagon_floor": "glucagon_background",
     "glucagon_habituation": "glucagon_tolerance",
     "glucagon_habituation_time": "glucagon_tolerance_time",
+    "glucose_autoregulation": "glucose_suppression_half_saturation",
     "glucose_memory_time": "glucose_adaptation_time",
     "insulin_brake_half_saturation": "insulin_suppression_half_saturation",
     "paracrine_restraint": "paracrine_inhibition",
@@ -20,15 +21,20 @@ PARAMETERS: Mapping[str, str] = {
 
 OUTPUTS: Mapping[str, str] = {
     "basal_urine": "basal_renal_glucose_excretion",
-    "glucose_brake": "glucose_suppression",
+    "glucose_brake": "glycogenolysis_left_by_glucose",
+    "glucose_suppression": "glycogenolysis_left_by_glucose",
     "habitual_glucagon": "adapted_glucagon",
-    "insulin_brake": "insulin_suppression",
+    "insulin_brake": "production_left_by_insulin",
+    "insulin_suppression": "production_left_by_insulin",
     "remembered_glucose": "adapted_glucose",
     "sensed_glucose": "glucose_stimulus",
     "total_urine": "total_renal_glucose_excretion",
     "urine": "renal_glucose_excretion",
 }
 """States and fluxes."""
+
+LEVELS: Mapping[str, str] = {"population": "shared"}
+"""Values of the key ``level`` of a parameter."""
 
 SECTIONS: Mapping[str, str] = {"soft": "pseudo_observations"}
 PARAMETER_KEYS: Mapping[str, str] = {"between": "between_subject"}
@@ -49,7 +55,7 @@ STATISTICS: Mapping[str, str] = {
 }
 """Statistics of the sampler."""
 
-ROLES: Mapping[str, str] = {"between": "omega", "error": "sigma"}
+ROLES: Mapping[str, str] = {"between": "omega", "error": "sigma", "population": "shared"}
 DIMS: Mapping[str, str] = {"test": "occasion"}
 METHODS: Mapping[str, str] = {"map": "laplace"}
 SETTINGS: Mapping[str, str] = {"coordinates": "parametrization", "relative": "rtol", "absolute": "atol"}
@@ -67,9 +73,7 @@ def model_table(table: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     new = _keys(deepcopy(dict(table)), SECTIONS, "", renamed)
     if isinstance(parameters := new.get("parameters"), Mapping):
         new["parameters"] = {
-            name: _keys(entry, PARAMETER_KEYS, f"[parameters.{name}]", renamed)
-            if isinstance(entry, Mapping)
-            else entry
+            name: _parameter(entry, f"[parameters.{name}]", renamed) if isinstance(entry, Mapping) else entry
             for name, entry in _keys(parameters, PARAMETERS, "[parameters]", renamed).items()
         }
     if isinstance(analytes := new.get("analytes"), Mapping):
@@ -77,12 +81,29 @@ def model_table(table: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             name: _analyte(entry, f"[analytes.{name}]", renamed) if isinstance(entry, Mapping) else entry
             for name, entry in analytes.items()
         }
+    if isinstance(known := new.get("pseudo_observations"), Mapping):
+        new["pseudo_observations"] = {
+            name: {
+                **entry,
+                "output": _name(entry["output"], OUTPUTS, f"[pseudo_observations.{name}]", renamed),
+            }
+            if isinstance(entry, Mapping) and "output" in entry
+            else entry
+            for name, entry in _keys(known, OUTPUTS, "[pseudo_observations]", renamed).items()
+        }
     correlations = new.get("correlations")
     if isinstance(correlations, Mapping) and isinstance(correlations.get("parameters"), list):
         names = correlations["parameters"]
         names = [_name(name, PARAMETERS, "[correlations]", renamed) for name in names]
         new["correlations"] = {**correlations, "parameters": names}
     return new, renamed
+
+
+def _parameter(entry: Mapping, place: str, renamed: list[str]) -> dict:
+    new = _keys(entry, PARAMETER_KEYS, place, renamed)
+    if "level" in new:
+        new["level"] = _name(new["level"], LEVELS, f"{place} level", renamed)
+    return new
 
 
 def _analyte(entry: Mapping, place: str, renamed: list[str]) -> dict:

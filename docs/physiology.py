@@ -40,8 +40,8 @@ SYMBOLS = {
     # liver
     **{"sinusoidal_insulin": "I_s", "insulin_extraction": "E", "glucagon_drive": "psi"},
     **{
-        "insulin_suppression": "zeta",
-        "glucose_suppression": "xi",
+        "production_left_by_insulin": "zeta",
+        "glycogenolysis_left_by_glucose": "xi",
         "glycogenolysis": "P",
         "gluconeogenesis": "W",
     },

@@ -168,8 +168,8 @@ def _draws(parameter, rng, shape, people, turns, width):
     about = {"units": parameter.unit, "long_name": name.replace("_", " "), "symbol": parameter.symbol}
     about |= {"level": parameter.level, "scale": parameter.scale, "parameter": name}
     typical = parameter.location + width * parameter.typical.sd * rng.normal(size=shape)
-    if parameter.level == "population":
-        return {name: (SAMPLE, back(typical), about | {"role": "population"})}
+    if parameter.level == "shared":
+        return {name: (SAMPLE, back(typical), about | {"role": "shared"})}
     dim, labels = ("occasion", turns) if parameter.level == "occasion" else ("subject", people)
     between = parameter.between_subject.omega * _spread(rng, shape, width * parameter.between_subject.sd)
     offset = parameter.between_subject.omega * np.random.default_rng(len(name)).normal(size=len(labels))

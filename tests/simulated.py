@@ -124,7 +124,7 @@ def _whole_loop(**settings) -> Design:
 
 
 def _covariates(**settings) -> Design:
-    spec = load_model("minimal").with_changes(parameters={"mass_action_uptake": {"level": "population"}})
+    spec = load_model("minimal").with_changes(parameters={"mass_action_uptake": {"level": "shared"}})
     effect = {"form": "exponential", "reference": 23, "per": 5, "median": 0.9, "gsd": 1.2}
     spec = spec.with_changes(parameters={"mass_action_uptake": {"effects": {"bmi": effect}}})
     covariates = {"bmi": [21.0, 24.0, 29.0, 33.0], "group": ["NGT", "NGT", "IGT", "T2D"]}
@@ -141,7 +141,7 @@ def _detection_limits(**settings) -> Design:
 
 
 def _everything_shared(**settings) -> Design:
-    spec = varied("minimal", "population", *load_model("minimal").varying)
+    spec = varied("minimal", "shared", *load_model("minimal").varying)
     return simulated(spec, 2, INTRAVENOUS_TIMES, **settings).design
 
 

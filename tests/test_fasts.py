@@ -106,7 +106,7 @@ def test_glycogen_runs_out_and_new_glucose_takes_over():
 
 def test_people_differ_in_what_a_fast_teaches_and_in_nothing_else():
     spec = bayesglu.load_model("fasting")
-    assert set(spec.varying) == set(LEARNT) and spec.at("population") == ("liver_volume",)
+    assert set(spec.varying) == set(LEARNT) and spec.at("shared") == ("liver_volume",)
 
 
 # --- simulated people ---

@@ -84,10 +84,10 @@ def test_parameters_have_the_dimensions_of_their_level_and_say_what_they_are(cas
     expected = {}
     for p in design.individuals.estimated:
         name = p.name
-        dims = {"subject": ("subject",), "occasion": ("occasion",), "population": ()}[p.level]
-        role = "population" if p.level == "population" else "individual"
+        dims = {"subject": ("subject",), "occasion": ("occasion",), "shared": ()}[p.level]
+        role = "shared" if p.level == "shared" else "individual"
         expected[name] = (dims, role, p.unit)
-        if p.level != "population":
+        if p.level != "shared":
             expected |= {f"{name}_typical": ((), "typical", p.unit), f"{name}_omega": ((), "omega", "1")}
     if design.individuals.effects:
         expected["covariate_effect"] = (("effect",), "effect", "1")

@@ -108,7 +108,11 @@ def test_only_an_image_of_the_liver_teaches_glycogen():
     spec = load_model("feedback").with_changes(parameters=parameters, analytes={"liver_glycogen": image})
     liver = [
         *("glycogen_half_saturation", "glycogen_capacity", "hepatic_storage_insulin", "gluconeogenic_share"),
-        *("gluconeogenic_hormone_share", "insulin_suppression_half_saturation", "glucose_autoregulation"),
+        *(
+            "gluconeogenic_hormone_share",
+            "insulin_suppression_half_saturation",
+            "glucose_suppression_half_saturation",
+        ),
         *("production_ceiling", "brain_uptake"),
     ]
     known = {"analytes": list(NOISE), "noise": NOISE, **FEW}
@@ -260,7 +264,7 @@ def test_what_is_foretold_is_what_fits_of_simulated_studies_find():
         fit = bayesglu.fit("feedback", study, method="laplace", random_seed=seed)
         person = bayesglu.summarize_individuals(fit).contraction.mean("subject")
         population = bayesglu.summarize_population(fit)
-        population = population.contraction.sel(parameter=np.isin(population.role, ["typical", "population"]))
+        population = population.contraction.sel(parameter=np.isin(population.role, ["typical", "shared"]))
         of_one = []
         for found, expected in ((person, foretold.person), (population, foretold.population)):
             expected = expected.sel(parameter=found.parameter.values)

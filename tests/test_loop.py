@@ -111,7 +111,9 @@ def test_more_insulin_means_more_uptake_by_tissues_and_liver_and_less_production
             liver.hepatic_glucose_uptake(
                 glucose, signal, p["hepatic_uptake_maximum"], p["hepatic_uptake_glucose"]
             ),
-            -liver.insulin_suppression(level, p["basal_insulin"], p["insulin_suppression_half_saturation"]),
+            -liver.production_left_by_insulin(
+                level, p["basal_insulin"], p["insulin_suppression_half_saturation"]
+            ),
         )
 
     assert all(b > a for a, b in zip(fluxes(insulin), fluxes(insulin * more), strict=True))
@@ -321,7 +323,7 @@ def forcing_of_1986():
 
 def test_without_its_liver_kidney_and_alpha_cells_the_whole_loop_is_the_intravenous_model():
     inert = {
-        "glucose_autoregulation": 1e15,
+        "glucose_suppression_half_saturation": 1e15,
         "hepatic_uptake_maximum": 0.0,
         "gluconeogenic_storage": 0.0,
         "hepatic_insulin_rate": 0.0,

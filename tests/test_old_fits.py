@@ -16,6 +16,7 @@ from bayesglu import check, load, summarize_individuals, summarize_population
 from bayesglu.analysis.summaries import minimal_model_indices
 from bayesglu.errors import FitWarning, InputError
 from bayesglu.hierarchy import names
+from bayesglu.inference.datatree import FORMAT
 from bayesglu.spec.model import load_model
 
 FOLDER = Path(__file__).parent / "data"
@@ -57,7 +58,7 @@ def test_a_kept_fit_loads_and_answers_what_it_answered_when_it_was_made(path, tm
 def test_whatever_is_asked_of_a_fit_can_be_asked_of_a_kept_one(path, tmp_path):
     fit = load(unpacked(path, tmp_path))
     spec = load_model("feedback") if path.name.startswith("whole") else None
-    assert fit.attrs["format"] == 1
+    assert fit.attrs["format"] == FORMAT
     assert sha256(fit.attrs["model_text"].encode()).hexdigest() == fit.attrs["model_hash"]
     check(fit, warn=False)
     for table in (summarize_population(fit), summarize_individuals(fit)):

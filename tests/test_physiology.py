@@ -34,8 +34,8 @@ REGULATORS = (
     "incretin_effect",
     "glucagon_effect",
     "glucagon_drive",
-    "insulin_suppression",
-    "glucose_suppression",
+    "production_left_by_insulin",
+    "glycogenolysis_left_by_glucose",
     "hypoglycaemic_drive",
     "paracrine_drive",
 )

@@ -326,7 +326,7 @@ def test_parameters_shows_all_that_differ_between_people_or_else_all_that_are_sh
     spec = load_model("minimal")
     figure = plots.parameters(fake_fit(spec, subjects=1, draws=10))
     assert len(figure.axes) == len(spec.at("subject"))
-    alone = spec.with_changes(parameters={name: {"level": "population"} for name in spec.at("subject")})
+    alone = spec.with_changes(parameters={name: {"level": "shared"} for name in spec.at("subject")})
     assert len(plots.parameters(fake_fit(alone, subjects=1, draws=10)).axes) == len(spec.at("subject"))
 
 

@@ -124,7 +124,7 @@ def test_all_problems_of_a_file_are_told_at_once_with_place_value_and_nearest_na
         "has no parameter 'first_phase_gane'. Did you mean 'first_phase_gain'?",
         "[parameters.emptying_rate.typical] median is -3. Allowed: above 0.",
         "level is 'person'.",
-        "Allowed here: fixed, population, subject, occasion.",
+        "Allowed here: fixed, shared, subject, occasion.",
         "[parameters.hepatic_extraction.typical] median is 1.2. Allowed: above 0 and below 1.",
         "has no source 'campioni2008'. Did you mean 'campioni2009'?",
         "has no output 'insuline'. Did you mean 'insulin'?",
@@ -142,7 +142,7 @@ def test_all_problems_of_a_file_are_told_at_once_with_place_value_and_nearest_na
         ('[structure]\nc_peptide = "two_pool"', "lacks 'c_peptide_volume' (L/kg), which"),
         ("[parameters.c_peptide_volume]\nlevel='fixed'", "is not used by this structure"),
         ("[parameters.portal_flow]\ntypical = {gsd = 1.2}", "has a gsd, but the level is 'fixed'"),
-        ("[parameters.portal_flow]\nlevel = 'population'", "lacks the key 'gsd'"),
+        ("[parameters.portal_flow]\nlevel = 'shared'", "lacks the key 'gsd'"),
         ("[parameters.insulin_volume]\nlevel = 'subject'", "lacks the key 'between_subject'"),
         (
             "[parameters.insulin_volume]\nbetween_subject = {cv = 0.2, gsd = 1.4}",
@@ -278,7 +278,7 @@ def test_a_share_of_a_whole_wants_a_scale_that_keeps_it_below_one():
 
 def test_a_parameter_that_a_child_fixes_loses_its_spread_and_one_it_shares_loses_its_variation():
     spec = load_model("oral").with_changes(
-        parameters={"insulin_sensitivity": {"level": "fixed"}, "first_phase_gain": {"level": "population"}}
+        parameters={"insulin_sensitivity": {"level": "fixed"}, "first_phase_gain": {"level": "shared"}}
     )
     assert spec.parameters["insulin_sensitivity"].typical.gsd is None
     assert not spec.parameters["insulin_sensitivity"].effects
@@ -314,7 +314,7 @@ def test_a_model_can_be_hashed_and_sent_to_another_process_but_not_changed_in_pl
 
 @given(median=st.floats(0.01, 0.99), gsd=st.floats(1.01, 5), scale=st.sampled_from(["log", "logit"]))
 def test_a_prior_interval_surrounds_the_median_evenly_on_the_priors_own_scale(median, gsd, scale):
-    p = Parameter("x", "x", "1", "population", Prior(median, gsd), "judgement", (), scale)
+    p = Parameter("x", "x", "1", "shared", Prior(median, gsd), "judgement", (), scale)
     low, high = p.interval()
     assert low < median < high and p.from_scale(p.location) == pytest.approx(median)
     assert p.to_scale(high) - p.location == pytest.approx(p.location - p.to_scale(low), rel=1e-6)

@@ -59,7 +59,7 @@ def test_population_has_a_row_for_each_thing_that_people_share(fit):
     assert set(table["parameter"].values) == expected
     roles = dict(zip(table["parameter"].values, table["role"].values, strict=True))
     assert roles["insulin_sensitivity"] == "typical"
-    assert roles["glucose_volume"] == "population" and roles["sigma_glucose"] == "sigma"
+    assert roles["glucose_volume"] == "shared" and roles["sigma_glucose"] == "sigma"
 
 
 def test_the_typical_value_and_the_spread_between_people_stand_in_one_row(fit):

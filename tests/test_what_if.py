@@ -44,7 +44,7 @@ def difference(result: xr.Dataset, output: str) -> xr.DataArray:
 def simulated_at(fit, place: dict, changed: dict | None = None, **own) -> xr.Dataset:
     """What `simulate` gives for one person at one draw of a fit."""
     at = fit.posterior.to_dataset().sel(place)
-    names = [n for n, v in at.data_vars.items() if v.attrs["role"] in ("individual", "population")]
+    names = [n for n, v in at.data_vars.items() if v.attrs["role"] in ("individual", "shared")]
     parameters = {n: at[n].item() for n in names if not at[n].dims} | own
     for name, how in (changed or {}).items():
         parameters[name] = how(parameters[name])

@@ -219,7 +219,7 @@ def _with_unknown(spec: ModelSpec, parameters: str | Iterable[str], prior_cv: fl
     if not {*spec.estimated, *asked}:
         raise SpecError(f"{spec.name}: every parameter is fixed. Ask for some: parameters='all'.")
     gsd = float(np.exp(np.sqrt(np.log1p(prior_cv**2))))
-    free = {n: {"level": "population", "typical": {"gsd": gsd}} for n in sorted(asked & fixed)}
+    free = {n: {"level": "shared", "typical": {"gsd": gsd}} for n in sorted(asked & fixed)}
     return spec.with_changes(parameters=free) if free else spec
 
 

@@ -39,7 +39,7 @@ def summarize_population(fit: xr.DataTree, probability: float = 0.9) -> xr.Datas
     Returns
     -------
     xarray.Dataset
-        Dim ``parameter``, coordinates ``unit``, ``symbol``, ``role`` (typical, population, effect,
+        Dim ``parameter``, coordinates ``unit``, ``symbol``, ``role`` (typical, shared, effect,
         correlation, sigma), ``interval`` and ``probability``; ``.to_dataframe()`` makes a table of it.
         Variables:
 
@@ -255,7 +255,7 @@ def _deviation(draws: xr.DataArray) -> xr.DataArray:
 
 def _is_fraction(draws: xr.DataArray) -> bool:
     """Whether the prior is normal in the log odds: of a fraction itself, not of its spread or an effect."""
-    values = ("individual", "typical", "population")
+    values = ("individual", "typical", "shared")
     return draws.attrs.get("scale") == "logit" and draws.attrs.get("role") in values
 
 

@@ -79,7 +79,7 @@ def models() -> None:
 
     rows = []
     for m in sorted(map(bayesglu.load_model, bayesglu.list_models()), key=lambda m: len(m.parameters)):
-        rows.append((m.name, len(m.varying), len(m.at("population")), ", ".join(m.analytes), m.title))
+        rows.append((m.name, len(m.varying), len(m.at("shared")), ", ".join(m.analytes), m.title))
     show_table(pd.DataFrame(rows, columns=["model", "varying", "shared", "analytes", "title"]))
     say(
         "\nEstimated parameters: varying between subjects, and shared by all. Next: bayesglu show MODEL",

@@ -6,7 +6,7 @@ role            name                        dims (after chain, draw)       conte
 ``individual``  the parameter's             ``subject`` or ``occasion``    everyone's own parameters
 ``typical``     ``PARAMETER_typical``                                      typical values (theta)
 ``omega``       ``PARAMETER_omega``                                        between-subject SDs
-``population``  the parameter's                                            parameters that people share
+``shared``      the parameter's                                            parameters with one value for all
 ``effect``      ``covariate_effect``        ``effect``                     factors of covariates
 ``correlation``  ``correlation``            ``pair``                       correlations of random effects
 ``sigma``       ``sigma_ANALYTE``                                          SDs of log residuals
@@ -18,7 +18,7 @@ Samples of an analyte have a dimension of their own, ``ANALYTE_obs``.
 
 CORRELATION = "correlation"
 EFFECT = "covariate_effect"
-OF_EVERYONE = ("typical", "population", "effect", "correlation", "sigma")
+OF_EVERYONE = ("typical", "shared", "effect", "correlation", "sigma")
 """Roles of what is said of people in common."""
 
 

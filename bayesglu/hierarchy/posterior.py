@@ -33,7 +33,7 @@ def to_dataset(d: Design, values: Values) -> xr.Dataset:
     for k, p in enumerate(people.estimated):
         called, column = p.name.replace("_", " "), people.layout.columns[k]
         if not p.varies:
-            put(p.name, natural[..., k], (), "population", p.unit, called, p)
+            put(p.name, natural[..., k], (), "shared", p.unit, called, p)
             continue
         if p.level == "subject":
             own = theta[..., people.first_occasion, column]

@@ -23,8 +23,8 @@ from bayesglu.protocols.table import keep_protocols
 from bayesglu.units import canonical_unit
 
 PACKAGES = ("bayesglu", "numpy", "scipy", "numba", "llvmlite", "nutpie", "pymc", "arviz", "xarray")
-FORMAT = 1
-"""Of a fit: what its groups and variables are called."""
+FORMAT = 2
+"""Of a fit: what its groups and variables are called. `old_fits` reads older ones."""
 
 
 def in_chains(values: Values, chains: int) -> Values:

@@ -12,7 +12,7 @@ from bayesglu.atomic import present, whole
 from bayesglu.errors import InputError, MissingFileError
 from bayesglu.inference.datatree import FORMAT
 from bayesglu.inference.kept_coordinates import COORDINATES
-from bayesglu.inference.old_fits import is_old, modernized
+from bayesglu.inference.old_fits import has_format, modernized, without_format
 from bayesglu.inference.run_folder import Run
 from bayesglu.protocols.table import kept_protocols
 from bayesglu.spec.model import model_of
@@ -150,16 +150,18 @@ def load(path: str | Path) -> xr.DataTree:
         raise InputError(f"{path}: this cannot be read as a fit, saved as .nc or .zarr.") from error
     if "model_text" not in tree.attrs:
         raise InputError(f"{path}: this is not a fit of bayesglu; it has no model_text in its attributes.")
-    if is_old(tree):
-        return modernized(tree, str(path))
+    if not has_format(tree):
+        return without_format(tree, str(path))
     _require_whole(tree, path)
     _check_model(tree, path)
+    if int(tree.attrs["format"]) < FORMAT:
+        tree = modernized(tree, str(path))
+    model_of(tree.attrs, str(path))  # warns where the equations have changed since
     return tree
 
 
 def _check_model(tree: xr.DataTree, path: Path) -> None:
-    """Raise InputError where a fit does not hold the model that was fitted, or is of a later version; warn
-    where the equations have changed since."""
+    """Raise InputError where a fit does not hold the model that was fitted, or is of a later version."""
     if (later := int(tree.attrs["format"])) > FORMAT:
         raise InputError(
             f"{path}: this fit has the format {later}, of a later version of bayesglu "
@@ -168,7 +170,6 @@ def _check_model(tree: xr.DataTree, path: Path) -> None:
     text = str(tree.attrs["model_text"])
     if sha256(text.encode()).hexdigest() != tree.attrs.get("model_hash"):
         raise InputError(f"{path}: the text of the model is not the one that was fitted; its hash differs.")
-    model_of(tree.attrs, str(path))
 
 
 def is_whole(fit: Path) -> bool:

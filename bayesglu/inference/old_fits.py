@@ -11,6 +11,7 @@ from bayesglu import renamed
 from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.posterior import effect_labels
+from bayesglu.inference.datatree import FORMAT
 from bayesglu.spec.model import ModelSpec, read_model
 
 WITH_SAMPLES = {
@@ -23,13 +24,46 @@ WITH_SAMPLES = {
 """Groups that had all analytes in one variable, and their names today."""
 
 
-def is_old(tree: xr.DataTree) -> bool:
-    """Whether a fit was written before fits had a format."""
-    return "format" not in tree.attrs
+def has_format(tree: xr.DataTree) -> bool:
+    """Whether a fit was written since fits have a format."""
+    return "format" in tree.attrs
 
 
 def modernized(tree: xr.DataTree, where: str) -> xr.DataTree:
-    """An old fit with today's names and groups, and its model's text with today's keys.
+    """A whole fit of an earlier format with today's names, and its model's text with today's keys."""
+    homes = {name: source["module"] for name, source in json.loads(tree.attrs.get("parts", "{}")).items()}
+    spec = read_model(str(tree.attrs["model_text"]), where=where, remind=False, homes=homes)
+    found = xr.DataTree.from_dict({name: _renamed(c.to_dataset()) for name, c in tree.children.items()})
+    values = json.loads(tree.attrs["equations"])
+    values = {renamed.OUTPUTS.get(name, name): value for name, value in values.items()}
+    found.attrs = {**tree.attrs, **_written_by(tree.attrs, spec), "equations": json.dumps(values)}
+    return found
+
+
+def _renamed(group: xr.Dataset) -> xr.Dataset:
+    """A group of a fit of format 1 with today's names of variables and dims, labels and attributes."""
+    parameters = renamed.PARAMETERS
+    of = {f(old): f(new) for old, new in parameters.items() for f in (str, names.typical, names.omega)}
+    group = group.rename({old: new for old, new in of.items() if old in group.variables})
+    for dim in {"varying", "parameter"} & group.coords.keys():
+        labels = [parameters.get(str(label), str(label)) for label in group[dim].values]
+        group = group.assign_coords({dim: labels})
+    for dim, between in (("effect", " by "), ("pair", " and ")):
+        if dim in group.coords:
+            parted = [str(label).split(between) for label in group[dim].values]
+            labels = [between.join(parameters.get(word, word) for word in words) for words in parted]
+            group = group.assign_coords({dim: labels})
+    if "effect_parameter" in group:
+        acting = [parameters.get(str(name), str(name)) for name in group.effect_parameter.values]
+        group["effect_parameter"] = ("effect", acting)
+    tables = {"parameter": parameters, "role": renamed.ROLES, "level": renamed.LEVELS}
+    for draws in group.data_vars.values():
+        draws.attrs = {key: tables.get(key, {}).get(value, value) for key, value in draws.attrs.items()}
+    return group
+
+
+def without_format(tree: xr.DataTree, where: str) -> xr.DataTree:
+    """A fit that has no format with today's names and groups, and its model's text with today's keys.
 
     Raises InputError where the fit is not whole, or its text is not that of its hash.
     """
@@ -91,8 +125,9 @@ def _draws(group: xr.Dataset, spec: ModelSpec) -> xr.Dataset:
             continue
         about = dict(draws.attrs)
         about["role"] = renamed.ROLES.get(about.get("role", ""), about.get("role", ""))
-        if "parameter" in about:
-            about["parameter"] = renamed.PARAMETERS.get(about["parameter"], about["parameter"])
+        for key, today in (("parameter", renamed.PARAMETERS), ("level", renamed.LEVELS)):
+            if key in about:
+                about[key] = today.get(about[key], about[key])
         found[_variable(str(name), about)] = draws.assign_attrs(about)
     dataset = xr.Dataset(found, coords=group.coords)
     dataset = dataset.rename({k: v for k, v in renamed.DIMS.items() if k in dataset.dims})
@@ -165,14 +200,23 @@ def _attributes(attrs: dict, spec: ModelSpec) -> dict:
     settings = {renamed.SETTINGS.get(k, k): v for k, v in settings.items()}
     if isinstance(solver, dict):
         settings["solver"] = {renamed.SETTINGS.get(k, k): v for k, v in solver.items()}
-    new |= {"settings": json.dumps(settings), "format": 1}
+    new["settings"] = json.dumps(settings)
     new["method"] = renamed.METHODS.get(new["method"], new["method"])
-    new["read_from"] = json.dumps(
-        {
-            "bayesglu_version": attrs.get("bayesglu_version", ""),
-            "model_hash": attrs["model_hash"],
-            "read_by": version("bayesglu"),
-        }
-    )
     new.pop("physics_hash", None)
-    return new | {"model_text": spec.text, "model_hash": spec.hash}
+    return new | _written_by(attrs, spec)
+
+
+def _written_by(attrs: dict, spec: ModelSpec) -> dict:
+    """The model by today's names, and what the fit was before."""
+    before = {
+        "bayesglu_version": attrs.get("bayesglu_version", ""),
+        "model_hash": attrs["model_hash"],
+        "read_by": version("bayesglu"),
+    }
+    before |= json.loads(attrs.get("read_from", "{}"))
+    return {
+        "format": FORMAT,
+        "model_text": spec.text,
+        "model_hash": spec.hash,
+        "read_from": json.dumps(before),
+    }

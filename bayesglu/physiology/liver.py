@@ -80,24 +80,30 @@ def glucagon_drive(
     return (glucagon_independence + glucagon / reference) / (glucagon_independence + 1)
 
 
-def insulin_suppression(
+def production_left_by_insulin(
     hepatic_insulin: Insulin, basal_sinusoidal_insulin: Insulin, insulin_suppression_half_saturation: Insulin
 ) -> Ratio:
-    """Factor by which insulin holds glucose production back (Rizza 1981); above 1 when insulin is low."""
+    """Factor of glucose production that suppression by insulin leaves (Rizza 1981): 1 at basal insulin, near
+    0 at very high, above 1 where insulin is below basal."""
     return (insulin_suppression_half_saturation**2 + basal_sinusoidal_insulin**2) / (
         insulin_suppression_half_saturation**2 + hepatic_insulin**2
     )
 
 
-def glucose_suppression(glucose: Glucose, basal_glucose: Glucose, glucose_autoregulation: Glucose) -> Ratio:
-    """Factor by which glucose itself restrains the breakdown of glycogen."""
-    return (glucose_autoregulation + basal_glucose) / (glucose_autoregulation + glucose)
+def glycogenolysis_left_by_glucose(
+    glucose: Glucose, basal_glucose: Glucose, glucose_suppression_half_saturation: Glucose
+) -> Ratio:
+    """Factor of the breakdown of glycogen that suppression by glucose itself leaves (autoregulation): 1 at
+    basal glucose, less above, more below."""
+    return (glucose_suppression_half_saturation + basal_glucose) / (
+        glucose_suppression_half_saturation + glucose
+    )
 
 
 def glycogenolysis(
     glucagon_drive: Ratio,
-    insulin_suppression: Ratio,
-    glucose_suppression: Ratio,
+    production_left_by_insulin: Ratio,
+    glycogenolysis_left_by_glucose: Ratio,
     glycogen: GlucoseAmount,
     initial_glycogen: GlucoseAmount,
     glycogen_half_saturation: GlucoseAmount,
@@ -111,7 +117,9 @@ def glycogenolysis(
 
     Falls as glycogen runs out (the time course of Rothman 1991, Science 254:573).
     """
-    drive = saturating_drive(glucagon_drive * insulin_suppression * glucose_suppression, production_ceiling)
+    drive = saturating_drive(
+        glucagon_drive * production_left_by_insulin * glycogenolysis_left_by_glucose, production_ceiling
+    )
     substrate = hill(glycogen, glycogen_half_saturation, 2) / hill(
         initial_glycogen, glycogen_half_saturation, 2
     )
@@ -120,7 +128,7 @@ def glycogenolysis(
 
 def gluconeogenesis(
     glucagon_drive: Ratio,
-    insulin_suppression: Ratio,
+    production_left_by_insulin: Ratio,
     basal_gluconeogenesis: GlucoseRate,
     gluconeogenic_hormone_share: Fraction,
     production_ceiling: Ratio,
@@ -132,7 +140,7 @@ def gluconeogenesis(
     Only the share ``gluconeogenic_hormone_share`` follows insulin and glucagon; the rest is driven by
     substrate (Boden 2001, Diabetes 50:810; Edgerton 2001, Diabetes 50:1872).
     """
-    drive = saturating_drive(glucagon_drive * insulin_suppression, production_ceiling)
+    drive = saturating_drive(glucagon_drive * production_left_by_insulin, production_ceiling)
     return basal_gluconeogenesis * (1 - gluconeogenic_hormone_share + gluconeogenic_hormone_share * drive)
 
 

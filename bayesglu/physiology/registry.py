@@ -198,9 +198,10 @@ def register_part(slot: str, name: str, part: Part, *, replace: bool = False) ->
     ...     initial_glycogen: GlucoseAmount,
     ...     basal_glycogenolysis: GlucoseRate,
     ...     glucagon_drive: Ratio,
-    ...     insulin_suppression: Ratio,
+    ...     production_left_by_insulin: Ratio,
     ... ) -> GlucoseRate:
-    ...     return basal_glycogenolysis * glucagon_drive * insulin_suppression * glycogen / initial_glycogen
+    ...     drive = glucagon_drive * production_left_by_insulin
+    ...     return basal_glycogenolysis * drive * glycogen / initial_glycogen
     >>> mine = bg.get_part("liver", "regulated").replacing(glycogenolysis=glycogenolysis)
     >>> bg.register_part("liver", "first_order", mine)
     """

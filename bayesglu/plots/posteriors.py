@@ -75,7 +75,7 @@ def parameters(fit: xr.DataTree, names: Sequence[str] | None = None, probability
     individual = [] if own is None else list(own["parameter"].values)
     known = [*individual, *(n for n in shared["parameter"].values if n not in individual)]
     if names is None:
-        names = individual or [n for n in known if shared["role"].sel(parameter=n) == "population"]
+        names = individual or [n for n in known if shared["role"].sel(parameter=n) == "shared"]
     names = [names] if isinstance(names, str) else list(names)
     if missing := [name for name in names if name not in known]:
         raise InputError(f"There is no parameter {', '.join(missing)}. Known: {', '.join(known)}.")
@@ -166,7 +166,7 @@ def learning(fit: xr.DataTree) -> Figure:
     if "prior" not in fit.children:
         raise InputError("The fit has no group 'prior', without which there is no posterior contraction.")
     shared = summarize_population(fit)
-    shared = shared.sel(parameter=np.isin(shared["role"], ["typical", "population"]))
+    shared = shared.sel(parameter=np.isin(shared["role"], ["typical", "shared"]))
     own = summarize_individuals(fit) if _people(fit) else None
     individual = [] if own is None else list(own["parameter"].values)
     middle = {

@@ -30,10 +30,16 @@ def parse(text: str, problems: Problems, remind: bool = True) -> Table:
     remind : whether to warn of names that were given up.
     """
     try:
-        table, old = model_table(tomllib.loads(text))
+        table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         problems.add(f"is not valid TOML: {error}.")
         return {}
+    return with_todays_names(table, problems, remind)
+
+
+def with_todays_names(table: Mapping[str, Any], problems: Problems, remind: bool = True) -> Table:
+    """Tables by today's names, with a warning of those that were given up, unless `remind` is False."""
+    table, old = model_table(table)
     if old and remind:
         warn_caller(
             f"{problems.where}: names that will be given up, and those that took their place: "
@@ -99,7 +105,7 @@ def overlay(parent: Table, child: Mapping[str, Any]) -> Table:
     for name, given in parameters.items() if isinstance(parameters, Mapping) else ():
         level = given.get("level", "") if isinstance(given, Mapping) else ""
         written = laid["parameters"].get(name, {})
-        dropped = {"fixed": _FOLLOWS_LEVEL, "population": ("between_subject",)}.get(level, ())
+        dropped = {"fixed": _FOLLOWS_LEVEL, "shared": ("between_subject",)}.get(level, ())
         for key in dropped:
             if key not in given:
                 written.pop(key, None)

@@ -107,8 +107,8 @@ PARAMETER = (
     Key(
         "level",
         "text",
-        "`fixed` at the median; `population`: estimated, the same for all; `subject`: varies between "
-        "subjects; `occasion`: varies between occasions.",
+        "`fixed` at the median; `shared`: estimated, one value for all; `subject`: varies between subjects; "
+        "`occasion`: varies between occasions.",
         required=True,
         allowed=get_args(priors.Level),
     ),

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from bayesglu import catalog
-from bayesglu.errors import BayesgluError, FitWarning, warn_caller
+from bayesglu.errors import BayesgluError, FitWarning, RenamedWarning, warn_caller
 from bayesglu.physiology.loop import assemble
 from bayesglu.physiology.registry import registered_sources
+from bayesglu.renamed import LEVELS
 from bayesglu.spec import files, keys, reader
 from bayesglu.spec.priors import (
     Analyte,
@@ -149,7 +150,7 @@ class ModelSpec:
         Parameters
         ----------
         *levels : str
-            Any of ``fixed``, ``population``, ``subject``, ``occasion``.
+            Any of ``fixed``, ``shared``, ``subject``, ``occasion``.
 
         Returns
         -------
@@ -159,10 +160,14 @@ class ModelSpec:
         Examples
         --------
         >>> import bayesglu as bg
-        >>> "glucose_volume" in bg.load_model("oral").at("population")
+        >>> "glucose_volume" in bg.load_model("oral").at("shared")
         True
         """
-        return tuple(name for name, parameter in self.parameters.items() if parameter.level in levels)
+        if old := LEVELS.keys() & levels:
+            told = " and ".join(f"{name!r} is now {LEVELS[name]!r}" for name in sorted(old))
+            warn_caller(f"Levels of parameters: {told}.", RenamedWarning)
+        wanted = {LEVELS.get(level, level) for level in levels}
+        return tuple(name for name, parameter in self.parameters.items() if parameter.level in wanted)
 
     @property
     def medians(self) -> dict[str, float]:
@@ -235,8 +240,8 @@ class ModelSpec:
         {}
         """
         given = {"structure": structure, "parameters": parameters, "analytes": analytes}
-        child: dict[str, Any] = {key: value for key, value in given.items() if value}
         problems = Problems(f"{self.name} (changed)")
+        child = files.with_todays_names({key: value for key, value in given.items() if value}, problems)
         parent = files.parse(self.text, problems)
         child["name"] = name or f"{self.name} (changed)"
         return _build(files.overlay(parent, child), child, problems)
@@ -279,7 +284,7 @@ _HEADINGS = (
 
 def _rows(spec: ModelSpec) -> Iterator[tuple[str, ...]]:
     """One row a parameter, those that are estimated first."""
-    order = ("subject", "occasion", "population", "fixed")
+    order = ("subject", "occasion", "shared", "fixed")
     for p in sorted(spec.parameters.values(), key=lambda parameter: order.index(parameter.level)):
         typical = f"{p.typical.median:.4g}"
         if p.typical.gsd:
@@ -307,7 +312,7 @@ def _summary(spec: ModelSpec) -> list[str]:
     effects = [f"{p.name} by {key}" for p in spec.parameters.values() for key in p.effects]
     if effects:
         lines.append("covariates, where a study has them: " + ", ".join(effects))
-    counts = {level: len(spec.at(level)) for level in ("subject", "occasion", "population", "fixed")}
+    counts = {level: len(spec.at(level)) for level in ("subject", "occasion", "shared", "fixed")}
     lines.append("parameters: " + ", ".join(f"{n} {level}" for level, n in counts.items() if n))
     return [*lines, f"hash: {spec.hash[:16]}"]
 

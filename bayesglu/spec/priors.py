@@ -17,7 +17,7 @@ from bayesglu.frozen import Frozen
 from bayesglu.residuals import Residual
 from bayesglu.spec.scales import from_scale, to_scale
 
-Level = Literal["fixed", "population", "subject", "occasion"]
+Level = Literal["fixed", "shared", "subject", "occasion"]
 Scale = Literal["log", "logit"]
 Kind = Literal["measured", "derived", "judgement"]
 
