@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.catalog import citation, list_models, list_studies
     from bayesglu.errors import BayesgluError, FitWarning
     from bayesglu.inference.fit_files import load, save
-    from bayesglu.inference.fitting import fit, prior_predictive, with_data
+    from bayesglu.inference.fitting import fit, prior_predictive, refit
     from bayesglu.inference.pymc_model import build
     from bayesglu.physiology.parts import Part, State
     from bayesglu.physiology.registry import get_part, list_parts, register_part
@@ -51,7 +51,7 @@ _HOMES = {
     "inference.pymc_model": ("build",),
     "physiology.registry": ("get_part", "list_parts", "register_part"),
     "physiology.parts": ("Part", "State"),
-    "inference.fitting": ("fit", "prior_predictive", "with_data"),
+    "inference.fitting": ("fit", "prior_predictive", "refit"),
     "inference.fit_files": ("load", "save"),
     "protocols.clamps": ("clamp", "isoglycaemic", "pancreatic_clamp", "stepped_clamp"),
     "protocols.events": ("Protocol",),
@@ -106,6 +106,7 @@ __all__ = [
     "plots",
     "prior_predictive",
     "pump_stop",
+    "refit",
     "register_analyte",
     "register_part",
     "save",
@@ -119,7 +120,6 @@ __all__ = [
     "summarize_population",
     "validate",
     "what_if",
-    "with_data",
 ]
 
 

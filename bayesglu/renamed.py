@@ -36,6 +36,7 @@ OUTPUTS: Mapping[str, str] = {
 LEVELS: Mapping[str, str] = {"population": "shared"}
 """Values of the key ``level`` of a parameter."""
 
+CORRELATION_KEYS: Mapping[str, str] = {"eta": "lkj_eta"}
 SECTIONS: Mapping[str, str] = {"soft": "pseudo_observations"}
 PARAMETER_KEYS: Mapping[str, str] = {"between": "between_subject"}
 ANALYTE_KEYS: Mapping[str, str] = {
@@ -55,16 +56,33 @@ STATISTICS: Mapping[str, str] = {
 }
 """Statistics of the sampler."""
 
-ROLES: Mapping[str, str] = {"between": "omega", "error": "sigma", "population": "shared"}
-DIMS: Mapping[str, str] = {"test": "occasion"}
+ROLES: Mapping[str, str] = {
+    "between": "omega",
+    "driving": "forcing",
+    "error": "sigma",
+    "population": "shared",
+}
+GROUPS: Mapping[str, str] = {"coordinates": "whitened_coordinates"}
+DIMS: Mapping[str, str] = {
+    "known_occasion": "pseudo_observation_occasion",
+    "reading": "forcing_obs",
+    "test": "occasion",
+}
 METHODS: Mapping[str, str] = {"map": "laplace"}
 SETTINGS: Mapping[str, str] = {"coordinates": "parametrization", "relative": "rtol", "absolute": "atol"}
 
 FUNCTIONS: Mapping[str, str] = {
     "population": "summarize_population",
     "subjects": "summarize_individuals",
+    "with_data": "refit",
 }
 """Public functions."""
+
+FIGURES: Mapping[str, str] = {"identified": "expected_contraction", "learning": "contraction"}
+"""Functions of `bayesglu.plots`."""
+
+ATTRIBUTES: Mapping[str, str] = {"eta": "lkj_eta"}
+"""Attributes of a `ModelSpec`."""
 
 
 def model_table(table: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -91,11 +109,12 @@ def model_table(table: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             else entry
             for name, entry in _keys(known, OUTPUTS, "[pseudo_observations]", renamed).items()
         }
-    correlations = new.get("correlations")
-    if isinstance(correlations, Mapping) and isinstance(correlations.get("parameters"), list):
-        names = correlations["parameters"]
-        names = [_name(name, PARAMETERS, "[correlations]", renamed) for name in names]
-        new["correlations"] = {**correlations, "parameters": names}
+    if isinstance(correlations := new.get("correlations"), Mapping):
+        correlations = _keys(correlations, CORRELATION_KEYS, "[correlations]", renamed)
+        if isinstance(names := correlations.get("parameters"), list):
+            names = [_name(name, PARAMETERS, "[correlations]", renamed) for name in names]
+            correlations["parameters"] = names
+        new["correlations"] = correlations
     return new, renamed
 
 

@@ -16,9 +16,9 @@ FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "fasting.png"
 SHARES = {
     "name": "window",
     "published": "published",
-    "person_lower": "person, 5 %",
-    "person": "median",
-    "person_upper": "95 %",
+    "new_subject_lower": "new subject, 5 %",
+    "new_subject": "median",
+    "new_subject_upper": "95 %",
     "mean_lower": "mean of people, 5 %",
     "mean": "median",
     "mean_upper": "95 %",
@@ -52,7 +52,7 @@ def main() -> None:
         "fasting",
         [*rows, *counted],
         clean=verdict.clean,
-        every_fit_without_a_person_clean=bool(left_out.clean.all()),
+        every_fit_without_a_subject_clean=bool(left_out.clean.all()),
         model=bayesglu.load_model("fasting").hash,
         study=study.hash,
     )

@@ -74,7 +74,7 @@ def _model(d: Design):
     from numpyro import distributions as dist
 
     if d.individuals.effects or d.rows.censoring.any():
-        raise NotImplementedError("covariates and detection limits are no part of the comparison")
+        raise NotImplementedError("covariates and limits of quantification are no part of the comparison")
     heavy, layout = d.rows.nu > 0, d.individuals.layout
     schedule, system = d.solver.schedule, d.solver.system
     dose = schedule.jump[0, [schedule.channels.index(name) for name in system.boluses]]

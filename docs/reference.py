@@ -33,7 +33,7 @@ NAMES = {
     ),
     "Fits": (
         "From a model and a study to a posterior. [How a posterior is sampled](../inference.md) says how.",
-        *("fit", "with_data", "prior_predictive", "build", "save", "load", "check"),
+        *("fit", "refit", "prior_predictive", "build", "save", "load", "check"),
     ),
     "Questions": (
         "What a model or a fit is asked.",

@@ -48,14 +48,18 @@ def fake_fit(
                 group[names.sigma(analyte)] = (SAMPLE, measured.sigma.median * _spread(rng, shape, sd), about)
     coords = {"subject": people, "occasion": turns}
     if spec.structure["insulin"] == "forced":
-        about = {"role": "driving", "units": "pmol/L", "long_name": "true insulin at the readings"}
+        about = {
+            "role": "forcing",
+            "units": "pmol/L",
+            "long_name": "true insulin at the samples of the forcing function",
+        }
         for group, shape in ((prior, (1, 500)), (posterior, (chains, draws))):
             true = 60 * _spread(rng, (*shape, len(TIMES)), 0.15)
-            group["insulin_at_readings"] = ((*SAMPLE, "reading"), true, about)
-        coords["reading"] = np.arange(len(TIMES))
+            group["insulin_forcing"] = ((*SAMPLE, "forcing_obs"), true, about)
+        coords["forcing_obs"] = np.arange(len(TIMES))
     observed, known = _observations(spec, people, occasions, rng)
-    if "reading" in coords:
-        known["reading_time"] = ("reading", TIMES)
+    if "forcing_obs" in coords:
+        known["forcing_time"] = ("forcing_obs", TIMES)
     fitted = {a: v.values * _spread(rng, (chains, draws, v.size), 0.03) for a, v in observed.items()}
     noisy = {a: v * _spread(rng, v.shape, 0.06) for a, v in fitted.items()}
 

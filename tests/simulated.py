@@ -102,7 +102,7 @@ def simulated(
 
 
 def _usual(spec: ModelSpec, analyte: str, time: float) -> float:
-    """A likely value, to be replaced; what drives the model stays as it is here."""
+    """A likely value, to be replaced; the forcing function stays as it is here."""
     if not spec.analytes[analyte].forcing:
         return USUAL[analyte]
     if analyte != "insulin":
@@ -136,7 +136,7 @@ def _several_tests(**settings) -> Design:
     return simulated(spec, 3, INTRAVENOUS_TIMES, tests={"A": 2, "C": 2}, **settings).design
 
 
-def _detection_limits(**settings) -> Design:
+def _quantification_limits(**settings) -> Design:
     return simulated("minimal", 2, INTRAVENOUS_TIMES, limits={"glucose": (95.0, 210.0)}, **settings).design
 
 
@@ -152,7 +152,7 @@ def _outliers(**settings) -> Design:
 
 def _correlated(**settings) -> Design:
     names = ("insulin_sensitivity", "insulin_action_rate", "glucose_volume")
-    section = f"[correlations]\nparameters = {list(names)}\neta = 2\n"
+    section = f"[correlations]\nparameters = {list(names)}\nlkj_eta = 2\n"
     spec = read_model(load_model("minimal").text + section)
     return simulated(spec, 5, INTRAVENOUS_TIMES, **settings).design
 
@@ -198,7 +198,7 @@ REAL = "a real subject and measured insulin"
 WHOLE = "the whole loop, an assay's floor and a soft observation"
 COVARIATES = "covariates"
 SEVERAL_TESTS = "one or two tests a person"
-LIMITS = "samples beyond detection limits"
+LIMITS = "samples beyond limits of quantification"
 SHARED = "nothing differs between people"
 OUTLIERS = "outliers"
 CORRELATED = "deviations that go together"
@@ -210,7 +210,7 @@ CASES: Mapping[str, Callable[..., Design]] = {
     WHOLE: cache(_whole_loop),
     COVARIATES: cache(_covariates),
     SEVERAL_TESTS: cache(_several_tests),
-    LIMITS: cache(_detection_limits),
+    LIMITS: cache(_quantification_limits),
     SHARED: cache(_everything_shared),
     OUTLIERS: cache(_outliers),
     CORRELATED: cache(_correlated),

@@ -29,8 +29,8 @@ from bayesglu.errors import InputError
 from bayesglu.hierarchy import log_density as obvious
 from bayesglu.hierarchy.correlation import below_diagonal, factor_of, matrices_of, partial_of
 from bayesglu.hierarchy.design import Design, make_design
-from bayesglu.hierarchy.names import at_readings
-from bayesglu.hierarchy.posterior import labelled, reading_labels
+from bayesglu.hierarchy.names import forcing
+from bayesglu.hierarchy.posterior import forcing_labels, labelled
 from bayesglu.hierarchy.values import Values
 from bayesglu.inference.coordinates import Coordinates, whitened
 from bayesglu.inference.density import Density
@@ -85,9 +85,9 @@ def values_at(d: Design, point: dict) -> Values:
         factor = factor_of(2 * expit(point["partial_logodds__"]) - 1)
         correlation = below_diagonal(factor @ factor.T)
         z[:, layout.correlated] = z[:, layout.correlated] @ factor.T
-    individual = people.centre(point["typical"], effect) + omega[layout.component_varying] * z
-    sigma, error = np.exp(point["log_sigma"]), point.get("z_reading", none)
-    return Values(point["typical"], effect, omega, sigma, correlation, individual, error)
+    individual = people.centre(point["transformed_typical"], effect) + omega[layout.component_varying] * z
+    sigma, error = np.exp(point["log_sigma"]), point.get("z_forcing", none)
+    return Values(point["transformed_typical"], effect, omega, sigma, correlation, individual, error)
 
 
 def point_of(d: Design, values: Values) -> dict[str, np.ndarray]:
@@ -95,7 +95,7 @@ def point_of(d: Design, values: Values) -> dict[str, np.ndarray]:
     people, layout = d.individuals, d.individuals.layout
     away = values.individual - people.centre(values.typical, values.effect)
     z = away / values.omega[layout.component_varying]
-    point = {"typical": values.typical, "log_sigma": np.log(values.sigma)}
+    point = {"transformed_typical": values.typical, "log_sigma": np.log(values.sigma)}
     if len(layout.correlated):
         factor = np.linalg.cholesky(matrices_of(values.correlation))
         z[:, layout.correlated] = np.linalg.solve(factor, z[:, layout.correlated].T).T
@@ -104,8 +104,8 @@ def point_of(d: Design, values: Values) -> dict[str, np.ndarray]:
         point["log_covariate_effect"] = values.effect
     if people.varying:
         point |= {"log_omega": np.log(values.omega), "z_eta": z}
-    if d.driving.n_errors:
-        point["z_reading"] = values.reading_error
+    if d.forcing.n_errors:
+        point["z_forcing"] = values.forcing_error
     return point
 
 
@@ -123,8 +123,8 @@ def test_the_log_density_is_the_sum_that_scipy_makes_of_priors_and_samples(desig
     if len(people.layout.correlated):
         share, shapes = expit(point["partial_logodds__"]), people.partial_shapes
         expected += (beta(shapes, shapes).logpdf(share) + np.log(share * (1 - share))).sum()
-    expected += norm().logpdf(values.reading_error).sum()
-    predicted, _ = d.predict(d.theta(values), d.driven_by(values))
+    expected += norm().logpdf(values.forcing_error).sum()
+    predicted, _ = d.predict(d.theta(values), d.true_forcing(values))
     for i, shown in enumerate(np.exp(d.rows.log_value)):
         sd = values.sigma[d.rows.analyte[i]] if i < d.n_obs else d.rows.known_sigma[i]
         distance = np.log(shown / predicted[i]) / sd
@@ -170,7 +170,7 @@ def test_every_shipped_model_has_its_density_in_both_forms(name):
         point = drawn(m, seed)
         assert log_p(point) == pytest.approx(expected_log_density(d, point), rel=1e-9, abs=1e-7)
         x = 0.5 * np.random.default_rng(seed).normal(size=density.size)
-        constants.append(other_log_p({"coordinates": x}) - density(x)[0])
+        constants.append(other_log_p({"whitened_coordinates": x}) - density(x)[0])
     assert constants[0] == pytest.approx(constants[1], rel=1e-9, abs=1e-7)
 
 
@@ -187,7 +187,7 @@ def test_every_residual_with_limits_and_a_constant_error_has_its_density_and_gra
     expected = expected_log_density(d, point)
     assert m.compile_logp(**QUICK)(point) == pytest.approx(expected, rel=1e-9, abs=1e-7)
     x = 0.5 * np.random.default_rng(8).normal(size=density.size)
-    found = other.compile_dlogp(**QUICK)({"coordinates": x})
+    found = other.compile_dlogp(**QUICK)({"whitened_coordinates": x})
     np.testing.assert_allclose(found, density(x)[1], rtol=1e-9, atol=1e-9)
 
 
@@ -206,7 +206,7 @@ def test_the_gradient_is_that_of_differences(design, model, other_model):
 def test_the_gradient_in_coordinates_is_that_of_the_compiled_density(density, other_model):
     gradient = other_model.compile_dlogp(**QUICK)
     for x in 0.5 * np.random.default_rng(2).normal(size=(3, density.size)):
-        np.testing.assert_allclose(gradient({"coordinates": x}), density(x)[1], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(gradient({"whitened_coordinates": x}), density(x)[1], rtol=1e-9, atol=1e-9)
 
 
 def test_the_gradient_without_coordinates_is_that_of_the_compiled_density(design, model):
@@ -217,12 +217,12 @@ def test_the_gradient_without_coordinates_is_that_of_the_compiled_density(design
         pytest.skip("correlated")
     point, density = drawn(model), Density(d)
     priors = {
-        "typical": people.typical_prior,
+        "transformed_typical": people.typical_prior,
         "log_covariate_effect": people.effect_prior,
         "log_omega": people.omega_prior,
         "log_sigma": d.sigma_prior,
         "z_eta": (0.0, 1.0),
-        "z_reading": (0.0, 1.0),
+        "z_forcing": (0.0, 1.0),
     }
     there = [name for name in priors if name in point]
     expected = density(np.concatenate([((point[n] - priors[n][0]) / priors[n][1]).ravel() for n in there]))[1]
@@ -246,22 +246,22 @@ def test_both_forms_have_the_same_density_but_for_the_volume_of_the_change_of_va
         h = 1e-5
         jacobian = np.array([flat(x + step) - flat(x - step) for step in h * np.eye(len(x))]) / (2 * h)
         expected = log_p(point_of(d, density.unpack(x[None]).at(0))) + np.linalg.slogdet(jacobian)[1]
-        assert other_log_p({"coordinates": x}) == pytest.approx(expected, rel=1e-8, abs=1e-5)
+        assert other_log_p({"whitened_coordinates": x}) == pytest.approx(expected, rel=1e-8, abs=1e-5)
 
 
 # --- names ---
 
 
 def curve_of(d: Design) -> str:
-    """The variable of the true curve that drives a model."""
-    return at_readings(d.spec.analytes[d.analytes[d.driving.analyte]].output)
+    """The variable of the true forcing function of a model."""
+    return forcing(d.spec.analytes[d.analytes[d.forcing.analyte]].output)
 
 
 def test_the_same_variables_with_the_users_labels_are_in_both_forms(design, model, other_model):
     d = design
     named = {v.name: v for v in model.free_RVs + model.deterministics if v.name != "z_eta"}
     others = {v.name for v in other_model.deterministics}
-    assert set(named) == others and [v.name for v in other_model.free_RVs] == ["coordinates"]
+    assert set(named) == others and [v.name for v in other_model.free_RVs] == ["whitened_coordinates"]
     for m in (model, other_model):
         assert m.coords["parameter"] == d.individuals.names
         assert m.coords["analyte"] == d.analytes
@@ -273,11 +273,11 @@ def test_the_same_variables_with_the_users_labels_are_in_both_forms(design, mode
         if d.individuals.varying:
             assert m.named_vars_to_dims["eta"] == ("subject", "random_effect")
             assert set(m.coords["varying"]) == {e.partition("/")[0] for e in m.coords["random_effect"]}
-        if len(d.driving.obs):
-            assert m.named_vars_to_dims[curve_of(d)] == ("reading",)
-            labels, own = m.coords["reading"], d.driving.error >= 0
-            assert list(labels) == reading_labels(d)
-            assert list(m.coords["driving_reading"]) == list(np.array(labels)[own])
+        if len(d.forcing.obs):
+            assert m.named_vars_to_dims[curve_of(d)] == ("forcing_obs",)
+            labels, own = m.coords["forcing_obs"], d.forcing.error >= 0
+            assert list(labels) == forcing_labels(d)
+            assert list(m.coords["forcing_error"]) == list(np.array(labels)[own])
 
 
 def test_variables_of_one_name_have_one_value_in_both_forms(design, density, model, other_model):
@@ -290,13 +290,13 @@ def test_variables_of_one_name_have_one_value_in_both_forms(design, density, mod
         found = m.compile_fn(m.unobserved_value_vars, **QUICK)(point)
         return dict(zip((v.name for v in m.unobserved_value_vars), found, strict=True))
 
-    one, other = at(model, point_of(design, values)), at(other_model, {"coordinates": x})
+    one, other = at(model, point_of(design, values)), at(other_model, {"whitened_coordinates": x})
     for name in names:
         np.testing.assert_allclose(one[name], other[name], rtol=1e-9, atol=1e-12, err_msg=name)
     theta = design.theta(values)[:, design.individuals.layout.columns]
     np.testing.assert_allclose(one["theta"], theta, rtol=1e-10)
-    if len(design.driving.obs):
-        np.testing.assert_allclose(one[curve_of(design)], design.driven_by(values), rtol=1e-10)
+    if len(design.forcing.obs):
+        np.testing.assert_allclose(one[curve_of(design)], design.true_forcing(values), rtol=1e-10)
     if len(design.individuals.layout.correlated):
         np.testing.assert_allclose(one["correlation"], matrices_of(values.correlation), rtol=1e-9, atol=1e-12)
 
@@ -331,8 +331,8 @@ def posterior(m: pm.Model, density: Density, draws: int = 3) -> xr.DataTree:
     for point in points:
         if "partial_logodds__" in point:
             point["partial"] = expit(point.pop("partial_logodds__"))
-    if [v.name for v in m.free_RVs] == ["coordinates"]:
-        points = [{"coordinates": row} for row in x]
+    if [v.name for v in m.free_RVs] == ["whitened_coordinates"]:
+        points = [{"whitened_coordinates": row} for row in x]
     found = {}
     for name in points[0]:
         stacked = np.stack([p[name] for p in points])[None]
@@ -383,7 +383,7 @@ def test_the_log_prior_is_that_of_the_hierarchy(design, density, model, other_mo
     other = compute_log_prior(
         posterior(other_model, density), model=other_model, progressbar=False, compile_kwargs=QUICK
     )
-    assert set(other.log_prior.data_vars) == {"coordinates"}
+    assert set(other.log_prior.data_vars) == {"whitened_coordinates"}
 
 
 def test_of_a_value_beyond_a_limit_only_the_side_counts():
@@ -404,7 +404,7 @@ def test_of_a_value_beyond_a_limit_only_the_side_counts():
     np.testing.assert_array_equal(beyond, usual)
     inside = each(np.where(below, 2 * measured, np.where(above, 0.5 * measured, measured)))
     np.testing.assert_array_equal(inside[within], usual[within])
-    predicted, _ = d.predict(d.theta(values_at(d, point)), d.driven_by(values_at(d, point)))
+    predicted, _ = d.predict(d.theta(values_at(d, point)), d.true_forcing(values_at(d, point)))
     sd = np.exp(point["log_sigma"][d.analytes.index("glucose")])
     shown = np.where(below, 2 * measured, 0.5 * measured)
     expected = t(rows.nu).logpdf(np.log(shown / predicted[own]) / sd) - np.log(sd * shown)
@@ -429,7 +429,7 @@ def test_draws_are_those_of_the_hierarchy_without_limits(name):
     m = model_of(d)
     fixed = {v.name: m.initial_point()[v.name] for v in m.free_RVs}
     values = values_at(d, fixed)
-    predicted, _ = d.predict(d.theta(values), d.driven_by(values))
+    predicted, _ = d.predict(d.theta(values), d.true_forcing(values))
     samples = d.rows.part(slice(d.n_obs))
     log_predicted = np.tile(np.log(predicted[: d.n_obs]), (4000, 1))
     expected = samples.draw(log_predicted, values.sigma, np.random.default_rng(7))
@@ -463,11 +463,11 @@ def test_draws_of_the_prior_in_coordinates_are_draws_of_the_prior(name):
         found = pm.sample_prior_predictive(1000, random_seed=2, compile_kwargs=QUICK).prior.isel(chain=0)
     people, a = d.individuals, d.individuals.partial_shapes
     expected = {
-        "typical": people.typical_prior,
+        "transformed_typical": people.typical_prior,
         "log_omega": people.omega_prior,
         "log_sigma": d.sigma_prior,
         "partial": (0.5, 0.5 / np.sqrt(2 * a + 1)),
-        "z_reading": (0.0, 1.0),
+        "z_forcing": (0.0, 1.0),
     }
     z = found.eta.values / np.exp(found.log_omega.values)[:, None, people.layout.component_varying]
     numbers = [(z.reshape(1000, -1), 0.0, 1.0)]
@@ -483,7 +483,7 @@ def test_an_intervention_on_the_model_is_followed_by_its_samples():
     """Everyone typical and an assay without error: what is measured is the typical person."""
     d = CASES[REAL]()
     fixed = {
-        "typical": d.prior_medians.typical,
+        "transformed_typical": d.prior_medians.typical,
         "z_eta": np.zeros(d.individuals.shape),
         "log_sigma": np.full(len(d.analytes), -30.0),
     }
@@ -532,7 +532,7 @@ def test_a_fit_keeps_its_coordinates_and_a_model_can_be_written_in_them(quick, t
 
 def test_coordinates_survive_a_group_whatever_is_empty(design, density):
     group = keep_coordinates(density.coordinates, design)
-    tree = xr.DataTree.from_dict({"coordinates": group})
+    tree = xr.DataTree.from_dict({"whitened_coordinates": group})
     tree.attrs = {"model_hash": design.spec.hash, "study_hash": design.study.hash}
     found, problems = kept_coordinates(tree, design)
     assert not problems
@@ -542,7 +542,7 @@ def test_coordinates_survive_a_group_whatever_is_empty(design, density):
 
 def test_what_does_not_fit_together_is_refused():
     study = load_study("bergman1986")
-    with pytest.raises(StudyError, match="driven by measured insulin"):
+    with pytest.raises(StudyError, match="has measured insulin as its forcing function"):
         build("minimal", study.select(analytes=["glucose"]))
     with pytest.raises(SpecError, match="minimal"):
         build("minimall", study)
@@ -553,10 +553,15 @@ def test_everything_that_is_wrong_with_a_parametrization_is_said_at_once(quick):
         build("minimal", "bergman1986", "whitend")
     changed = load_model("minimal").with_changes(analytes={"glucose": {"residual": "student", "nu": 4.0}})
     bare = quick.copy()
-    del bare["coordinates"]
+    del bare["whitened_coordinates"]
     with pytest.raises(InputError) as raised:
         build(changed, CASES[LIMITS]().study, "noncentered", coordinates_of=bare)
-    said = ("not for 'noncentered'", "another model: 'minimal'", "another study", "holds no coordinates")
+    said = (
+        "not for 'noncentered'",
+        "another model: 'minimal'",
+        "another study",
+        "holds no whitened coordinates",
+    )
     assert len(raised.value.problems) == len(said)
     for words, problem in zip(said, raised.value.problems, strict=True):
         assert words in problem

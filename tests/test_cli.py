@@ -132,9 +132,9 @@ def test_what_a_protocol_can_teach_is_listed_best_first_written_and_drawn(tmp_pa
         "oral", bayesglu.ogtt(75), [0, 30, 120], noise={"glucose": 0.02}, subjects=3, draws=2, random_seed=0
     )
     table = pd.read_csv(csv).set_index("parameter")
-    np.testing.assert_allclose(table.person, expected.person, rtol=1e-6)
+    np.testing.assert_allclose(table.individual, expected.individual, rtol=1e-6)
     listed = re.findall(r"^([a-z_]+) .* (?:subject|shared) +\d", shown.stdout, re.MULTILINE)
-    assert listed == table.person.sort_values(ascending=False).index.tolist()
+    assert listed == table.individual.sort_values(ascending=False).index.tolist()
     assert "glucose, insulin at 0, 30, 120 min" in shown.stdout
     assert plot.read_bytes().startswith(b"\x89PNG")
 
@@ -165,7 +165,7 @@ SIMULATE = ("simulate", "-m", "oral", "-p")
         ((*SIMULATE, "ogtt(75)", "-c", "mass_action_uptake=*1e9"), "the typical person"),
         ((*SIMULATE, "ogtt(75)", "--plot", "figure.gif"), ".png or .pdf or .svg"),
         ((*SIMULATE, "ogtt(75)", "--csv", "no/such/folder.csv"), "does not exist"),
-        (("simulate", "-m", "minimal", "-p", "ivgtt(0.3)"), "is driven by measured insulin"),
+        (("simulate", "-m", "minimal", "-p", "ivgtt(0.3)"), "has measured insulin as its forcing function"),
         ((*IDENTIFY, "--analytes", "glucose,insulinn"), "Did you mean 'insulin'?"),
         ((*IDENTIFY, "--times", "0,30,later"), "such as 0,30,60,120"),
         ((*IDENTIFY, "--noise", "glucose:0.1"), "glucose=0.03"),

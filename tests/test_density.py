@@ -122,7 +122,7 @@ def test_positions_unpack_to_the_same_people_in_compiled_code_and_in_numpy(densi
         "sigma": (len(design.analytes),),
         "correlation": (len(people.partial_shapes),),
         "individual": people.shape,
-        "reading_error": (design.driving.n_errors,),
+        "forcing_error": (design.forcing.n_errors,),
     }
     assert {name: array.shape[1:] for name, array in values._asdict().items()} == shapes
     theta = design.theta(values)[..., people.layout.columns]
@@ -160,7 +160,7 @@ def test_everyone_may_have_readings_of_their_own_number_and_times_also_none_befo
     table["value"] *= np.exp(0.2 * np.random.default_rng(3).normal(size=len(table)))
     study = Study.from_table(table, protocol="ivgtt(0.3)", body_weight=70.0)
     d = make_design(load_model("minimal"), study, **TIGHT)
-    assert [list(d.driving.error[d.driving.occasion == n] >= 0) for n in range(3)] == [
+    assert [list(d.forcing.error[d.forcing.occasion == n] >= 0) for n in range(3)] == [
         [False, False, True, True, True, True, False, False],
         [True, True, True, False],
         [False, False],
@@ -171,11 +171,11 @@ def test_everyone_may_have_readings_of_their_own_number_and_times_also_none_befo
     steps = 1e-4 * np.eye(density.size)
     expected = [(density(x + s)[0] - density(x - s)[0]) / 2e-4 for s in steps]
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-4)
-    true = d.driven_by(density.unpack(x[None]).at(0))
-    schedule, found = d.solver.schedule, d.driving.at_stops(true)
+    true = d.true_forcing(density.unpack(x[None]).at(0))
+    schedule, found = d.solver.schedule, d.forcing.at_stops(true)
     for n, (person, times) in enumerate(insulin.items()):
         stops = slice(*schedule.offset[n : n + 2])
-        curve = np.interp(schedule.time[stops], times, true[d.driving.occasion == n])
+        curve = np.interp(schedule.time[stops], times, true[d.forcing.occasion == n])
         np.testing.assert_allclose(found[stops], curve, err_msg=person)
 
 

@@ -156,7 +156,7 @@ def test_every_parameter_of_every_test_is_what_a_plain_loop_gives():
             for e, acting in enumerate(people.effects):
                 if acting.parameter == name:
                     covariate = d.study.covariates[acting.effect.covariate].sel(subject=person).item()
-                    number += acting.effect.score(covariate) * effect[e]
+                    number += acting.effect.standardized(covariate) * effect[e]
             if p.level == "subject":
                 number += deviation[s, list(people.layout.component_parameter).index(k)]
             assert value == pytest.approx(p.from_scale(number), rel=1e-12)
@@ -237,7 +237,7 @@ def test_a_covariate_with_gaps_is_left_out_and_that_is_said(covariates):
     assert not d.individuals.effects
 
 
-def test_samples_beyond_the_models_detection_limits_are_known_to_be_beyond_them_and_no_more():
+def test_samples_beyond_the_models_limits_of_quantification_are_known_to_be_beyond_them_and_no_more():
     study = load_study("synthetic_ogtt").select(analytes=["glucose", "insulin"])
     limits = {"insulin": {"lloq": 60.0, "uloq": 200.0}}
     d = make_design(load_model("oral").with_changes(analytes=limits), study)
@@ -281,12 +281,14 @@ def test_an_analyte_that_the_model_does_not_describe_is_refused_with_the_ways_ou
 
 
 def test_a_model_driven_by_insulin_needs_a_study_that_measured_it():
-    with pytest.raises(StudyError, match=r"'minimal' is driven by measured insulin.*'bergman1986' lacks"):
+    with pytest.raises(
+        StudyError, match=r"'minimal' has measured insulin as its forcing function.*'bergman1986' lacks"
+    ):
         make_design(load_model("minimal"), load_study("bergman1986").select(analytes=["glucose"]))
 
 
 def test_correlations_are_of_what_differs_between_people():
-    section = '[correlations]\nparameters = ["basal_glucose", "basal_insulin"]\neta = 2\n'
+    section = '[correlations]\nparameters = ["basal_glucose", "basal_insulin"]\nlkj_eta = 2\n'
     text = f"{load_model('minimal').text}\n{section}"
     d = make_design(read_model(text), load_study("bergman1986"))
     assert correlated_names(d.individuals) == ["basal_glucose", "basal_insulin"]

@@ -203,7 +203,7 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.plots.fit_overview(NOTHING),
         lambda: bg.plots.fit_overview(quick(), ["X"]),
     ],
-    "bayesglu.plots.learning": [lambda: bg.plots.learning(NOTHING)],
+    "bayesglu.plots.contraction": [lambda: bg.plots.contraction(NOTHING)],
     "bayesglu.plots.organs": [lambda: bg.plots.organs({}), lambda: bg.plots.organs({"now": SIMULATION})],
     "bayesglu.plots.parameters": [
         lambda: bg.plots.parameters(NOTHING),
@@ -229,7 +229,7 @@ REFUSED: dict[str, list[Callable]] = {
     "bayesglu.set_to": [lambda: bg.set_to(float("nan"))],
     "bayesglu.shift": [lambda: bg.shift(None)],
     "bayesglu.coverage": [lambda: bg.coverage([]), lambda: bg.coverage(NOTHING.to_dataset())],
-    "bayesglu.plots.identified": [lambda: bg.plots.identified(3)],
+    "bayesglu.plots.expected_contraction": [lambda: bg.plots.expected_contraction(3)],
     "bayesglu.plots.demo_figure": [
         lambda: bg.plots.demo_figure(NOTHING, NOTHING, NOTHING.to_dataset()),
         lambda: bg.plots.demo_figure(quick(), quick(), 3),
@@ -264,9 +264,9 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.what_if(quick("minimal")),
         lambda: bg.what_if(quick("ivgtt"), draws=0),
     ],
-    "bayesglu.with_data": [
-        lambda: bg.with_data(quick(), "nobody"),
-        lambda: bg.with_data(quick(), "bergman1986", draws=0),
+    "bayesglu.refit": [
+        lambda: bg.refit(quick(), "nobody"),
+        lambda: bg.refit(quick(), "bergman1986", draws=0),
     ],
 }
 """What each refuses; the error must be one of those that it announces."""

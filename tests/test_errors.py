@@ -81,7 +81,7 @@ def test_an_error_of_ours_can_still_be_caught_as_what_it_was(kind, also):
         (lambda: bayesglu.summarize_population(xr.DataTree()), ValueError),
         (lambda: bayesglu.coverage([]), ValueError),
         (lambda: bayesglu.coverage(xr.Dataset()), ValueError),
-        (lambda: bayesglu.plots.identified(xr.Dataset()), ValueError),
+        (lambda: bayesglu.plots.expected_contraction(xr.Dataset()), ValueError),
         (lambda: bayesglu.plots.demo_figure(xr.DataTree(), xr.DataTree(), xr.Dataset()), ValueError),
         (lambda: bayesglu.simulate("minimal", "ivgtt(0.3)", forcing=([0, 0], [60, 60])), ValueError),
     ],

@@ -130,10 +130,10 @@ def test_glycogen_teaches_the_initial_store_best(quick):
 def test_shares_are_those_of_the_trajectories_and_their_bands_are_in_order(quick):
     shares = net_shares(quick, draws=60)
     assert list(shares.index) == list(PUBLISHED)
-    assert (shares["person_lower"] < shares["person"]).all() and (
-        shares["person"] < shares["person_upper"]
+    assert (shares["new_subject_lower"] < shares["new_subject"]).all() and (
+        shares["new_subject"] < shares["new_subject_upper"]
     ).all()
-    wide, narrow = (shares[f"{who}_upper"] - shares[f"{who}_lower"] for who in ("person", "mean"))
+    wide, narrow = (shares[f"{who}_upper"] - shares[f"{who}_lower"] for who in ("new_subject", "mean"))
     assert (narrow < wide).all()
     run = courses(quick, imaged(quick), ["liver_glycogen", "endogenous_glucose_production"], draws=60)
     begin, end = 22 * 60, 36 * 60
@@ -264,7 +264,7 @@ def test_seven_people_were_followed_and_nothing_after_they_ate_is_used(seven):
 def test_published_shares_lie_in_the_band_of_one_person_more_though_not_shown(seven):
     fit = bayesglu.fit("fasting", seven, method="laplace", random_seed=1, **QUIET)
     shares = net_shares(fit, draws=200)
-    assert shares["in_person_band"].all()
+    assert shares["in_new_subject_band"].all()
 
 
 @pytest.mark.apart

@@ -92,8 +92,8 @@ def test_parameters_have_the_dimensions_of_their_level_and_say_what_they_are(cas
     if design.individuals.effects:
         expected["covariate_effect"] = (("effect",), "effect", "1")
     expected |= {f"sigma_{analyte}": ((), "sigma", "1") for analyte in design.analytes}
-    if len(design.driving.obs):
-        expected["insulin_at_readings"] = (("reading",), "driving", "pmol/L")
+    if len(design.forcing.obs):
+        expected["insulin_forcing"] = (("forcing_obs",), "forcing", "pmol/L")
     for group in ("posterior", "prior"):
         variables = found[group].to_dataset()
         assert set(variables.data_vars) == set(expected)
@@ -101,7 +101,7 @@ def test_parameters_have_the_dimensions_of_their_level_and_say_what_they_are(cas
             attrs = variables[name].attrs
             assert variables[name].dims == ("chain", "draw", *dims)
             assert (attrs["role"], attrs["units"]) == (role, unit) and attrs["long_name"]
-            if role not in ("sigma", "effect", "driving"):
+            if role not in ("sigma", "effect", "forcing"):
                 p = design.spec.parameters[attrs["parameter"]]
                 assert (attrs["symbol"], attrs["level"], attrs["scale"]) == (p.symbol, p.level, p.scale)
             assert (variables[name] > 0).all()
@@ -202,18 +202,18 @@ def test_the_log_prior_is_scipys(quick, name):
 
 def test_what_drives_the_model_is_the_basal_level_at_rest_and_what_was_read_within_its_error_elsewhere(quick):
     posterior, study = quick[SEVERAL_TESTS].posterior, CASES[SEVERAL_TESTS]().study
-    true = posterior.insulin_at_readings.isel(chain=0)
+    true = posterior.insulin_forcing.isel(chain=0)
     known = quick[SEVERAL_TESTS].constant_data
-    who, when = (known[f"reading_{name}"].values for name in ("subject", "occasion"))
-    times = known.reading_time
+    who, when = (known[f"forcing_{name}"].values for name in ("subject", "occasion"))
+    times = known.forcing_time
     read = study.observations.isel(obs=np.flatnonzero(study.observations.analyte == "insulin"))
-    assert "reading" in true.attrs["long_name"] and set(zip(who, when, strict=True)) == set(study.occasions)
+    assert "forcing" in true.attrs["long_name"] and set(zip(who, when, strict=True)) == set(study.occasions)
     found = list(zip(who, when, times.values, strict=True))
     assert found == list(zip(read.subject.values, read.occasion.values, read.time.values, strict=True))
     labels = [f"{s}/{o}, {t:g} min" for s, o, t in found]
-    assert list(true.reading.values) == list(known.reading.values) == labels
+    assert list(true.forcing_obs.values) == list(known.forcing_obs.values) == labels
     rest = (times <= 0) | (times >= 120)
-    basal = posterior.basal_insulin.isel(chain=0).sel(subject=known.reading_subject[rest])
+    basal = posterior.basal_insulin.isel(chain=0).sel(subject=known.forcing_subject[rest])
     np.testing.assert_allclose(true[:, rest.values], basal, rtol=1e-12)
     error = (np.log(true / read.value.values) / posterior.sigma_insulin.isel(chain=0)).values[:, ~rest.values]
     np.testing.assert_allclose([error.mean(), error.std()], [0, 1], atol=0.1)
@@ -236,8 +236,8 @@ def test_predictions_are_those_of_the_individual_parameters(case):
                     if label in acting_in(at):
                         covariate = design.study.covariates[effect.covariate].values[people.layout.subject]
                         factor = at.covariate_effect.sel(effect=label).item()
-                        theta[:, column] *= factor ** np.array([effect.score(c) for c in covariate])
-        true = at.insulin_at_readings.values if "insulin_at_readings" in at else None
+                        theta[:, column] *= factor ** np.array([effect.standardized(c) for c in covariate])
+        true = at.insulin_forcing.values if "insulin_forcing" in at else None
         predicted, _ = design.predict(theta, true)
         expected = (predicted - design.rows.offset)[: design.n_obs]
         used = design.study.observations.sel(obs=design.obs)
@@ -294,8 +294,10 @@ def test_saved_without_data_no_sample_nor_covariate_of_anyone_is_in_the_file(qui
     assert set(back.children) == {"posterior", "prior", "log_prior", "constant_data", "protocols"}
     assert set(back.constant_data.data_vars) == {"body_weight"}
     assert len(set(back.constant_data.body_weight.values)) == 1
-    assert "insulin_at_readings" in found.posterior and "insulin_at_readings" not in back.prior
-    xr.testing.assert_equal(back.posterior.to_dataset(), found.posterior.to_dataset().drop_dims("reading"))
+    assert "insulin_forcing" in found.posterior and "insulin_forcing" not in back.prior
+    xr.testing.assert_equal(
+        back.posterior.to_dataset(), found.posterior.to_dataset().drop_dims("forcing_obs")
+    )
     assert back.attrs["model_text"] == found.attrs["model_text"]
     assert "observed_data" in found, "the fit itself stays whole"
     own = {("1", "1"): ivgtt(0.3), ("2", "1"): ivgtt(0.2)}
@@ -386,7 +388,7 @@ def test_whitened_and_non_centred_coordinates_give_the_same_posterior(name):
 @pytest.mark.sampling
 def test_deviations_that_go_together_are_seen_to():
     """Thirty people whose insulin sensitivity goes with their insulin at rest."""
-    section = '[correlations]\nparameters = ["insulin_sensitivity", "basal_insulin"]\neta = 1\n'
+    section = '[correlations]\nparameters = ["insulin_sensitivity", "basal_insulin"]\nlkj_eta = 1\n'
     spec = read_model(load_model("minimal").text + section)
     found = simulated(spec, 30, INTRAVENOUS_TIMES, correlation=0.85)
     settings = {"draws": 300, "tune": 300, "chains": 2, "random_seed": 1, **QUIET}
@@ -421,7 +423,7 @@ def test_a_study_that_the_model_does_not_describe_is_refused():
     whole = CASES[WHOLE]().study
     with pytest.raises(StudyError, match=r"measured c_peptide, glucagon, which the model 'oral' does not"):
         fit("oral", whole, method="laplace")
-    with pytest.raises(StudyError, match="driven by measured insulin"):
+    with pytest.raises(StudyError, match="has measured insulin as its forcing function"):
         fit("minimal", load_study("bergman1986").select(analytes=["glucose"]), method="laplace")
 
 

@@ -42,7 +42,7 @@ def test_what_fails_is_refused_and_counted_by_occasion_and_outcome_once_a_call()
     model = model_of(density, failed, np.zeros(density.size))
     x = 0.3 * np.random.default_rng(1).normal(size=density.size)
     values = density.unpack(x[None]).at(0)
-    _, outcome = d.predict(d.theta(values), d.driven_by(values))
+    _, outcome = d.predict(d.theta(values), d.true_forcing(values))
     assert 0 < (outcome != FINE).sum() < len(outcome)
     for _ in range(3):
         code, value, _ = called(model, x)

@@ -21,8 +21,8 @@ from bayesglu.analysis.identifiability import (
     _study,
     _theta,
     grade,
-    person_covariance,
-    population_covariance,
+    individual_covariance,
+    typical_covariance,
     untouched,
 )
 from bayesglu.analysis.sampling_times import AFTER_A_DRINK, AFTER_AN_INJECTION, usual_times
@@ -49,7 +49,7 @@ def ranks(values):
 
 
 def test_glucose_and_insulin_after_a_drink_teach_the_basal_state_sensitivities_and_emptying():
-    person = taught(*GLUCOSE_AND_INSULIN).person
+    person = taught(*GLUCOSE_AND_INSULIN).individual
     for name in ("basal_glucose", "basal_insulin", "insulin_sensitivity", "emptying_rate"):
         assert grade(float(person.sel(parameter=name))) == "well", name
     for name in ("beta_cell_sensitivity", "incretin_potentiation", "first_phase_gain", "absorption_rate"):
@@ -66,14 +66,14 @@ def test_the_order_is_that_of_the_linearised_analysis_at_the_medians():
         *("emptying_saturation", "absorption_rate", "paracrine_inhibition"),
     )
     published = [0.84, 0.68, 0.67, 0.50, 0.38, 0.31, 0.27, 0.05]
-    found = taught(*GLUCOSE_AND_INSULIN).person.sel(parameter=list(order))
+    found = taught(*GLUCOSE_AND_INSULIN).individual.sel(parameter=list(order))
     assert np.corrcoef(ranks(published), ranks(found))[0, 1] > 0.9
     np.testing.assert_allclose(found, published, atol=0.15)
 
 
 def test_c_peptide_tells_extraction_from_secretion():
     without, with_it = taught(*GLUCOSE_AND_INSULIN), taught(*GLUCOSE_AND_INSULIN, "c_peptide")
-    gain = (with_it.person - without.person).to_series().sort_values()
+    gain = (with_it.individual - without.individual).to_series().sort_values()
     assert gain.idxmax() == "hepatic_extraction"
     assert gain["hepatic_extraction"] > 0.4
     assert gain["beta_cell_sensitivity"] > 0.05
@@ -81,7 +81,7 @@ def test_c_peptide_tells_extraction_from_secretion():
 
 def test_glucagon_teaches_the_alpha_cell():
     three = (*GLUCOSE_AND_INSULIN, "c_peptide")
-    gain = (taught(*three, "glucagon").person - taught(*three).person).to_series()
+    gain = (taught(*three, "glucagon").individual - taught(*three).individual).to_series()
     assert gain.idxmax() == "basal_glucagon"
     assert gain["paracrine_inhibition"] > 0.02
     assert gain["basal_glucagon"] > 0.25
@@ -89,7 +89,7 @@ def test_glucagon_teaches_the_alpha_cell():
 
 def test_glucose_into_a_vein_teaches_volume_and_first_phase_and_nothing_of_the_gut():
     three = (*GLUCOSE_AND_INSULIN, "c_peptide")
-    drink, vein = taught(*three).person, taught(*three, protocol=ivgtt(0.3)).person
+    drink, vein = taught(*three).individual, taught(*three, protocol=ivgtt(0.3)).individual
     for name in ("glucose_volume", "first_phase_gain", "glucose_adaptation_time", "beta_cell_sensitivity"):
         assert vein.sel(parameter=name) > drink.sel(parameter=name) + 0.1, name
     gut = {"emptying_rate", "emptying_saturation", "absorption_rate", "incretin_potentiation"}
@@ -119,22 +119,22 @@ def test_only_an_image_of_the_liver_teaches_glycogen():
     plasma = identify(spec, fast(50), parameters=liver, **known)
     times = {**dict.fromkeys(NOISE, range(0, 3001, 250)), "liver_glycogen": (0, 1500, 3000)}
     imaged = identify(spec, fast(50), times, noise=NOISE, parameters=liver, **FEW)
-    assert grade(float(imaged.person.sel(parameter="initial_glycogen"))) == "well"
-    gain = (imaged.person - plasma.person).to_series()
+    assert grade(float(imaged.individual.sel(parameter="initial_glycogen"))) == "well"
+    gain = (imaged.individual - plasma.individual).to_series()
     assert gain.idxmax() == "initial_glycogen"
     assert gain.max() > 0.3
     # Plasma alone seems to tell it when all else about the liver is taken as known.
     held = identify(spec, fast(50), **known)
-    assert (held.person - plasma.person).sel(parameter="initial_glycogen") > 0.02
+    assert (held.individual - plasma.individual).sel(parameter="initial_glycogen") > 0.02
 
 
 def test_an_unspecific_assay_cannot_be_told_from_glucagon_while_nothing_moves():
     found = identify("feedback", fast(50), noise=0.02, **FEW)
     pair = found.isel(pair=0)
     assert {pair["first"].item(), pair["second"].item()} == {"basal_glucagon", "glucagon_background"}
-    assert pair.pair_person < -0.9
-    whole = found.person_correlation.sel(parameter="basal_glucagon", other="glucagon_background")
-    assert whole == pair.pair_person
+    assert pair.pair_individual < -0.9
+    whole = found.individual_correlation.sel(parameter="basal_glucagon", other="glucagon_background")
+    assert whole == pair.pair_individual
 
 
 # --- more, and less, to learn from ---
@@ -142,21 +142,21 @@ def test_an_unspecific_assay_cannot_be_told_from_glucagon_while_nothing_moves():
 
 def test_samples_that_are_all_noise_teach_nothing():
     found = identify("feedback", ogtt(75), noise=1e6, **FEW)
-    assert abs(found.person).max() < 1e-9
-    assert abs(found.population).max() < 1e-9
+    assert abs(found.individual).max() < 1e-9
+    assert abs(found.typical).max() < 1e-9
     assert set(untouched(found)) == set(found.parameter.values)
     assert found.sizes["pair"] == 0
 
 
 def test_what_is_softly_known_of_everyone_is_no_teaching():
     found = identify("oral", ogtt(75), noise=1e6, parameters=["brain_uptake", "mass_action_uptake"], **FEW)
-    assert abs(found.person).max() < 1e-9
-    assert found.person_prior_sd.sel(parameter="brain_uptake") < 0.9 * np.sqrt(np.log1p(0.3**2))
+    assert abs(found.individual).max() < 1e-9
+    assert found.individual_prior_sd.sel(parameter="brain_uptake") < 0.9 * np.sqrt(np.log1p(0.3**2))
 
 
 def test_more_noise_teaches_less_of_every_parameter():
     levels = [identify("oral_cpeptide", ogtt(75), noise=sd, **FEW) for sd in (0.02, 0.05, 0.1, 0.3, 1.0)]
-    for who in ("person", "population"):
+    for who in ("individual", "typical"):
         shares = np.stack([level[who] for level in levels])
         assert (np.diff(shares, axis=0) < 0).all()
         assert ((shares > 0) & (shares < 1)).all()
@@ -164,33 +164,33 @@ def test_more_noise_teaches_less_of_every_parameter():
 
 def test_more_samples_teach_more():
     few, many = (identify("oral", ogtt(75), times, **FEW) for times in ((0, 60, 120), range(0, 241, 5)))
-    assert (many.person > few.person).all()
-    assert (many.population > few.population).all()
+    assert (many.individual > few.individual).all()
+    assert (many.typical > few.typical).all()
 
 
 def test_more_people_teach_the_population_more_and_one_person_nothing():
     sizes = [identify("oral", ogtt(75), subjects=n, draws=8, random_seed=0) for n in (1, 5, 20, 500)]
-    population = np.stack([size.population for size in sizes])
+    population = np.stack([size.typical for size in sizes])
     assert (np.diff(population, axis=0) > 0).all()
-    person = np.stack([size.person for size in sizes])
+    person = np.stack([size.individual for size in sizes])
     np.testing.assert_allclose(person, person[2:].mean(axis=0) * np.ones((4, 1)), atol=0.1)
     np.testing.assert_array_equal(person[2], person[3])
 
 
-def test_a_sample_beyond_the_detection_limit_teaches_nothing():
+def test_a_sample_beyond_the_limit_of_quantification_teaches_nothing():
     limited = load_model("feedback").with_changes(analytes={"glucagon": {"lloq": 1e4}})
     blind = identify(limited, ogtt(75), **FEW)
     without = identify(limited, ogtt(75), analytes=["glucose", "insulin", "c_peptide"], **FEW)
-    assert blind.person.sel(parameter="glucagon_background") < 1e-9
+    assert blind.individual.sel(parameter="glucagon_background") < 1e-9
     names = ["insulin_sensitivity", "hepatic_extraction"]
     np.testing.assert_allclose(
-        blind.person.sel(parameter=names), without.person.sel(parameter=names), atol=0.1
+        blind.individual.sel(parameter=names), without.individual.sel(parameter=names), atol=0.1
     )
 
 
 def test_outliers_that_are_expected_cost_something():
     heavy = load_model("oral").with_changes(analytes={"glucose": {"residual": "student", "nu": 3.0}})
-    assert (identify(heavy, ogtt(75), **FEW).person <= identify("oral", ogtt(75), **FEW).person).all()
+    assert (identify(heavy, ogtt(75), **FEW).individual <= identify("oral", ogtt(75), **FEW).individual).all()
 
 
 # --- the mathematics ---
@@ -209,7 +209,7 @@ def test_covariances_are_those_of_the_joint_normal_distribution(seed):
     prior = np.diag(typical**2 + between**2)
     gain = prior @ slopes[0].T @ np.linalg.inv(own)
     expected = prior - gain @ slopes[0] @ prior
-    np.testing.assert_allclose(person_covariance(information[0], typical, between), expected, atol=1e-9)
+    np.testing.assert_allclose(individual_covariance(information[0], typical, between), expected, atol=1e-9)
 
     stacked = slopes.reshape(people * rows, k)
     of_samples = stacked @ np.diag(typical**2) @ stacked.T + np.diag(np.tile(errors**2, people))
@@ -218,7 +218,7 @@ def test_covariances_are_those_of_the_joint_normal_distribution(seed):
         of_samples[block, block] += slopes[p] @ np.diag(between**2) @ slopes[p].T
     prior = np.diag(typical**2)
     expected = prior - prior @ stacked.T @ np.linalg.inv(of_samples) @ stacked @ prior
-    found = population_covariance(information, typical, between, np.ones(people))
+    found = typical_covariance(information, typical, between, np.ones(people))
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
@@ -266,7 +266,7 @@ def test_what_is_foretold_is_what_fits_of_simulated_studies_find():
         population = bayesglu.summarize_population(fit)
         population = population.contraction.sel(parameter=np.isin(population.role, ["typical", "shared"]))
         of_one = []
-        for found, expected in ((person, foretold.person), (population, foretold.population)):
+        for found, expected in ((person, foretold.individual), (population, foretold.typical)):
             expected = expected.sel(parameter=found.parameter.values)
             of_one.append(
                 (np.corrcoef(ranks(found), ranks(expected))[0, 1], float((found - expected).mean()))
@@ -281,7 +281,7 @@ def test_what_is_foretold_is_what_fits_of_simulated_studies_find():
 def test_the_same_seed_gives_the_same_numbers_and_another_one_nearly_so():
     one, again, other = (identify("oral", ogtt(75), random_seed=seed) for seed in (1, 1, 2))
     xr.testing.assert_identical(one, again)
-    assert 0 < abs(one.person - other.person).max() < 0.1
+    assert 0 < abs(one.individual - other.individual).max() < 0.1
 
 
 # --- what is unknown, and when blood is drawn ---
@@ -294,7 +294,7 @@ def test_parameters_that_are_held_are_unknown_when_asked():
     one = identify(spec, ogtt(75), parameters=["incretin_half_saturation"], prior_cv=0.5, **FEW)
     assert set(one.parameter.values) == {*spec.estimated, "incretin_half_saturation"}
     np.testing.assert_allclose(
-        one.person_prior_sd.sel(parameter="incretin_half_saturation"), np.sqrt(np.log1p(0.5**2))
+        one.individual_prior_sd.sel(parameter="incretin_half_saturation"), np.sqrt(np.log1p(0.5**2))
     )
     free = identify(spec, ogtt(75), **FEW)
     assert set(free.parameter.values) == set(spec.estimated)
@@ -304,18 +304,18 @@ def test_parameters_that_are_held_are_unknown_when_asked():
 def test_one_person_differs_from_the_prior_by_the_typical_value_and_by_what_people_differ():
     found, p = identify("ivgtt", ivgtt(0.3), **FEW), load_model("ivgtt").parameters["insulin_sensitivity"]
     own = found.sel(parameter="insulin_sensitivity")
-    np.testing.assert_allclose(own.population_prior_sd, p.typical.sd)
-    np.testing.assert_allclose(own.person_prior_sd, np.hypot(p.typical.sd, p.between_subject.omega))
+    np.testing.assert_allclose(own.typical_prior_sd, p.typical.sd)
+    np.testing.assert_allclose(own.individual_prior_sd, np.hypot(p.typical.sd, p.between_subject.omega))
 
 
 def test_a_model_driven_by_insulin_is_driven_by_the_insulin_that_is_given():
     forcing = ([0, 4, 20, 60, 180], [50, 500, 200, 80, 50])
     found = identify("minimal", ivgtt(0.3), forcing=forcing, **FEW)
-    assert found.person.sel(parameter="insulin_sensitivity") > 0.3
+    assert found.individual.sel(parameter="insulin_sensitivity") > 0.3
     assert "insulin at 0, 4, 20, 60, 180 min" in found.attrs["samples"]
     flat = identify("minimal", ivgtt(0.3), forcing=([0, 240], [50, 50]), **FEW)
     exact = identify("minimal", ivgtt(0.3), noise={"insulin": 1e-3}, forcing=forcing, **FEW)
-    sensitivity = [f.person.sel(parameter="insulin_sensitivity") for f in (flat, found, exact)]
+    sensitivity = [f.individual.sel(parameter="insulin_sensitivity") for f in (flat, found, exact)]
     assert sensitivity[0] < sensitivity[1] < sensitivity[2]
 
 
@@ -359,7 +359,7 @@ def test_what_makes_no_sense_is_told(settings, kind, message):
 def test_a_protocol_or_a_model_that_cannot_be_used_is_told():
     with pytest.raises(ValueError, match="no gut"):
         identify("ivgtt", ogtt(75))
-    with pytest.raises(ValueError, match="driven by measured insulin"):
+    with pytest.raises(ValueError, match="has measured insulin as its forcing function"):
         identify("minimal", ivgtt(0.3))
     spec = load_model("minimal")
     nothing = spec.with_changes(parameters={n: {"level": "fixed"} for n in spec.estimated})
@@ -389,8 +389,8 @@ def test_people_who_cannot_be_solved_are_left_out_and_too_many_of_them_are_told(
     monkeypatch.setattr(module, "make_design", hindered(0.3))
     some = identify("oral", ogtt(75), **FEW)
     assert 0 < some.attrs["failed_solves"] < 16
-    np.testing.assert_allclose(some.person, whole.person, atol=0.1)
-    np.testing.assert_allclose(some.population, whole.population, atol=0.2)
+    np.testing.assert_allclose(some.individual, whole.individual, atol=0.1)
+    np.testing.assert_allclose(some.typical, whole.typical, atol=0.2)
     monkeypatch.setattr(module, "make_design", hindered(0.9))
     with pytest.raises(SolverError, match=r"2\d of 32 people"):
         identify("oral", ogtt(75), **FEW)

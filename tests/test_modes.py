@@ -123,7 +123,7 @@ def test_a_general_optimiser_finds_the_same_typical_values_and_people(model):
 def by_adjoint(d: Design, expansion: Expansion) -> np.ndarray:
     """Derivatives of the log predictions (row, D) in the parameters of the row's own person, one backward
     pass a row."""
-    rows, layout, r = d.rows, d.individuals.layout, d.driving
+    rows, layout, r = d.rows, d.individuals.layout, d.forcing
     theta = d.theta(values_at(d, expansion))
     n = len(d.solver.system.parameters)
     rest = r.error < 0
@@ -190,7 +190,7 @@ def test_a_sample_below_a_limit_pulls_little_where_the_model_agrees_and_much_whe
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_density_is_level_where_the_modes_are(name):
-    """But for what readings that drive the model, and correlations, would still change."""
+    """But for what a forcing function, and correlations, would still change."""
     density = Density(CASES[name](), find_modes(CASES[name]()))
     _, gradient = density(np.zeros(density.size))
     gradient[density.spreads] += _volume(density, np.zeros(density.size)[density.spreads])[1]

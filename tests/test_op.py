@@ -26,18 +26,18 @@ def in_order(d: Design) -> np.ndarray:
 
 
 def symbols(d: Design) -> list:
-    return [pt.dmatrix("theta"), pt.dvector("sigma"), pt.dvector("reading_error")]
+    return [pt.dmatrix("theta"), pt.dvector("sigma"), pt.dvector("forcing_error")]
 
 
 def point(d: Design, seed: int = 1) -> list[np.ndarray]:
-    """Estimated parameters, sigma and reading errors of a draw of the prior."""
+    """Estimated parameters, sigma and errors of the forcing of a draw of the prior."""
     values = d.draw_prior(1, np.random.default_rng(seed)).at(0)
-    return [d.theta(values)[:, d.individuals.layout.columns], values.sigma, values.reading_error]
+    return [d.theta(values)[:, d.individuals.layout.columns], values.sigma, values.forcing_error]
 
 
 def value_and_gradient(d: Design, mode: str):
-    """A compiled function of parameters, sigma and reading errors: predictions, and the cotangents of the
-    inputs when those of the predictions are 1."""
+    """A compiled function of parameters, sigma and errors of the forcing: predictions, and the cotangents of
+    the inputs when those of the predictions are 1."""
     inputs = symbols(d)
     predicted = predictions(d, in_order(d), *inputs)
     pulled = pytensor.grad(predicted.sum(), inputs, disconnected_inputs="ignore")
@@ -59,7 +59,7 @@ def test_predictions_are_those_of_the_design(real, compiled):
     theta, sigma, error = point(real)
     whole = np.tile(real.individuals.layout.fixed, (len(theta), 1))
     whole[:, real.individuals.layout.columns] = theta
-    expected, _ = real.predict(whole, real.driving.true(whole, sigma, error))
+    expected, _ = real.predict(whole, real.forcing.true(whole, sigma, error))
     np.testing.assert_allclose(compiled(theta, sigma, error)[0], expected[in_order(real)], rtol=1e-12)
 
 

@@ -342,7 +342,7 @@ def test_an_unknown_parameter_is_refused_with_those_that_there_are(fit):
 
 
 def test_learning_puts_what_was_least_learnt_of_the_shared_parameters_lowest(fit):
-    (axis,) = plots.learning(fit).axes
+    (axis,) = plots.contraction(fit).axes
     names = [tick.get_text() for tick in axis.get_yticklabels()]
     assert names[0] == "glucose volume"
     assert set(names) == {name.replace("_", " ") for name in load_model("oral").estimated}
@@ -362,13 +362,13 @@ def test_a_fit_that_was_saved_without_its_prior_can_be_drawn_but_not_compared_wi
     del bare["prior"]
     assert plots.parameters(bare, "basal_glucose").axes[0].get_xlim()[0] > 0
     with pytest.raises(ValueError, match="'prior'"):
-        plots.learning(bare)
+        plots.contraction(bare)
 
 
 def test_what_can_be_learnt_has_a_bar_a_person_and_a_diamond_for_the_typical_value_the_best_on_top():
     names = ["hepatic_extraction", "glucose_volume", "first_phase_gain", "c_peptide_loss"]
     result = xr.Dataset(
-        {"person": ("parameter", [0.2, 0.6, 0.05, 0.0]), "population": ("parameter", [0.5, 0.4, 0.3, 0.0])},
+        {"individual": ("parameter", [0.2, 0.6, 0.05, 0.0]), "typical": ("parameter", [0.5, 0.4, 0.3, 0.0])},
         coords={
             "parameter": names,
             "other": names,
@@ -377,8 +377,8 @@ def test_what_can_be_learnt_has_a_bar_a_person_and_a_diamond_for_the_typical_val
         },
         attrs={"protocol": "ogtt(75)", "model": "mine", "subjects": 7},
     )
-    result["pair_person"], result["pair_population"] = ("pair", [-0.95]), ("pair", [0.2])
-    figure = plots.identified(result)
+    result["pair_individual"], result["pair_typical"] = ("pair", [-0.95]), ("pair", [0.2])
+    figure = plots.expected_contraction(result)
     (axis,) = figure.axes
     assert [tick.get_text() for tick in axis.get_yticklabels()] == [
         *("first phase gain", "hepatic extraction", "glucose volume"),

@@ -173,7 +173,7 @@ def test_a_model_a_study_and_a_protocol_mean_the_same_however_they_are_given(tmp
     fits = [
         bayesglu.fit(bayesglu.load_model("minimal"), bayesglu.load_study("bergman1986"), **quick),
         bayesglu.fit(ROOT / "models" / "minimal.toml", folder, **quick),
-        bayesglu.with_data(bayesglu.fit("minimal", str(folder), **quick), folder, 1, progressbar=False),
+        bayesglu.refit(bayesglu.fit("minimal", str(folder), **quick), folder, 1, progressbar=False),
     ]
     assert all(fit.posterior.equals(fits[0].posterior) for fit in fits)
     expected = [bayesglu.prior_predictive("minimal", s, 3, 1) for s in ("bergman1986", folder)]

@@ -96,7 +96,7 @@ def test_the_example_of_a_model_file_in_the_documentation_is_one():
 
 
 WHOLE = tomllib.loads(bayesglu.load_model("minimal").text) | {
-    "correlations": {"parameters": ["insulin_sensitivity", "insulin_action_rate"], "eta": 2.0},
+    "correlations": {"parameters": ["insulin_sensitivity", "insulin_action_rate"], "lkj_eta": 2.0},
     "pseudo_observations": {"basal_glucose_production": {"median": 2.0, "cv": 0.1, "source": []}},
 }
 WHOLE["analytes"]["glucose"] |= {"lloq": 1.0, "uloq": 999.0, "error_offset": 1.0}

@@ -479,12 +479,12 @@ def test_two_measured_curves_cannot_drive_one_model():
     register_part(
         "exercise", "measured", Part({"extra_uptake": extra_uptake}, takes={"extra_uptake": "glucose_mass"})
     )
-    with pytest.raises(LoopError, match="measured insulin and heart_rate would drive"):
+    with pytest.raises(LoopError, match="measured insulin and heart_rate would be"):
         assemble({**load_model("minimal").structure, "exercise": "measured"})
-    assert assemble({**load_model("ivgtt").structure, "exercise": "measured"}).driven == {
+    assert assemble({**load_model("ivgtt").structure, "exercise": "measured"}).forced == {
         "heart_rate": "heart_rate"
     }
-    assert assemble(load_model("minimal").structure).driven == {"insulin": "insulin_level"}
+    assert assemble(load_model("minimal").structure).forced == {"insulin": "insulin_level"}
 
 
 def test_insulin_can_be_forced_and_given_units_of_its_own_kind():

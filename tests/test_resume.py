@@ -17,7 +17,7 @@ from bayesglu.hierarchy.design import make_design
 from bayesglu.inference import sampler
 from bayesglu.inference.density import Density
 from bayesglu.inference.fit_files import load
-from bayesglu.inference.fitting import SHORTEST_WITH_PILOT, fit, with_data
+from bayesglu.inference.fitting import SHORTEST_WITH_PILOT, fit, refit
 from bayesglu.inference.modes import find_modes
 from bayesglu.inference.run_folder import CHUNK, STATISTICS, Run, Segment, _read
 from bayesglu.inference.sampler import RETUNE, Failures, Sampling, sample
@@ -249,7 +249,7 @@ def test_a_new_study_is_fitted_as_the_old_one_was():
         "minimal", "bergman1986", parametrization="noncentered", target_accept=0.85, rtol=1e-5, **QUICK
     )
     study = load_study("bergman1986", "ivgtt(0.25)")
-    again = with_data(first, study, random_seed=5, draws=20, progressbar=False)
+    again = refit(first, study, random_seed=5, draws=20, progressbar=False)
     same = {name: value for name, value in json.loads(first.attrs["settings"]).items() if name != "draws"}
     assert json.loads(again.attrs["settings"]) == {**same, "draws": 20, "seed": 5}
     assert again.attrs["study_hash"] == study.hash != first.attrs["study_hash"]

@@ -294,9 +294,9 @@ def test_another_structure_leaves_out_what_it_has_no_use_for():
 
 
 def test_correlations_are_read_and_kept_in_the_text():
-    extra = "[correlations]\nparameters = ['insulin_sensitivity', 'basal_insulin']\neta = 3"
+    extra = "[correlations]\nparameters = ['insulin_sensitivity', 'basal_insulin']\nlkj_eta = 3"
     spec = read_model(child(extra))
-    assert (spec.correlations, spec.eta) == (("insulin_sensitivity", "basal_insulin"), 3.0)
+    assert (spec.correlations, spec.lkj_eta) == (("insulin_sensitivity", "basal_insulin"), 3.0)
     assert read_model(spec.text) == spec
 
 
@@ -325,9 +325,9 @@ def test_a_covariate_acts_by_step_by_factor_or_by_group():
     step = Effect("bmi", "exponential", 23.0, 5.0, 0.7, 1.3)
     factor = Effect("weight", "power", 70.0, 2.0, 1.5, 1.3)
     group = Effect("group", "level", "T2D", None, 0.35, 1.6)
-    assert step.score(33) == pytest.approx(2) and step.score(23) == 0
-    assert factor.score(35) == pytest.approx(-1)
-    assert (group.score("T2D"), group.score("NGT")) == (1, 0)
+    assert step.standardized(33) == pytest.approx(2) and step.standardized(23) == 0
+    assert factor.standardized(35) == pytest.approx(-1)
+    assert (group.standardized("T2D"), group.standardized("NGT")) == (1, 0)
 
 
 plain = st.one_of(

@@ -224,7 +224,7 @@ def test_everything_wrong_in_every_file_is_told_at_once(tmp_path):
         ("1,0,c_peptide,860,ng/mL", "Is the unit 'pmol/L'?"),
         ("1,0,insulin,60000,uU/mL", "insulin 60000 in 'uU/mL' is outside the plausible 0.5 to 30000 pmol/L."),
         ("1,0,insulin,-3,uU/mL", "line 2: insulin -3 is negative."),
-        ("1,0,insulin,0,uU/mL", "insulin is 0. Write '<' and the detection limit"),
+        ("1,0,insulin,0,uU/mL", "insulin is 0. Write '<' and the lower limit of quantification"),
         ("1,noon,glucose,90,mg/dL", "line 2: time 'noon' is not a number."),
         ("1,,glucose,90,mg/dL", "line 2: time is empty."),
         (",0,glucose,90,mg/dL", "line 2: subject is empty."),
@@ -313,7 +313,7 @@ def test_an_event_after_the_last_sample_of_its_test_is_an_error(tmp_path):
 def test_a_subject_without_events_is_an_error_when_there_is_a_table_of_events(tmp_path):
     events = EVENTS + "AA,0,glucose,oral,75,g\nA,0,sugar,oral,75,g\n"
     text = problems(folder(tmp_path, events=events), protocol=None)
-    assert "1 of 2 tests have no protocol: subject B." in text
+    assert "1 of 2 occasions have no protocol: subject B." in text
     lines = (EVENTS + "AA").count("\n") + 1
     assert f"events.csv, line {lines}: subject AA has no samples." in text
     assert f"events.csv, line {lines + 1}:" in text and "sugar" in text

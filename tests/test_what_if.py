@@ -300,9 +300,11 @@ def test_parameters_of_new_people_are_correlated_as_the_population_is():
 
 
 def test_a_model_driven_by_measured_insulin_cannot_answer():
-    driven = fake_fit("minimal", subjects=1, chains=1, draws=2)
-    with pytest.raises(ValueError, match=r"'minimal' is driven by measured insulin.*'ivgtt' or 'oral'"):
-        what_if(driven, **BRIEF)
+    forced = fake_fit("minimal", subjects=1, chains=1, draws=2)
+    with pytest.raises(
+        ValueError, match=r"'minimal' has measured insulin as its forcing function.*'ivgtt' or 'oral'"
+    ):
+        what_if(forced, **BRIEF)
 
 
 def test_a_state_can_be_held(people):

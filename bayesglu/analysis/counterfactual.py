@@ -199,7 +199,7 @@ def what_if(
     hold : iterable of str
         States that stay at their initial value, such as ``"glycogen"``; as in `simulate`.
     forcing : tuple, optional
-        ``(times, values)`` of what drives the model, where a measured curve does; as in `simulate`, and the
+        ``(times, values)`` of the forcing function, where the model has one; as in `simulate`, and the
         same for everyone.
 
     Returns

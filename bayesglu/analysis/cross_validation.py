@@ -55,9 +55,9 @@ def leave_one_out(
     -------
     xarray.Dataset
         Dim ``obs``: ``subject``, ``occasion``, ``analyte``, ``time`` (min), ``value`` (canonical unit),
-        ``censoring``, ``lower``, ``median``, ``upper`` and ``inside``; dim ``person``: whether the fit
-        without them was ``clean``. A censored sample is inside where its band reaches into what its limit
-        allows.
+        ``censoring``, ``lower``, ``median``, ``upper`` and ``inside``; dim ``left_out_subject``: whether the
+        fit without that subject was ``clean``. A censored sample is inside where its band reaches into what
+        its limit allows.
 
     Raises
     ------
@@ -95,8 +95,8 @@ def leave_one_out(
             left_out = make_design(spec, study.select(subjects=[person], analytes=known), **solver)
             rng = np.random.default_rng(seed)
             parts.append(_bands(left_out, _measured(left_out, found, rng), probability))
-    result = xr.concat(parts, "obs").assign_coords(person=people)
-    result["clean"] = ("person", np.array(clean))
+    result = xr.concat(parts, "obs").assign_coords(left_out_subject=people)
+    result["clean"] = ("left_out_subject", np.array(clean))
     result.attrs = {"model": spec.name, "study": study.name, "probability": probability}
     result.attrs["random_seed"] = seed
     return result
@@ -144,8 +144,8 @@ def _measured(d: Design, found: xr.DataTree, rng: np.random.Generator) -> np.nda
     people = d.individuals
     values = population_of(found.posterior.to_dataset(), people, d.analytes)
     own = people.draw(values.typical, values.effect, values.omega, values.correlation, rng)
-    reading_error = rng.normal(size=(*own.shape[:2], d.driving.n_errors))
-    values = values._replace(individual=own, reading_error=reading_error)
+    forcing_error = rng.normal(size=(*own.shape[:2], d.forcing.n_errors))
+    values = values._replace(individual=own, forcing_error=forcing_error)
     predicted, _ = predict(d, values)
     return measured(d, values, predicted, rng).reshape(-1, d.n_obs)
 

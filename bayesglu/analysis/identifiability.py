@@ -61,7 +61,7 @@ def identify(
     """Practical identifiability: the share of prior uncertainty that samples under a protocol would remove.
 
     The model is linearised at people drawn from the prior. Assay errors and between-subject SDs are taken as
-    known, and a sample beyond a detection limit as uninformative.
+    known, and a sample beyond a limit of quantification as uninformative.
 
     Parameters
     ----------
@@ -78,32 +78,34 @@ def identify(
     subjects : int
         People in the study from which typical values are estimated.
     draws : int
-        Populations drawn from the prior, over which everything is averaged.
+        Draws of the prior, of typical values and of `subjects` people about them, over which all is averaged.
     body_weight : float, optional
         Body weight, kg; needed where a dose is absolute.
     random_seed : int or numpy.random.Generator, optional
         Seed of those draws; drawn where it is not given, and kept in the attributes.
     parameters : str or iterable of str
         What is unknown: ``"free"`` for what the model estimates, ``"all"`` for every parameter, or names of
-        fixed parameters that are to be unknown too. Those are taken as the same in all people, and known
+        fixed parameters that are to be unknown too. Those are taken as the same in all subjects, and known
         within `prior_cv`.
     prior_cv : float
         Coefficient of variation of the prior of a fixed parameter (of the odds, where the scale is logit).
     forcing : tuple, optional
-        ``(times, values)`` of what drives the model (min, its unit), such as measured insulin. Each value is
-        known within its assay's error; at rest insulin is the person's basal one.
+        ``(times, values)`` of the forcing function (min, its unit): a measured curve that enters the
+        equations as an input, such as insulin in `minimal`. Each value is known within its assay's error; at
+        rest insulin is the person's basal one.
 
     Returns
     -------
     xarray.Dataset
-        Along ``parameter``, with coordinates ``symbol``, ``unit``, ``level`` and ``scale``: ``person`` and
-        ``population``, 1 - posterior SD / prior SD on the log (logit) scale (0 nothing, 1 everything), of one
-        person alone and of the typical values; ``person_prior_sd`` and ``population_prior_sd``, the SDs
-        before any sample, pseudo-observations included; ``person_correlation`` and
-        ``population_correlation``, posterior correlations ``(parameter, other)``. Along ``pair``, with
-        coordinates ``first`` and ``second``: ``pair_person`` and ``pair_population``, the correlations of the
-        pairs that are practically non-identifiable (beyond 0.9 in absolute value in either), the worst first.
-        The attribute ``failed_solves`` counts the people who had to be left out.
+        Along ``parameter``, with coordinates ``symbol``, ``unit``, ``level`` and ``scale``: ``individual``
+        and ``typical``, 1 - posterior SD / prior SD on the log (logit) scale (0 nothing, 1 everything), of
+        the parameters of one subject from that subject's samples alone, and of the typical values from all
+        `subjects`; ``individual_prior_sd`` and ``typical_prior_sd``, the SDs before any sample,
+        pseudo-observations included; ``individual_correlation`` and ``typical_correlation``, posterior
+        correlations ``(parameter, other)``. Along ``pair``, with coordinates ``first`` and ``second``:
+        ``pair_individual`` and ``pair_typical``, the correlations of the pairs that are practically
+        non-identifiable (beyond 0.9 in absolute value in either), the worst first. The attribute
+        ``failed_solves`` counts the people who had to be left out.
 
     Raises
     ------
@@ -126,7 +128,7 @@ def identify(
     --------
     >>> import bayesglu as bg
     >>> expected = bg.identify("oral", bg.ogtt(75), subjects=5, draws=4)
-    >>> bool(expected.person.sel(parameter="basal_insulin") > 0.5)
+    >>> bool(expected.individual.sel(parameter="basal_insulin") > 0.5)
     True
     """
     spec, protocol = load_model(model), parse_protocol(protocol)
@@ -148,10 +150,10 @@ def identify(
     shape = (draws, people, *soft.shape[1:])
     soft, data, fine = soft.reshape(shape), data.reshape(shape), fine.reshape(draws, people)
     typical, between = plan.individuals.typical_prior[1], _between(plan.individuals)
-    one = tuple(person_covariance(h[fine], typical, between) for h in (soft, soft + data))
+    one = tuple(individual_covariance(h[fine], typical, between) for h in (soft, soft + data))
     some = fine.any(axis=1)
     weight = np.where(fine, subjects / np.maximum(fine.sum(axis=1, keepdims=True), 1), 0.0)[some]
-    all_ = tuple(population_covariance(h[some], typical, between, weight) for h in (soft, soft + data))
+    all_ = tuple(typical_covariance(h[some], typical, between, weight) for h in (soft, soft + data))
 
     found = _dataset(spec, plan.individuals, one, all_)
     found.attrs = {
@@ -167,7 +169,7 @@ def identify(
     return found
 
 
-def person_covariance(information: np.ndarray, typical: np.ndarray, between: np.ndarray) -> np.ndarray:
+def individual_covariance(information: np.ndarray, typical: np.ndarray, between: np.ndarray) -> np.ndarray:
     """Covariance ``(..., K, K)`` of one person's K parameters, given what that person's samples tell.
 
     information : J' W J, ``(..., K, K)``. typical, between : prior SDs ``(K,)`` of the typical values and
@@ -178,12 +180,12 @@ def person_covariance(information: np.ndarray, typical: np.ndarray, between: np.
     return _scaled(np.linalg.inv(np.eye(len(sd)) + _scaled(information, sd)), sd)
 
 
-def population_covariance(
+def typical_covariance(
     information: np.ndarray, typical: np.ndarray, between: np.ndarray, weight: np.ndarray
 ) -> np.ndarray:
     """Covariance ``(..., K, K)`` of the typical values, with everyone's deviations integrated out.
 
-    information : ``(..., person, K, K)``, as in `person_covariance`. weight : ``(..., person)``, how many
+    information : ``(..., person, K, K)``, as in `individual_covariance`. weight : ``(..., person)``, how many
     people each one stands for. With B the diagonal matrix of the SDs between people, the samples of one tell
     of the typical values ``H - H B (1 + B H B)^-1 B H``.
     """
@@ -201,7 +203,7 @@ def grade(share: float) -> str:
 
 def untouched(identified: xr.Dataset) -> tuple[str, ...]:
     """Names of the parameters whose expected contraction is below half a per cent: nil."""
-    most = np.maximum(identified["person"], identified["population"])
+    most = np.maximum(identified["individual"], identified["typical"])
     return tuple(map(str, identified["parameter"].values[most.values < 0.005]))
 
 
@@ -254,7 +256,7 @@ def _information(plan: Design, phi: np.ndarray, noise: np.ndarray):
     soft, data, fine = np.zeros((count, k, k)), np.zeros((count, k, k)), np.ones(count, bool)
     low, high = _limits(plan)
     weight = np.sqrt(plan.rows.expected_information(noise))
-    at = np.pad(phi, ((0, 0), (0, plan.driving.n_errors)))  # and the errors of readings that drive the model
+    at = np.pad(phi, ((0, 0), (0, plan.forcing.n_errors)))  # and the errors of the forcing
     nudges = STEP * np.stack([np.eye(at.shape[1]), -np.eye(at.shape[1])])
     together = max(1, AT_ONCE // (2 * at.shape[1]))
     for begin in range(0, count, together):
@@ -280,12 +282,12 @@ def _of_the_first(k: int, information: np.ndarray) -> np.ndarray:
 
 
 def _predict(plan: Design, at: np.ndarray, noise: np.ndarray):
-    """Log predictions ``(..., row)`` of people with reading errors ``(..., K + L)``, and who could be
+    """Log predictions ``(..., row)`` of people with errors of the forcing ``(..., K + L)``, and who could be
     solved."""
     k = len(plan.individuals.estimated)
     theta = _theta(plan.individuals, at[..., :k])
-    true = plan.driving.true(theta[..., None, :], noise, at[..., k:])
-    level = plan.driving.at_stops(true).reshape(-1)
+    true = plan.forcing.true(theta[..., None, :], noise, at[..., k:])
+    level = plan.forcing.at_stops(true).reshape(-1)
     people = int(np.prod(theta.shape[:-1]))
     solving = replace(plan.solver, schedule=plan.solver.schedule.repeat(people))
     out, outcome = solving.outputs(theta[..., : len(solving.system.parameters)].reshape(people, -1), level)
@@ -310,7 +312,7 @@ def _noise(plan: Design, noise: float | Mapping[str, float] | None) -> np.ndarra
 
 
 def _limits(plan: Design) -> tuple[np.ndarray, np.ndarray]:
-    """Logarithms of the detection limits of each row."""
+    """Logarithms of the limits of quantification of each row."""
     own = [plan.spec.analytes[plan.analytes[a]] if a >= 0 else None for a in plan.rows.analyte]
     low = [np.log(a.lloq + a.error_offset) if a and a.lloq else -np.inf for a in own]
     return np.array(low), np.array([np.log(a.uloq + a.error_offset) if a and a.uloq else np.inf for a in own])
@@ -340,12 +342,12 @@ def _told(sampled: Mapping[str, np.ndarray]) -> str:
 
 
 def _study(spec, protocol, sampled, forcing, body_weight) -> Study:
-    """One person, measured as planned; the values stand for nothing, but for what drives a model."""
+    """One person, measured as planned; the values stand for nothing, but for a forcing function."""
     rows = [(a, t) for a, ts in sampled.items() for t in ts]
     values = np.ones(len(rows))
     if forcing is not None:
-        driven = np.interp([t for _, t in rows], *forcing)
-        values = np.where([spec.analytes[a].forcing for a, _ in rows], driven, values)
+        forced = np.interp([t for _, t in rows], *forcing)
+        values = np.where([spec.analytes[a].forcing for a, _ in rows], forced, values)
     columns = {
         "subject": ["1"] * len(rows),
         "occasion": ["1"] * len(rows),
@@ -379,7 +381,7 @@ def _dataset(spec: ModelSpec, people: Individuals, one, all_) -> xr.Dataset:
         coords={"parameter": names, "other": names}
         | {what: ("parameter", values) for what, values in about.items()}
     )
-    told = {"person": ("one person", one), "population": ("the typical values", all_)}
+    told = {"individual": ("one subject", one), "typical": ("the typical values", all_)}
     for who, (words, (prior, posterior)) in told.items():
         before, after = (np.sqrt(np.einsum("...ii->...i", c)) for c in (prior, posterior))
         correlation = posterior / (after[..., :, None] * after[..., None, :])
@@ -404,7 +406,7 @@ def _dataset(spec: ModelSpec, people: Individuals, one, all_) -> xr.Dataset:
 def _pairs(dataset: xr.Dataset) -> xr.Dataset:
     """The pairs that are practically non-identifiable, the worst first."""
     names = dataset["parameter"].values
-    correlations = np.stack([dataset[f"{who}_correlation"].values for who in ("person", "population")])
+    correlations = np.stack([dataset[f"{who}_correlation"].values for who in ("individual", "typical")])
     i, j = np.triu_indices(len(names), k=1)
     worst = np.abs(correlations[:, i, j]).max(axis=0)
     chosen = np.argsort(-worst, kind="stable")[: int((worst > INSEPARABLE).sum())]
@@ -412,7 +414,7 @@ def _pairs(dataset: xr.Dataset) -> xr.Dataset:
     return xr.Dataset(
         {
             f"pair_{who}": ("pair", correlation[i, j], {"long_name": "posterior correlation", "units": "1"})
-            for who, correlation in zip(("person", "population"), correlations, strict=True)
+            for who, correlation in zip(("individual", "typical"), correlations, strict=True)
         },
         coords={"first": ("pair", names[i]), "second": ("pair", names[j])},
     )

@@ -8,7 +8,7 @@ import xarray as xr
 from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
 
-JOINED = "samples"
+JOINED = "joined"
 """Name of the one variable of all analytes, and of its dimension with ``_obs``."""
 
 
@@ -28,8 +28,8 @@ def join_log_likelihoods(fit: xr.DataTree, analytes: Sequence[str] | None = None
     Returns
     -------
     xarray.DataTree
-        The same groups, but in ``log_likelihood`` one variable ``samples`` with dims ``chain, draw,
-        samples_obs``, in logarithms of densities per canonical unit of each analyte. The labels begin with
+        The same groups, but in ``log_likelihood`` one variable ``joined`` with dims ``chain, draw,
+        joined_obs``, in logarithms of densities per canonical unit of each analyte. The labels begin with
         the analyte's name. The fit itself is not changed.
 
     Raises
@@ -41,8 +41,8 @@ def join_log_likelihoods(fit: xr.DataTree, analytes: Sequence[str] | None = None
     --------
     >>> import bayesglu as bg
     >>> fit = bg.fit("ivgtt", "bergman1986", method="laplace", random_seed=1, progressbar=False)
-    >>> bg.join_log_likelihoods(fit).log_likelihood["samples"].dims
-    ('chain', 'draw', 'samples_obs')
+    >>> bg.join_log_likelihoods(fit).log_likelihood["joined"].dims
+    ('chain', 'draw', 'joined_obs')
 
     Models are compared on fits that were sampled:
 

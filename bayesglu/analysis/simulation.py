@@ -10,7 +10,7 @@ import xarray as xr
 from bayesglu.analytes import analytes, state_of, words
 from bayesglu.errors import InputError
 from bayesglu.hierarchy.compatibility import check_forcing, check_protocol
-from bayesglu.hierarchy.driving import driving_channel
+from bayesglu.hierarchy.forcing import forcing_channel
 from bayesglu.physiology.loop import Loop, assemble
 from bayesglu.physiology.registry import available
 from bayesglu.protocols.events import Protocol
@@ -62,7 +62,7 @@ def simulate(
         `parameters`. ``glucose`` and ``liver_glycogen`` stand for ``glucose_mass`` and ``glycogen``. With
         `hold`, a clamp: ``start={"insulin": 300, "glucose": 55}, hold=["insulin", "glucose_mass"]``.
     forcing : tuple, optional
-        ``(times, values)`` of what drives the model (min, its unit), taken as true: of insulin (pmol/L) where
+        ``(times, values)`` of the forcing function (min, its unit), taken as true: of insulin (pmol/L) where
         it is forced.
     rtol : float
         Relative tolerance of the solution.
@@ -108,7 +108,7 @@ def simulate(
     check_protocol(spec, protocol)
     check_forcing(spec, forcing)
     people = _people(spec, parameters or {}, start or {}, body_weight, atol)
-    schedule = _schedule(protocol, times, people.weights, forcing, driving_channel(spec))
+    schedule = _schedule(protocol, times, people.weights, forcing, forcing_channel(spec))
     begun = {state_of(name) for name in start or ()}
     solving = _solver(spec, schedule, wanted, hold, begun, rtol, atol, max_steps)
     values = _solve_in_parts(solving, people)
@@ -252,7 +252,7 @@ def _array(name: str, value) -> xr.DataArray:
     return array
 
 
-def _schedule(protocol: Protocol, times: np.ndarray, weights: np.ndarray, forcing, driven) -> Schedule:
+def _schedule(protocol: Protocol, times: np.ndarray, weights: np.ndarray, forcing, channel) -> Schedule:
     people = len(weights)
     return build_schedule(
         [protocol] * people,
@@ -260,7 +260,7 @@ def _schedule(protocol: Protocol, times: np.ndarray, weights: np.ndarray, forcin
         body_weight=weights,
         start=min(0.0, times[0], *(e.time for e in protocol.events)),
         forcing=None if forcing is None else [forcing] * people,
-        driven=driven,
+        forced=channel,
     )
 
 

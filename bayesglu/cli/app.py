@@ -246,7 +246,7 @@ def identify(
     if csv:
         _write_csv(csv, result.drop_dims(["other", "pair"]).to_dataframe().reset_index())
     if plot:
-        _draw(plot, bayesglu.plots.identified(result))
+        _draw(plot, bayesglu.plots.expected_contraction(result))
 
 
 @app.command(rich_help_panel=FIT, epilog=examples("bayesglu demo", "bayesglu demo --out results --seed 2"))

@@ -35,7 +35,9 @@ def run(out: Path, seed: int = 1, progress: bool = True) -> bool:
     person_file, people_file = out / "bergman1986.nc", out / "synthetic_ogtt.nc"
     check_place(person_file), check_place(people_file)
     say("One real person", style="bold")
-    say("Intravenous glucose; the minimal model driven by measured insulin (bergman1986).")
+    say(
+        "Intravenous glucose; the minimal model, with measured insulin as its forcing function (bergman1986)."
+    )
     person = fit("minimal", "bergman1986", draws=2500, tune=700, random_seed=seed, progressbar=progress)
     clean = _verdict(person)
     answers().print(_beside_published(person))

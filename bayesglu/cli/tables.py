@@ -69,7 +69,7 @@ def effect(what_if: xr.Dataset, probability: float) -> pd.DataFrame:
 
 
 def summary(table: xr.Dataset) -> pd.DataFrame:
-    """One row a parameter (and person) of a summary: posterior, prior, contraction."""
+    """One row a parameter (and subject) of a summary: posterior, prior, contraction."""
     rows = []
     for row in table.to_dataframe().reset_index().to_dict("records"):
         cells = {str(dim): row[dim] for dim in table["median"].dims}
@@ -87,9 +87,9 @@ def shares(identified: xr.Dataset) -> pd.DataFrame:
     """One row a parameter of `identify` about which there is information, the most first."""
     rows = []
     identified = identified.sel(parameter=~identified["parameter"].isin(untouched(identified)))
-    for name in identified["parameter"].sortby(-identified["person"]).values:
+    for name in identified["parameter"].sortby(-identified["individual"]).values:
         row = identified.sel(parameter=name)
-        one, all_ = float(row["person"]), float(row["population"])
+        one, all_ = float(row["individual"]), float(row["typical"])
         graded = grade(one) if grade(one) == grade(all_) else f"{grade(one)}; typical value {grade(all_)}"
         about = name, row["symbol"].item(), row["level"].item()
         rows.append((*about, round(100 * one), round(100 * all_), graded))
@@ -99,9 +99,9 @@ def shares(identified: xr.Dataset) -> pd.DataFrame:
 
 def pairs(identified: xr.Dataset) -> pd.DataFrame:
     """One row a practically non-identifiable pair of parameters, with posterior correlations."""
-    table = identified[["pair_person", "pair_population"]].to_dataframe()
-    words = {"first": "parameter", "second": "and", "pair_person": "one subject"}
-    words["pair_population"] = "typical value"
+    table = identified[["pair_individual", "pair_typical"]].to_dataframe()
+    words = {"first": "parameter", "second": "and", "pair_individual": "one subject"}
+    words["pair_typical"] = "typical value"
     return table[list(words)].rename(columns=words).round(2)
 
 

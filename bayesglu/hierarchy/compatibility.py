@@ -8,7 +8,7 @@ from bayesglu.protocols.schedule import Forcing
 from bayesglu.spec.model import ModelSpec, SpecError
 from bayesglu.study.study import Study, StudyError
 
-# Insulin always has its place: a model that does not compute it is driven by what was measured.
+# Insulin always has its place: where a model does not compute it, what was measured is its forcing function.
 NOT_TAKEN = {
     "stomach": "it has no gut to take oral glucose. Choose one that has, such as 'oral'.",
     "glucagon": "it leaves out what glucagon does. Choose one that has it, such as 'feedback'.",
@@ -26,18 +26,19 @@ def check_protocol(spec: ModelSpec, protocol: Protocol) -> None:
 
 
 def check_forcing(spec: ModelSpec, forcing: Forcing | None) -> None:
-    """Raise an InputError unless a curve is given where one drives the model, and only there."""
-    driven = tuple(assemble(spec.structure).driven)
-    if driven and forcing is None:
+    """Raise an InputError unless a forcing function is given where the model has one, and only there."""
+    forced = tuple(assemble(spec.structure).forced)
+    if forced and forcing is None:
         another = ", or choose a model with insulin of its own, such as 'ivgtt' or 'oral'"
         raise InputError(
-            f"The model '{spec.name}' is driven by measured {words(driven[0])} and cannot tell what that "
-            f"would be: give forcing=(times, values){another if driven == ('insulin',) else ''}."
+            f"The model '{spec.name}' has measured {words(forced[0])} as its forcing function and cannot "
+            "tell what that would be: give forcing=(times, values)"
+            f"{another if forced == ('insulin',) else ''}."
         )
-    if forcing is not None and not driven:
+    if forcing is not None and not forced:
         raise InputError(
-            f"The model '{spec.name}' has insulin of its own and no use for forcing: leave it out, or choose "
-            "a model that is driven by a measured curve, such as 'minimal'."
+            f"The model '{spec.name}' computes its own insulin and has no use for forcing: leave it out, "
+            "or choose a model with a forcing function, such as 'minimal'."
         )
 
 
@@ -58,7 +59,7 @@ def check_study(spec: ModelSpec, study: Study) -> None:
     forced = [a for a, analyte in spec.analytes.items() if analyte.forcing and a not in study.analytes]
     if forced:
         raise StudyError(
-            f"The model '{spec.name}' is driven by measured {', '.join(forced)}, "
+            f"The model '{spec.name}' has measured {', '.join(forced)} as its forcing function, "
             f"which the study '{study.name}' lacks."
         )
     for protocol in set(study.protocols.values()):

@@ -31,10 +31,12 @@ def acting_effects(parameters: Iterable[Parameter], covariates: xr.Dataset) -> t
     )
 
 
-def scores(acting: Sequence[Acting], covariates: xr.Dataset, subjects: Sequence[str]) -> np.ndarray:
-    """How many times each effect applies ``(subject, effect)`` to people with these labels."""
+def standardized(acting: Sequence[Acting], covariates: xr.Dataset, subjects: Sequence[str]) -> np.ndarray:
+    """Standardized covariates ``(subject, effect)`` of people with these labels."""
     of_each = [covariates[a.effect.covariate].sel(subject=list(subjects)).values for a in acting]
-    found = [[a.effect.score(value) for value in values] for a, values in zip(acting, of_each, strict=True)]
+    found = [
+        [a.effect.standardized(value) for value in values] for a, values in zip(acting, of_each, strict=True)
+    ]
     return np.array(found, float).reshape(len(acting), len(subjects)).T.copy()
 
 
@@ -44,7 +46,7 @@ def typical_of(parameter: Parameter, value, covariates):
     value : on the parameter's scale. covariates : name -> number or level.
     """
     logs = [
-        np.log(effect.median) * effect.score(covariates[effect.covariate])
+        np.log(effect.median) * effect.standardized(covariates[effect.covariate])
         for effect in parameter.effects.values()
         if effect.covariate in covariates
     ]
@@ -54,7 +56,7 @@ def typical_of(parameter: Parameter, value, covariates):
 def _acts(effect: Effect, covariates: xr.Dataset) -> bool:
     if effect.covariate not in covariates or _without(covariates, effect.covariate):
         return False
-    return effect.form != "level" or any(map(effect.score, covariates[effect.covariate].values))
+    return effect.form != "level" or any(map(effect.standardized, covariates[effect.covariate].values))
 
 
 def _without(covariates: xr.Dataset, name: str) -> list[str]:
@@ -90,7 +92,7 @@ def warn_of_near_levels(spec: ModelSpec, study: Study, parameters: Iterable[Para
         known = dict.fromkeys(str(e.reference) for e in effects)
         for found in dict.fromkeys(study.covariates[covariate].values):
             meant = [k for k in known if _alike(str(found), k)]
-            if meant and not any(e.score(found) for e in effects):
+            if meant and not any(e.standardized(found) for e in effects):
                 warn_caller(
                     f"The {covariate} '{found}' is none that the model '{spec.name}' knows "
                     f"({', '.join(known)}), so no effect acts on these people. If '{meant[0]}' is meant, "

@@ -1,8 +1,8 @@
 """A model and a study put together: which number of the model speaks about which sample.
 
 Everything that the log density needs and that does not change while sampling is worked out here, once: the
-individual parameters of everyone (`individuals`), what is compared with the model (`rows`), what drives it
-(`driving`), and the equations with what was given to whom (`solver`).
+individual parameters of everyone (`individuals`), what is compared with the model (`rows`), its forcing
+function (`forcing`), and the equations with what was given to whom (`solver`).
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ import xarray as xr
 from bayesglu.errors import warn_caller
 from bayesglu.hierarchy.compatibility import check_study
 from bayesglu.hierarchy.covariates import warn_of_gaps, warn_of_near_levels
-from bayesglu.hierarchy.driving import Driving, driving_channel, driving_of, is_compared
+from bayesglu.hierarchy.forcing import ForcingSamples, forcing_channel, forcing_of, is_compared
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.rows import Rows, rows_of
 from bayesglu.hierarchy.values import Values
@@ -29,9 +29,10 @@ TOLERANCES = {"rtol": 2e-6, "atol": 2e-6}
 """Far below any assay's error, and small enough that the log density is smooth to the sampler."""
 
 LONG, TOLERANCES_WHEN_LONG = 12 * 60.0, {"rtol": 1e-7, "atol": 1e-7}
-"""For tests of more than so many minutes: in long quiet hours steps grow until the explicit method is at the
-end of its stability. Values do not suffer, but the derivative of what was computed does: of 60 gradients of a
-fast of 68 h one in ten was wrong by more than 0.02 (the worst by 1.4) at 2e-6, and none by 1e-5 at 1e-7."""
+"""For protocols of more than so many minutes: in long quiet hours steps grow until the explicit method is at
+the end of its stability. Values do not suffer, but the derivative of what was computed does: of 60 gradients
+of a fast of 68 h one in ten was wrong by more than 0.02 (the worst by 1.4) at 2e-6, and none by 1e-5 at
+1e-7."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ class Design:
     solver: Solver
     individuals: Individuals
     rows: Rows
-    driving: Driving
+    forcing: ForcingSamples
     obs: np.ndarray
     analytes: tuple[str, ...]
 
@@ -71,7 +72,7 @@ class Design:
             sigma=np.exp(self.sigma_prior[0]),
             correlation=np.zeros(len(i.partial_shapes)),
             individual=i.centre(typical, effect),
-            reading_error=np.zeros(self.driving.n_errors),
+            forcing_error=np.zeros(self.forcing.n_errors),
         )
 
     def draw_prior(self, draws: int, rng: np.random.Generator) -> Values:
@@ -80,23 +81,23 @@ class Design:
         typical, effect, omega, correlation = i.draw_population(draws, rng)
         sigma = np.exp(rng.normal(*self.sigma_prior, size=(draws, len(self.analytes))))
         individual = i.draw(typical, effect, omega, correlation, rng)
-        reading_error = rng.normal(size=(draws, self.driving.n_errors))
-        return Values(typical, effect, omega, sigma, correlation, individual, reading_error)
+        forcing_error = rng.normal(size=(draws, self.forcing.n_errors))
+        return Values(typical, effect, omega, sigma, correlation, individual, forcing_error)
 
     def theta(self, values: Values) -> np.ndarray:
         """Parameters ``(..., occasion, parameter)`` on their natural scale."""
         return self.individuals.theta(values.typical, values.effect, values.individual)
 
-    def driven_by(self, values: Values) -> np.ndarray:
-        """True concentrations at the readings that drive the model ``(..., reading)``."""
-        return self.driving.true(self.theta(values), values.sigma, values.reading_error)
+    def true_forcing(self, values: Values) -> np.ndarray:
+        """True concentrations at the samples of the forcing function ``(..., forcing_obs)``."""
+        return self.forcing.true(self.theta(values), values.sigma, values.forcing_error)
 
     def predict(self, theta: np.ndarray, true: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Predictions of the rows ``(row,)`` and outcome codes for theta ``(occasion, parameter)``, driven by
+        """Predictions of the rows ``(row,)`` and outcome codes for theta ``(occasion, parameter)``, forced by
         true concentrations ``(R,)``; without them, by what was read."""
-        true = self.driving.true(theta) if true is None else true
+        true = self.forcing.true(theta) if true is None else true
         physiology = theta[:, : len(self.solver.system.parameters)]
-        outputs, outcome = self.solver.outputs(physiology, self.driving.at_stops(true))
+        outputs, outcome = self.solver.outputs(physiology, self.forcing.at_stops(true))
         return self.rows.predict(outputs, theta), outcome
 
 
@@ -109,13 +110,13 @@ def make_design(spec: ModelSpec, study: Study, **settings) -> Design:
     check_study(spec, study)
     study = _within_limits(spec, study)
     used = _compared(spec, study)
-    driving_analytes = {a for a, analyte in spec.analytes.items() if analyte.forcing}
-    curves = _curves(study, driving_analytes)
-    schedule = _schedule(study, curves, driving_channel(spec))
-    outputs = _outputs(spec, study, driving_analytes)
+    forcing_analytes = {a for a, analyte in spec.analytes.items() if analyte.forcing}
+    curves = _curves(study, forcing_analytes)
+    schedule = _schedule(study, curves, forcing_channel(spec))
+    outputs = _outputs(spec, study, forcing_analytes)
     solver = _solver(spec, schedule, outputs, settings)
 
-    analytes = tuple(a for a in spec.analytes if a in {*used.analyte.values, *driving_analytes})
+    analytes = tuple(a for a in spec.analytes if a in {*used.analyte.values, *forcing_analytes})
     physiology = solver.system.parameters
     columns = (*physiology, *(n for n in spec.parameters if n not in physiology))
     unused = {a.background for n, a in spec.analytes.items() if a.background and n not in analytes}
@@ -131,14 +132,14 @@ def make_design(spec: ModelSpec, study: Study, **settings) -> Design:
         solver=solver,
         individuals=Individuals.of(spec, columns, estimated, study.occasions, study.covariates),
         rows=rows_of(spec, used, whose, sample, first, columns, outputs, analytes),
-        driving=driving_of(spec, curves, schedule, columns, analytes),
+        forcing=forcing_of(spec, curves, schedule, columns, analytes),
         obs=used.obs.values,
         analytes=analytes,
     )
 
 
 def _within_limits(spec: ModelSpec, study: Study) -> Study:
-    """The study with samples beyond the model's detection limits at the limit, and censored there."""
+    """The study with samples beyond the model's limits of quantification at the limit, and censored there."""
     obs = study.observations
     value, censoring = obs.value.values.copy(), obs.censoring.values.astype(object)
     for name, analyte in spec.analytes.items():
@@ -166,13 +167,13 @@ def _compared(spec: ModelSpec, study: Study) -> xr.Dataset:
     return used.isel(obs=keep)
 
 
-def _curves(study: Study, driving_analytes) -> list[xr.Dataset]:
-    """The readings that drive each occasion, in the order of their times."""
+def _curves(study: Study, forcing_analytes) -> list[xr.Dataset]:
+    """The samples of the forcing function of each occasion, in the order of their times."""
     obs, curves = study.observations, []
-    for subject, occasion in study.occasions if driving_analytes else ():
+    for subject, occasion in study.occasions if forcing_analytes else ():
         mine = obs.isel(obs=(obs.subject.values == subject) & (obs.occasion.values == occasion))
-        drives = np.isin(mine.analyte.values, list(driving_analytes)) & np.isfinite(mine.value.values)
-        curves.append(mine.isel(obs=drives).sortby("time"))
+        forces = np.isin(mine.analyte.values, list(forcing_analytes)) & np.isfinite(mine.value.values)
+        curves.append(mine.isel(obs=forces).sortby("time"))
     return curves
 
 
@@ -188,7 +189,7 @@ def _schedule(study: Study, curves, channel: str) -> Schedule:
         body_weight=study.body_weight.sel(subject=[s for s, _ in study.occasions]).values,
         forcing=[(c.time.values, c.value.values) for c in curves] or None,
         labels=[_label(occasion, study.occasions) for occasion in study.occasions],
-        driven=channel,
+        forced=channel,
     )
 
 
@@ -198,9 +199,9 @@ def _label(occasion: tuple[str, str], occasions) -> str:
     return f"subject {subject}" + (f", occasion {name}" if several else "")
 
 
-def _outputs(spec: ModelSpec, study: Study, driving_analytes) -> tuple[str, ...]:
+def _outputs(spec: ModelSpec, study: Study, forcing_analytes) -> tuple[str, ...]:
     """What the equations must show: what was measured, and what is known of the basal state."""
-    measured = [a for a in spec.analytes if a in study.analytes and a not in driving_analytes]
+    measured = [a for a in spec.analytes if a in study.analytes and a not in forcing_analytes]
     shown = [spec.analytes[a].output for a in measured]
     return tuple(dict.fromkeys([*shown, *(s.output for s in spec.pseudo_observations.values())]))
 

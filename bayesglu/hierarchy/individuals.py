@@ -2,9 +2,9 @@ r"""Individual parameters: how those of every person and occasion come from the 
 
 On the scale on which its prior is Normal, a parameter of a person (or of an occasion of that person) is
 
-.. math:: \phi = \theta + \sum_e s_e \beta_e + \eta, \qquad \eta \sim N(0, \omega^2)
+.. math:: \phi = \theta + \sum_e x_e \beta_e + \eta, \qquad \eta \sim N(0, \omega^2)
 
-the typical value, covariate effects, each as many times as its score says, and a deviation; deviations of
+the typical value, covariate effects, each times its standardized covariate x, and a deviation; deviations of
 different parameters may be correlated. What people share has no deviation.
 """
 
@@ -18,7 +18,7 @@ import xarray as xr
 
 from bayesglu.frozen import frozen
 from bayesglu.hierarchy.correlation import below_diagonal, beta_shapes, factor_of, matrices_of
-from bayesglu.hierarchy.covariates import Acting, acting_effects, scores
+from bayesglu.hierarchy.covariates import Acting, acting_effects, standardized
 from bayesglu.spec.model import ModelSpec
 from bayesglu.spec.priors import Parameter
 from bayesglu.spec.scales import from_scale
@@ -37,8 +37,8 @@ class Layout(NamedTuple):
     ``varying``             (V,)        which estimated parameters vary
     ``component_parameter``  (D,)       which estimated parameter a component is of
     ``component_varying``   (D,)        which varying parameter that is
-    ``component_scores``    (S, D, E)   how many times an effect acts on a component
-    ``scores``              (T, E)      how many times it acts on an occasion
+    ``component_covariates``    (S, D, E)   standardized covariate of an effect on a component
+    ``covariates``          (T, E)      standardized covariate of an effect on an occasion
     ``effect_parameter``    (E,)        which estimated parameter it acts on
     ``subject``             (T,)        whose occasion it is
     ``component``           (T, V)      where an occasion reads its varying parameters
@@ -52,8 +52,8 @@ class Layout(NamedTuple):
     varying: np.ndarray
     component_parameter: np.ndarray
     component_varying: np.ndarray
-    component_scores: np.ndarray
-    scores: np.ndarray
+    component_covariates: np.ndarray
+    covariates: np.ndarray
     effect_parameter: np.ndarray
     subject: np.ndarray
     component: np.ndarray
@@ -74,7 +74,7 @@ class Individuals:
     estimated: tuple[Parameter, ...]
     effects: tuple[Acting, ...]
     layout: Layout
-    eta: float = 1.0
+    lkj_eta: float = 1.0
 
     @classmethod
     def of(
@@ -93,10 +93,10 @@ class Individuals:
         subjects = tuple(dict.fromkeys(subject for subject, _ in occasions))
         effects = acting_effects(parameters, covariates)
         subject = np.array([subjects.index(s) for s, _ in occasions], int)
-        own_scores = scores(effects, covariates, [s for s, _ in occasions])
-        layout = _layout(spec, tuple(columns), parameters, effects, own_scores, subject)
-        eta = spec.eta or cls.eta
-        return cls(subjects, tuple(occasions), tuple(columns), parameters, effects, layout, eta)
+        own_covariates = standardized(effects, covariates, [s for s, _ in occasions])
+        layout = _layout(spec, tuple(columns), parameters, effects, own_covariates, subject)
+        lkj_eta = spec.lkj_eta or cls.lkj_eta
+        return cls(subjects, tuple(occasions), tuple(columns), parameters, effects, layout, lkj_eta)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -139,13 +139,13 @@ class Individuals:
     @cached_property
     def partial_shapes(self) -> np.ndarray:
         """Shapes of the Beta priors of the partial correlations: see `correlation`."""
-        return beta_shapes(len(self.layout.correlated), self.eta)
+        return beta_shapes(len(self.layout.correlated), self.lkj_eta)
 
     # --- from the population to people ---
 
     def centre(self, typical, effect):
         """Where individual parameters are expected: ``(..., S, D)`` from ``(..., K)`` and ``(..., E)``."""
-        shift = np.einsum("sde,...e->...sd", self.layout.component_scores, effect)
+        shift = np.einsum("sde,...e->...sd", self.layout.component_covariates, effect)
         return typical[..., None, self.layout.component_parameter] + shift
 
     def covariance(self, omega, correlation):
@@ -182,7 +182,7 @@ class Individuals:
         layout = self.layout
         shift = np.zeros((*typical.shape[:-1], len(layout.subject), len(self.estimated)))
         for e, k in enumerate(layout.effect_parameter):
-            shift[..., k] += layout.scores[:, e] * effect[..., None, e]
+            shift[..., k] += layout.covariates[:, e] * effect[..., None, e]
         phi = typical[..., None, :] + shift
         phi[..., layout.varying] = individual[..., layout.subject[:, None], layout.component]
         theta = np.broadcast_to(layout.fixed, (*phi.shape[:-1], len(layout.fixed))).copy()
@@ -199,7 +199,7 @@ def _pair(rows: list) -> tuple[np.ndarray, np.ndarray]:
     return mean.copy(), sd.copy()
 
 
-def _layout(spec: ModelSpec, columns, parameters, effects, own_scores, subject: np.ndarray) -> Layout:
+def _layout(spec: ModelSpec, columns, parameters, effects, own_covariates, subject: np.ndarray) -> Layout:
     names = [p.name for p in parameters]
     of_people = [k for k, p in enumerate(parameters) if p.level == "subject"]
     of_occasions = [k for k, p in enumerate(parameters) if p.level == "occasion"]
@@ -227,8 +227,8 @@ def _layout(spec: ModelSpec, columns, parameters, effects, own_scores, subject: 
         varying=np.array(varying, int),
         component_parameter=component_parameter,
         component_varying=np.array([varying.index(k) for k in component_parameter], int),
-        component_scores=own_scores[occasion] * acts,
-        scores=own_scores,
+        component_covariates=own_covariates[occasion] * acts,
+        covariates=own_covariates,
         effect_parameter=effect_parameter,
         subject=subject,
         component=component,

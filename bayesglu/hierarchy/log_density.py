@@ -13,7 +13,7 @@ def log_density(d: Design, values: Values) -> float:
     """Log density of everything that is estimated and of the samples; minus infinity where a solve failed.
 
     With respect to typical values, effects and individual parameters on their own scales, the logarithms of
-    omega and sigma, the inverse hyperbolic tangents of partial correlations, and reading errors.
+    omega and sigma, the inverse hyperbolic tangents of partial correlations, and errors of the forcing.
     """
     prior = sum(np.sum(part) for part in log_prior(d, values).values())
     return float(prior + log_individuals(d, values).sum() + log_likelihood(d, values).sum())
@@ -29,7 +29,7 @@ def log_prior(d: Design, values: Values) -> dict[str, np.ndarray]:
         "omega": _log_normal(np.log(values.omega), *i.omega_prior),
         "sigma": _log_normal(np.log(values.sigma), *d.sigma_prior),
         "correlation": i.partial_shapes * np.log1p(-(partial**2)),
-        "reading_error": _log_normal(values.reading_error, 0.0, 1.0),
+        "forcing_error": _log_normal(values.forcing_error, 0.0, 1.0),
     }
 
 
@@ -45,7 +45,7 @@ def log_individuals(d: Design, values: Values) -> np.ndarray:
 
 def log_likelihood(d: Design, values: Values) -> np.ndarray:
     """Log density of each row ``(row,)``, given one set of values."""
-    predicted, outcome = d.predict(d.theta(values), d.driven_by(values))
+    predicted, outcome = d.predict(d.theta(values), d.true_forcing(values))
     if (outcome != FINE).any():
         return np.full(len(d.rows.sample), -np.inf)
     return d.rows.log_density(np.log(np.maximum(predicted, TINY)), values.sigma)

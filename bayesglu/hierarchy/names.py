@@ -10,7 +10,7 @@ role            name                        dims (after chain, draw)       conte
 ``effect``      ``covariate_effect``        ``effect``                     factors of covariates
 ``correlation``  ``correlation``            ``pair``                       correlations of random effects
 ``sigma``       ``sigma_ANALYTE``                                          SDs of log residuals
-``driving``     ``OUTPUT_at_readings``      ``reading``                    true curve that drives the model
+``forcing``     ``OUTPUT_forcing``          ``forcing_obs``                true values of a forcing function
 ==============  ==========================  =============================  ===================================
 
 Samples of an analyte have a dimension of their own, ``ANALYTE_obs``.
@@ -46,9 +46,9 @@ def sigma(analyte: str) -> str:
     return f"sigma_{analyte}"
 
 
-def at_readings(output: str) -> str:
-    """Name of the true curve behind measured readings."""
-    return f"{output}_at_readings"
+def forcing(output: str) -> str:
+    """Name of the true forcing function at its samples."""
+    return f"{output}_forcing"
 
 
 def observations(analyte: str) -> str:

@@ -62,18 +62,18 @@ def to_dataset(d: Design, values: Values) -> xr.Dataset:
         coords["pair"] = pairs(correlated_names(people))
     if d.spec.at("occasion"):
         coords["occasion"] = [names.occasion(*occasion) for occasion in people.occasions]
-    if len(d.driving.obs):
-        analyte = d.analytes[d.driving.analyte]
+    if len(d.forcing.obs):
+        analyte = d.analytes[d.forcing.analyte]
         output = d.spec.analytes[analyte].output
-        told = f"true {output} at the readings that drive the model, a straight line from each to the next"
-        true = d.driven_by(values)
-        put(names.at_readings(output), true, ("reading",), "driving", canonical_unit(analyte), told)
-        coords["reading"] = reading_labels(d)
+        told = f"true {output} at the samples of the forcing function, a straight line from each to the next"
+        true = d.true_forcing(values)
+        put(names.forcing(output), true, ("forcing_obs",), "forcing", canonical_unit(analyte), told)
+        coords["forcing_obs"] = forcing_labels(d)
     return xr.Dataset(found, coords=coords)
 
 
 def labels(d: Design) -> xr.Dataset:
-    """What the labels of the dims ``effect`` and ``reading`` of a posterior stand for.
+    """What the labels of the dims ``effect`` and ``forcing_obs`` of a posterior stand for.
 
     They are not coordinates of the posterior, for `arviz.summary` and others refuse coordinates that only
     some variables have.
@@ -82,12 +82,12 @@ def labels(d: Design) -> xr.Dataset:
     if acting := d.individuals.effects:
         found |= effect_labels([(a.parameter, a.effect) for a in acting])
         coords["effect"] = [names.effect(a.parameter, a.key) for a in acting]
-    if len(d.driving.obs):
-        read = _readings(d)
-        coords["reading"] = reading_labels(d)
+    if len(d.forcing.obs):
+        read = _forcing_samples(d)
+        coords["forcing_obs"] = forcing_labels(d)
         for name in ("subject", "occasion"):
-            found[f"reading_{name}"] = ("reading", read[name].values.astype(object))
-        found["reading_time"] = ("reading", read.time.values, {"units": "min"})
+            found[f"forcing_{name}"] = ("forcing_obs", read[name].values.astype(object))
+        found["forcing_time"] = ("forcing_obs", read.time.values, {"units": "min"})
     return xr.Dataset(found, coords=coords)
 
 
@@ -127,14 +127,14 @@ def _sample_labels(study: Study, samples: xr.Dataset) -> list[str]:
     return [f"{w}, {t:g} min" for w, t in zip(who, samples.time.values, strict=True)]
 
 
-def reading_labels(d: Design) -> list[str]:
-    """Labels of the readings that drive the model."""
-    return _sample_labels(d.study, _readings(d))
+def forcing_labels(d: Design) -> list[str]:
+    """Labels of the samples of the forcing function."""
+    return _sample_labels(d.study, _forcing_samples(d))
 
 
-def _readings(d: Design) -> xr.Dataset:
-    """The samples that drive the model."""
-    return d.study.observations.sel(obs=d.driving.obs)
+def _forcing_samples(d: Design) -> xr.Dataset:
+    """The samples of the forcing function."""
+    return d.study.observations.sel(obs=d.forcing.obs)
 
 
 def population_of(
@@ -147,7 +147,7 @@ def population_of(
 
     absent_effect : of a covariate that did not act in the fit, on the log scale; None for the prior median.
 
-    Individual parameters and reading errors are empty.
+    Individual parameters and errors of the forcing are empty.
     """
     shape = posterior.sizes["chain"], posterior.sizes["draw"]
 
@@ -178,7 +178,7 @@ def population_of(
         sigma=stacked([drawn(names.sigma(a)) for a in analytes]),
         correlation=correlation,
         individual=np.zeros((*shape, 0, 0)),
-        reading_error=np.zeros((*shape, 0)),
+        forcing_error=np.zeros((*shape, 0)),
     )
 
 

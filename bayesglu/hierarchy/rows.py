@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bayesglu.frozen import frozen
-from bayesglu.hierarchy.driving import rest_of
+from bayesglu.hierarchy.forcing import rest_of
 from bayesglu.residuals import Normal, Residual, censored, numbered
 from bayesglu.spec.model import ModelSpec
 
@@ -121,7 +121,7 @@ def rows_of(spec: ModelSpec, samples, occasion, sample, first_sample, columns, o
     entries = {}
     for a in analytes:
         analyte = spec.analytes[a]
-        if analyte.forcing:  # the model is driven by it; at rest, where it has one, it shows a basal value
+        if analyte.forcing:  # it is the forcing function; at rest, where it has one, it shows a basal value
             rest = rest_of(spec, a)
             entries[a] = (0, 0.0, columns.index(rest) if rest else 0, 1.0)
         else:

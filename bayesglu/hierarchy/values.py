@@ -21,7 +21,7 @@ class Values(NamedTuple):
     ``sigma``         (..., A)       SDs of the log residuals
     ``correlation``   (..., pair)    correlations of deviations, below the diagonal
     ``individual``    (..., S, D)    everyone's own parameters: see `Layout`
-    ``reading_error``  (..., L)      errors of the readings that drive the model, in units of sigma
+    ``forcing_error``  (..., L)      errors of the samples of the forcing function, in units of sigma
     ================  =============  ======================================================================
     """
 
@@ -31,7 +31,7 @@ class Values(NamedTuple):
     sigma: np.ndarray
     correlation: np.ndarray
     individual: np.ndarray
-    reading_error: np.ndarray
+    forcing_error: np.ndarray
 
     def at(self, draw) -> "Values":
         """The values at an index (or a slice) of the first axis."""

@@ -10,7 +10,7 @@ with H and c from the linear model at the modes or about draws (`linearise`), wh
 what the linear model misses, the population's typical values as an affine map of standard Normals, and the
 logarithms of omega and sigma in units of their own uncertainty; the correlations of deviations, if any, by
 their partial correlations. The change of variables is exact whatever the likelihood is. With H = 0 these are
-non-centered coordinates. The errors of readings that drive the model are coordinates as they are.
+non-centered coordinates. The errors of a forcing function are coordinates as they are.
 """
 
 from collections import namedtuple
@@ -66,13 +66,13 @@ class Coordinates(NamedTuple):
 
 Point = namedtuple(
     "Point",
-    "shared omega sigma partial factor individual reading_error centre precision r log_volume",
+    "shared omega sigma partial factor individual forcing_error centre precision r log_volume",
 )
 """What coordinates stand for: `factor` is that of the correlations, `partial` the inverse hyperbolic tangents
 of the partial ones; `centre`, `precision` and `r` are what the blocks were made with, and `log_volume` is
 that of the blocks per volume of their coordinates."""
 
-Bars = namedtuple("Bars", "shared omega sigma partial factor individual reading_error centre precision")
+Bars = namedtuple("Bars", "shared omega sigma partial factor individual forcing_error centre precision")
 """Cotangents of a `Point`."""
 
 
@@ -170,15 +170,15 @@ def point_at(x, layout, coordinates):
             for e in range(d + 1):
                 z[s, d] += c.scale[s, d, e] * x[at + s * n + e]
     at += people * n
-    reading_error = empty(len(x) - at)
-    for i in range(len(reading_error)):
-        reading_error[i] = x[at + i]
+    forcing_error = empty(len(x) - at)
+    for i in range(len(forcing_error)):
+        forcing_error[i] = x[at + i]
 
     precision = _prior_precision(omega, factor, layout, n)
     centre, r = _expected(shared, precision, layout, c)
     individual, log_volume = blocks(c.information, precision, r, z)
     return Point(
-        shared, omega, sigma, partial, factor, individual, reading_error, centre, precision, r, log_volume
+        shared, omega, sigma, partial, factor, individual, forcing_error, centre, precision, r, log_volume
     )
 
 
@@ -194,7 +194,7 @@ def no_bars(point):
         partial=zeros(len(point.partial)),
         factor=zeros((m, m)),
         individual=zeros((people, n)),
-        reading_error=zeros(len(point.reading_error)),
+        forcing_error=zeros(len(point.forcing_error)),
         centre=zeros((people, n)),
         precision=zeros((n, n)),
     )
@@ -216,7 +216,7 @@ def point_adjoint(point, bars, bar_volume, layout, coordinates):
     _prior_precision_adjoint(point, bars, layout)
     n_shared, n_omega, n_sigma = len(c.shared), len(c.log_omega), len(c.log_sigma)
     first = n_shared + n_omega + n_sigma + len(c.partial_scale)
-    bar_x = zeros(first + people * n + len(point.reading_error))
+    bar_x = zeros(first + people * n + len(point.forcing_error))
     for i in range(n_shared):
         for j in range(n_shared):
             bar_x[j] += c.shared_factor[i, j] * bars.shared[i]
@@ -235,18 +235,18 @@ def point_adjoint(point, bars, bar_volume, layout, coordinates):
             for e in range(d + 1):
                 bar_x[first + s * n + e] += c.scale[s, d, e] * bar_z[s, d]
     at = first + people * n
-    for i in range(len(point.reading_error)):
-        bar_x[at + i] = bars.reading_error[i]
+    for i in range(len(point.forcing_error)):
+        bar_x[at + i] = bars.forcing_error[i]
     return bar_x
 
 
 @compiled(inner=True)
-def position_at(shared, omega, sigma, partial, individual, reading_error, layout, coordinates):
+def position_at(shared, omega, sigma, partial, individual, forcing_error, layout, coordinates):
     """The coordinates x that stand for these: the inverse of `point_at`."""
     c, at = coordinates, len(shared)
     people, n = individual.shape
     first = at + len(omega) + len(sigma) + len(partial)
-    x = empty(first + people * n + len(reading_error))
+    x = empty(first + people * n + len(forcing_error))
     for i in range(at):
         x[i] = shared[i] - c.shared[i]
     forward_solve(c.shared_factor, x[:at])
@@ -267,8 +267,8 @@ def position_at(shared, omega, sigma, partial, individual, reading_error, layout
             own[d] = z[s, d] - c.offset[s, d]
         forward_solve(c.scale[s], own)
     at = first + people * n
-    for i in range(len(reading_error)):
-        x[at + i] = reading_error[i]
+    for i in range(len(forcing_error)):
+        x[at + i] = forcing_error[i]
     return x
 
 
@@ -283,7 +283,7 @@ def _expected(shared, precision, layout, coordinates):
         for d in range(n):
             centre[s, d] = shared[layout.component_parameter[d]]
             for e in range(len(layout.effect_parameter)):
-                centre[s, d] += layout.component_scores[s, d, e] * shared[n_k + e]
+                centre[s, d] += layout.component_covariates[s, d, e] * shared[n_k + e]
         for d in range(n):
             r[s, d] = c.linear[s, d]
             for e in range(n):
@@ -309,7 +309,7 @@ def _expected_adjoint(point, bars, bar_r, layout, coordinates):
                 bars.shared[j] -= bar_r[s, d] * coordinates.cross[s, d, j]
             bars.shared[layout.component_parameter[d]] += bars.centre[s, d]
             for e in range(n_e):
-                bars.shared[n_k + e] += bars.centre[s, d] * layout.component_scores[s, d, e]
+                bars.shared[n_k + e] += bars.centre[s, d] * layout.component_covariates[s, d, e]
 
 
 @compiled(inner=True)

@@ -36,7 +36,7 @@ def in_chains(values: Values, chains: int) -> Values:
 def predict(d: Design, values: Values) -> tuple[np.ndarray, np.ndarray]:
     """Predictions ``(chain, draw, row)`` and outcome codes ``(chain, draw, occasion)`` of draws ``(chain,
     draw, ...)``. Predictions are NaN where a solve failed."""
-    theta, true = d.theta(values), d.driven_by(values)
+    theta, true = d.theta(values), d.true_forcing(values)
     predicted = np.empty((*theta.shape[:2], len(d.rows.sample)))
     outcome = np.empty(theta.shape[:3], int)
 
@@ -85,8 +85,8 @@ def by_analyte(d: Design, array: np.ndarray, told: str, unit: str | None = None)
 
 
 def log_prior_group(d: Design, values: Values, predicted: np.ndarray) -> xr.Dataset:
-    """Log prior density of everything that people share, and of what is known of the basal state, on the
-    scales on which priors are Normal."""
+    """Log prior density of everything that people share, and of pseudo-observations of the basal state, on
+    the scales on which priors are Normal."""
     density = log_prior(d, values)
     people, found = d.individuals, {}
 
@@ -107,7 +107,8 @@ def log_prior_group(d: Design, values: Values, predicted: np.ndarray) -> xr.Data
     informed = known.log_density(np.log(np.maximum(predicted[..., d.n_obs :], TINY)), values.sigma)
     for i, name in enumerate(d.spec.pseudo_observations):
         occasions = len(people.occasions)
-        put(f"known_{name}", informed[..., i * occasions : (i + 1) * occasions], ("known_occasion",))
+        dims = ("pseudo_observation_occasion",)
+        put(f"pseudo_observation_{name}", informed[..., i * occasions : (i + 1) * occasions], dims)
     coords = {n: np.arange(size) for n, size in zip(("chain", "draw"), values.typical.shape[:2], strict=True)}
     return xr.Dataset(found, coords=coords)
 

@@ -87,11 +87,11 @@ Known = namedtuple("Known", ("priors", "coordinates", *Predicting._fields, "fail
 def log_density(x, known):
     """Log density at the coordinates x, up to a constant, and its gradient; minus infinity where a solve
     failed. `known` : a placed `Known`."""
-    priors, coordinates, layout, rows, driving, kernels, plan, solving, failed = value_of(known)
+    priors, coordinates, layout, rows, forcing, kernels, plan, solving, failed = value_of(known)
     point = point_at(x, layout, coordinates)
     natural = parameters_at(point.shared, point.individual, layout)
     predicted, outcome, tape = predict(
-        natural, point.sigma, point.reading_error, layout, rows, driving, kernels, plan, solving
+        natural, point.sigma, point.forcing_error, layout, rows, forcing, kernels, plan, solving
     )
     if not all_solved(outcome, natural, failed):
         return -np.inf, zeros(len(x))
@@ -100,13 +100,13 @@ def log_density(x, known):
     total += point.log_volume
     if not np.isfinite(total):
         return -np.inf, zeros(len(x))
-    bar_natural, bar_sigma, bar_reading = predict_adjoint(
+    bar_natural, bar_sigma, bar_forcing = predict_adjoint(
         natural,
         point.sigma,
-        point.reading_error,
+        point.forcing_error,
         layout,
         rows,
-        driving,
+        forcing,
         kernels,
         plan,
         solving,
@@ -116,8 +116,8 @@ def log_density(x, known):
     )
     for i in range(len(bar_sigma)):
         bars.sigma[i] += bar_sigma[i]
-    for i in range(len(bar_reading)):
-        bars.reading_error[i] += bar_reading[i]
+    for i in range(len(bar_forcing)):
+        bars.forcing_error[i] += bar_forcing[i]
     parameters_adjoint(natural, bar_natural, layout, bars.shared, bars.individual)
     total += log_prior(point, priors, layout, bars)
     return total, point_adjoint(point, bars, 1.0, layout, coordinates)
@@ -141,7 +141,7 @@ class Density:
     @cached_property
     def size(self) -> int:
         """How many coordinates there are."""
-        return self.individuals.stop + self.design.driving.n_errors
+        return self.individuals.stop + self.design.forcing.n_errors
 
     @property
     def spreads(self) -> slice:
@@ -201,5 +201,5 @@ class Density:
         )
         n_k = len(layout.columns)
         correlation = below_diagonal(factor @ factor.swapaxes(1, 2))
-        reading_error = draws[:, self.individuals.stop :]
-        return Values(shared[:, :n_k], shared[:, n_k:], omega, sigma, correlation, individual, reading_error)
+        forcing_error = draws[:, self.individuals.stop :]
+        return Values(shared[:, :n_k], shared[:, n_k:], omega, sigma, correlation, individual, forcing_error)

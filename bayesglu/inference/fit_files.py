@@ -37,7 +37,7 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
         A name that ends in ``.nc`` (netCDF) or ``.zarr``.
     without_data : bool
         Whether to leave out every sample and covariate of the people, what samples tell of each (the
-        coordinates), the concentrations that drove the model, and what each was given when it was not the
+        sampler's whitened coordinates), the forcing function, and what each was given when it was not the
         same for all.
 
     Returns
@@ -72,7 +72,7 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
         if len(set(kept_protocols(fit.protocols.to_dataset()).values())) > 1:
             private.add("protocols")
         public = {n: c.to_dataset() for n, c in fit.children.items() if n not in private}
-        public = {n: group.drop_dims("reading", errors="ignore") for n, group in public.items()}
+        public = {n: group.drop_dims("forcing_obs", errors="ignore") for n, group in public.items()}
         kept = xr.DataTree.from_dict(public)
         people = fit.constant_data.to_dataset()[["body_weight"]]
         kept["constant_data"] = xr.DataTree(

@@ -37,7 +37,7 @@ DRAWS = {"nuts": 1000, "laplace": 400}
 PRIOR_DRAWS = 500
 
 SHORTEST_WITH_PILOT = 200
-"""Tuning draws of which half may go to a pilot run that re-estimates the coordinates (`refresh`)."""
+"""Tuning draws of which half may go to a pilot run that re-estimates the whitened coordinates (`pilot`)."""
 
 
 def fit(
@@ -68,7 +68,7 @@ def fit(
         Draws of each chain, by default 1000; of the Laplace approximation 400, which are independent.
     tune : int
         Draws that tune the sampler and are not kept. In whitened coordinates half of them are a pilot run,
-        whose draws re-estimate the coordinates; with fewer than 200 there is none.
+        whose draws re-estimate them; with fewer than 200 there is none.
     chains : int
         How many chains.
     random_seed : int or numpy.random.Generator, optional
@@ -77,7 +77,7 @@ def fit(
         Whether to show progress.
     method : str
         ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"laplace"`` gives posterior
-        modes with a Laplace approximation in seconds; it takes readings that drive the model as exact, and
+        modes with a Laplace approximation in seconds; it takes a forcing function as exact, and
         correlations as zero.
     cores : int, optional
         Chains that run at a time; by default as many as there are cores.
@@ -101,12 +101,13 @@ def fit(
     xarray.DataTree
         Groups ``posterior`` and ``prior`` with individual parameters (chain, draw, subject), typical values,
         between-subject SDs, covariate factors and assay errors, all on their natural scale with their unit in
-        ``attrs``, and in a model driven by measured insulin the true ``insulin_at_readings`` (chain, draw,
-        reading), or the like of what else drives it; ``sample_stats``; ``observed_data``, ``constant_data``
-        and ``protocols``; ``fitted`` (without assay error), ``posterior_predictive`` (with it) and
-        ``log_likelihood``, one variable an analyte, over (chain, draw, obs of the analyte); ``coordinates``
-        if they are whitened, for `build`. The attributes hold the model's text, hashes (also of parts that
-        are not bayesglu's own), versions and a seed that gives the same fit again. `check` judges it.
+        ``attrs``, and of a forcing function, such as measured insulin in `minimal`, the true values behind
+        its samples, ``insulin_forcing`` (chain, draw, forcing_obs); ``sample_stats``; ``observed_data``,
+        ``constant_data`` and ``protocols``; ``fitted`` (without assay error), ``posterior_predictive`` (with
+        it) and ``log_likelihood``, one variable an analyte, over (chain, draw, obs of the analyte);
+        ``whitened_coordinates`` of the sampler, if it had them, for `build`. The attributes hold the model's
+        text, hashes (also of parts that are not bayesglu's own), versions and a seed that gives the same fit
+        again. `check` judges it.
 
     Raises
     ------
@@ -182,7 +183,7 @@ def fit(
     return tree
 
 
-def with_data(
+def refit(
     previous: xr.DataTree,
     study: Study | str | Path,
     random_seed: int | np.random.Generator | None = None,
@@ -224,7 +225,7 @@ def with_data(
     --------
     >>> import bayesglu as bg
     >>> first = bg.fit("minimal", "bergman1986", method="laplace", random_seed=1, progressbar=False)
-    >>> again = bg.with_data(first, "bergman1986", random_seed=1, progressbar=False)
+    >>> again = bg.refit(first, "bergman1986", random_seed=1, progressbar=False)
     >>> bool((again.posterior.basal_glucose == first.posterior.basal_glucose).all())
     True
     """

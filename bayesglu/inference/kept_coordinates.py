@@ -1,4 +1,4 @@
-"""The coordinates in which a fit was sampled, as a group of it, and back."""
+"""The whitened coordinates in which a fit was sampled, as a group of it, and back."""
 
 import numpy as np
 import xarray as xr
@@ -7,7 +7,7 @@ from bayesglu.frozen import frozen
 from bayesglu.hierarchy.design import Design
 from bayesglu.inference.coordinates import Coordinates, noncentered
 
-COORDINATES = "coordinates"
+COORDINATES = "whitened_coordinates"
 
 DIMS = {
     "shared": ("value",),
@@ -26,7 +26,7 @@ DIMS = {
 
 
 def keep_coordinates(c: Coordinates, d: Design) -> xr.Dataset:
-    """Coordinates as a Dataset. What has no length is left out."""
+    """Whitened coordinates as a Dataset. What has no length is left out."""
     people = d.individuals
     labels = {
         "subject": people.subjects,
@@ -40,7 +40,7 @@ def keep_coordinates(c: Coordinates, d: Design) -> xr.Dataset:
 
 
 def kept_coordinates(fit: xr.DataTree, d: Design) -> tuple[Coordinates | None, list[str]]:
-    """The coordinates of a fit, if they are of this design; and whatever stands against that."""
+    """The whitened coordinates of a fit, if they are of this design; and whatever stands against that."""
     problems = []
     for what, own in (("model", d.spec), ("study", d.study)):
         if fit.attrs.get(f"{what}_hash") != own.hash:
@@ -50,8 +50,8 @@ def kept_coordinates(fit: xr.DataTree, d: Design) -> tuple[Coordinates | None, l
             )
     if COORDINATES not in fit.children:
         problems.append(
-            "coordinates_of is a fit that holds no coordinates: it was sampled in non-centered ones, or "
-            "saved without data, or by a version that did not keep them. fit(..., "
+            "coordinates_of is a fit that holds no whitened coordinates: it was sampled in "
+            "non-centered ones, or saved without data, or by a version that did not keep them. fit(..., "
             "parametrization='whitened') keeps them, also with method='laplace', within seconds."
         )
     if problems:

@@ -65,7 +65,7 @@ def expand(d: Design, at: Values) -> Expansion:
     n_k, (people, n) = len(at.typical), at.individual.shape
     expected = np.zeros((people, n, n_k + len(at.effect)))
     expected[:, np.arange(n), layout.component_parameter] = 1.0
-    expected[..., n_k:] = layout.component_scores
+    expected[..., n_k:] = layout.component_covariates
     # With people integrated out: individual | s ~ N(q^-1 (linear - cross s + precision * expected s), q^-1).
     lean = precision[:, None] * expected - cross
     lever = np.linalg.solve(information + np.diag(precision), lean)

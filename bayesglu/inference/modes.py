@@ -73,7 +73,7 @@ def _require_finite(density: Density) -> None:
 
 def _climb(density: Density, tolerance: float) -> tuple[np.ndarray, bool]:
     """Coordinates nearer to the mode than the origin, and whether the origin is near enough; correlations are
-    held at zero, and readings that drive the model at what was read."""
+    held at zero, and the forcing function at what was measured."""
     free = np.zeros(density.size, bool)
     free[: density.spreads.stop], free[density.individuals] = True, True
     worst = -np.inf

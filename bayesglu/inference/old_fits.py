@@ -33,7 +33,9 @@ def modernized(tree: xr.DataTree, where: str) -> xr.DataTree:
     """A whole fit of an earlier format with today's names, and its model's text with today's keys."""
     homes = {name: source["module"] for name, source in json.loads(tree.attrs.get("parts", "{}")).items()}
     spec = read_model(str(tree.attrs["model_text"]), where=where, remind=False, homes=homes)
-    found = xr.DataTree.from_dict({name: _renamed(c.to_dataset()) for name, c in tree.children.items()})
+    found = xr.DataTree.from_dict(
+        {renamed.GROUPS.get(name, name): _renamed(c.to_dataset()) for name, c in tree.children.items()}
+    )
     values = json.loads(tree.attrs["equations"])
     values = {renamed.OUTPUTS.get(name, name): value for name, value in values.items()}
     found.attrs = {**tree.attrs, **_written_by(tree.attrs, spec), "equations": json.dumps(values)}
@@ -44,7 +46,14 @@ def _renamed(group: xr.Dataset) -> xr.Dataset:
     """A group of a fit of format 1 with today's names of variables and dims, labels and attributes."""
     parameters = renamed.PARAMETERS
     of = {f(old): f(new) for old, new in parameters.items() for f in (str, names.typical, names.omega)}
-    group = group.rename({old: new for old, new in of.items() if old in group.variables})
+    for name in map(str, group.data_vars):
+        if name.endswith("_at_readings"):
+            of[name] = names.forcing(name.removesuffix("_at_readings"))
+        if name.startswith("known_"):
+            of[name] = name.replace("known_", "pseudo_observation_", 1)
+    of |= {f"reading_{label}": f"forcing_{label}" for label in ("subject", "occasion", "time")}
+    of |= renamed.DIMS
+    group = group.rename({old: new for old, new in of.items() if old in {*group.variables, *group.dims}})
     for dim in {"varying", "parameter"} & group.coords.keys():
         labels = [parameters.get(str(label), str(label)) for label in group[dim].values]
         group = group.assign_coords({dim: labels})
@@ -89,7 +98,7 @@ def without_format(tree: xr.DataTree, where: str) -> xr.DataTree:
         else:
             groups[name] = group.rename({k: v for k, v in renamed.DIMS.items() if k in group.dims})
     groups["constant_data"] = groups["constant_data"].assign(labels.reset_coords())
-    found = xr.DataTree.from_dict(groups)
+    found = xr.DataTree.from_dict({name: _renamed(group) for name, group in groups.items()})
     found.attrs = _attributes(tree.attrs, spec)
     return found
 

@@ -56,7 +56,7 @@ class Everything(NamedTuple):
     sigma: pt.TensorVariable
     partial: pt.TensorVariable
     individual: pt.TensorVariable
-    reading_error: pt.TensorVariable
+    forcing_error: pt.TensorVariable
 
 
 Prior = namedtuple("Prior", "priors layout coordinates constant")
@@ -73,7 +73,7 @@ def everything_at(d: Design, c: Coordinates, x) -> Everything:
     """What the coordinates x stand for."""
     layout = d.individuals.layout
     sizes = len(c.shared), len(c.log_omega), len(c.log_sigma), len(c.partial_scale)
-    kinds = [*map(_numbers, sizes), _numbers(*c.linear.shape), _numbers(d.driving.n_errors)]
+    kinds = [*map(_numbers, sizes), _numbers(*c.linear.shape), _numbers(d.forcing.n_errors)]
     operation = Operation(
         _point, lambda: (layout, c), fingerprint(layout, c), kinds, pull=_point_pull, seen=len(kinds)
     )
@@ -84,26 +84,26 @@ def everything_at(d: Design, c: Coordinates, x) -> Everything:
 def _point(known, x):
     layout, coordinates = known
     point = point_at(x, layout, coordinates)
-    return point.shared, point.omega, point.sigma, point.partial, point.individual, point.reading_error
+    return point.shared, point.omega, point.sigma, point.partial, point.individual, point.forcing_error
 
 
 @compiled()
 def _point_pull(
-    known, x, shared, omega, sigma, partial, individual, reading_error,
-    bar_shared, bar_omega, bar_sigma, bar_partial, bar_individual, bar_reading,
+    known, x, shared, omega, sigma, partial, individual, forcing_error,
+    bar_shared, bar_omega, bar_sigma, bar_partial, bar_individual, bar_forcing,
 ):  # fmt: skip
     layout, coordinates = known
     point = point_at(x, layout, coordinates)
     bars = no_bars(point)
     bars.shared[:], bars.omega[:], bars.sigma[:] = bar_shared, bar_omega, bar_sigma
-    bars.partial[:], bars.individual[:], bars.reading_error[:] = bar_partial, bar_individual, bar_reading
+    bars.partial[:], bars.individual[:], bars.forcing_error[:] = bar_partial, bar_individual, bar_forcing
     return (point_adjoint(point, bars, 0.0, layout, coordinates),)
 
 
 def log_prior_at(d: Design, c: Coordinates, x):
     """Log density of the coordinates x before any data."""
     priors = priors_of(d)
-    known = Prior(priors, d.individuals.layout, c, log_constant(priors, c, d.driving.n_errors))
+    known = Prior(priors, d.individuals.layout, c, log_constant(priors, c, d.forcing.n_errors))
     kinds = [_numbers(1), _numbers(None)]
     operation = Operation(_prior, lambda: known, fingerprint(known), kinds, pull=_prior_pull, seen=1)
     return operation(x)[0][0]
@@ -130,9 +130,9 @@ def position_of(d: Design, c: Coordinates, values: Everything):
 
 
 @compiled()
-def _position(known, shared, omega, sigma, partial, individual, reading_error):
+def _position(known, shared, omega, sigma, partial, individual, forcing_error):
     layout, coordinates = known
-    return (position_at(shared, omega, sigma, partial, individual, reading_error, layout, coordinates),)
+    return (position_at(shared, omega, sigma, partial, individual, forcing_error, layout, coordinates),)
 
 
 # --- from individual parameters to samples ---
@@ -160,12 +160,12 @@ def _parameters_pull(layout, shared, individual, natural, bar_natural):
     return bar_shared, bar_individual
 
 
-def predictions(d: Design, order, natural, sigma, reading_error):
+def predictions(d: Design, order, natural, sigma, forcing_error):
     """Predictions of the design's rows in an `order`, with the offsets of their analytes, from estimated
     parameters ``(occasion, parameter)``; NaN where a solve failed."""
     rows = d.rows.part(order)
     s = d.solver
-    decides = s.compiled.key, s.rtol, s.atol, s.max_steps, s.plan, d.individuals.layout, rows, d.driving
+    decides = s.compiled.key, s.rtol, s.atol, s.max_steps, s.plan, d.individuals.layout, rows, d.forcing
     tape = [_numbers(*[None] * n, dtype=kind) for kind, n in TAPE]
     kinds = [_numbers(len(order)), _numbers(len(d.individuals.occasions), dtype="int64"), *tape]
     operation = Operation(
@@ -176,7 +176,7 @@ def predictions(d: Design, order, natural, sigma, reading_error):
         pull=_predictions_pull,
         seen=1,
     )
-    return operation(natural, sigma, reading_error)[0]
+    return operation(natural, sigma, forcing_error)[0]
 
 
 TAPE = (
@@ -187,9 +187,9 @@ TAPE = (
 
 
 @compiled()
-def _predictions(known, natural, sigma, reading_error):
+def _predictions(known, natural, sigma, forcing_error):
     predicted, outcome, t = predict(
-        natural, sigma, reading_error, known.layout, known.rows, known.driving, known.kernels, known.plan,
+        natural, sigma, forcing_error, known.layout, known.rows, known.forcing, known.kernels, known.plan,
         known.solving,
     )  # fmt: skip
     tape = t.first, t.stages, t.inputs, t.h, t.stop, t.coefficients, t.states, t.sample_inputs
@@ -198,12 +198,12 @@ def _predictions(known, natural, sigma, reading_error):
 
 @compiled()
 def _predictions_pull(
-    known, natural, sigma, reading_error, predicted, outcome,
+    known, natural, sigma, forcing_error, predicted, outcome,
     first, stages, inputs, h, stop, coefficients, states, sample_inputs, bar_predicted,
 ):  # fmt: skip
     tape = Tape(first, stages, inputs, h, stop, coefficients, states, sample_inputs)
     return predict_adjoint(
-        natural, sigma, reading_error, known.layout, known.rows, known.driving, known.kernels, known.plan,
+        natural, sigma, forcing_error, known.layout, known.rows, known.forcing, known.kernels, known.plan,
         known.solving, outcome, tape, bar_predicted,
     )  # fmt: skip
 

@@ -9,11 +9,11 @@ from bayesglu.solver.adjoint import solve_adjoint
 from bayesglu.solver.arrays import empty, flags, zeros
 from bayesglu.solver.compiled import compiled
 from bayesglu.solver.integrate import solve
-from bayesglu.solver.plan import driven
+from bayesglu.solver.plan import forced
 
 solve_at, solve_adjoint_at = solve.call, solve_adjoint.call
 
-Predicting = namedtuple("Predicting", "layout rows driving kernels plan solving")
+Predicting = namedtuple("Predicting", "layout rows forcing kernels plan solving")
 """What predictions need besides parameters."""
 
 Solving = namedtuple("Solving", "tolerance max_steps outputs physiology solve solve_adjoint")
@@ -35,7 +35,7 @@ def predicting(d: Design, ready: bool = True) -> Predicting:
         solve=solve.address if ready else 0,
         solve_adjoint=solve_adjoint.address if ready else 0,
     )
-    return Predicting(d.individuals.layout, d.rows, d.driving, s.compiled.kernels, s.plan, solving)
+    return Predicting(d.individuals.layout, d.rows, d.forcing, s.compiled.kernels, s.plan, solving)
 
 
 @compiled(inner=True)
@@ -47,7 +47,7 @@ def parameters_at(shared, individual, layout):
         for k in range(n_k):
             phi[k] = shared[k]
         for e in range(n_e):
-            phi[layout.effect_parameter[e]] += layout.scores[t, e] * shared[n_k + e]
+            phi[layout.effect_parameter[e]] += layout.covariates[t, e] * shared[n_k + e]
         for v in range(len(layout.varying)):
             phi[layout.varying[v]] = individual[layout.subject[t], layout.component[t, v]]
         for k in range(n_k):
@@ -75,30 +75,30 @@ def parameters_adjoint(natural, bar_natural, layout, bar_shared, bar_individual)
                 bar_shared[k] += bar_phi[k]
         for e in range(n_e):
             if not is_varying[layout.effect_parameter[e]]:
-                bar_shared[n_k + e] += layout.scores[t, e] * bar_phi[layout.effect_parameter[e]]
+                bar_shared[n_k + e] += layout.covariates[t, e] * bar_phi[layout.effect_parameter[e]]
 
 
 @compiled(inner=True)
-def true_curve(theta, sigma, reading_error, driving):
-    """True concentrations at the readings (reading,), and at the stops (stop,)."""
-    d = driving
+def true_curve(theta, sigma, forcing_error, forcing):
+    """True concentrations at the samples of the forcing function (forcing_obs,), and at the stops (stop,)."""
+    d = forcing
     true, at_stop = empty(len(d.error)), empty(len(d.before))
     for j in range(len(true)):
         if d.error[j] < 0:
             true[j] = theta[d.occasion[j], d.basal]
         else:
-            true[j] = np.exp(d.log_value[j] + sigma[d.analyte] * reading_error[d.error[j]]) - d.offset
+            true[j] = np.exp(d.log_value[j] + sigma[d.analyte] * forcing_error[d.error[j]]) - d.offset
     for s in range(len(at_stop)):
         at_stop[s] = (1.0 - d.weight[s]) * true[d.before[s]] + d.weight[s] * true[d.after[s]]
     return true, at_stop
 
 
 @compiled(inner=True)
-def true_curve_adjoint(sigma, reading_error, true, bar_stop, driving, bar_theta, bar_sigma):
-    """Cotangents of the reading errors from those of the concentrations at the stops; those of theta and of
-    sigma are added to."""
-    d = driving
-    bar_true, bar_reading = zeros(len(true)), zeros(len(reading_error))
+def true_curve_adjoint(sigma, forcing_error, true, bar_stop, forcing, bar_theta, bar_sigma):
+    """Cotangents of errors of the forcing from those of the concentrations at the stops; those of theta and
+    of sigma are added to."""
+    d = forcing
+    bar_true, bar_forcing = zeros(len(true)), zeros(len(forcing_error))
     for s in range(len(bar_stop)):
         bar_true[d.before[s]] += (1.0 - d.weight[s]) * bar_stop[s]
         bar_true[d.after[s]] += d.weight[s] * bar_stop[s]
@@ -107,9 +107,9 @@ def true_curve_adjoint(sigma, reading_error, true, bar_stop, driving, bar_theta,
             bar_theta[d.occasion[j], d.basal] += bar_true[j]
         else:
             bar_log = bar_true[j] * (true[j] + d.offset)
-            bar_sigma[d.analyte] += bar_log * reading_error[d.error[j]]
-            bar_reading[d.error[j]] += bar_log * sigma[d.analyte]
-    return bar_reading
+            bar_sigma[d.analyte] += bar_log * forcing_error[d.error[j]]
+            bar_forcing[d.error[j]] += bar_log * sigma[d.analyte]
+    return bar_forcing
 
 
 @compiled(inner=True)
@@ -135,18 +135,18 @@ def _of_physiology(theta, n):
 
 
 @compiled(inner=True)
-def predict(natural, sigma, reading_error, layout, rows, driving, kernels, plan, solving):
+def predict(natural, sigma, forcing_error, layout, rows, forcing, kernels, plan, solving):
     """Predictions of the rows, with their analytes' offsets and NaN where a solve failed; outcome
     codes; and the tape of the solver.
 
     natural : estimated parameters (occasion, K). The rest : see `Predicting`.
     """
     theta = _all_parameters(natural, layout)
-    _, level = true_curve(theta, sigma, reading_error, driving)
-    driven_plan = driven(plan, level, kernels.level)
+    _, level = true_curve(theta, sigma, forcing_error, forcing)
+    forced_plan = forced(plan, level, kernels.level)
     physiology = _of_physiology(theta, solving.physiology)
     limits = solving.tolerance, solving.max_steps, solving.outputs
-    out, outcome, tape = solve_at(solving.solve, (kernels, physiology, driven_plan, *limits, True))
+    out, outcome, tape = solve_at(solving.solve, (kernels, physiology, forced_plan, *limits, True))
     predicted = empty(len(rows.sample))
     for i in range(len(predicted)):
         predicted[i] = rows.by_output[i] * out[rows.sample[i], rows.output[i]]
@@ -156,9 +156,9 @@ def predict(natural, sigma, reading_error, layout, rows, driving, kernels, plan,
 
 @compiled(inner=True)
 def predict_adjoint(
-    natural, sigma, reading_error, layout, rows, driving, kernels, plan, solving, outcome, tape, bar_predicted
+    natural, sigma, forcing_error, layout, rows, forcing, kernels, plan, solving, outcome, tape, bar_predicted
 ):
-    """Cotangents of estimated parameters, sigma and reading errors, from those of the predictions."""
+    """Cotangents of estimated parameters, sigma and errors of the forcing, from those of the predictions."""
     theta = _all_parameters(natural, layout)
     physiology = _of_physiology(theta, solving.physiology)
     bar_out, bar_theta = zeros((len(plan.sample_person), solving.outputs)), zeros(theta.shape)
@@ -168,14 +168,14 @@ def predict_adjoint(
     bar_physiology, bar_level = solve_adjoint_at(
         solving.solve_adjoint, (kernels, physiology, plan, tape, outcome, bar_out)
     )
-    bar_sigma, bar_reading = zeros(len(sigma)), zeros(len(reading_error))
-    if len(driving.before):
-        true, _ = true_curve(theta, sigma, reading_error, driving)
-        bar_reading = true_curve_adjoint(sigma, reading_error, true, bar_level, driving, bar_theta, bar_sigma)
+    bar_sigma, bar_forcing = zeros(len(sigma)), zeros(len(forcing_error))
+    if len(forcing.before):
+        true, _ = true_curve(theta, sigma, forcing_error, forcing)
+        bar_forcing = true_curve_adjoint(sigma, forcing_error, true, bar_level, forcing, bar_theta, bar_sigma)
     bar_natural = empty(natural.shape)
     for t in range(len(natural)):
         for i in range(solving.physiology):
             bar_theta[t, i] += bar_physiology[t, i]
         for k in range(len(layout.columns)):
             bar_natural[t, k] = bar_theta[t, layout.columns[k]]
-    return bar_natural, bar_sigma, bar_reading
+    return bar_natural, bar_sigma, bar_forcing

@@ -10,11 +10,11 @@ from bayesglu.solver.compiled import compiled
 
 @compiled(inner=True)
 def log_prior(point, priors, layout, bars):
-    """Log density of the population, of everyone's own parameters and of reading errors, up to a constant;
-    the cotangents of the point are added to.
+    """Log density of the population, of everyone's own parameters and of errors of the forcing, up to a
+    constant; the cotangents of the point are added to.
 
     With respect to shared values, the logarithms of omega and sigma, partial correlations on the scale of the
-    point, individual parameters and reading errors.
+    point, individual parameters and errors of the forcing.
     """
     return _log_population(point, priors, bars) + _log_individuals(point, layout, bars)
 
@@ -38,9 +38,9 @@ def _log_population(point, priors, bars):
         z = np.tanh(point.partial[i])
         total += p.partial_shapes[i] * np.log(1.0 - z * z)
         bars.partial[i] -= 2.0 * p.partial_shapes[i] * z
-    for i in range(len(point.reading_error)):
-        total -= 0.5 * point.reading_error[i] * point.reading_error[i]
-        bars.reading_error[i] -= point.reading_error[i]
+    for i in range(len(point.forcing_error)):
+        total -= 0.5 * point.forcing_error[i] * point.forcing_error[i]
+        bars.forcing_error[i] -= point.forcing_error[i]
     return total
 
 
@@ -70,9 +70,9 @@ def _log_individuals(point, layout, bars):
     return total
 
 
-def log_constant(p: Priors, c: Coordinates, readings: int) -> float:
+def log_constant(p: Priors, c: Coordinates, forcing_errors: int) -> float:
     """What `log_prior` and the log volume of a point lack of the log density of its coordinates."""
-    numbers = len(p.shared_sd) + len(p.omega_sd) + len(p.sigma_sd) + c.linear.size + readings
+    numbers = len(p.shared_sd) + len(p.omega_sd) + len(p.sigma_sd) + c.linear.size + forcing_errors
     of_people = np.einsum("sdd->sd", c.scale)
     scales = np.diag(c.shared_factor), c.omega_scale, c.sigma_scale, c.partial_scale, of_people
     volume = sum(np.log(s).sum() for s in scales)

@@ -12,7 +12,7 @@ from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.correlation import pairs
 from bayesglu.hierarchy.design import Design, make_design
-from bayesglu.hierarchy.posterior import correlated_names, labelled, reading_labels
+from bayesglu.hierarchy.posterior import correlated_names, forcing_labels, labelled
 from bayesglu.hierarchy.rows import TINY
 from bayesglu.inference.coordinates import Coordinates
 from bayesglu.inference.coordinates import whitened as whitened_coordinates
@@ -43,7 +43,8 @@ def build(
     =============================  =========================  ==========================================
     name                           dims                       content
     =============================  =========================  ==========================================
-    ``typical``                    parameter                  typical values of all that is estimated
+    ``transformed_typical``        parameter                  logarithms (log odds) of typical values; those
+                                                              of a fit, ``X_typical``, are on natural scales
     ``log_covariate_effect``       effect                     logarithms of the factors of covariates
     ``log_omega``, ``omega``       varying                    SDs of the random effects
     ``log_sigma``, ``sigma``       analyte                    SDs of the log residuals
@@ -51,8 +52,8 @@ def build(
     ``correlation``                correlated                 correlations of random effects
     ``eta``                        subject, random_effect     random effects
     ``theta``                      occasion, parameter        everyone's parameters, on their natural scale
-    ``z_reading``                  driving_reading            residuals of the readings that drive the model
-    ``insulin_at_readings``        reading                    the true curve that drives the model
+    ``z_forcing``                  forcing_error              residuals of the samples of the forcing function
+    ``insulin_forcing``            forcing_obs                the true forcing function at its samples
     ``glucose``, ``insulin`` ...   glucose_obs, ...           the samples of an analyte, observed
     =============================  =========================  ==========================================
 
@@ -61,8 +62,8 @@ def build(
     limits. What a model knows of derived quantities besides is the potential ``pseudo_observations``.
 
     Log priors and draws of the prior are promised for the non-centered form, and so are interventions
-    (``pm.do``) on what ``theta`` is made of. In the whitened one all comes from ``coordinates``, which have
-    one log prior.
+    (``pm.do``) on what ``theta`` is made of. In the whitened one all comes from
+    ``whitened_coordinates``, which have one log prior.
 
     Parameters
     ----------
@@ -73,10 +74,11 @@ def build(
     parametrization : str, optional
         ``"noncentered"``, also where nothing is said: everything that is estimated is a random variable with
         its prior, and random effects are in units of their SDs. Or ``"whitened"``: all of it is made of one
-        random vector, ``coordinates``, in which NUTS runs freely; those in which `fit` begins, about the
-        posterior modes.
+        random vector, ``whitened_coordinates``, in which NUTS runs freely; those in which `fit` begins, about
+        the posterior modes.
     coordinates_of : xarray.DataTree, optional
-        A fit of the same model and study, for a model in its coordinates, which its pilot run re-estimated.
+        A fit of the same model and study, for a model in its whitened coordinates (not those of xarray),
+        which its pilot run re-estimated.
     **solver_settings
         Settings of the ODE solver: ``rtol``, ``atol``, ``max_steps``.
 
@@ -88,8 +90,8 @@ def build(
     Raises
     ------
     InputError
-        If there is no such parametrization, the coordinates are not of this model and study, or a protocol of
-        the study gives what the model has no place for.
+        If there is no such parametrization, the whitened coordinates are not of this model and study, or a
+        protocol of the study gives what the model has no place for.
     SpecError
         If there is no such model, or it correlates parameters that differ between occasions.
     StudyError
@@ -142,8 +144,8 @@ def model_of(d: Design, coordinates: Coordinates | None = None) -> pm.Model:
         sigma = pm.Deterministic("sigma", made.sigma, dims="analyte")
         theta = parameters(d, made.shared, made.individual)
         theta = pm.Deterministic("theta", theta, dims=("occasion", "parameter"))
-        _true_curve(d, theta, sigma, made.reading_error)
-        _compare(d, theta, sigma, made.reading_error)
+        _true_curve(d, theta, sigma, made.forcing_error)
+        _compare(d, theta, sigma, made.forcing_error)
     return model
 
 
@@ -151,7 +153,7 @@ def _coords(d: Design) -> dict[str, list]:
     """Labels of the dimensions, but for those without any."""
     people = d.individuals
     together = correlated_names(people)
-    read, own = reading_labels(d), d.driving.error >= 0
+    read, own = forcing_labels(d), d.forcing.error >= 0
     found = {
         "parameter": people.names,
         "varying": [p.name for p in people.varying],
@@ -163,8 +165,8 @@ def _coords(d: Design) -> dict[str, list]:
         "pair": pairs(together),
         "correlated": together,
         "also_correlated": together,
-        "reading": read,
-        "driving_reading": [label for label, drives in zip(read, own, strict=True) if drives],
+        "forcing_obs": read,
+        "forcing_error": [label for label, uncertain in zip(read, own, strict=True) if uncertain],
     }
     for analyte in d.analytes:
         dim = names.observations(analyte)
@@ -183,25 +185,25 @@ def _random_effects(d: Design) -> list[str]:
     return labels
 
 
-def _true_curve(d: Design, theta, sigma, reading_error) -> None:
-    """What drives the model at the readings, if they do: `Driving.true`."""
-    r = d.driving
+def _true_curve(d: Design, theta, sigma, forcing_error) -> None:
+    """The true forcing function at its samples, if there is one: `ForcingSamples.true`."""
+    r = d.forcing
     if not len(r.obs):
         return
     own = np.flatnonzero(r.error >= 0)
-    true = pt.exp(r.log_value[own] + sigma[r.analyte] * reading_error) - r.offset
+    true = pt.exp(r.log_value[own] + sigma[r.analyte] * forcing_error) - r.offset
     if len(own) < len(r.obs):
         basal = d.individuals.layout.columns.tolist().index(r.basal)
         true = theta[r.occasion, basal][own].set(true)
     output = d.spec.analytes[d.analytes[r.analyte]].output
-    pm.Deterministic(names.at_readings(output), true, dims="reading")
+    pm.Deterministic(names.forcing(output), true, dims="forcing_obs")
 
 
-def _compare(d: Design, theta, sigma, reading_error) -> None:
+def _compare(d: Design, theta, sigma, forcing_error) -> None:
     """The samples of each analyte, and what is known besides."""
     rows = d.rows
     order = np.argsort(np.where(rows.analyte < 0, len(d.analytes), rows.analyte), kind="stable")
-    predicted, at = predictions(d, order, theta, sigma, reading_error), 0
+    predicted, at = predictions(d, order, theta, sigma, forcing_error), 0
     for a, analyte in enumerate(d.analytes):
         n = int((rows.analyte == a).sum())
         if n:

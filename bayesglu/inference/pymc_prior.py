@@ -9,16 +9,16 @@ from bayesglu.hierarchy.design import Design
 from bayesglu.inference.coordinates import Coordinates
 from bayesglu.inference.operations import Everything, everything_at, log_prior_at, position_of
 
-COORDINATES = "coordinates"
+COORDINATES = "whitened_coordinates"
 
 DIMS = {
-    "typical": ("parameter",),
+    "transformed_typical": ("parameter",),
     "log_covariate_effect": ("effect",),
     "log_omega": ("varying",),
     "log_sigma": ("analyte",),
     "partial": ("pair",),
     "z_eta": ("subject", "random_effect"),
-    "z_reading": ("driving_reading",),
+    "z_forcing": ("forcing_error",),
 }
 """Dimensions of the random variables; of which only those with a length above 0 are there."""
 
@@ -39,7 +39,7 @@ def whitened(d: Design, c: Coordinates) -> Everything:
     """One random vector, of which the others are made. Its distribution is what their priors make of it."""
 
     n = _size(d, c)
-    pm.modelcontext(None).add_coord("coordinate", range(n))
+    pm.modelcontext(None).add_coord("whitened_coordinate", range(n))
 
     def dist(size):
         return position_of(d, c, _drawn(d, _unnamed(pm.Normal), _unnamed(pm.Beta)))
@@ -50,17 +50,17 @@ def whitened(d: Design, c: Coordinates) -> Everything:
         logp=lambda value: log_prior_at(d, c, value),
         support_point=lambda rv, size: pt.zeros(n),
         signature="->(n)",
-        dims="coordinate",
+        dims="whitened_coordinate",
     )
     made = everything_at(d, c, x)
     n_k = len(d.individuals.estimated)
     parts = {
-        "typical": made.shared[:n_k],
+        "transformed_typical": made.shared[:n_k],
         "log_covariate_effect": made.shared[n_k:],
         "log_omega": pt.log(made.omega),
         "log_sigma": pt.log(made.sigma),
         "partial": 0.5 * (1 + pt.tanh(made.partial)),
-        "z_reading": made.reading_error,
+        "z_forcing": made.forcing_error,
     }
     for name, part in parts.items():
         if part.type.shape != (0,):
@@ -78,7 +78,7 @@ def _unnamed(distribution):
 def _size(d: Design, c: Coordinates) -> int:
     """How many coordinates there are."""
     population = len(c.shared) + len(c.log_omega) + len(c.log_sigma) + len(c.partial_scale)
-    return population + c.linear.size + d.driving.n_errors
+    return population + c.linear.size + d.forcing.n_errors
 
 
 def _drawn(d: Design, normal, beta) -> Everything:
@@ -89,12 +89,12 @@ def _drawn(d: Design, normal, beta) -> Everything:
     def drawn(distribution, name, *parameters):
         return distribution(name, *parameters) if parameters[0].size else pt.constant(parameters[0])
 
-    typical = drawn(normal, "typical", *people.typical_prior)
+    typical = drawn(normal, "transformed_typical", *people.typical_prior)
     effect = drawn(normal, "log_covariate_effect", *people.effect_prior)
     log_omega = drawn(normal, "log_omega", *people.omega_prior)
     log_sigma = drawn(normal, "log_sigma", *d.sigma_prior)
     share = drawn(beta, "partial", people.partial_shapes, people.partial_shapes)
-    reading_error = drawn(normal, "z_reading", np.zeros(d.driving.n_errors), 1.0)
+    forcing_error = drawn(normal, "z_forcing", np.zeros(d.forcing.n_errors), 1.0)
     shared, omega, partial = pt.concatenate([typical, effect]), pt.exp(log_omega), 0.5 * pm.math.logit(share)
     individual = pt.zeros(people.shape)
     if people.varying:
@@ -102,13 +102,13 @@ def _drawn(d: Design, normal, beta) -> Everything:
         if len(together):
             z = z[:, together].set(z[:, together] @ factor_of(partial, len(together)).T)
         individual = centre(d, shared) + omega[layout.component_varying] * z
-    return Everything(shared, omega, pt.exp(log_sigma), partial, individual, reading_error)
+    return Everything(shared, omega, pt.exp(log_sigma), partial, individual, forcing_error)
 
 
 def centre(d: Design, shared):
     """Where individual parameters are expected ``(subject, component)``: `Individuals.centre`."""
     layout, n_k = d.individuals.layout, len(d.individuals.estimated)
-    shift = pt.tensordot(pt.constant(layout.component_scores), shared[n_k:], axes=[[2], [0]])
+    shift = pt.tensordot(pt.constant(layout.component_covariates), shared[n_k:], axes=[[2], [0]])
     return shared[layout.component_parameter] + shift
 
 

@@ -51,7 +51,7 @@ class Failures:
 
     def record(self, density: Density, x: np.ndarray) -> None:
         values = density.unpack(x[None]).at(0)
-        theta, true = self.design.theta(values), self.design.driven_by(values)
+        theta, true = self.design.theta(values), self.design.true_forcing(values)
         if np.isfinite(theta).all() and np.isfinite(true).all():
             self.count(self.design.predict(theta, true)[1])
 

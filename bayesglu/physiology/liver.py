@@ -137,7 +137,7 @@ def gluconeogenesis(
 
     .. math:: N = N_0\,(1 - e + e\,R(\psi\zeta))
 
-    Only the share ``gluconeogenic_hormone_share`` follows insulin and glucagon; the rest is driven by
+    Only the share ``gluconeogenic_hormone_share`` follows insulin and glucagon; the rest follows
     substrate (Boden 2001, Diabetes 50:810; Edgerton 2001, Diabetes 50:1872).
     """
     drive = saturating_drive(glucagon_drive * production_left_by_insulin, production_ceiling)

@@ -24,7 +24,7 @@ class Loop:
     """The parts that a structure chose, put together.
 
     `quantities` are in an order in which each can be computed from those before it. `inputs` are the channels
-    through which something acts on it, with the value of one that is not used, and `driven` those that carry
+    through which something acts on it, with the value of one that is not used, and `forced` those that carry
     a measured curve, by what is measured.
     """
 
@@ -33,7 +33,7 @@ class Loop:
     quantities: Quantities
     parameters: tuple[str, ...]
     inputs: Mapping[str, float]
-    driven: Mapping[str, str]
+    forced: Mapping[str, str]
 
     @property
     def fluxes(self) -> tuple[str, ...]:
@@ -119,8 +119,8 @@ def _assemble(chosen: tuple[tuple[str, str, Part], ...]) -> Loop:
     choice = {slot: name for slot, name, _ in chosen}
     called = {f"{slot} {name!r}": part for slot, name, part in chosen}
     whole = combined({"what every model has": ALWAYS, **called}, faults)
-    inputs, driven = _inputs(whole.quantities)
-    quantities = {**_as_measured(whole, driven), **whole.quantities}
+    inputs, forced = _inputs(whole.quantities)
+    quantities = {**_as_measured(whole, forced), **whole.quantities}
     states = whole.states
 
     computable = {name: [a for a in needs(f) if a in quantities] for name, f in quantities.items()}
@@ -135,8 +135,10 @@ def _assemble(chosen: tuple[tuple[str, str, Part], ...]) -> Loop:
     parameters = [name for name in asked if name not in given]
     if missing := sorted(set(parameters) - set(available().parameters)):
         faults.append(f"nothing computes {', '.join(missing)}.")
-    if len(driven) > 1:
-        faults.append(f"measured {' and '.join(driven)} would drive them, and only one curve can.")
+    if len(forced) > 1:
+        faults.append(
+            f"measured {' and '.join(forced)} would be their forcing functions, and there can be only one."
+        )
     if faults:
         raise LoopError(f"These choices do not make a loop: {' '.join(faults)} Chosen: {choice}.")
     return Loop(
@@ -145,7 +147,7 @@ def _assemble(chosen: tuple[tuple[str, str, Part], ...]) -> Loop:
         MappingProxyType({n: quantities[n] for n in order}),
         tuple(dict.fromkeys(n for n in (*SHIPPED.parameters, *parameters) if n in parameters)),
         MappingProxyType(inputs),
-        MappingProxyType(driven),
+        MappingProxyType(forced),
     )
 
 
@@ -154,15 +156,15 @@ def _inputs(quantities: Quantities) -> tuple[dict[str, float], dict[str, str]]:
     measured: of a part of one's own every input that it asks for and that no protocol gives."""
     asked = dict.fromkeys(a for f in quantities.values() for a in signature(f).parameters)
     channels = [a.removesuffix("_input") for a in asked if a.endswith("_input")]
-    driven = {MEASURED.get(c, c): c for c in channels if c in MEASURED or c not in INPUTS}
-    return {**INPUTS, **{c: 0.0 for c in channels if c not in INPUTS}}, driven
+    forced = {MEASURED.get(c, c): c for c in channels if c in MEASURED or c not in INPUTS}
+    return {**INPUTS, **{c: 0.0 for c in channels if c not in INPUTS}}, forced
 
 
-def _as_measured(whole: Part, driven: Mapping[str, str]) -> dict:
+def _as_measured(whole: Part, forced: Mapping[str, str]) -> dict:
     """What is measured, as a quantity, where no part computes it."""
     unit = {n: said for f in whole.quantities.values() for n, said in units(f).items()}
     found = {}
-    for name, channel in driven.items():
+    for name, channel in forced.items():
         if name not in whole.quantities and name not in whole.states:
             given = f"{channel}_input"
 

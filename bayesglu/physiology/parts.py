@@ -73,7 +73,7 @@ class Part:
     quantities : mapping
         Name to the function that computes it, in plain arithmetic, with the unit of each argument and of the
         result in its signature. An argument that nothing computes is a parameter; one called ``X_input`` is
-        what a protocol gives, or the measured curve of X that drives the model.
+        what a protocol gives, or the measured curve of X, a forcing function.
     states : mapping
         Name to `State`.
     gives, takes : mapping

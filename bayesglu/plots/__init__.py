@@ -5,24 +5,36 @@ Each function takes what a bayesglu function returned and gives a Matplotlib fig
 are equal-tailed, colours are safe for colour-blind eyes, and a person has the same colour in every figure.
 """
 
+from typing import Any
+
 from bayesglu.plots.demo import demo_figure
 from bayesglu.plots.fits import fit_overview
-from bayesglu.plots.identifiability import identified
+from bayesglu.plots.identifiability import expected_contraction
 from bayesglu.plots.loop_map import organs
-from bayesglu.plots.posteriors import learning, parameters
+from bayesglu.plots.posteriors import contraction, parameters
 from bayesglu.plots.rothman1991 import fasting
 from bayesglu.plots.time_courses import contrast, trajectories
 from bayesglu.plots.validation import facts
 
 __all__ = [
+    "contraction",
     "contrast",
     "demo_figure",
+    "expected_contraction",
     "facts",
     "fasting",
     "fit_overview",
-    "identified",
-    "learning",
     "organs",
     "parameters",
     "trajectories",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    from bayesglu.errors import RenamedWarning, warn_caller
+    from bayesglu.renamed import FIGURES
+
+    if name not in FIGURES:
+        raise AttributeError(f"module 'bayesglu.plots' has no attribute {name!r}")
+    warn_caller(f"bayesglu.plots.{name} is now bayesglu.plots.{FIGURES[name]}.", RenamedWarning)
+    return globals()[FIGURES[name]]

@@ -103,7 +103,7 @@ def demo_figure(
 
 
 def _intravenous_test(place: SubFigure, fit: xr.DataTree, study: Study) -> None:
-    """Glucose with its fit, over the insulin that drives the model: samples, and where true values lie."""
+    """Glucose with its fit, over insulin, the forcing function: samples, and where true values lie."""
     above, below = place.subplots(2, 1, sharex=True, height_ratios=[1.7, 1])
     table = study.observations.to_dataframe()
     name_panel(above, "glucose", "mg/dL")
@@ -118,8 +118,10 @@ def _intravenous_test(place: SubFigure, fit: xr.DataTree, study: Study) -> None:
     above.legend(loc="upper right", handletextpad=0.2)
     insulin = table[table["analyte"] == "insulin"]
     below.plot(insulin["time"], insulin["value"], ".", color="#222222", markersize=4)
-    true = fit["posterior"]["insulin_at_readings"]
-    shade(below, fit["constant_data"]["reading_time"].values, samples(true, "reading"), VERMILLION, 0.9, 0.3)
+    true = fit["posterior"]["insulin_forcing"]
+    shade(
+        below, fit["constant_data"]["forcing_time"].values, samples(true, "forcing_obs"), VERMILLION, 0.9, 0.3
+    )
     below.set_ylim(bottom=0)
 
 

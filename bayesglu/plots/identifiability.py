@@ -1,4 +1,4 @@
-"""What a protocol can teach, before anyone is measured."""
+"""The posterior contraction that a study design can be expected to bring."""
 
 import xarray as xr
 from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ MOST_PAIRS = 4
 
 
 @styled
-def identified(result: xr.Dataset) -> Figure:
+def expected_contraction(result: xr.Dataset) -> Figure:
     """The expected contraction of `identify`: a bar for one subject, a diamond for the typical value.
 
     Both are coloured by grade, the greatest contraction at the top. Below 0.1, where it is shaded, the
@@ -46,24 +46,25 @@ def identified(result: xr.Dataset) -> Figure:
     Examples
     --------
     >>> import bayesglu as bg
-    >>> figure = bg.plots.identified(bg.identify("oral", "ogtt(75)", subjects=5, draws=4, random_seed=1))
+    >>> expected = bg.identify("oral", "ogtt(75)", subjects=5, draws=4, random_seed=1)
+    >>> figure = bg.plots.expected_contraction(expected)
     >>> len(figure.axes)
     1
     """
-    result = require_table(result, "identify", "person", "population", "other")
+    result = require_table(result, "identify", "individual", "typical", "other")
     nothing = untouched(result)
-    shown = result.sortby("person").drop_vars("other")
+    shown = result.sortby("individual").drop_vars("other")
     if len(nothing) < shown.sizes["parameter"]:
         shown = shown.sel(parameter=[n for n in shown["parameter"].values if n not in nothing])
     names = [str(name) for name in shown["parameter"].values]
     figure = picture(6.5, 0.215 * len(names) + 1.6)
     axis = figure.subplots()
     axis.axvspan(0, A_LITTLE, color=PALE, alpha=0.45, linewidth=0)
-    rows = zip(shown["person"].values, shown["population"].values, strict=True)
-    for place, (person, population) in enumerate(rows):
-        _row(axis, place, float(person), float(population))
+    rows = zip(shown["individual"].values, shown["typical"].values, strict=True)
+    for place, (individual, typical) in enumerate(rows):
+        _row(axis, place, float(individual), float(typical))
     axis.set_yticks(range(len(names)), [words(name) for name in names])
-    best = shown[["person", "population"]].to_array().max("variable").values
+    best = shown[["individual", "typical"]].to_array().max("variable").values
     for label, share in zip(axis.get_yticklabels(), best, strict=True):
         label.set_alpha(0.55 if grade(share) == "hardly" else 1.0)
     axis.set_xlim(0, 1)
@@ -81,22 +82,22 @@ def identified(result: xr.Dataset) -> Figure:
     return figure
 
 
-def _row(axis: Axes, place: int, person: float, population: float) -> None:
-    inside = population < person
-    axis.barh(place, person, 0.64, color=COLOUR_OF_GRADE[grade(person)])
+def _row(axis: Axes, place: int, individual: float, typical: float) -> None:
+    inside = typical < individual
+    axis.barh(place, individual, 0.64, color=COLOUR_OF_GRADE[grade(individual)])
     if not inside:
-        axis.plot([person, population], [place, place], color=LINK, linewidth=0.8, zorder=2)
+        axis.plot([individual, typical], [place, place], color=LINK, linewidth=0.8, zorder=2)
     colours = {
-        "markerfacecolor": COLOUR_OF_GRADE[grade(population)],
+        "markerfacecolor": COLOUR_OF_GRADE[grade(typical)],
         "markeredgecolor": "white" if inside else INK,
     }
-    axis.plot(population, place, zorder=3, clip_on=False, **DIAMOND, **colours)
+    axis.plot(typical, place, zorder=3, clip_on=False, **DIAMOND, **colours)
 
 
 def _note(result: xr.Dataset, nothing: int) -> str:
     people = result.attrs["subjects"]
     parts = [f"bars: one subject alone; diamonds: typical value, from {people} subjects"]
-    names = ("first", "second", "pair_person", "pair_population")
+    names = ("first", "second", "pair_individual", "pair_typical")
     each = zip(*(result[name].values for name in names), strict=True)
     pairs = [f"{words(a)} and {words(b)} ({max(r, s, key=abs):.2f})" for a, b, r, s in each]
     if pairs:

@@ -131,7 +131,7 @@ def _draw_prior(axis: Axes, place: np.ndarray, low: np.ndarray, high: np.ndarray
 
 
 @styled
-def learning(fit: xr.DataTree) -> Figure:
+def contraction(fit: xr.DataTree) -> Figure:
     """Posterior contraction of each parameter: what the data inform and what they do not.
 
     A dot for each person, a bar to their median, and a diamond for the typical value or what people share. At
@@ -159,7 +159,7 @@ def learning(fit: xr.DataTree) -> Figure:
     --------
     >>> import bayesglu as bg
     >>> fit = bg.fit("minimal", "bergman1986", method="laplace", random_seed=1, progressbar=False)
-    >>> figure = bg.plots.learning(fit)
+    >>> figure = bg.plots.contraction(fit)
     >>> len(figure.axes[0].get_yticklabels())
     6
     """

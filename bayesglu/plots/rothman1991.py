@@ -143,7 +143,7 @@ def _share(axis: Axes, new_people: xr.Dataset, table: pd.DataFrame, fit: xr.Data
     shade(axis, hours, draws, GREEN, 0.9, 0.2)
     axis.plot(hours, np.median(draws, axis=0), color=GREEN)
     _dots(axis, table, None, "gluconeogenesis_share", times=100)
-    bands = 100 * net_shares(fit, **asked)[["person_lower", "person", "person_upper"]]
+    bands = 100 * net_shares(fit, **asked)[["new_subject_lower", "new_subject", "new_subject_upper"]]
     for name, (begin, end, mean, error) in PUBLISHED.items():
         low, middle, high = bands.loc[name]
         at = (begin + end) / 2

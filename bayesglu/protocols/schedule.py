@@ -90,7 +90,7 @@ class Schedule:
 
     @property
     def people(self) -> int:
-        """How many people (tests) there are, N."""
+        """How many people (occasions of subjects) there are, N."""
         return len(self.start)
 
     @property
@@ -194,7 +194,7 @@ def build_schedule(
     start: ArrayLike | None = None,
     forcing: Sequence[Forcing | None] | None = None,
     labels: Sequence[str] | None = None,
-    driven: str = "insulin_level",
+    forced: str = "insulin_level",
 ) -> Schedule:
     """The `Schedule` of N people, each with its own protocol and sampling times.
 
@@ -205,7 +205,7 @@ def build_schedule(
     forcing : for each person None, or ``(times, values)`` of a measured curve (min, its unit), taken as
         linear between these times and as constant outside them.
     labels : names of the people for messages; otherwise they are numbered from 0.
-    driven : the channel that carries that curve.
+    forced : the channel that carries that curve.
 
     Infusions that overlap add up, so do boluses given together. When oral loads with different ``emptying``
     are taken at one moment, their mean weighted by amount counts; a later load replaces it for the whole
@@ -232,10 +232,10 @@ def build_schedule(
     used = {d.channel for person in deliveries for d in person}
     used |= {"clamp_target"} if "clamp" in used else set()
     used |= {"emptying"} if any(d.emptying != 1 for person in deliveries for d in person) else set()
-    used |= {driven} if any(curve is not None for curve in curves) else set()
-    channels = tuple(dict.fromkeys(name for name in (*CHANNELS, driven) if name in used))
+    used |= {forced} if any(curve is not None for curve in curves) else set()
+    channels = tuple(dict.fromkeys(name for name in (*CHANNELS, forced) if name in used))
     whose = zip(samples, deliveries, starts, curves, strict=True)
-    plans = [_plan(channels, driven, *person) for person in whose]
+    plans = [_plan(channels, forced, *person) for person in whose]
 
     sample = np.concatenate([plan.sampled for plan in plans])
     releases = np.array([row for plan in plans for row in plan.releases], float).reshape(-1, 4)
@@ -274,7 +274,7 @@ class _Plan:
 
 def _plan(
     channels: tuple[str, ...],
-    driven: str,
+    forced: str,
     samples: np.ndarray,
     deliveries: Sequence[Delivery],
     start: float,
@@ -337,8 +337,8 @@ def _plan(
             plan.rate[begin:last, column["emptying"]] = _mean_emptying(oral[begin])
     if curve is not None:
         level = np.interp(time, *curve)
-        plan.rate[:, column[driven]] = level
-        plan.slope[:last, column[driven]] = np.diff(level) / np.diff(time)
+        plan.rate[:, column[forced]] = level
+        plan.slope[:last, column[forced]] = np.diff(level) / np.diff(time)
     return plan
 
 

@@ -1,4 +1,4 @@
-"""Samples of which no more is known than that they lie beyond a limit of detection.
+"""Samples of which no more is known than that they lie beyond a limit of quantification.
 
 Beyond a limit the tail is that of the Normal distribution, whatever the residuals of the analyte are: that
 single samples may be far off says little about one of which only the side is known. z is the residual of the

@@ -92,7 +92,7 @@ def curve_in(rate, slope, offset, time, level, column):
 
 
 @inlined
-def driven(plan, level, column):
+def forced(plan, level, column):
     """In compiled code: the plan with a measured curve in one column of its rates."""
     rate, slope = curve_in(plan.rate, plan.slope, plan.offset, plan.time, level, column)
     return Plan(

@@ -91,7 +91,7 @@ class Solver:
             raise ValueError(f"{called} has the shape {array.shape}, but should have {shape}.")
         return array
 
-    def driven(self, level: np.ndarray | None) -> Plan:
+    def forced(self, level: np.ndarray | None) -> Plan:
         """The plan with a measured curve at `level` (stop,); None, or of nobody, for that of the schedule."""
         if level is None or not len(level):
             return self.plan
@@ -110,13 +110,13 @@ class Solver:
         level : of a measured curve at the stops ``(stop,)``, in place of that of the schedule.
         """
         theta = self._checked(theta, (self.schedule.people, len(self.system.parameters)), "theta")
-        return self._solve(theta, self.driven(level), False)[:2]
+        return self._solve(theta, self.forced(level), False)[:2]
 
     def outputs_and_pull(self, theta: np.ndarray, level: np.ndarray | None = None):
         """Outputs ``(sample, output)`` and a function from their cotangents to those of theta; with a `level`
         to those of theta and of the level."""
         theta = self._checked(theta, (self.schedule.people, len(self.system.parameters)), "theta")
-        plan = self.driven(level)
+        plan = self.forced(level)
         out, outcome, tape = self._solve(theta, plan, True)
 
         def pull(bar_out: np.ndarray):

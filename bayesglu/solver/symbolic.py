@@ -46,8 +46,8 @@ class System:
     @property
     def level(self) -> int:
         """Which of the channels is a measured curve; -1 where none is."""
-        driven = (self.channels.index(c) for c in self.loop.driven.values() if c in self.channels)
-        return next(driven, -1)
+        forced = (self.channels.index(c) for c in self.loop.forced.values() if c in self.channels)
+        return next(forced, -1)
 
     def text(self) -> str:
         """All that decides the numbers, as text."""
@@ -123,7 +123,7 @@ def _system(
     y, u = tuple(state.values()), tuple(channel.values())
     c = tuple(coefficients)
     moving = {"y": y, "c": c}
-    if level := tuple(channel[f"{n}_input"] for n in loop.driven.values() if n in channels):
+    if level := tuple(channel[f"{n}_input"] for n in loop.forced.values() if n in channels):
         moving["level"] = level
     setup = constant + [(symbol, e) for symbol, e in coefficients.items()]
     programs = {

@@ -181,7 +181,8 @@ ANALYTE = (
     Key(
         "forcing",
         "flag",
-        'Measured concentrations drive the model; for insulin where `structure.insulin = "forced"`.',
+        "Whether it is the forcing function: its measured curve enters the equations as an input and is not "
+        'predicted; insulin where `structure.insulin = "forced"`.',
         default=False,
     ),
     _number("basal_from", "Of a forcing analyte: from this time (min) on it is basal again."),
@@ -196,7 +197,11 @@ PSEUDO_OBSERVATION = (
 
 CORRELATIONS = (
     Key("parameters", "texts", "Parameters whose random effects are correlated: two or more.", required=True),
-    _number("eta", "Shape of the LKJ prior; 1 is uniform, higher favours weak correlations.", default=2.0),
+    _number(
+        "lkj_eta",
+        "Shape of the LKJ prior (its eta; no random effect): 1 is uniform, higher favours weak correlations.",
+        default=2.0,
+    ),
 )
 
 MODEL = (

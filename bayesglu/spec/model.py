@@ -15,7 +15,7 @@ from bayesglu import catalog
 from bayesglu.errors import BayesgluError, FitWarning, RenamedWarning, warn_caller
 from bayesglu.physiology.loop import assemble
 from bayesglu.physiology.registry import registered_sources
-from bayesglu.renamed import LEVELS
+from bayesglu.renamed import ATTRIBUTES, LEVELS
 from bayesglu.spec import files, keys, reader
 from bayesglu.spec.priors import (
     Analyte,
@@ -81,8 +81,8 @@ class ModelSpec:
         Informative priors on derived quantities, by name.
     correlations : tuple of str
         Parameters whose random effects are correlated.
-    eta : float or None
-        Shape of the LKJ prior of that correlation matrix; None where there is none.
+    lkj_eta : float or None
+        Shape, eta, of the LKJ prior of that correlation matrix; None where there is none.
     text : str
         The model file with all that it inherits written out, which is read back to an equal model.
     path : str, optional
@@ -104,7 +104,7 @@ class ModelSpec:
     analytes: Mapping[str, Analyte]
     pseudo_observations: Mapping[str, PseudoObservation]
     correlations: tuple[str, ...]
-    eta: float | None
+    lkj_eta: float | None
     text: str
     path: str | None = field(default=None, compare=False)
 
@@ -249,6 +249,12 @@ class ModelSpec:
     def __hash__(self) -> int:
         return hash(self.text)
 
+    def __getattr__(self, name: str) -> Any:
+        if name not in ATTRIBUTES:
+            raise AttributeError(f"'ModelSpec' has no attribute {name!r}")
+        warn_caller(f"ModelSpec.{name} is now ModelSpec.{ATTRIBUTES[name]}.", RenamedWarning)
+        return getattr(self, ATTRIBUTES[name])
+
     def __repr__(self) -> str:
         rows = [_HEADINGS, *_rows(self)]
         widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADINGS))]
@@ -301,14 +307,14 @@ def _summary(spec: ModelSpec) -> list[str]:
         low, high = a.sigma.median / a.sigma.gsd**2, a.sigma.median * a.sigma.gsd**2
         told = f"measured: {a.name} in {a.unit}, SD of log residuals about {a.sigma.median:g}"
         told += f" ({low:.2g} to {high:.2g})"
-        told += ", drives the model" if a.forcing else ""
+        told += "; the forcing function" if a.forcing else ""
         lines.append(told + (f", background {a.background}" if a.background else ""))
     lines += [
         f"prior on a derived quantity: {s.output} about {s.median:g}, CV {s.cv:g}"
         for s in spec.pseudo_observations.values()
     ]
     if spec.correlations:
-        lines.append(f"correlated (LKJ, eta {spec.eta:g}): " + ", ".join(spec.correlations))
+        lines.append(f"correlated (LKJ prior, lkj_eta {spec.lkj_eta:g}): " + ", ".join(spec.correlations))
     effects = [f"{p.name} by {key}" for p in spec.parameters.values() for key in p.effects]
     if effects:
         lines.append("covariates, where a study has them: " + ", ".join(effects))
@@ -481,7 +487,7 @@ def _table(spec: ModelSpec) -> dict[str, Any]:
     table["analytes"] = {name: _plain(analyte) for name, analyte in spec.analytes.items()}
     table["pseudo_observations"] = {name: _plain(p) for name, p in spec.pseudo_observations.items()}
     if spec.correlations:
-        table["correlations"] = {"parameters": list(spec.correlations), "eta": spec.eta}
+        table["correlations"] = {"parameters": list(spec.correlations), "lkj_eta": spec.lkj_eta}
     return {key: value for key, value in table.items() if value != {}}
 
 

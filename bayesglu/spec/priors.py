@@ -59,11 +59,12 @@ SPELLINGS = {"T1DM": "T1D", "T2DM": "T2D"}
 
 @dataclass(frozen=True)
 class Effect:
-    """A covariate multiplies the typical value (or its odds) by ``factor ** score``, a log-normal factor.
+    """A covariate multiplies the typical value (or its odds) by ``factor ** x``, a log-normal factor.
 
-    ``exponential``: the score counts steps of `per` from `reference`. ``power``: it counts multiplications by
-    `per`. ``level``: it is 1 for people whose covariate equals `reference`, else 0 (``"group:T2D"``), where
-    T1DM and T2DM are other spellings of T1D and T2D.
+    The standardized covariate x is, for ``exponential``, its difference from `reference` in units of `per`;
+    for ``power``, the logarithm of its ratio to `reference` in units of log(`per`); for ``level``, 1 for
+    people whose covariate equals `reference`, else 0 (``"group:T2D"``, where T1DM and T2DM are other
+    spellings of T1D and T2D).
     """
 
     covariate: str
@@ -73,8 +74,8 @@ class Effect:
     median: float
     gsd: float
 
-    def score(self, value: float | str) -> float:
-        """How many times the factor applies to a person whose covariate is `value`."""
+    def standardized(self, value: float | str) -> float:
+        """The standardized covariate, of a person with this `value`: how many times the factor applies."""
         if self.form == "level":
             return float(SPELLINGS.get(str(value), str(value)) == str(self.reference))
         assert self.per is not None  # only an effect of a level has none
@@ -133,10 +134,10 @@ class Analyte:
     (value + error_offset)``, a proportional and an additive component, as the noise of magnetic resonance
     has. `lloq` and `uloq` are limits of quantification, beyond which no more is known of a sample than that.
     `background` names a parameter that the assay adds to the true value: an unspecific signal. Samples after
-    time zero and before `samples_from` (min) are not compared with the model. A `forcing` analyte drives the
-    model by the true values behind its samples, which are known within `sigma`. Where it has a basal value
-    among the parameters, its samples at or before time zero, and from `basal_from` (min) on when it has come
-    to rest again, are compared with that, which then is the true value.
+    time zero and before `samples_from` (min) are not compared with the model. A `forcing` analyte is not
+    predicted: the true values behind its samples, known within `sigma`, enter the equations as an input.
+    Where it has a basal value among the parameters, its samples at or before time zero, and from `basal_from`
+    (min) on when it has come to rest again, are compared with that, which then is the true value.
     """
 
     name: str

@@ -11,7 +11,7 @@ from bayesglu.physiology.loop import Loop
 from bayesglu.physiology.registry import available
 from bayesglu.residuals import Normal
 from bayesglu.spec import keys, priors
-from bayesglu.spec.structure import check_driving, read_structure
+from bayesglu.spec.structure import check_forcing_analytes, read_structure
 from bayesglu.text.problems import Problems, Section, show
 
 MAY_BE_ZERO = frozenset({"alpha_cell_mass", "beta_cell_mass"})
@@ -44,8 +44,8 @@ def read(
         name: reader.pseudo_observation(name, entry)
         for name, entry in sections["pseudo_observations"].items()
     }
-    check_driving(loop, measured, problems)
-    correlations, eta = _correlations(top, parameters)
+    check_forcing_analytes(loop, measured, problems)
+    correlations, lkj_eta = _correlations(top, parameters)
     return {
         "name": top.text("name", ""),
         "title": top.text("title"),
@@ -55,7 +55,7 @@ def read(
         "analytes": priors.Frozen(measured),
         "pseudo_observations": priors.Frozen(known),
         "correlations": correlations,
-        "eta": eta,
+        "lkj_eta": lkj_eta,
     }
 
 
@@ -233,15 +233,16 @@ class _Reader:
         if unit is not None and name in analytes() and unit != (kept := next(iter(analytes()[name].units))):
             entry.fault(f"unit is {unit!r}; studies keep {name} in {kept!r}.")
         forcing = entry.flag("forcing", False)
-        if forcing and self.loop is not None and output not in self.loop.driven:
-            driven = ", ".join(self.loop.driven) or "nothing does"
+        if forcing and self.loop is not None and output not in self.loop.forced:
+            forced = ", ".join(self.loop.forced) or "none"
             entry.fault(
                 "forcing = true is only for output 'insulin' in a structure with insulin = \"forced\", or "
-                f"for an output X where a part asks for X_input. What drives this structure: {driven}."
+                "for an output X where a part asks for X_input. Outputs of this structure that can be: "
+                f"{forced}."
             )
         basal_from = entry.number("basal_from", None, above=0.0)
         if basal_from is not None and not forcing:
-            basal_from = None  # inherited from a parent whose analyte drove the model
+            basal_from = None  # inherited from a parent whose analyte was the forcing function
         elif basal_from is not None and f"basal_{output}" not in parameters:
             entry.fault(f"has basal_from, but {output} has no basal value: there is no basal_{output}.")
         sigma = entry.section("sigma", keys.names(keys.SIGMA))
@@ -314,4 +315,4 @@ def _correlations(
             top.problems.unknown(name, varying, "parameter that varies between people", section.place)
     if len(set(names)) != len(names) or len(names) == 1:
         section.fault(f"parameters must be at least two different names, and is {list(names)}.")
-    return names, section.number("eta", 2.0, above=0.0)
+    return names, section.number("lkj_eta", 2.0, above=0.0)

@@ -51,16 +51,16 @@ def _advice(slot: str, name: object, homes: Mapping[str, str]) -> str:
     return f"A part of one's own must be registered first, with bayesglu.register_part.{where}"
 
 
-def check_driving(loop: Loop | None, measured: Mapping[str, Analyte], problems: Problems) -> None:
-    """Note where what drives the model is not measured, or more is said to drive it than does."""
+def check_forcing_analytes(loop: Loop | None, measured: Mapping[str, Analyte], problems: Problems) -> None:
+    """Note where the forcing function is not measured, or there is more than one."""
     forcing = [name for name, analyte in measured.items() if analyte.forcing]
     if len(forcing) > 1:
         problems.add(
-            f"forcing = true is said of {', '.join(forcing)}; one curve drives a model.", "[analytes]"
+            f"forcing = true is said of {', '.join(forcing)}; a model has one forcing function.", "[analytes]"
         )
-    for output in loop.driven if loop is not None and not forcing else ():
+    for output in loop.forced if loop is not None and not forcing else ():
         problems.add(
-            f"measured {words(output)} drives this structure, so an analyte with output '{output}' must have "
-            "forcing = true.",
+            f"measured {words(output)} is the forcing function of this structure, so an analyte "
+            f"with output '{output}' must have forcing = true.",
             "[analytes]",
         )

@@ -51,7 +51,7 @@ def assemble(
     samples = read_observations(tables["observations"], sheet)
     subjects = sorted(set(samples["subject"]) - {""}, key=natural)
     seen = dict.fromkeys(zip(samples["subject"], samples["occasion"], strict=True))
-    tests = sorted((test for test in seen if test[0]), key=lambda test: subjects.index(test[0]))
+    occasions = sorted((o for o in seen if o[0]), key=lambda o: subjects.index(o[0]))
 
     covariates = xr.Dataset(coords={"subject": np.array(subjects, dtype=str)})
     if "subjects" in tables:
@@ -64,7 +64,7 @@ def assemble(
         truth = _same_people(truth, subjects, tables["truth"], problems)
     _check_units(sheet, tables, covariates, problems)
     weights = _body_weights(body_weight, sheet, covariates, subjects, problems)
-    protocols, lines = _protocols(protocol, sheet, tables.get("events"), tests, problems)
+    protocols, lines = _protocols(protocol, sheet, tables.get("events"), occasions, problems)
 
     times = samples[samples["value"].notna()].groupby(["subject", "occasion"])["time"].max().to_dict()
     check_deliveries(protocols, weights, times, problems, advice, tables.get("events"), lines)
@@ -78,7 +78,7 @@ def assemble(
         name=name,
         observations=_dataset(samples),
         covariates=covariates,
-        protocols={test: protocols[test] for test in tests},
+        protocols={occasion: protocols[occasion] for occasion in occasions},
         body_weight=xr.DataArray(
             [weights.get(subject, math.nan) for subject in subjects],
             coords={"subject": np.array(subjects, dtype=str)},
@@ -150,24 +150,28 @@ def covariate_weight(covariates: xr.Dataset) -> dict[str, float] | None:
 
 
 def _protocols(
-    given: Any, sheet: Datasheet, events: Table | None, tests: Sequence[tuple[str, str]], problems: Problems
+    given: Any,
+    sheet: Datasheet,
+    events: Table | None,
+    occasions: Sequence[tuple[str, str]],
+    problems: Problems,
 ) -> tuple[dict[tuple[str, str], Protocol], Lines]:
-    """Protocol of each test: the caller's, else that of events.csv or of the datasheet, never of both; and
-    where it is written, if in events.csv."""
+    """Protocol of each occasion: the caller's, else that of events.csv or of the datasheet, never of both;
+    and where it is written, if in events.csv."""
     found, lines = read_events(events, sheet) if events is not None else ({}, {})
     if given is not None:
-        return assign(given, tests, problems, "protocol:"), {}
+        return assign(given, occasions, problems, "protocol:"), {}
     if events is not None and sheet.protocol is not None:
         problems.add("both events.csv and the datasheet say what was given. Keep one.")
     if events is not None:
-        for (test, _), where in lines.items():
-            for line in where if test not in tests and all(test) else ():
-                meant = hint(test[0], [subject for subject, _ in tests])
-                events.faults.add(f"{who(test)} has no samples.{meant}", line)
-        known = {test: found[test] for test in found if test in tests}
-        return assign(known, tests, problems, "events.csv:"), lines
+        for (occasion, _), where in lines.items():
+            for line in where if occasion not in occasions and all(occasion) else ():
+                meant = hint(occasion[0], [subject for subject, _ in occasions])
+                events.faults.add(f"{who(occasion)} has no samples.{meant}", line)
+        known = {occasion: found[occasion] for occasion in found if occasion in occasions}
+        return assign(known, occasions, problems, "events.csv:"), lines
     if sheet.protocol is not None:
-        return assign(sheet.protocol, tests, problems, "datasheet.toml, protocol:"), {}
+        return assign(sheet.protocol, occasions, problems, "datasheet.toml, protocol:"), {}
     problems.add(
         "says nowhere what was given. Name a protocol, such as 'ogtt(75)' or 'fast(10)', or write events.csv."
     )

@@ -256,7 +256,10 @@ def _check_plausible(
         faults.add(f"{name} {{found}} is negative.", line, found)
     elif canonical == 0 and kind:
         faults.add(
-            f"{name} is {{found}}. Write '<' and the detection limit, or leave the value empty.", line, found
+            f"{name} is {{found}}. Write '<' and the lower limit of quantification (LLOQ), or leave the "
+            "value empty.",
+            line,
+            found,
         )
     else:
         low_usual, high_usual = usual or (math.nan, math.nan)
@@ -269,8 +272,8 @@ def _check_plausible(
 
 
 def _check_order(samples: pd.DataFrame, faults: Faults) -> None:
-    """Note repeated samples, and samples that come before an earlier one of the same analyte and test."""
-    apart = "or tell tests apart by a column 'occasion'."
+    """Note repeated samples, and samples that come before an earlier one of the same analyte and occasion."""
+    apart = "or tell occasions apart by a column 'occasion'."
     first: dict[tuple, int] = {}
     latest: dict[tuple, float] = {}
     for row in records(samples):

@@ -273,7 +273,7 @@ class Study:
         )
         observations = self.observations.isel(obs=rows)
         left = set(zip(observations["subject"].values, observations["occasion"].values, strict=True))
-        people = [subject for subject in people if any(test[0] == subject for test in left)]
+        people = [subject for subject in people if any(of == subject for of, _ in left)]
         truth = None
         if self.truth is not None:
             truth = self.truth.sel(subject=[s for s in self.truth["subject"].values if s in people])
@@ -281,7 +281,7 @@ class Study:
             name=self.name,
             observations=observations.assign_coords(obs=np.arange(observations.sizes["obs"])),
             covariates=self.covariates.sel(subject=people),
-            protocols={test: protocol for test, protocol in self.protocols.items() if test in left},
+            protocols={o: protocol for o, protocol in self.protocols.items() if o in left},
             body_weight=self.body_weight.sel(subject=people),
             truth=truth,
             datasheet=self.datasheet,

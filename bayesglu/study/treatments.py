@@ -1,4 +1,4 @@
-"""Which protocol each test of a study follows: from the caller, from ``events.csv`` or from the datasheet."""
+"""Which protocol is followed on each occasion of a study: by the caller, ``events.csv`` or the datasheet."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ EVENT_NUMBERS = (
 )
 OTHER_EVENT_COLUMNS = ("occasion", "kind", "route", "unit", *EVENT_NUMBERS)
 
-Test = tuple[str, str]
+Occasion = tuple[str, str]
+"""Subject and name."""
 
 
-Lines = dict[tuple[Test, float], list[int]]
-"""Where the events of a test at a time are written."""
+Lines = dict[tuple[Occasion, float], list[int]]
+"""Where the events of an occasion at a time are written."""
 
 
-def read_events(table: Table, sheet: Datasheet) -> tuple[dict[Test, Protocol], Lines]:
-    """The protocol of each test (subject, occasion) that has events, and where it is written."""
+def read_events(table: Table, sheet: Datasheet) -> tuple[dict[Occasion, Protocol], Lines]:
+    """The protocol of each occasion (subject, name) that has events, and where it is written."""
     table.rename(sheet.columns)
     table.minutes("time", sheet.units.get("time", "min"))
     table.minutes("duration", sheet.units.get("duration", "min"), required=False)
@@ -40,97 +41,106 @@ def read_events(table: Table, sheet: Datasheet) -> tuple[dict[Test, Protocol], L
         return {}, {}
     subjects, occasions = table.labels("subject"), table.labels("occasion", "1")
     lines: Lines = {}
-    given: dict[Test, list[Event]] = {}
+    given: dict[Occasion, list[Event]] = {}
     first: dict[tuple[str, ...], int] = {}
     for line, row in table.lines():
         if (same := first.setdefault(tuple(map(str, row)), line)) != line:
             message = f"the same as {table.faults.word} {{found}}. Keep one, or write one row with the sum."
             table.faults.add(message, line, same)
-        test = subjects[line], occasions[line]
-        lines.setdefault((test, row["time"]), []).append(line)
-        events = given.setdefault(test, [])
+        occasion = subjects[line], occasions[line]
+        lines.setdefault((occasion, row["time"]), []).append(line)
+        events = given.setdefault(occasion, [])
         try:
             events.extend(_events(row, table, line))
         except ProtocolError as error:
             table.faults.add(_sentence(error), line)
     protocols = {}
-    for test, events in given.items():
+    for occasion, events in given.items():
         try:
-            protocols[test] = Protocol(tuple(events), name="events.csv")
+            protocols[occasion] = Protocol(tuple(events), name="events.csv")
         except ProtocolError as error:
-            table.faults.add(f"{who(test)}: {_sentence(error)}")
+            table.faults.add(f"{who(occasion)}: {_sentence(error)}")
     return protocols, lines
 
 
-def assign(given: Any, tests: Sequence[Test], problems: Problems, where: str) -> dict[Test, Protocol]:
-    """Give each test its protocol.
+def assign(
+    given: Any, occasions: Sequence[Occasion], problems: Problems, where: str
+) -> dict[Occasion, Protocol]:
+    """Give each occasion its protocol.
 
     ``given`` is a `Protocol`, its text, or a mapping of these by subject, by (subject, occasion), or by
     subject and then occasion. ``where`` says where it was found.
     """
     if not isinstance(given, Mapping):
         protocol = _protocol(given, where, problems)
-        return {} if protocol is None else dict.fromkeys(tests, protocol)
-    subjects = list(dict.fromkeys(subject for subject, _ in tests))
-    by_test: dict[Test, Any] = {}
+        return {} if protocol is None else dict.fromkeys(occasions, protocol)
+    subjects = list(dict.fromkeys(subject for subject, _ in occasions))
+    by_occasion: dict[Occasion, Any] = {}
     for key, value in given.items():
         if isinstance(key, tuple):
-            by_test[str(key[0]), str(key[1])] = value
+            by_occasion[str(key[0]), str(key[1])] = value
         elif isinstance(value, Mapping):
-            by_test |= {(str(key), str(occasion)): each for occasion, each in value.items()}
+            by_occasion |= {(str(key), str(occasion)): each for occasion, each in value.items()}
         elif str(key) in subjects:
-            by_test |= {test: value for test in tests if test[0] == str(key)}
+            by_occasion |= {occasion: value for occasion in occasions if occasion[0] == str(key)}
         else:
-            by_test[str(key), "1"] = value
-    without = [who(test) for test in tests if test not in by_test]
+            by_occasion[str(key), "1"] = value
+    without = [who(occasion) for occasion in occasions if occasion not in by_occasion]
     if without:
-        problems.add(f"{len(without)} of {len(tests)} tests have no protocol: {some(without)}.", where)
-    for test in by_test:
-        if test not in tests:
+        problems.add(
+            f"{len(without)} of {len(occasions)} occasions have no protocol: {some(without)}.", where
+        )
+    for occasion in by_occasion:
+        if occasion not in occasions:
             problems.add(
-                f"gives a protocol to {who(test)}, who has no samples.{hint(test[0], subjects)}", where
+                f"gives a protocol to {who(occasion)}, who has no samples.{hint(occasion[0], subjects)}",
+                where,
             )
-    parsed = {test: _protocol(by_test[test], where, problems) for test in tests if test in by_test}
-    return {test: protocol for test, protocol in parsed.items() if protocol is not None}
+    parsed = {
+        occasion: _protocol(by_occasion[occasion], where, problems)
+        for occasion in occasions
+        if occasion in by_occasion
+    }
+    return {occasion: protocol for occasion, protocol in parsed.items() if protocol is not None}
 
 
 def check_deliveries(
-    protocols: Mapping[Test, Protocol],
+    protocols: Mapping[Occasion, Protocol],
     weights: Mapping[str, float],
-    last_samples: Mapping[Test, float],
+    last_samples: Mapping[Occasion, float],
     problems: Problems,
     advice: str = "",
     table: Table | None = None,
     lines: Lines | None = None,
 ) -> None:
-    """Note amounts per person without a body weight, and events after the last sample of their test; on its
-    lines of the `table` what is written there."""
-    alike: dict[str, list[Test]] = {}
+    """Note amounts per person without a body weight, and events after the last sample of their occasion; on
+    its lines of the `table` what is written there."""
+    alike: dict[str, list[Occasion]] = {}
 
-    def note(message: str, test: Test, event: Event) -> None:
-        written = (lines or {}).get((test, event.time))
+    def note(message: str, occasion: Occasion, event: Event) -> None:
+        written = (lines or {}).get((occasion, event.time))
         if table is None or not written:
-            alike.setdefault(message, []).append(test)
+            alike.setdefault(message, []).append(occasion)
             return
         for line in written:
-            table.faults.add(f"{who(test)}: {message}", line)
+            table.faults.add(f"{who(occasion)}: {message}", line)
 
-    for test, protocol in protocols.items():
+    for occasion, protocol in protocols.items():
         needy = [event for event in protocol.events if event.kind != "clamp" and is_per_person(event.unit)]
-        if needy and math.isnan(weights.get(test[0], math.nan)):
+        if needy and math.isnan(weights.get(occasion[0], math.nan)):
             amount = f"{needy[0].amount:g} {needy[0].unit} of {needy[0].substance}"
             note(
                 f"{amount} is an absolute amount and the body weight is missing. Give body_weight in kg, a "
                 f"covariate weight_kg, or the amount per kg.{advice}",
-                test,
+                occasion,
                 needy[0],
             )
-        last = last_samples.get(test, math.inf)
+        last = last_samples.get(occasion, math.inf)
         for event in protocol.events:
             if event.time > last:
-                note(f"the event at {event} comes after the last sample, at {last:g} min.", test, event)
-    for message, tests in alike.items():
-        problems.add(f"{some([who(test) for test in tests])}: {message}")
+                note(f"the event at {event} comes after the last sample, at {last:g} min.", occasion, event)
+    for message, occasions in alike.items():
+        problems.add(f"{some([who(occasion) for occasion in occasions])}: {message}")
 
 
 def _events(row: pd.Series, table: Table, line: int) -> Sequence[Event]:
@@ -181,9 +191,9 @@ def _protocol(given: Any, where: str, problems: Problems) -> Protocol | None:
         return None
 
 
-def who(test: Test) -> str:
-    """A test in words."""
-    return f"subject {test[0]}" + ("" if test[1] == "1" else f", occasion {test[1]}")
+def who(occasion: Occasion) -> str:
+    """An occasion in words."""
+    return f"subject {occasion[0]}" + ("" if occasion[1] == "1" else f", occasion {occasion[1]}")
 
 
 def _sentence(error: Exception) -> str:

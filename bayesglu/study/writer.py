@@ -103,14 +103,15 @@ def _event_table(protocols: Mapping[tuple[str, str], Protocol]) -> pd.DataFrame:
             f"Subject {some(silent)} has a protocol without events, whose name parse_protocol cannot read; "
             "such a study cannot be written."
         )
-    repeated = [test[0] for test, p in protocols.items() if len(set(p.events)) < len(p.events)]
+    repeated = [occasion[0] for occasion, p in protocols.items() if len(set(p.events)) < len(p.events)]
     if repeated:
         raise StudyError(
             f"Subject {some(repeated)} is given the same twice at one time, which a table takes for a row "
             "repeated by mistake; give the sum once."
         )
     rows = [
-        protocol.table().assign(subject=test[0], occasion=test[1]) for test, protocol in protocols.items()
+        protocol.table().assign(subject=occasion[0], occasion=occasion[1])
+        for occasion, protocol in protocols.items()
     ]
     table = pd.concat(rows, ignore_index=True)
     columns = ["subject", "occasion", *Event.__dataclass_fields__]

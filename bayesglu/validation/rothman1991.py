@@ -162,13 +162,13 @@ def net_shares(
     As magnetic resonance sees it: production less the net loss of glycogen, over production. One row a
     window, in hours after the last meal; the bands are equal-tailed, with medians:
 
-    ``person_lower, person, person_upper``
+    ``new_subject_lower, new_subject, new_subject_upper``
         Of a new subject from the same population, so that its spread is in the band.
     ``mean_lower, mean, mean_upper``
         Of the mean of the people whose glycogen was measured.
 
-    ``published`` and ``published_se`` were not shown to the fit; ``in_person_band`` and ``in_mean_band`` say
-    whether the published mean lies inside. `draws`, `n_new` and `random_seed` as in `what_if`.
+    ``published`` and ``published_se`` were not shown to the fit; ``in_new_subject_band`` and ``in_mean_band``
+    say whether the published mean lies inside. `draws`, `n_new` and `random_seed` as in `what_if`.
     """
     asked = {"draws": draws, "n_new": n_new, "random_seed": random_seed}
     tail = (1 - probability) / 2
@@ -176,7 +176,7 @@ def net_shares(
     readings = {name: _net_share(begin, end) for name, (begin, end, _, _) in PUBLISHED.items()}
     outputs = sorted({output for text in readings.values() for output in needs(text)})
     runs = {
-        "person": courses(fit, "new", outputs, **asked),
+        "new_subject": courses(fit, "new", outputs, **asked),
         "mean": courses(fit, imaged(fit), outputs, **asked),
     }
     for name, (begin, end, published, error) in PUBLISHED.items():

@@ -89,7 +89,7 @@ lloq = 12.0
 
 [correlations]
 parameters = ["basal_insulin", "insulin_sensitivity", "hepatic_extraction"]
-eta = 2.0
+lkj_eta = 2.0
 """
 
 

@@ -1,4 +1,4 @@
-"""Any measured curve may drive a model: with a value at rest among the parameters, as insulin, or without."""
+"""Any measured curve may be a forcing function, with a value at rest among the parameters or without."""
 
 from typing import Annotated
 
@@ -65,41 +65,42 @@ def test_a_curve_is_followed_as_a_straight_line_between_its_knots():
 
 def test_what_drives_a_model_has_to_be_given():
     with pytest.raises(
-        InputError, match=r"driven by measured heart rate and cannot tell what that would be: give forc"
+        InputError,
+        match=r"measured heart rate as its forcing function and cannot tell what that would be: give forc",
     ):
         simulate(beating(), "fast(3)")
-    with pytest.raises(InputError, match="driven by measured exercise intensity"):
+    with pytest.raises(InputError, match="measured exercise intensity as its forcing function"):
         identify(exercising(), "ivgtt(0.3)")
 
 
 def test_with_a_value_at_rest_readings_at_rest_are_compared_with_it():
     d = make_design(beating({**HEART_RATE, "basal_from": 100}), study("heart_rate", "beat/min", CURVE))
-    assert list(d.driving.error) == [-1, -1, 0, 1, 2, -1]
-    assert d.individuals.columns[d.driving.basal] == "basal_heart_rate"
+    assert list(d.forcing.error) == [-1, -1, 0, 1, 2, -1]
+    assert d.individuals.columns[d.forcing.basal] == "basal_heart_rate"
     analyte = d.analytes.index("heart_rate")
     rows = d.rows.part(d.rows.analyte == analyte)
     np.testing.assert_allclose(np.exp(rows.log_value), [60.0, 70.0, 66.0])
-    assert (rows.by_output == 0).all() and (rows.parameter == d.driving.basal).all()
-    np.testing.assert_allclose(d.driven_by(d.prior_medians), [65.0, 65.0, 120.0, 130.0, 80.0, 65.0])
+    assert (rows.by_output == 0).all() and (rows.parameter == d.forcing.basal).all()
+    np.testing.assert_allclose(d.true_forcing(d.prior_medians), [65.0, 65.0, 120.0, 130.0, 80.0, 65.0])
 
 
 def test_without_one_every_reading_has_an_error_of_its_own_and_none_is_compared():
     curve = ([-10.0, 0.0, 20.0, 40.0, 60.0], [0.0, 0.0, 40.0, 60.0, 0.0])
     d = make_design(exercising(), study("exercise_intensity", "%", curve))
-    assert list(d.driving.error) == [0, 1, 2, 3, 4]
+    assert list(d.forcing.error) == [0, 1, 2, 3, 4]
     analyte = d.analytes.index("exercise_intensity")
     assert (d.rows.analyte != analyte).all()
-    values = d.prior_medians._replace(reading_error=np.array([1.0, -2.0, 1.0, 0.0, 3.0]))
+    values = d.prior_medians._replace(forcing_error=np.array([1.0, -2.0, 1.0, 0.0, 3.0]))
     sigma = values.sigma[analyte]
     expected = [0.0, 0.0, 40 * np.exp(sigma), 60.0, 0.0]
-    np.testing.assert_allclose(d.driven_by(values), expected, rtol=1e-12)
+    np.testing.assert_allclose(d.true_forcing(values), expected, rtol=1e-12)
 
 
 def test_a_fit_has_the_true_curve_with_its_name_and_unit():
     d = CASES[EXERCISE]()
     found = fit(d.spec, d.study, method="laplace", draws=5, random_seed=1, progressbar=False)
-    true, times = found.posterior.exercise_intensity_at_readings, found.constant_data.reading_time
-    assert true.dims == ("chain", "draw", "reading") and true.attrs["units"] == "%"
+    true, times = found.posterior.exercise_intensity_forcing, found.constant_data.forcing_time
+    assert true.dims == ("chain", "draw", "forcing_obs") and true.attrs["units"] == "%"
     assert float(true.where(times <= 10).max()) == 0.0
     assert (true.where(times == 50) > 0).any()
     drawn = prior_predictive(d.spec, d.study, draws=5, random_seed=1)
@@ -109,7 +110,7 @@ def test_a_fit_has_the_true_curve_with_its_name_and_unit():
 def test_a_what_if_is_asked_with_a_curve_that_is_given():
     d = CASES[EXERCISE]()
     found = fit(d.spec, d.study, method="laplace", draws=5, random_seed=1, progressbar=False)
-    with pytest.raises(InputError, match="driven by measured exercise intensity"):
+    with pytest.raises(InputError, match="measured exercise intensity as its forcing function"):
         what_if(found)
     curve = ([0.0, 30.0, 31.0, 90.0, 91.0], [0.0, 0.0, 60.0, 60.0, 0.0])
     asked = {"times": [0.0, 30.0, 90.0], "outputs": ["glucose"], "forcing": curve}
@@ -122,9 +123,9 @@ def test_a_what_if_is_asked_with_a_curve_that_is_given():
 def test_what_a_plan_can_teach_of_a_model_that_is_driven():
     curve = ([0.0, 30.0, 60.0, 120.0], [0.0, 60.0, 60.0, 0.0])
     few = {"subjects": 3, "draws": 2, "times": [0, 30, 60, 90, 120], "forcing": curve, "random_seed": 0}
-    taught = identify(exercising(), "ivgtt(0.3)", **few).person.sel(parameter="exercise_gain")
+    taught = identify(exercising(), "ivgtt(0.3)", **few).individual.sel(parameter="exercise_gain")
     rest = identify(exercising(), "ivgtt(0.3)", **few | {"forcing": ([0.0], [0.0])})
-    assert float(taught) > 0.2 > 0.01 > abs(float(rest.person.sel(parameter="exercise_gain")))
+    assert float(taught) > 0.2 > 0.01 > abs(float(rest.individual.sel(parameter="exercise_gain")))
 
 
 def test_the_curve_of_a_model_whose_input_nobody_uses_is_no_output():
@@ -139,16 +140,16 @@ def test_the_curve_of_a_model_whose_input_nobody_uses_is_no_output():
         ({"heart_rate": {**HEART_RATE, "forcing": False}}, "'heart_rate' must have forcing = true"),
         (
             {"insulin": {"forcing": True}},
-            "forcing = true is said of insulin, heart_rate; one curve drives a model",
+            "forcing = true is said of insulin, heart_rate; a model has one forcing function",
         ),
         (
             {"insulin": {"forcing": True}},
-            "where a part asks for X_input. What drives this structure: heart_rate",
+            "where a part asks for X_input. Outputs of this structure that can be: heart_rate",
         ),
         ({"heart_rate": {"unit": "1/min"}}, "the physiology has heart_rate in 'beat/min'"),
     ],
 )
-def test_a_model_file_says_which_analyte_drives_it_and_only_that(changed, told):
+def test_a_model_file_says_which_analyte_is_its_forcing_function_and_only_that(changed, told):
     with pytest.raises(SpecError) as caught:
         beating().with_changes(analytes=changed)
     assert told in str(caught.value)
