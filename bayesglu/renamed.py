@@ -26,6 +26,7 @@ OUTPUTS: Mapping[str, str] = {
     "habitual_glucagon": "adapted_glucagon",
     "insulin_brake": "production_left_by_insulin",
     "insulin_suppression": "production_left_by_insulin",
+    "paracrine_drive": "glucagon_secretion_left_by_insulin",
     "remembered_glucose": "adapted_glucose",
     "sensed_glucose": "glucose_stimulus",
     "total_urine": "total_renal_glucose_excretion",

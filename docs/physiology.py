@@ -36,7 +36,11 @@ SYMBOLS = {
     # pancreas
     **{"glucose_stimulus": "G_s", "secretion_threshold": "h", "insulin_secretion": "S"},
     **{"secretory_drive": "d", "glucose_driven_secretion": "S_G"},
-    **{"glucagon_effect": "rho_N", "hypoglycaemic_drive": "rho_G", "paracrine_drive": "rho_Z"},
+    **{
+        "glucagon_effect": "rho_N",
+        "hypoglycaemic_drive": "rho_G",
+        "glucagon_secretion_left_by_insulin": "rho_Z",
+    },
     # liver
     **{"sinusoidal_insulin": "I_s", "insulin_extraction": "E", "glucagon_drive": "psi"},
     **{

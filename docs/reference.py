@@ -53,6 +53,20 @@ NAMES = {
 }
 """Pages of the reference of Python: what each is about, and its names."""
 
+CHOICES = {
+    "gut": "Stomach and gut in a row, or nothing by mouth.",
+    "beta_cell": "Secretion in proportion to glucose and to its rate of rise, amplified by incretins: all of "
+    "it, or only what glucose adds to basal. Or none is computed.",
+    "insulin": "A state with secretion and clearance, or a forcing function: the measured curve.",
+    "c_peptide": "Two pools, or not in the model.",
+    "alpha_cell": "Glucagon that answers glucose and insulin, or stays basal.",
+    "liver": "Production and uptake that answer hormones and glucose, or stay basal.",
+    "glycogen": "A state that is stored and used up, constant at its initial value, or not in the model.",
+    "kidney": "Glucose is excreted above a threshold, or never.",
+    "brain": "Uptake that saturates with glucose, or is constant.",
+}
+"""What the choices of each slot mean, in their order."""
+
 
 def pages() -> dict[Path, str]:
     """Every file that is made here, with its text."""
@@ -166,9 +180,9 @@ def _model_file() -> str:
     ]
     lines += _keys("The file", "", keys.MODEL)
     lines += ["", "## `[structure]`", "", "One choice for each part of the physiology.", ""]
-    lines += ["| key | choices |", "|---|---|"]
+    lines += ["| key | choices | meaning |", "|---|---|---|"]
     lines += [
-        f"| `{slot}` | {', '.join(f'`{choice}`' for choice in choices)} |"
+        f"| `{slot}` | {', '.join(f'`{choice}`' for choice in choices)} | {CHOICES[slot]} |"
         for slot, choices in SHIPPED.slots.items()
         if slot not in SIMULATORS
     ]

@@ -37,7 +37,7 @@ REGULATORS = (
     "production_left_by_insulin",
     "glycogenolysis_left_by_glucose",
     "hypoglycaemic_drive",
-    "paracrine_drive",
+    "glucagon_secretion_left_by_insulin",
 )
 ACTING = {
     "stomach": 5.0,

@@ -48,7 +48,7 @@ def build(
     ``log_covariate_effect``       effect                     logarithms of the factors of covariates
     ``log_omega``, ``omega``       varying                    SDs of the random effects
     ``log_sigma``, ``sigma``       analyte                    SDs of the log residuals
-    ``partial``                    pair                       (1 + partial correlation) / 2
+    ``partial``                    pair                       (1 + canonical partial correlation) / 2
     ``correlation``                correlated                 correlations of random effects
     ``eta``                        subject, random_effect     random effects
     ``theta``                      occasion, parameter        everyone's parameters, on their natural scale

@@ -129,7 +129,7 @@ BUILT_IN: Mapping[str, Mapping[str, Part]] = {
         "responsive": Part(
             {
                 "hypoglycaemic_drive": pancreas.hypoglycaemic_drive,
-                "paracrine_drive": pancreas.paracrine_drive,
+                "glucagon_secretion_left_by_insulin": pancreas.glucagon_secretion_left_by_insulin,
                 "glucagon_rate": pancreas.glucagon_rate,
                 "glucagon_effect": pancreas.glucagon_effect,
                 "adapted_glucagon_rate": liver.adapted_glucagon_rate,

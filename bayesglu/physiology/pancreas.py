@@ -137,10 +137,11 @@ def hypoglycaemic_drive(
     return response(glucose) / response(basal_glucose)
 
 
-def paracrine_drive(
+def glucagon_secretion_left_by_insulin(
     hepatic_insulin: Insulin, basal_sinusoidal_insulin: Insulin, paracrine_inhibition: Ratio
 ) -> Ratio:
-    """Factor by which insulin from the neighbouring beta cells holds the alpha cell back.
+    """Factor of the secretion of glucagon that inhibition by insulin leaves (paracrine): 1 at basal insulin,
+    less with more.
 
     Follows what the pancreas sends to the liver, as late as it acts there: glucagon stays low for a while
     after secretion has ceased.
@@ -153,7 +154,7 @@ def paracrine_drive(
 def glucagon_rate(
     glucagon: Glucagon,
     hypoglycaemic_drive: Ratio,
-    paracrine_drive: Ratio,
+    glucagon_secretion_left_by_insulin: Ratio,
     alpha_cell_mass: Ratio,
     basal_glucagon: Glucagon,
     glucagon_clearance_rate: Rate,
@@ -161,5 +162,5 @@ def glucagon_rate(
     glucagon_input: GlucagonRate,
 ) -> GlucagonSlope:
     """Change of plasma glucagon: secreted, cleared, given."""
-    target = alpha_cell_mass * basal_glucagon * hypoglycaemic_drive * paracrine_drive
+    target = alpha_cell_mass * basal_glucagon * hypoglycaemic_drive * glucagon_secretion_left_by_insulin
     return glucagon_clearance_rate * (target - glucagon) + glucagon_input / glucagon_volume

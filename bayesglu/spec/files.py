@@ -96,8 +96,8 @@ def overlay(parent: Table, child: Mapping[str, Any]) -> Table:
     section. What a model cannot be without is then missing, and is told to be.
 
     Three rules keep things whole. A parameter that the child fixes loses the
-    spread, the variation between people and the covariate effects that it inherits; one that the child shares
-    between all people loses the inherited variation. An analyte to which the child gives a residual without a
+    ``gsd``, the variation between people and the covariate effects that it inherits; one that becomes shared
+    loses the inherited variation. An analyte to which the child gives a residual without a
     shape loses the inherited ``nu``. What the child itself writes stays, and is checked.
     """
     laid = _merge(parent, child)
