@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayesglu.hierarchy import names
+from bayesglu.inference.datatree import FORMAT
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.library import ogtt
 from bayesglu.protocols.table import keep_protocols
@@ -93,7 +94,7 @@ def fake_fit(
         )
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = {
-        "format": 1,
+        "format": FORMAT,
         "model_name": spec.name,
         "model_text": spec.text,
         "model_hash": spec.hash,

@@ -82,7 +82,7 @@ class Experiment:
         given = {event.channel for event in self.protocol.events if event.amount > 0}
         states = {*self.hold, *map(state_of, self.start)}
         known = given <= taken and states <= {*loop.states} and {*self.parameters} <= {*loop.parameters}
-        return known and not loop.driven and (self.before is None or self.before.possible(spec))
+        return known and not loop.forced and (self.before is None or self.before.possible(spec))
 
     @staticmethod
     def _level(value: float | tuple[float, ...]) -> float | xr.DataArray:
