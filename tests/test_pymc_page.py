@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pymc as pm
+import pytensor
 import pytest
 
 PAGE = (Path(__file__).parents[1] / "docs" / "pymc.md").read_text(encoding="utf-8")
@@ -12,10 +14,14 @@ PAGE = (Path(__file__).parents[1] / "docs" / "pymc.md").read_text(encoding="utf-
 @pytest.mark.sampling
 @pytest.mark.filterwarnings("ignore:The effect of Potentials")
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto")
-def test_the_examples_of_the_page_run_in_their_order():
+def test_the_examples_of_the_page_run_in_their_order(monkeypatch):
+    """Only what samples becomes machine code: compiling takes longer than all the rest in Python."""
+    usual = pytensor.config.change_flags(mode=pytensor.config.mode)
+    monkeypatch.setattr(pm, "sample", usual(pm.sample))
     names = {}
-    for code in re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL):
-        exec(compile(code, "docs/pymc.md", "exec"), names)
+    with pytensor.config.change_flags(mode="FAST_COMPILE"):
+        for code in re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL):
+            exec(compile(code, "docs/pymc.md", "exec"), names)
     found, truth = names["found"], names["study"].truth.insulin_sensitivity.values
     assert int(found.sample_stats.diverging.sum()) == 0
     assert set(found.log_likelihood.data_vars) == {"glucose", "insulin", "clamp"}
