@@ -68,6 +68,27 @@ def other_model(design, density) -> pm.Model:
     return model_of(design, density.coordinates)
 
 
+@pytest.fixture(scope="module")
+def log_p(model):
+    """The log density without coordinates; its gradient; and both in coordinates: compiled once for all."""
+    return model.compile_logp(**QUICK)
+
+
+@pytest.fixture(scope="module")
+def gradient(model):
+    return model.compile_dlogp(**QUICK)
+
+
+@pytest.fixture(scope="module")
+def other_log_p(other_model):
+    return other_model.compile_logp(**QUICK)
+
+
+@pytest.fixture(scope="module")
+def other_gradient(other_model):
+    return other_model.compile_dlogp(**QUICK)
+
+
 def drawn(model: pm.Model, seed: int = 1) -> dict[str, np.ndarray]:
     """Values of the free variables not far from where PyMC starts."""
     rng = np.random.default_rng(seed)
@@ -112,7 +133,7 @@ def point_of(d: Design, values: Values) -> dict[str, np.ndarray]:
 # --- the density ---
 
 
-def test_the_log_density_is_the_sum_that_scipy_makes_of_priors_and_samples(design, model):
+def test_the_log_density_is_the_sum_that_scipy_makes_of_priors_and_samples(design, model, log_p):
     d, people, point = design, design.individuals, drawn(model)
     values = values_at(d, point)
     expected = norm(*people.typical_prior).logpdf(values.typical).sum()
@@ -136,14 +157,12 @@ def test_the_log_density_is_the_sum_that_scipy_makes_of_priors_and_samples(desig
             expected += t(d.rows.nu[i]).logpdf(distance) - np.log(sd * shown)
         else:
             expected += lognorm(sd, scale=predicted[i]).logpdf(shown)
-    found = model.compile_logp(**QUICK)(point)
-    assert found == pytest.approx(float(expected), rel=1e-9, abs=1e-7)
+    assert log_p(point) == pytest.approx(float(expected), rel=1e-9, abs=1e-7)
 
 
-def test_the_log_density_is_the_obvious_one_in_its_own_variables(design, model):
+def test_the_log_density_is_the_obvious_one_in_its_own_variables(design, model, log_p):
     """Random effects in units of their SDs, correlations by log odds, samples by themselves and not by their
     logarithms."""
-    log_p = model.compile_logp(**QUICK)
     for seed in range(3):
         point = drawn(model, seed)
         assert log_p(point) == pytest.approx(expected_log_density(design, point), rel=1e-9, abs=1e-7)
@@ -191,25 +210,27 @@ def test_every_residual_with_limits_and_a_constant_error_has_its_density_and_gra
     np.testing.assert_allclose(found, density(x)[1], rtol=1e-9, atol=1e-9)
 
 
-def test_the_gradient_is_that_of_differences(design, model, other_model):
+def test_the_gradient_is_that_of_differences(
+    model, other_model, log_p, gradient, other_log_p, other_gradient
+):
     rng = np.random.default_rng(3)
-    for m in (model, other_model):
-        log_p, gradient = m.compile_logp(**QUICK), m.compile_dlogp(**QUICK)
+    for m, value, slope in ((model, log_p, gradient), (other_model, other_log_p, other_gradient)):
         point = drawn(m)
         along = {name: rng.normal(size=value.shape) for name, value in point.items()}
         h = 1e-4
-        ahead, behind = (log_p({n: v + s * h * along[n] for n, v in point.items()}) for s in (1, -1))
-        found = gradient(point) @ np.concatenate([along[v.name].ravel() for v in m.value_vars])
+        ahead, behind = (value({n: v + s * h * along[n] for n, v in point.items()}) for s in (1, -1))
+        found = slope(point) @ np.concatenate([along[v.name].ravel() for v in m.value_vars])
         assert found == pytest.approx((ahead - behind) / (2 * h), rel=1e-5, abs=1e-4)
 
 
-def test_the_gradient_in_coordinates_is_that_of_the_compiled_density(density, other_model):
-    gradient = other_model.compile_dlogp(**QUICK)
+def test_the_gradient_in_coordinates_is_that_of_the_compiled_density(density, other_gradient):
     for x in 0.5 * np.random.default_rng(2).normal(size=(3, density.size)):
-        np.testing.assert_allclose(gradient({"whitened_coordinates": x}), density(x)[1], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(
+            other_gradient({"whitened_coordinates": x}), density(x)[1], rtol=1e-9, atol=1e-9
+        )
 
 
-def test_the_gradient_without_coordinates_is_that_of_the_compiled_density(design, model):
+def test_the_gradient_without_coordinates_is_that_of_the_compiled_density(design, model, gradient):
     """Where random effects are independent: those that go together are made of other standard Normal
     numbers."""
     d, people = design, design.individuals
@@ -228,15 +249,15 @@ def test_the_gradient_without_coordinates_is_that_of_the_compiled_density(design
     expected = density(np.concatenate([((point[n] - priors[n][0]) / priors[n][1]).ravel() for n in there]))[1]
     names = [v.name for v in model.value_vars]
     ends = np.cumsum([point[n].size for n in names])[:-1]
-    parts = dict(zip(names, np.split(model.compile_dlogp(**QUICK)(point), ends), strict=True))
+    parts = dict(zip(names, np.split(gradient(point), ends), strict=True))
     found = np.concatenate([(parts[n].reshape(point[n].shape) * priors[n][1]).ravel() for n in there])
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
 def test_both_forms_have_the_same_density_but_for_the_volume_of_the_change_of_variables(
-    design, density, model, other_model
+    design, density, model, log_p, other_log_p
 ):
-    d, log_p, other_log_p = design, model.compile_logp(**QUICK), other_model.compile_logp(**QUICK)
+    d = design
 
     def flat(x):
         point = point_of(d, density.unpack(x[None]).at(0))
@@ -416,7 +437,7 @@ def test_of_a_value_beyond_a_limit_only_the_side_counts():
 def test_pymc_draws_every_kind_of_residual(residual):
     """The share of 20,000 draws below a value, whose standard error is at most 0.0036, is the CDF."""
     distribution, parameters = residual.pymc
-    drawn = pm.draw(getattr(pm, distribution).dist(**parameters, size=20_000), random_seed=1)
+    drawn = pm.draw(getattr(pm, distribution).dist(**parameters, size=20_000), random_seed=1, **QUICK)
     for z in (-2.0, -0.5, 0.0, 1.0):
         assert (drawn < z).mean() == pytest.approx(float(residual.cdf(np.array(z))), abs=5 * 0.0036)
 
