@@ -6,13 +6,31 @@ import arviz as az
 import numpy as np
 import pytest
 import xarray as xr
-from simulated import CASES, COVARIATES, LIMITS, REAL, SEVERAL_TESTS
+from simulated import CASES, INTRAVENOUS_TIMES, REAL, simulated
 
 from bayesglu.analysis.log_likelihoods import join_log_likelihoods
 from bayesglu.errors import InputError
+from bayesglu.hierarchy.design import Design
 from bayesglu.inference.fitting import fit
+from bayesglu.spec.model import load_model
 
-FITTED = (REAL, SEVERAL_TESTS, LIMITS, COVARIATES)
+
+def several_people() -> Design:
+    """What a fit can have besides: several people and tests, covariates, samples beyond limits."""
+    effect = {"form": "exponential", "reference": 23, "per": 5, "median": 0.9, "gsd": 1.2}
+    spec = load_model("minimal").with_changes(
+        parameters={
+            "mass_action_uptake": {"level": "population", "effects": {"bmi": effect}},
+            "insulin_action_rate": {"level": "occasion"},
+            "insulin_sensitivity": {"level": "occasion"},
+        }
+    )
+    covariates = {"bmi": [21.0, 24.0, 33.0], "group": ["NGT", "IGT", "T2D"]}
+    about = {"tests": {"A": 2, "C": 2}, "covariates": covariates, "limits": {"glucose": (95.0, 210.0)}}
+    return simulated(spec, 3, INTRAVENOUS_TIMES, **about).design
+
+
+FITTED = {REAL: CASES[REAL], "several people, tests, covariates and limits": several_people}
 OF_THE_POSTERIOR = {"plot_trace_dist": "trace", "plot_forest": "trunk", "plot_prior_posterior": "dist"}
 """What these draw of every variable."""
 OF_SAMPLES = ("plot_ppc_dist", "plot_ppc_pit", "plot_loo_pit")
@@ -26,7 +44,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module", params=FITTED)
 def sampled(request) -> xr.DataTree:
-    d = CASES[request.param]()
+    d = FITTED[request.param]()
     return fit(d.spec, d.study, draws=100, tune=150, chains=2, random_seed=3, progressbar=False)
 
 
