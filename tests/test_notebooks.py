@@ -15,6 +15,15 @@ PLACE = re.compile(
 )
 
 
+# This one compiles for most of a minute what `test_pymc_page` and `test_arviz` test as well.
+APART = {"03_pymc_and_arviz"}
+each_to_run = pytest.mark.parametrize(
+    "notebook",
+    [pytest.param(p, marks=pytest.mark.apart if p.stem in APART else (), id=p.stem) for p in NOTEBOOKS],
+    indirect=True,
+)
+
+
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
 def notebook(request) -> nbformat.NotebookNode:
     return nbformat.read(request.param, as_version=4)
@@ -30,6 +39,7 @@ def test_notebooks_are_numbered_from_one_without_a_gap():
 
 
 @pytest.mark.sampling
+@each_to_run
 def test_a_notebook_runs_from_top_to_bottom(notebook, tmp_path):
     from nbclient import NotebookClient
 
