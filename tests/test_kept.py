@@ -13,7 +13,7 @@ import bayesglu
 from bayesglu.solver import kept
 from bayesglu.solver.compiled import compiled
 from bayesglu.solver.kept import CHECKSUM, CacheWarning, find, keep
-from bayesglu.solver.kernels import Compiled, _object_code
+from bayesglu.solver.kernels import PARTS, Compiled, _object_code
 from bayesglu.solver.symbolic import system
 from bayesglu.spec.model import load_model
 
@@ -84,12 +84,13 @@ def test_code_under_the_name_of_other_code_is_not_found(tmp_path):
 
 
 @each_damage
-def test_a_damaged_kernel_is_compiled_and_kept_anew(damage, cache):
+@pytest.mark.parametrize("part", PARTS)
+def test_a_damaged_kernel_is_compiled_and_kept_anew(damage, part, cache):
     own = Compiled(system(load_model("minimal").structure, ("glucose",)), 1)
-    code = _object_code(own)
+    code = _object_code(own, part)
     (file,) = (cache / "kernels").iterdir()
     file.write_bytes(damage(file.read_bytes()))
-    assert _object_code(own) == code
+    assert _object_code(own, part) == code
     assert find(file) == code
 
 
@@ -116,7 +117,7 @@ def test_where_nothing_can_be_kept_functions_run_all_the_same_and_one_warning_sa
     with pytest.warns(CacheWarning, match="cannot be kept in .*file .*so that every start compiles") as told:
         assert compiled()(twice)(1.5) == 3.0
         assert compiled()(twice)(3) == 6.0
-        assert _object_code(Compiled(system(load_model("minimal").structure, ("glucose",)), 1))
+        assert _object_code(Compiled(system(load_model("minimal").structure, ("glucose",)), 1), "forward")
     assert len(told) == 1
 
 

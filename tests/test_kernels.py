@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+from bayesglu.solver.kernels import NAMES, Compiled
+from bayesglu.solver.symbolic import system
+from bayesglu.spec.model import load_model
+
 MANY_AT_ONCE = """
 import threading, time
 from bayesglu.solver import kernels
@@ -11,10 +15,10 @@ from bayesglu.spec.model import load_model
 
 compiled_how_often = []
 whole = kernels._object_code
-def slow(compiled):
-    compiled_how_often.append(compiled.key)
+def slow(compiled, part):
+    compiled_how_often.append((compiled.key, part))
     time.sleep(0.2)  # long enough for every thread to come by
-    return whole(compiled)
+    return whole(compiled, part)
 kernels._object_code = slow
 
 structure, barrier, found = load_model("minimal").structure, threading.Barrier(16), []
@@ -30,7 +34,7 @@ for thread in threads:
 for thread in threads:
     thread.join()
 assert len(found) == 16 and len(set(found)) == 2, found
-assert len(compiled_how_often) == 2, compiled_how_often
+assert len(compiled_how_often) == len(set(compiled_how_often)) == 2 * len(kernels.PARTS), compiled_how_often
 """
 
 
@@ -38,3 +42,14 @@ def test_many_threads_may_ask_for_the_kernels_of_a_fresh_system_at_once(tmp_path
     monkeypatch.setenv("BAYESGLU_CACHE_DIR", str(tmp_path))
     done = subprocess.run([sys.executable, "-c", MANY_AT_ONCE], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_only_solves_compiles_no_adjoint(tmp_path, monkeypatch):
+    monkeypatch.setenv("BAYESGLU_CACHE_DIR", str(tmp_path))
+    own = Compiled(system(load_model("minimal").structure, ("glucose", "remote_insulin")), 2)
+    solving = dict(zip(NAMES, own.forward.addresses, strict=True))
+    assert {name for name, address in solving.items() if address} == {"setup", "rhs", "observe", "step"}
+    assert [file.name for file in (tmp_path / "kernels").iterdir()] == [f"{own.key}-forward.o"]
+    everything = dict(zip(NAMES, own.kernels.addresses, strict=True))
+    assert all(everything.values())
+    assert {name: everything[name] if address else 0 for name, address in solving.items()} == solving

@@ -12,7 +12,7 @@ from llvmlite import binding
 
 from bayesglu.protocols.library import ogtt
 from bayesglu.protocols.schedule import build_schedule
-from bayesglu.solver.kernels import NAMES, _module, usual_lanes
+from bayesglu.solver.kernels import NAMES, PARTS, _module, usual_lanes
 from bayesglu.solver.solver import make_solver
 from bayesglu.spec.model import load_model
 
@@ -54,17 +54,20 @@ def test_without_the_processors_own_instructions_the_numbers_are_the_same():
     assert (np.abs(np.subtract(portable["bar"], own["bar"])) <= 1e-8 * size).all()
 
 
+def for_arm(module) -> str:
+    module.triple = "aarch64-unknown-linux-gnu"
+    machine = binding.Target.from_triple(module.triple).create_target_machine(cpu="", features="", opt=2)
+    parsed = binding.parse_assembly(str(module))
+    parsed.verify()
+    return machine.emit_assembly(parsed)
+
+
 def test_the_same_code_becomes_code_for_arm():
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
     schedule = build_schedule([ogtt(75)], [np.array([0.0, 60.0])], body_weight=np.array([70.0]))
     compiled = make_solver(load_model("feedback").structure, schedule, ("glucose",), lanes=4).compiled
-    module = _module(compiled)
-    module.triple = "aarch64-unknown-linux-gnu"
-    machine = binding.Target.from_triple(module.triple).create_target_machine(cpu="", features="", opt=2)
-    parsed = binding.parse_assembly(str(module))
-    parsed.verify()
-    assembly = machine.emit_assembly(parsed)
+    assembly = "".join(for_arm(_module(compiled, part)) for part in PARTS)
     assert all(f"{name}_{compiled.key}:" in assembly for name in NAMES)
     assert re.search(r"fmul\s+v\d+\.2d", assembly), "vector instructions of ARM"
     undefined = {line.split()[-1] for line in assembly.splitlines() if line.strip().startswith("bl\t")}

@@ -23,11 +23,14 @@ from bayesglu.solver.symbolic import System
 from bayesglu.solver.vector import DOUBLE, function, program_body, step_adjoint_body, step_body
 
 NAMES = ("setup", "setup_adjoint", "rhs", "observe", "observe_adjoint", "step", "step_adjoint")
+PARTS = ("forward", "adjoint")
+"""What is compiled by itself: the adjoints are the larger part, and a simulation has no use for them."""
 SOURCES = ("kernels.py", "program.py", "symbolic.py", "tableau.py", "vector.py")
 
 Kernels = namedtuple("Kernels", "addresses seen width states inputs coefficients level")
-"""What the integrator needs of a system: where its kernels are (in the order of `NAMES`), the coefficients
-that its outputs depend on, its sizes, and which input is a measured curve, or -1."""
+"""What the integrator needs of a system: where its kernels are (in the order of `NAMES`; 0 for those that are
+not there), the coefficients that its outputs depend on, its sizes, and which input is a measured curve, or
+-1."""
 
 
 class Compiled:
@@ -40,18 +43,31 @@ class Compiled:
 
     def __getstate__(self) -> dict:
         """Without the addresses, which are those of this process."""
-        return {name: value for name, value in vars(self).items() if name != "kernels"}
+        return {name: value for name, value in vars(self).items() if name not in ("kernels", "forward")}
 
     @cached_property
     def kernels(self) -> Kernels:
         """The kernels, compiled or fetched on first use."""
+        return self._with(*PARTS)
+
+    @cached_property
+    def forward(self) -> Kernels:
+        """Those that solve, without those of the adjoint."""
+        return self._with("forward")
+
+    def _with(self, *parts: str) -> Kernels:
         with _loading:
             engine = _engine()
-            if self.key not in _loaded:
-                engine.add_object_file(binding.object_file.ObjectFileRef.from_data(_object_code(self)))
-                engine.finalize_object()
-                _loaded.add(self.key)
-            addresses = [engine.get_function_address(f"{name}_{self.key}") for name in NAMES]
+            for part in parts:
+                if (self.key, part) not in _loaded:
+                    code = _object_code(self, part)
+                    engine.add_object_file(binding.object_file.ObjectFileRef.from_data(code))
+                    engine.finalize_object()
+                    _loaded.add((self.key, part))
+            addresses = [
+                engine.get_function_address(f"{name}_{self.key}") if _part(name) in parts else 0
+                for name in NAMES
+            ]
         sizes = len(self.system.states), len(self.system.channels), self.system.n_coefficients
         level = self.system.level
         return Kernels(np.array(addresses, np.int64), self._seen(), self.width, *sizes, level)
@@ -61,7 +77,11 @@ class Compiled:
         return np.array(self.system.programs["observe"].used("c"), np.int64)
 
 
-_loaded: set[str] = set()
+def _part(name: str) -> str:
+    return "adjoint" if name.endswith("_adjoint") else "forward"
+
+
+_loaded: set[tuple[str, str]] = set()
 _loading = Lock()
 """Held while the engine is made and while code is added to it: two threads at that break it."""
 
@@ -103,28 +123,28 @@ def _engine() -> binding.ExecutionEngine:
     return binding.create_mcjit_compiler(empty, _target_machine())
 
 
-def _object_code(compiled: Compiled) -> bytes:
-    """Machine code of a system's kernels, from the disk if it is there."""
-    path = cache_folder("kernels") / f"{compiled.key}.o"
+def _object_code(compiled: Compiled, part: str) -> bytes:
+    """Machine code of one part of a system's kernels, from the disk if it is there."""
+    path = cache_folder("kernels") / f"{compiled.key}-{part}.o"
     code = find(path)
     if code is None:
-        code = _compile(compiled)
+        code = _compile(_module(compiled, part))
         keep(path, code)
     return code
 
 
-def _compile(compiled: Compiled) -> bytes:
+def _compile(module: ir.Module) -> bytes:
     machine = _target_machine()
-    module = binding.parse_assembly(str(_module(compiled)))
-    module.verify()
+    parsed = binding.parse_assembly(str(module))
+    parsed.verify()
     options = binding.create_pipeline_tuning_options(speed_level=2)
     builder = binding.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
-    return machine.emit_object(module)
+    builder.getModulePassManager().run(parsed, builder)
+    return machine.emit_object(parsed)
 
 
-def _module(compiled: Compiled) -> ir.Module:
-    """All kernels of a system in one LLVM module."""
+def _module(compiled: Compiled, part: str) -> ir.Module:
+    """One part of a system's kernels as an LLVM module; no part calls the other."""
     system, width = compiled.system, compiled.width
     module = ir.Module(name=compiled.key)
     module.triple = _target_machine().triple
@@ -135,13 +155,17 @@ def _module(compiled: Compiled) -> ir.Module:
 
     programs = {}
     for name, program in system.programs.items():
+        if _part(name) != part:
+            continue
         added = frozenset({"c"}) if name in ("rhs_adjoint", "observe_adjoint") else frozenset()
         n_arguments = len(program.inputs) + len(program.outputs)
         if name == "observe_adjoint":
             n_arguments = 7  # called with room for the level's cotangents, whether there is a level or not
         programs[name] = made(name, n_arguments, program_body(program, added))
-    made("step", 11, step_body(programs["rhs"], system.scales, n_inputs))
-    made("step_adjoint", 7, step_adjoint_body(programs["rhs_adjoint"], n, n_inputs))
+    if part == "forward":
+        made("step", 11, step_body(programs["rhs"], system.scales, n_inputs))
+    else:
+        made("step_adjoint", 7, step_adjoint_body(programs["rhs_adjoint"], n, n_inputs))
     return module
 
 

@@ -102,7 +102,8 @@ class Solver:
 
     def _solve(self, theta: np.ndarray, plan: Plan, keep: bool):
         limits = self.tolerance, self.max_steps, len(self.system.outputs)
-        return solve(self.compiled.kernels, theta, plan, *limits, keep)
+        kernels = self.compiled.kernels if keep else self.compiled.forward
+        return solve(kernels, theta, plan, *limits, keep)
 
     def outputs(self, theta: np.ndarray, level: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Outputs ``(sample, output)``, NaN where a solve failed, and an outcome code per person.
