@@ -369,7 +369,7 @@ def test_a_fit_begins_at_once_for_it_neither_imports_pymc_nor_compiles_a_graph(m
 
 
 @pytest.mark.sampling
-@pytest.mark.parametrize("name", [SEVERAL_TESTS, SHARED, CORRELATED])
+@pytest.mark.parametrize("name", [SEVERAL_TESTS, SHARED, pytest.param(CORRELATED, marks=pytest.mark.apart)])
 def test_whitened_and_non_centred_coordinates_give_the_same_posterior(name):
     d = CASES[name]()
     settings = {"draws": 300, "tune": 300, "chains": 2, "cores": 2, "random_seed": 4, **QUIET}
