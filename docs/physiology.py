@@ -70,6 +70,7 @@ SYMBOLS = {
         "basal_renal_glucose_excretion": "U_rb",
     },
     **{"basal_glycogenolysis": "P_b", "basal_gluconeogenesis": "W_b"},
+    **{"basal_insulin_dependent_uptake": "U_Xb"},
 }
 SHORT = {"softplus": "sp", "softplus_inverse": "sp^{-1}"}
 

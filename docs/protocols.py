@@ -114,8 +114,6 @@ def _draw_panel(
     for text in shown:
         for place, (name, result) in enumerate(runs.items()):
             values = read(text, result)
-            if "glucose_infusion" in text:
-                values = values.isel(time=slice(None, -1))  # at the end nothing runs any more
             colour = colours[name] or colour_of(text)
             width = 2.4 if place < len(runs) - 1 else 1.4  # so that one line does not hide another
             axis.plot(

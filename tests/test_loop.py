@@ -457,3 +457,54 @@ def test_incretins_on_stimulated_secretion_amplify_what_glucose_adds_to_basal(po
         expected = plain + (effect - 1) * (plain - basal if added else 0.0)
         near = pytest.approx(expected, rel=1e-2, abs=0.06 * (effect - 1) * basal)
         assert effect > 1 and found["insulin_secretion"] == near
+
+
+# --- tissues whose uptake saturates, and a stomach past which a part of a drink goes at once ---
+
+
+def own(name: str, median: float, unit: str, scale: str = "log") -> dict:
+    """A parameter that is held, for a model that has it not."""
+    entry = {"symbol": "x", "unit": unit, "scale": scale, "level": "fixed", "typical": {"median": median}}
+    return {name: {**entry, "kind": "judgement", "source": []}}
+
+
+@pytest.mark.parametrize("half", [60.0, 160.0, 1e9])
+@given(healthy, st.floats(20, 500), st.floats(1, 3000))
+@unhurried
+def test_saturating_uptake_is_the_linear_one_at_euglycaemia_and_falls_behind_it_above(
+    half, p, glucose, insulin
+):
+    known = insulin, p["insulin_sensitivity"], p["glucose_volume"]
+    linear = periphery.insulin_dependent_uptake(glucose, *known)
+    found = periphery.saturating_insulin_dependent_uptake(glucose, *known, half)
+    assert found / linear == pytest.approx((half + 90) / (half + glucose), rel=1e-12)
+    assert found < periphery.saturating_insulin_dependent_uptake(1.01 * glucose, *known, half)
+
+
+def test_a_person_whose_uptake_saturates_is_at_rest_when_fasting():
+    parameters = TYPICAL | {"uptake_half_saturation": 160.0, "basal_glucose": 140.0}
+    body = assemble({**FEEDBACK.structure, "tissue": "saturating", "glycogen": "held"})
+    change = body.derivatives(body.initial(parameters), parameters)
+    assert max(map(abs, change.values())) < 1e-10
+
+
+@pytest.mark.parametrize("drink", [ogtt(75), meal(75, duration=20)], ids=["at once", "in twenty minutes"])
+def test_past_the_stomach_goes_its_share_of_a_drink_and_no_carbohydrate_is_lost(drink):
+    times = np.r_[0.0, 1e-3, np.arange(1.0, 601.0)]  # at 0 the sample is taken before the drink
+    shown = ["stomach", "gut", "glucose_appearance", "absorption"]
+    before = simulate("oral", drink, times=times, outputs=shown, body_weight=WEIGHT)
+    drunk = 75000 / WEIGHT
+    for share in (1e-6, 0.1, 0.4):
+        model = load_model("oral").with_changes(
+            {"gut": "two_phase"}, own("early_emptying_share", share, "1", "logit")
+        )
+        found = simulate(model, drink, times=times, outputs=shown, body_weight=WEIGHT)
+        absorbed = float(found.absorption.integrate("time")) + float(found.gut[-1] + found.stomach[-1])
+        assert absorbed == pytest.approx(drunk, rel=1e-3)
+        early = found.glucose_appearance.sel(time=slice(0, 15)).mean()
+        assert early > before.glucose_appearance.sel(time=slice(0, 15)).mean()
+        if share < 1e-5:
+            np.testing.assert_allclose(found.to_array(), before.to_array(), atol=0.01)
+    at_once = simulate(model, ogtt(75), times=[0.0, 1e-3], outputs=shown, body_weight=WEIGHT)
+    assert float(at_once.gut[-1]) == pytest.approx(0.4 * drunk, rel=1e-3)
+    assert float(at_once.stomach[-1]) == pytest.approx(0.6 * drunk, rel=1e-3)

@@ -77,9 +77,14 @@ def everything(structure=WHOLE, parameters=TYPICAL, scores=(0.3, -0.2, 0.5, -0.4
     return body.fluxes_at(disturbed(body, parameters, scores), parameters, ACTING)
 
 
+OTHER = {**WHOLE, "gut": "two_phase", "tissue": "saturating"}
+OF_OTHER = {"early_emptying_share": 0.1, "uptake_half_saturation": 160.0}
+
+
 def arguments(function) -> dict[str, float]:
     """Numbers to call a flux with, of their usual size."""
-    pool = everything() | everything(load_model("minimal").structure) | defaults([function])
+    pool = everything(OTHER, TYPICAL | OF_OTHER) | everything()
+    pool |= everything(load_model("minimal").structure) | defaults([function])
     return {name: pool[name] for name in signature(function).parameters}
 
 

@@ -26,9 +26,8 @@ WITHOUT_BETA_CELLS = (("beta_cell_mass", 0.0),)
 @cache
 def done(text: str, until: float, begin: float = 0, changes: tuple = (), every: float = 1) -> xr.Dataset:
     """The typical person, with some parameters changed, under the protocol that a text describes."""
-    times = np.arange(begin, until + every + 1e-9, every)  # one more, for at the last nothing runs any more
-    run = simulate("feedback", parse_protocol(text), dict(changes), times, body_weight=WEIGHT)
-    return run.isel(time=slice(None, -1))
+    times = np.arange(begin, until + 1e-9, every)
+    return simulate("feedback", parse_protocol(text), dict(changes), times, body_weight=WEIGHT)
 
 
 def over_basal(values: xr.DataArray) -> float:

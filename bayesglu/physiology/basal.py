@@ -7,7 +7,9 @@ domain.
 
 from bayesglu.physiology.liver import hepatic_glucose_uptake as hepatic_uptake_at
 from bayesglu.physiology.liver import storage_signal as storage_signal_at
+from bayesglu.physiology.periphery import insulin_dependent_uptake as insulin_dependent_uptake_at
 from bayesglu.physiology.periphery import renal_glucose_excretion as renal_glucose_excretion_at
+from bayesglu.physiology.periphery import saturating_insulin_dependent_uptake as saturating_uptake_at
 from bayesglu.physiology.quantities import (
     Fraction,
     Glucose,
@@ -97,21 +99,42 @@ def basal_hepatic_uptake(
     )
 
 
+def basal_insulin_dependent_uptake(
+    basal_glucose: Glucose,
+    basal_insulin: Insulin,
+    insulin_sensitivity: InsulinSensitivity,
+    glucose_volume: GlucoseVolume,
+) -> GlucoseRate:
+    """Uptake by muscle and fat that basal insulin brings about."""
+    return insulin_dependent_uptake_at(basal_glucose, basal_insulin, insulin_sensitivity, glucose_volume)
+
+
+def basal_saturating_uptake(
+    basal_glucose: Glucose,
+    basal_insulin: Insulin,
+    insulin_sensitivity: InsulinSensitivity,
+    glucose_volume: GlucoseVolume,
+    uptake_half_saturation: Glucose,
+    euglycaemia: Glucose = 90.0,
+) -> GlucoseRate:
+    """Uptake by muscle and fat that basal insulin brings about, by transporters that saturate."""
+    sensitivity = insulin_sensitivity, glucose_volume, uptake_half_saturation, euglycaemia
+    return saturating_uptake_at(basal_glucose, basal_insulin, *sensitivity)
+
+
 def basal_glucose_production(
     brain_uptake: GlucoseRate,
     mass_action_uptake: GlucoseClearance,
-    insulin_sensitivity: InsulinSensitivity,
-    glucose_volume: GlucoseVolume,
-    basal_insulin: Insulin,
     basal_glucose: Glucose,
+    basal_insulin_dependent_uptake: GlucoseRate,
     basal_hepatic_uptake: GlucoseRate,
     basal_renal_glucose_excretion: GlucoseRate,
 ) -> GlucoseRate:
     """The liver's output that balances all uptake in the basal state (measured by tracers: about 2
     mg/kg/min)."""
     insulin_independent = brain_uptake + mass_action_uptake * basal_glucose
-    insulin_dependent = insulin_sensitivity * glucose_volume * basal_insulin * basal_glucose
-    return insulin_independent + insulin_dependent + basal_hepatic_uptake + basal_renal_glucose_excretion
+    outside_liver = insulin_independent + basal_insulin_dependent_uptake
+    return outside_liver + basal_hepatic_uptake + basal_renal_glucose_excretion
 
 
 def basal_glycogenolysis(basal_glucose_production: GlucoseRate, gluconeogenic_share: Fraction) -> GlucoseRate:

@@ -45,6 +45,14 @@ def _given_glucose(glucose_input: GlucoseRate, glucose_infusion: GlucoseRate) ->
     return glucose_input + glucose_infusion
 
 
+_TISSUE_STATES = {"remote_insulin": State("remote_insulin_slope", "basal_insulin", "pmol/L", 100.0)}
+_GUT = {
+    "gastric_emptying": gut.gastric_emptying,
+    "absorption": gut.absorption,
+    "glucose_appearance": gut.glucose_appearance,
+    "unabsorbed_glucose": gut.unabsorbed_glucose,
+    "incretin_effect": gut.incretin_effect,
+}
 _BETA_CELL = {
     "glucose_stimulus": pancreas.glucose_stimulus,
     "adapted_glucose_rate": pancreas.adapted_glucose_rate,
@@ -60,20 +68,45 @@ _BETA_CELL_STATES = {
 }
 
 BUILT_IN: Mapping[str, Mapping[str, Part]] = {
+    "tissue": {
+        "linear": Part(
+            {
+                "insulin_dependent_uptake": periphery.insulin_dependent_uptake,
+                "basal_insulin_dependent_uptake": basal.basal_insulin_dependent_uptake,
+                "remote_insulin_slope": periphery.remote_insulin_slope,
+            },
+            _TISSUE_STATES,
+        ),
+        "saturating": Part(
+            {
+                "insulin_dependent_uptake": periphery.saturating_insulin_dependent_uptake,
+                "basal_insulin_dependent_uptake": basal.basal_saturating_uptake,
+                "remote_insulin_slope": periphery.remote_insulin_slope,
+            },
+            _TISSUE_STATES,
+        ),
+    },
     "gut": {
         "two_stage": Part(
-            {
-                "gastric_emptying": gut.gastric_emptying,
-                "absorption": gut.absorption,
-                "glucose_appearance": gut.glucose_appearance,
-                "unabsorbed_glucose": gut.unabsorbed_glucose,
-                "incretin_effect": gut.incretin_effect,
-                "stomach_rate": gut.stomach_rate,
-                "gut_rate": gut.gut_rate,
-            },
+            {**_GUT, "stomach_rate": gut.stomach_rate, "gut_rate": gut.gut_rate},
             {
                 "stomach": State("stomach_rate", None, "mg/kg", 100.0, channel="stomach"),
                 "gut": State("gut_rate", None, "mg/kg", 100.0),
+            },
+        ),
+        "two_phase": Part(
+            {
+                **_GUT,
+                "stomach_dilution": gut.stomach_dilution,
+                "duodenal_dilution": gut.duodenal_dilution,
+                "stomach_rate": gut.late_stomach_rate,
+                "gut_rate": gut.early_gut_rate,
+            },
+            {
+                "stomach": State(
+                    "stomach_rate", None, "mg/kg", 100.0, channel="stomach", volume="stomach_dilution"
+                ),
+                "gut": State("gut_rate", None, "mg/kg", 100.0, channel="stomach", volume="duodenal_dilution"),
             },
         ),
         "none": Part(
@@ -224,7 +257,7 @@ BUILT_IN: Mapping[str, Mapping[str, Part]] = {
 SIMULATORS = frozenset({"glucose_clamp", "mass_balance"})
 """Slots that the simulator fills, never a model file."""
 
-DEFAULTS: Mapping[str, str] = {"glucose_clamp": "none", "mass_balance": "none"}
+DEFAULTS: Mapping[str, str] = {"tissue": "linear", "glucose_clamp": "none", "mass_balance": "none"}
 """What is chosen for a slot that is not named. Each slot that came after files and fits were written has one,
 which leaves them what they were."""
 
@@ -234,11 +267,9 @@ ALWAYS = Part(
         "basal_glucose_mass": basal.basal_glucose_mass,
         "basal_glucose_production": basal.basal_glucose_production,
         "insulin_independent_uptake": periphery.insulin_independent_uptake,
-        "insulin_dependent_uptake": periphery.insulin_dependent_uptake,
         "tissue_uptake": periphery.tissue_uptake,
         "unclamped_glucose_rate": periphery.unclamped_glucose_rate,
         "glucose_mass_rate": periphery.glucose_mass_rate,
-        "remote_insulin_slope": periphery.remote_insulin_slope,
     },
     {
         "glucose_mass": State(
@@ -250,10 +281,9 @@ ALWAYS = Part(
             receives=("unclamped_glucose_rate", "given_glucose"),
             balance="basal_glucose_production",
         ),
-        "remote_insulin": State("remote_insulin_slope", "basal_insulin", "pmol/L", 100.0),
     },
 )
-"""What every model has: glucose in blood, and insulin's action on it at muscle and fat."""
+"""What every model has: glucose in blood, and its uptake."""
 
 INPUTS: Mapping[str, float] = {
     "stomach": 0.0,

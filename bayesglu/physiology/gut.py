@@ -50,3 +50,34 @@ def stomach_rate(gastric_emptying: GlucoseRate, stomach_input: GlucoseRate) -> G
 def gut_rate(gastric_emptying: GlucoseRate, absorption: GlucoseRate) -> GlucoseRate:
     """Change of the carbohydrate in the gut lumen."""
     return gastric_emptying - absorption
+
+
+def stomach_dilution(early_emptying_share: Fraction) -> Ratio:
+    """What is drunk, over what of it stays in the stomach at first."""
+    return 1 / (1 - early_emptying_share)
+
+
+def duodenal_dilution(early_emptying_share: Fraction) -> Ratio:
+    """What is drunk, over what of it leaves the stomach at once."""
+    return 1 / early_emptying_share
+
+
+def late_stomach_rate(
+    gastric_emptying: GlucoseRate, stomach_input: GlucoseRate, early_emptying_share: Fraction
+) -> GlucoseRate:
+    """Change of the carbohydrate in the stomach, past which a part of it goes at once."""
+    return (1 - early_emptying_share) * stomach_input - gastric_emptying
+
+
+def early_gut_rate(
+    gastric_emptying: GlucoseRate,
+    absorption: GlucoseRate,
+    stomach_input: GlucoseRate,
+    early_emptying_share: Fraction,
+) -> GlucoseRate:
+    """Change of the carbohydrate in the gut lumen, which a part of a drink reaches at once.
+
+    Drinks begin to empty fast, before the small intestine has tasted them and holds the stomach back (Hunt
+    1985, Gastroenterology 89:1326; Vist 1994, Med Sci Sports Exerc 26:1269).
+    """
+    return early_emptying_share * stomach_input + gastric_emptying - absorption

@@ -335,6 +335,8 @@ def _plan(
         plan.rate[:, column["emptying"]] = 1.0
         for begin in sorted(oral):
             plan.rate[begin:last, column["emptying"]] = _mean_emptying(oral[begin])
+    if last > 0:
+        plan.rate[last] = plan.rate[last - 1] + plan.slope[last - 1] * (time[last] - time[last - 1])
     if curve is not None:
         level = np.interp(time, *curve)
         plan.rate[:, column[forced]] = level

@@ -26,8 +26,7 @@ def predicted(fit: xr.DataTree, pair: Pair, random_seed: int = 1) -> pd.DataFram
     outputs, rows = sorted(set(pair.measured.output)), []
     for t, (subject, _) in enumerate(people.occasions):
         measured = pair.measured[pair.measured.subject == subject]
-        # At the last moment of a simulation nothing is given any more.
-        times = np.unique(np.r_[0.0, measured.time, measured.time.max() + 1])
+        times = np.unique(np.r_[0.0, measured.time])
         curves = []
         for one in theta:
             columns = zip(people.columns, one.reshape(DRAWS, *one.shape[2:])[:, t].T, strict=True)
