@@ -54,7 +54,10 @@ NAMES = {
 """Pages of the reference of Python: what each is about, and its names."""
 
 CHOICES = {
-    "gut": "Stomach and gut in a row, or nothing by mouth.",
+    "tissue": "Uptake by muscle and fat that insulin brings about, in proportion to glucose or saturating; "
+    "in proportion where no choice is named.",
+    "gut": "Stomach and gut in a row, the same with a share of a drink that passes the stomach at once, or "
+    "nothing by mouth.",
     "beta_cell": "Secretion in proportion to glucose and to its rate of rise, amplified by incretins: all of "
     "it, or only what glucose adds to basal. Or none is computed.",
     "insulin": "A state with secretion and clearance, or a forcing function: the measured curve.",
@@ -190,7 +193,7 @@ def _model_file() -> str:
         "`[parameters.NAME]`", "One table for each parameter that the structure needs.", keys.PARAMETER
     )
     lines += _keys("`typical`", "Of a parameter.", keys.TYPICAL)
-    lines += _keys("`between_subject`", "Of a parameter that varies.", keys.BETWEEN_SUBJECT)
+    lines += _keys("`between_subject` and `between_occasion`", "Of a parameter that varies.", keys.VARIATION)
     lines += _keys(
         "`effects.COVARIATE`",
         "The effect of a covariate that is a number, on a parameter.",

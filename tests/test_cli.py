@@ -335,7 +335,8 @@ def test_some_parameters_of_some_people_are_shown_on_demand(saved):
 
 def test_a_what_if_is_asked_as_written_and_answered_with_paired_differences(saved, tmp_path, in_place):
     asked, answer = {}, fake_what_if()
-    answer.attrs = {"protocol": "ogtt(75)", "change": "insulin_sensitivity x 1.3", "random_seed": 1}
+    answer.attrs = {"protocol": "ogtt(75)", "change": "insulin_sensitivity x 1.3"}
+    answer.attrs |= {"random_seed": 1, "occasion": "another"}
 
     def what_if(fit, protocol, change, **settings):
         asked.update(settings, protocol=protocol.name, change={n: c.words for n, c in change.items()})
@@ -346,6 +347,10 @@ def test_a_what_if_is_asked_as_written_and_answered_with_paired_differences(save
     words = ("-c", "insulin_sensitivity=*1.3", "-c", "beta_cell_mass=0", "-p", "ogtt(75)", "-o", "glucose")
     result = run("what-if", saved, *words, "--subjects", "new:100", "--csv", csv, "--plot", plot)
     assert result.exit_code == 0, result.output
+    assert "on another occasion" not in result.stdout and asked["occasion"] is None
+    same = run("what-if", saved, *words, "--occasion", "another")
+    assert "on another occasion" in same.stdout and asked.pop("occasion") == "another"
+    result = run("what-if", saved, *words, "--subjects", "new:100", "--csv", csv, "--plot", plot)
     assert asked["change"] == {"insulin_sensitivity": "x 1.3", "beta_cell_mass": "= 0"}
     assert (asked["protocol"], asked["subjects"], asked["n_new"]) == ("ogtt(75)", "new", 100)
     assert (asked["outputs"], asked["times"]) == (["glucose"], None)

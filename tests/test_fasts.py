@@ -281,5 +281,6 @@ def test_the_fit_of_the_seven_people_is_clean(seven):
     spec = bayesglu.load_model("fasting")
     again = "the fit is of another model, study or equations: run python -m benchmarks.fasting_fit"
     assert (kept["model"], kept["study"]) == (spec.hash, seven.hash), again
-    assert assemble(spec.structure).fingerprint(spec.medians) == pytest.approx(kept["equations"]), again
+    now = assemble(spec.structure).fingerprint(spec.medians)
+    assert {name: now.get(name) for name in kept["equations"]} == pytest.approx(kept["equations"]), again
     assert kept["clean"], kept["verdict"]

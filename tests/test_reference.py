@@ -104,7 +104,7 @@ PLACES = {
     "": ((), keys.MODEL),
     "parameter": (("parameters", "insulin_sensitivity"), keys.PARAMETER),
     "typical": (("parameters", "insulin_sensitivity", "typical"), keys.TYPICAL),
-    "between": (("parameters", "insulin_sensitivity", "between_subject"), keys.BETWEEN_SUBJECT),
+    "between": (("parameters", "insulin_sensitivity", "between_subject"), keys.VARIATION),
     "number": (("parameters", "insulin_sensitivity", "effects", "bmi"), keys.EFFECT_OF_NUMBER),
     "level": (("parameters", "insulin_sensitivity", "effects", "group:T2D"), keys.EFFECT_OF_LEVEL),
     "analyte": (("analytes", "glucose"), keys.ANALYTE),

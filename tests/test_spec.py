@@ -118,8 +118,8 @@ def test_all_problems_of_a_file_are_told_at_once_with_place_value_and_nearest_na
     for part in (
         "my.toml: has no key 'colour'.",
         "[parameters.insulin_sensitivity] has no key 'between_subjct'. Did you mean 'between_subject'?\n"
-        "  Keys allowed here: between_subject, effects, kind, level, note, scale, source, symbol, typical, "
-        "unit.",
+        "  Keys allowed here: between_occasion, between_subject, effects, kind, level, note, scale, source, "
+        "symbol, typical, unit.",
         "unit is '1/min'; the physiology has insulin_sensitivity in 'L/pmol/min'.",
         "has no parameter 'first_phase_gane'. Did you mean 'first_phase_gain'?",
         "[parameters.emptying_rate.typical] median is -3. Allowed: above 0.",

@@ -15,6 +15,7 @@ from simulated import CASES, WHOLE, varied
 from bayesglu.analysis.counterfactual import _new_people, scale, set_to, shift, what_if
 from bayesglu.analysis.simulation import simulate
 from bayesglu.hierarchy import names
+from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.inference.fit_files import save
 from bayesglu.inference.fitting import fit
 from bayesglu.protocols.library import fast, infusion, ogtt
@@ -313,3 +314,96 @@ def test_a_state_can_be_held(people):
     free, held = (what_if(whole, hold=hold, **request_).liver_glycogen for hold in ((), ("glycogen",)))
     assert (held.sel(time=240) == held.sel(time=0)).all()
     assert (free.sel(time=240) != free.sel(time=0)).all()
+
+
+# --- of which occasion ---
+
+FROM_DAY_TO_DAY = """
+title = "t"
+extends = "oral"
+[parameters.insulin_sensitivity]
+between_occasion = { cv = 0.3, gsd = 1.2 }
+[parameters.emptying_rate]
+between_occasion = { cv = 0.3, gsd = 1.2 }
+[parameters.basal_glucose]
+between_occasion = {}
+"""
+
+
+@pytest.mark.parametrize("seen", [1, 3])
+@pytest.mark.parametrize("kappa", [0.2, 0.4, 0.9])
+def test_another_occasion_is_as_people_with_a_part_of_their_own_and_one_of_each_occasion_have_it(kappa, seen):
+    """Against people who have both: limits are five standard errors, of a slope and of a variance."""
+    omega, draws, people = 0.5, 400, 100
+    text = FROM_DAY_TO_DAY.replace("0.3, gsd = 1.2", f"{np.sqrt(np.expm1(kappa**2))}, gsd = 1.0000001")
+    labels = [(str(i), "1") for i in range(people)]
+    columns = ["insulin_sensitivity", "basal_glucose"]
+    own = Individuals.of(load_model(text), columns, columns, labels, xr.Dataset())
+    rng = np.random.default_rng(seen)
+    typical = np.tile(own.typical_prior[0], (draws, 1))
+    population = typical, np.zeros((draws, 0)), np.full((draws, 2), omega), np.zeros((draws, 0))
+    centre, shape = own.centre(*population[:2]), (draws, people)
+    of_day = min(kappa, omega * np.sqrt(seen))  # as much as the fitted variance leaves room for
+    persons = rng.normal(0, np.sqrt(omega**2 - of_day**2 / seen), size=shape)
+    fitted = persons + rng.normal(0, of_day, size=(seen, *shape)).mean(0)
+    expected = persons + rng.normal(0, of_day, size=shape)
+    individual = centre.copy()
+    individual[..., 0] += fitted
+    found = own.draw_another_occasion(*population, individual, np.full(people, seen), rng) - centre
+    np.testing.assert_array_equal(found[..., 1], 0.0)
+    error = 5 * np.sqrt(2 / fitted.size) * max(1.0, expected.std() / omega)
+    slopes = [np.cov(each.ravel(), fitted.ravel())[0, 1] / omega**2 for each in (found[..., 0], expected)]
+    assert slopes[0] == pytest.approx(slopes[1], abs=1.5 * error)
+    assert found[..., 0].var() / expected.var() == pytest.approx(1, abs=1.5 * error)
+
+
+@pytest.fixture(scope="module")
+def from_day_to_day():
+    """A fit of three people with a model that lets two parameters differ from day to day."""
+    return fake_fit(load_model(FROM_DAY_TO_DAY), subjects=3, chains=2, draws=30)
+
+
+def test_the_fitted_protocol_speaks_of_the_fitted_occasion_and_another_one_of_another(from_day_to_day):
+    asked = {**BRIEF, "random_seed": 1}
+    same = what_if(from_day_to_day, **asked)
+    assert same.attrs["occasion"] == what_if(from_day_to_day, ogtt(75), **asked).attrs["occasion"] == "fitted"
+    other = what_if(from_day_to_day, ogtt(74.999), {"insulin_sensitivity": scale(1.0)}, **asked)
+    assert other.attrs["occasion"] == "another"
+    xr.testing.assert_equal(scenario(other, "reference"), scenario(other, "changed"))
+    away = abs(np.log(scenario(other, "reference").glucose / scenario(same, "reference").glucose))
+    assert float(away.sel(time=[30, 60, 120]).mean()) > 0.02
+    xr.testing.assert_allclose(
+        scenario(what_if(from_day_to_day, ogtt(74.999), occasion="fitted", **asked), "reference"),
+        scenario(same, "reference"),
+        rtol=1e-3,
+    )
+    again = what_if(from_day_to_day, occasion="another", **asked)
+    xr.testing.assert_identical(again, what_if(from_day_to_day, occasion="another", **asked))
+    assert not again.equals(what_if(from_day_to_day, occasion="another", **{**asked, "random_seed": 2}))
+
+
+def test_where_nothing_differs_from_day_to_day_another_occasion_is_the_fitted_one():
+    differing = [p.name for p in load_model("oral").parameters.values() if p.between_occasion]
+    taken_away = "".join(f"[parameters.{name}]\nbetween_occasion = {{}}\n" for name in differing)
+    people = fake_fit(
+        load_model(f'title = "t"\nextends = "oral"\n{taken_away}'), subjects=3, chains=2, draws=30
+    )
+    fitted, another = (
+        what_if(people, occasion=which, random_seed=1, **BRIEF) for which in ("fitted", "another")
+    )
+    xr.testing.assert_allclose(fitted, another, rtol=1e-9)
+
+
+def test_an_occasion_that_is_none_is_refused(people):
+    with pytest.raises(ValueError, match="'tomorrow'; choose 'fitted' or 'another'"):
+        what_if(people, occasion="tomorrow", **BRIEF)
+    with pytest.raises(ValueError, match="New people were seen on no occasion"):
+        what_if(people, subjects="new", occasion="fitted", **BRIEF)
+
+
+def test_what_differs_between_occasions_is_of_parameters_that_differ_between_subjects():
+    with pytest.raises(ValueError, match="is given, but the level is 'fixed'"):
+        load_model(FROM_DAY_TO_DAY.replace("emptying_rate", "renal_threshold"))
+    fixed = load_model('title = "t"\nextends = "oral"\n[parameters.emptying_rate]\nlevel = "fixed"\n')
+    assert load_model("oral").parameters["emptying_rate"].between_occasion is not None
+    assert fixed.parameters["emptying_rate"].between_occasion is None

@@ -40,6 +40,7 @@ FLUXES = (
     "glucose_infusion",
 )
 REFERENCE, CHANGED = "reference", "changed"
+FITTED, ANOTHER = "fitted", "another"
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,7 @@ def what_if(
     random_seed: int | np.random.Generator | None = None,
     hold: Iterable[str] = (),
     forcing: Forcing | None = None,
+    occasion: str | None = None,
 ) -> xr.Dataset:
     """Trajectories with and without a change, on the same draws of the same people: differences are paired.
 
@@ -195,18 +197,24 @@ def what_if(
     body_weight : float, optional
         Body weight of everyone, kg; by default that of the study's people, and their mean for new people.
     random_seed : int or numpy.random.Generator, optional
-        Seed of the new people; drawn where it is not given, and kept in the attributes.
+        Seed of new people and other occasions; drawn where it is not given, and kept in the attributes.
     hold : iterable of str
         States that stay at their initial value, such as ``"glycogen"``; as in `simulate`.
     forcing : tuple, optional
         ``(times, values)`` of the forcing function, where the model has one; as in `simulate`, and the
         same for everyone.
+    occasion : str, optional
+        Of people of the study: ``"fitted"`` for the first of the occasions on which they were seen,
+        ``"another"`` for one on which they were not, where what differs from day to day (`between_occasion`
+        of the model, and what it lets vary between all occasions) is drawn anew. By default the fitted one
+        where the protocol is that of all of them, else another. Reference and change share it.
 
     Returns
     -------
     xarray.Dataset
         One variable an output, with its unit in ``attrs``, dims ``chain, draw, subject, scenario, time``
-        (min); scenarios ``reference`` and ``changed``. These are true values, without assay error.
+        (min); scenarios ``reference`` and ``changed``. These are true values, without assay error. The
+        attributes say of whom they speak, and of which occasion.
 
     Raises
     ------
@@ -233,15 +241,22 @@ def what_if(
         raise InputError(f"draws is {draws} and n_new is {n_new}; both must be 1 or more.")
     spec = model_of(require_fit(fit).attrs)
     check_forcing(spec, forcing)
-    protocol = _protocol(fit, protocol)
+    followed = _followed(fit)
+    protocol = _protocol(followed, protocol)
     chosen = _thin(fit.posterior.to_dataset(), draws)
     seed = seed_of(random_seed)
     rng = np.random.default_rng(seed)
     if isinstance(subjects, str) and subjects == "new":
         parameters, weight = _new_people(spec, chosen, n_new, rng), _mean_weight(fit)
+        spoken_of = _occasion(ANOTHER if occasion is None else occasion, new=True)
     else:
-        known = fit.constant_data.to_dataset().sel(subject=_labels(fit, subjects))
-        parameters, weight = _fitted_people(spec, chosen, known), known.body_weight
+        labels = _labels(fit, subjects)
+        known = fit.constant_data.to_dataset().sel(subject=labels)
+        own = {each for (subject, _), each in followed.items() if subject in labels}
+        spoken_of = _occasion((FITTED if own == {protocol} else ANOTHER) if occasion is None else occasion)
+        seen = [max(1, sum(subject == label for subject, _ in followed)) for label in labels]
+        anew = (seen, rng) if spoken_of == ANOTHER else None
+        parameters, weight = _fitted_people(spec, chosen, known, anew), known.body_weight
     weight = float(body_weight) if body_weight is not None else weight
     scenarios = {REFERENCE: parameters}
     if change:
@@ -256,20 +271,35 @@ def what_if(
     told = {name: c.words for name, c in (change or {}).items()}
     result.attrs |= {"change": ", ".join(f"{n} {w}" for n, w in told.items()) or "none"}
     result.attrs["random_seed"] = seed
+    result.attrs["occasion"] = spoken_of
     result.attrs["subjects"] = subjects if isinstance(subjects, str) else ", ".join(map(str, subjects))
     return result
 
 
-def _protocol(fit: xr.DataTree, protocol: Protocol | str | None) -> Protocol:
+def _followed(fit: xr.DataTree) -> dict[tuple[str, str], Protocol]:
+    """What was done to each person on each occasion; nothing where the fit was saved without it."""
+    kept = kept_protocols(fit.protocols.to_dataset()) if "protocols" in fit.children else {}
+    return {(label.rpartition("/")[0], label.rpartition("/")[2]): each for label, each in kept.items()}
+
+
+def _protocol(followed: Mapping[tuple[str, str], Protocol], protocol: Protocol | str | None) -> Protocol:
     if protocol is not None:
         return parse_protocol(protocol)
     advice = "so name one: what_if(fit, protocol=ogtt(75), ...)."
-    if "protocols" not in fit.children:
+    if not followed:
         raise InputError(f"The fit was saved without what each person was given, {advice}")
-    followed = set(kept_protocols(fit.protocols.to_dataset()).values())
-    if len(followed) != 1:
-        raise InputError(f"People of the study had {len(followed)} different protocols, {advice}")
-    return followed.pop()
+    different = set(followed.values())
+    if len(different) != 1:
+        raise InputError(f"People of the study had {len(different)} different protocols, {advice}")
+    return different.pop()
+
+
+def _occasion(name: str, new: bool = False) -> str:
+    if name not in (FITTED, ANOTHER):
+        raise InputError(f"occasion is {name!r}; choose {FITTED!r} or {ANOTHER!r}.")
+    if new and name == FITTED:
+        raise InputError("New people were seen on no occasion: leave occasion out.")
+    return name
 
 
 def _thin(posterior: xr.Dataset, draws: int) -> xr.Dataset:
@@ -292,16 +322,25 @@ def _labels(fit: xr.DataTree, subjects: str | Sequence[str]) -> list[str]:
     return [str(s) for s in subjects]
 
 
-def _fitted_people(spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Parameters of people of the study, on the first of each one's occasions; `known` is what the fit knows
-    of each."""
+def _fitted_people(
+    spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset, anew: tuple | None = None
+) -> dict[str, xr.DataArray]:
+    """Parameters of people of the study, on the first of each one's occasions, or on another one.
+
+    known : what the fit knows of each. anew : for another occasion, on how many each was seen, and what draws
+    it.
+    """
     first = dict(reversed(occasions_of(posterior)))
     occasions = [(str(label), first[str(label)]) for label in known.subject.values]
     covariates = covariates_of(known)
     people = people_of(spec, posterior, occasions, covariates)
     _require_covariates(people, posterior, covariates)
     population = population_of(posterior, people, absent_effect=0.0)
-    return _parameters(people, population, individuals_of(posterior, people), posterior)
+    own = individuals_of(posterior, people)
+    if anew is not None:
+        deviating = population.typical, population.effect, population.omega, population.correlation
+        own = people.draw_another_occasion(*deviating, own, *anew)
+    return _parameters(people, population, own, posterior)
 
 
 def _new_people(spec: ModelSpec, posterior: xr.Dataset, n_new: int, rng) -> dict[str, xr.DataArray]:

@@ -402,6 +402,14 @@ def what_if(
             metavar="WHO",
         ),
     ] = "same",
+    occasion: Annotated[
+        str | None,
+        option(
+            "[cyan]fitted[/cyan] for the day that was fitted, [cyan]another[/cyan] for another day; default: "
+            "the fitted one where the protocol is.",
+            metavar="DAY",
+        ),
+    ] = None,
     output: Outputs = None,
     until: Until = None,
     every: Every = None,
@@ -426,12 +434,14 @@ def what_if(
             times=times(done, until, every),
             outputs=wanted,
             random_seed=seed,
+            occasion=occasion,
             **people,
         )
     show_table(effect(result, probability), f"{result.attrs['protocol']}; {result.attrs['change']}")
-    count = result.sizes["subject"]
+    count, fitted_day = result.sizes["subject"], result.attrs["occasion"] == "fitted"
+    day = "" if subjects.startswith("new") else f", on {'the fitted' if fitted_day else 'another'} occasion"
     say(
-        f"\nMean of {count} subjects: median and {100 * probability:g} % equal-tailed interval. "
+        f"\nMean of {count} subjects{day}: median and {100 * probability:g} % equal-tailed interval. "
         f"{_seeded(result)}",
         "dim",
     )

@@ -6,6 +6,9 @@ On the scale on which its prior is Normal, a parameter of a person (or of an occ
 
 the typical value, covariate effects, each times its standardized covariate x, and a deviation; deviations of
 different parameters may be correlated. What people share has no deviation.
+
+Where people were seen on one occasion, a deviation is the person's and that occasion's together. How much of
+it is the occasion's, of which the data say nothing, is known beforehand, and needed only for another one.
 """
 
 from collections.abc import Sequence
@@ -137,6 +140,13 @@ class Individuals:
         return _pair([(np.log(spread.omega), spread.sd) for spread in spreads])
 
     @cached_property
+    def occasion_prior(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and SD of the logarithms of the SDs of what differs from one occasion of a person to another
+        (V): minus infinity where nothing does."""
+        spreads = [p.between_occasion for p in self.varying]
+        return _pair([(np.log(s.omega), s.sd) if s else (-np.inf, 0.0) for s in spreads])
+
+    @cached_property
     def partial_shapes(self) -> np.ndarray:
         """Shapes of the Beta priors of the partial correlations: see `correlation`."""
         return beta_shapes(len(self.layout.correlated), self.lkj_eta)
@@ -165,6 +175,30 @@ class Individuals:
             factor = np.linalg.cholesky(matrices_of(correlation))
             z[..., together] = np.einsum("...ij,...sj->...si", factor, z[..., together])
         return self.centre(typical, effect) + omega[..., None, self.layout.component_varying] * z
+
+    def draw_another_occasion(
+        self, typical, effect, omega, correlation, individual, seen, rng: np.random.Generator
+    ):
+        r"""The same people's parameters ``(..., S, D)`` on an occasion that was not fitted.
+
+        individual : ``(..., S, D)`` as fitted. seen : on how many occasions each was seen (S).
+
+        Of the variance of a fitted deviation, :math:`s = \min(1, \kappa^2 / (n \omega^2))` is the share of
+        the n fitted occasions' mean. Given the deviation, the person's own part has the mean (1 - s) times it
+        and the variance :math:`s (1 - s) \omega^2`; another occasion adds :math:`n s \omega^2`. So with one
+        fitted occasion, the correlation of deviations on two is 1 - s. What differs between all occasions
+        (level ``occasion``) is drawn anew.
+        """
+        component, n = self.layout.component_varying, np.asarray(seen)[:, None]
+        log_kappa = np.broadcast_to(self.occasion_prior[0], omega.shape)
+        kappa = np.exp(log_kappa + self.occasion_prior[1] * rng.normal(size=omega.shape))
+        of_occasion = np.array([p.level == "occasion" for p in self.varying])
+        variance = np.square(omega)[..., None, component]
+        share = np.minimum(1.0, np.square(kappa)[..., None, component] / (n * variance))
+        share, n = (np.where(of_occasion[component], 1.0, each) for each in (share, n))
+        centre = self.centre(typical, effect)
+        others = self.draw(typical, effect, omega, correlation, rng) - centre
+        return centre + (1 - share) * (individual - centre) + np.sqrt(share * (1 - share + n)) * others
 
     def draw_population(self, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """Typical values, effects, omega and correlations ``(draw, ...)`` from their priors."""

@@ -20,7 +20,7 @@ from bayesglu.text.problems import Problems
 
 Table = dict[str, Any]
 
-_FOLLOWS_LEVEL = ("between_subject", "effects")
+_VARIATION = ("between_subject", "between_occasion")
 _WITHOUT_SHAPE = frozenset(name for name, kind in KINDS.items() if kind.shape_above is None)
 
 
@@ -95,17 +95,21 @@ def overlay(parent: Table, child: Mapping[str, Any]) -> Table:
     ``"group:T2D" = {}`` within ``effects`` that one, ``[correlations]`` with nothing below it the whole
     section. What a model cannot be without is then missing, and is told to be.
 
-    Three rules keep things whole. A parameter that the child fixes loses the
-    ``gsd``, the variation between people and the covariate effects that it inherits; one that becomes shared
-    loses the inherited variation. An analyte to which the child gives a residual without a
-    shape loses the inherited ``nu``. What the child itself writes stays, and is checked.
+    Three rules keep things whole. A parameter that the child fixes loses the ``gsd``, the variation and the
+    covariate effects that it inherits; one that becomes shared loses the inherited variation, one that
+    becomes each occasion's own that between occasions. An analyte to which the child gives a residual
+    without a shape loses the inherited ``nu``. What the child itself writes stays, and is checked.
     """
     laid = _merge(parent, child)
     parameters = child.get("parameters")
     for name, given in parameters.items() if isinstance(parameters, Mapping) else ():
         level = given.get("level", "") if isinstance(given, Mapping) else ""
         written = laid["parameters"].get(name, {})
-        dropped = {"fixed": _FOLLOWS_LEVEL, "shared": ("between_subject",)}.get(level, ())
+        dropped = {
+            "fixed": (*_VARIATION, "effects"),
+            "shared": _VARIATION,
+            "occasion": ("between_occasion",),
+        }.get(level, ())
         for key in dropped:
             if key not in given:
                 written.pop(key, None)

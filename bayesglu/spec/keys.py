@@ -60,12 +60,8 @@ TYPICAL = (
     _number("gsd", f"{_GSD} Not for level `fixed`, needed at all others.", above=1.0),
 )
 
-BETWEEN_SUBJECT = (
-    _number(
-        "cv",
-        "Prior median of the between-subject coefficient of variation (of the odds, if `logit`).",
-        required=True,
-    ),
+VARIATION = (
+    _number("cv", "Prior median of the coefficient of variation (of the odds, if `logit`).", required=True),
     _number("gsd", "Its geometric standard deviation.", required=True, above=1.0),
 )
 
@@ -118,7 +114,15 @@ PARAMETER = (
         "table",
         "Prior of the SD of the random effects (square root of OMEGA), as a coefficient of variation: IIV at "
         "level `subject`, IOV at level `occasion`.",
-        keys=BETWEEN_SUBJECT,
+        keys=VARIATION,
+    ),
+    Key(
+        "between_occasion",
+        "table",
+        "At level `subject`, what predictions of another occasion add (IOV): how much one person differs "
+        "from day to day. It does not enter the fit, whose random effects are of the person and of the "
+        "fitted occasion together.",
+        keys=VARIATION,
     ),
     Key(
         "effects",

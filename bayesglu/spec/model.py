@@ -19,20 +19,19 @@ from bayesglu.renamed import ATTRIBUTES, LEVELS
 from bayesglu.spec import files, keys, reader
 from bayesglu.spec.priors import (
     Analyte,
-    BetweenSubject,
     Effect,
     Frozen,
     Level,
     Parameter,
     Prior,
     PseudoObservation,
+    Variation,
 )
 from bayesglu.text.problems import Problems, hint
 from bayesglu.text.wording import some
 
 __all__ = [
     "Analyte",
-    "BetweenSubject",
     "Effect",
     "Frozen",
     "ModelSpec",
@@ -40,6 +39,7 @@ __all__ = [
     "Prior",
     "PseudoObservation",
     "SpecError",
+    "Variation",
     "load_model",
     "model_of",
     "read_model",

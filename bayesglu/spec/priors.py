@@ -36,15 +36,16 @@ class Prior:
 
 
 @dataclass(frozen=True)
-class BetweenSubject:
-    """How much people differ: a coefficient of variation, known within `gsd` (of the odds, if logit)."""
+class Variation:
+    """How much people differ, or one person from one occasion to another: a coefficient of variation, known
+    within `gsd` (of the odds, if logit)."""
 
     cv: float
     gsd: float
 
     @property
     def omega(self) -> float:
-        """Median of the between-subject standard deviation on the logarithmic (or logit) scale."""
+        """Median of its standard deviation on the logarithmic (or logit) scale."""
         return math.sqrt(math.log1p(self.cv**2))
 
     @property
@@ -86,7 +87,10 @@ class Effect:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of the physiology, with its prior, its unit and where its value comes from."""
+    """One parameter of the physiology, with its prior, its unit and where its value comes from.
+
+    What `between_occasion` says is not estimated: it is what predictions of another occasion add.
+    """
 
     name: str
     symbol: str
@@ -96,7 +100,8 @@ class Parameter:
     kind: Kind
     source: tuple[str, ...]
     scale: Scale = "log"
-    between_subject: BetweenSubject | None = None
+    between_subject: Variation | None = None
+    between_occasion: Variation | None = None
     effects: Mapping[str, Effect] = field(default_factory=Frozen)
     note: str = ""
 

@@ -141,6 +141,7 @@ class _Reader:
             source=self._source(entry),
             scale=scale,
             between_subject=self._between_subject(entry, level),
+            between_occasion=self._between_occasion(entry, level),
             effects=self._effects(entry, level),
             note=entry.text("note", ""),
         )
@@ -163,9 +164,9 @@ class _Reader:
             )
         return priors.Prior(median, gsd)
 
-    def _between_subject(self, entry: Section, level: str | None) -> priors.BetweenSubject | None:
+    def _between_subject(self, entry: Section, level: str | None) -> priors.Variation | None:
         varies = level in ("subject", "occasion")
-        between = entry.section("between_subject", keys.names(keys.BETWEEN_SUBJECT), required=False)
+        between = entry.section("between_subject", keys.names(keys.VARIATION), required=False)
         if between is None:
             if varies:
                 entry.fault(
@@ -177,7 +178,22 @@ class _Reader:
                 f"is given, but level {level!r} is the same for all people: leave it out, "
                 "or let the level be 'subject'."
             )
-        return priors.BetweenSubject(between.number("cv", above=0.0), between.number("gsd", above=1.0))
+        return self._variation(between)
+
+    def _between_occasion(self, entry: Section, level: str | None) -> priors.Variation | None:
+        between = entry.section("between_occasion", keys.names(keys.VARIATION), required=False)
+        if between is None:
+            return None
+        if level not in (None, "subject"):
+            between.fault(
+                f"is given, but the level is {level!r}: it is what another occasion adds to what a subject "
+                "has, so leave it out, or let the level be 'subject'."
+            )
+        return self._variation(between)
+
+    @staticmethod
+    def _variation(section: Section) -> priors.Variation:
+        return priors.Variation(section.number("cv", above=0.0), section.number("gsd", above=1.0))
 
     def _effects(self, entry: Section, level: str | None) -> Mapping[str, priors.Effect]:
         effects = entry.section("effects", required=False)

@@ -27,8 +27,8 @@ def schema(choices: Choices = SHIPPED) -> Schema:
 
     Examples
     --------
-    >>> sorted(schema()["properties"]["structure"]["properties"]["gut"]["enum"])
-    ['none', 'two_stage']
+    >>> sorted(schema()["properties"]["structure"]["properties"]["kidney"]["enum"])
+    ['none', 'threshold']
     """
     found = _table(keys.MODEL)
     properties = found["properties"]
