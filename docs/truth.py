@@ -1,8 +1,14 @@
-"""Writes the tables of docs/truth.md from what `python -m benchmarks truth` found: python docs/truth.py"""
+"""Makes the tables and the picture of docs/truth.md from what `python -m benchmarks truth` found: python
+docs/truth.py"""
 
 import json
 import re
 from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from bayesglu.plots.style import BLUE, GREY, PALE, VERMILLION, styled
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 PAGE = Path(__file__).with_suffix(".md")
@@ -26,10 +32,47 @@ HEADINGS = {
 }
 
 
+PICTURE = Path(__file__).parent / "figures" / "truth.png"
+DRAWN = {
+    "truth_14a2322": ("at commit 14a2322", GREY),
+    "truth": ("shipped models", VERMILLION),
+    "truth_wide": ("the candidate", BLUE),
+}
+"""Kept results in the picture, with what they are called there."""
+
+
 def page() -> str:
     """The page, with the tables of today's results."""
     text = PAGE.read_text(encoding="utf-8")
     return re.sub(r"(<!-- begin: (\w+) -->\n).*?(<!-- end -->)", _section, text, flags=re.DOTALL)
+
+
+@styled
+def picture() -> Figure:
+    """Shares of measurements that bands of 90 % hold, with their intervals, a row for each question."""
+    kept = {name: _rows(name) for name in DRAWN}
+    asked = list(kept["truth"])
+    figure = Figure(figsize=(7.6, 0.42 * len(asked) + 0.9), layout="constrained")
+    axis = figure.subplots()
+    axis.axvspan(85, 95, color=PALE, zorder=0)
+    for place, (name, (called, colour)) in enumerate(DRAWN.items()):
+        rows = [kept[name][question] for question in asked]
+        held, low, high = (np.array([100 * row[n] for row in rows]) for n in ("held_90", "low_90", "high_90"))
+        y = np.arange(len(asked)) + 0.22 * (place - 1)
+        axis.hlines(y, low, high, color=colour, lw=1.2)
+        axis.plot(held, y, "o", color=colour, ms=4.5, label=called)
+    axis.set_yticks(range(len(asked)), [f"{title}: {WORDS.get(of, of)}" for title, of in asked])
+    axis.invert_yaxis()
+    axis.set(xlim=(0, 100), xlabel="share of measurements in bands of 90 % (%)")
+    axis.tick_params(axis="y", length=0)
+    axis.legend(loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=3, frameon=False)
+    return figure
+
+
+def _rows(name: str) -> dict[tuple[str, str], dict]:
+    """The rows of everybody, by what was fitted and predicted, and of what."""
+    rows = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["rows"]
+    return {(row["name"], row["analyte"]): row for row in rows if row["group"] == "all"}
 
 
 def _section(found: re.Match) -> str:
@@ -65,3 +108,4 @@ def _fits(kept: dict) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    picture().savefig(PICTURE, dpi=130)

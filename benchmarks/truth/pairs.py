@@ -28,6 +28,7 @@ class Pair:
     protocols : of the other test, by subject. measured : in it, one row a value: ``subject, time, output,
     value`` (canonical units), ``assay`` the analyte with whose error it was measured; none for a true value.
     groups : by subject. carried : what was measured on the fitted day, where it can be carried forward.
+    another_occasion : whether the other test was on another day.
     """
 
     title: str
@@ -37,6 +38,7 @@ class Pair:
     measured: pd.DataFrame
     groups: Mapping[str, str]
     carried: pd.DataFrame | None = None
+    another_occasion: bool = True
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,8 @@ def virtual() -> Pair:
         measured.append(shown[["subject", "time"]].assign(output=flux, value=value, assay=""))
     meals, groups = (dict.fromkeys(study.subjects, one) for one in (meal, "virtual"))
     title = "meal of another model's people, then its fluxes"
-    return Pair(title, "oral_cpeptide", study, meals, pd.concat(measured), groups)
+    measured = pd.concat(measured)
+    return Pair(title, "oral_cpeptide", study, meals, measured, groups, another_occasion=False)
 
 
 def _table(path: str) -> pd.DataFrame:

@@ -18,8 +18,11 @@ def predicted(fit: xr.DataTree, pair: Pair, random_seed: int = 1) -> pd.DataFram
     d, rng = make_design(pair.model, pair.fitted), np.random.default_rng(random_seed)
     posterior, people = _thinned(fit.posterior.to_dataset()), d.individuals
     values = population_of(posterior, people, d.analytes)
+    population = values.typical, values.effect, values.omega, values.correlation
     own = individuals_of(posterior, people)
-    other = people.draw(values.typical, values.effect, values.omega, values.correlation, rng)
+    if pair.another_occasion:
+        own = people.draw_another_occasion(*population, own, np.ones(len(people.subjects)), rng)
+    other = people.draw(*population, rng)
     theta = [people.theta(values.typical, values.effect, one) for one in (own, other)]  # (chain, draw, T, P)
     sigma = dict(zip(d.analytes, values.sigma.reshape(DRAWS, -1).T, strict=True))
     weight = dict(zip(pair.fitted.subjects, pair.fitted.body_weight.values, strict=True))

@@ -1,7 +1,8 @@
-"""python -m benchmarks.truth.run [pair ...] [--over FILE --name NAME]
+"""python -m benchmarks.truth.run [pair ...] [--over PLACE --name NAME]
 
-The table on the screen, and ``results/truth.json``. With ``--over`` the models are those that a file makes of
-them which extends them, as ``results/truth_NAME.json``. A fit is kept in ``build/truth`` under the hashes of
+The table on the screen, and ``results/truth.json``. With ``--over`` the models are those that tables laid
+over them make of them, as ``results/truth_NAME.json``: those of a file, or of a folder those that bear the
+names of the model and of what it extends. A fit is kept in ``build/truth`` under the hashes of
 model, study and settings, so that an interrupted run goes on.
 """
 
@@ -9,6 +10,7 @@ import argparse
 import hashlib
 import json
 import sys
+import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +47,7 @@ def main(words: Sequence[str] = ()) -> None:
     """Fit, predict and score every pair whose data are there."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.truth.run", description=__doc__)
     parser.add_argument("pairs", nargs="*", metavar="pair", help=f"of {', '.join(PAIRS)}; default: all")
-    parser.add_argument("--over", type=Path, help="tables of a model file to lay over each model")
+    parser.add_argument("--over", type=Path, help="file or folder of tables to lay over the models")
     parser.add_argument("--name", default="", help="of the results, with --over")
     given = parser.parse_args(words)
     if unknown := [name for name in given.pairs if name not in PAIRS]:
@@ -74,11 +76,19 @@ def main(words: Sequence[str] = ()) -> None:
 
 
 def changed(model: str, over: Path | None) -> ModelSpec:
-    """A shipped model, or one that a file extends."""
+    """A shipped model, or one that tables laid over it make of it."""
     if over is None:
         return bayesglu.load_model(model)
     head = f'title = "{model}, changed"\ndescription = "See {over.name}."\nextends = "{model}"\n'
-    return bayesglu.load_model(head + over.read_text(encoding="utf-8"))
+    tables = [over] if over.is_file() else [over / f"{name}.toml" for name in lineage(model)]
+    return bayesglu.load_model(head + "\n".join(t.read_text(encoding="utf-8") for t in tables if t.exists()))
+
+
+def lineage(model: str) -> list[str]:
+    """A shipped model and those that it extends, the first first."""
+    text = (Path(__file__).parents[2] / "models" / f"{model}.toml").read_text(encoding="utf-8")
+    parent = tomllib.loads(text).get("extends")
+    return [*(lineage(parent) if parent else []), model]
 
 
 def fitted(name: str, pair: Pair) -> xr.DataTree:
