@@ -20,7 +20,7 @@ def several_people() -> Design:
     effect = {"form": "exponential", "reference": 23, "per": 5, "median": 0.9, "gsd": 1.2}
     spec = load_model("minimal").with_changes(
         parameters={
-            "mass_action_uptake": {"level": "population", "effects": {"bmi": effect}},
+            "mass_action_uptake": {"level": "shared", "effects": {"bmi": effect}},
             "insulin_action_rate": {"level": "occasion"},
             "insulin_sensitivity": {"level": "occasion"},
         }
