@@ -70,7 +70,7 @@ def other_model(design, density) -> pm.Model:
 
 @pytest.fixture(scope="module")
 def log_p(model):
-    """The log density without coordinates; its gradient; and both in coordinates: compiled once for all."""
+    """The log density, compiled once for all tests, as are its gradient and both in whitened coordinates."""
     return model.compile_logp(**QUICK)
 
 

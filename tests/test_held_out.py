@@ -1,4 +1,4 @@
-"""People who were left out are foretold from the others alone, with all that is uncertain about them."""
+"""People who were left out are predicted from the others alone, with all that is uncertain about them."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_the_person_left_out_is_solved_as_precisely_as_the_others(study, monkeyp
     assert designs == [settings]
 
 
-def test_nobody_can_be_foretold_from_nobody(study):
+def test_nobody_can_be_predicted_from_nobody(study):
     with pytest.raises(ValueError, match="has one person, and a fit without them has nobody"):
         bayesglu.leave_one_out("oral", study.select(subjects=[study.subjects[0]]))
     with pytest.raises(StudyError, match="no subject 'Z'"):

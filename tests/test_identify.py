@@ -251,13 +251,13 @@ def test_the_differences_are_the_exact_gradients_of_the_adjoint():
     np.testing.assert_allclose(soft[0], expected, rtol=2e-3, atol=1e-3)
 
 
-def test_what_is_foretold_is_what_fits_of_simulated_studies_find():
+def test_what_is_expected_is_what_fits_of_simulated_studies_find():
     """Over three studies of eight people. Of one study, the correlation of ranks is 0.87 for a person and
-    0.86 for the typical values with an SD of 0.04, and what fits contract more than foretold is
-    0.15 (SD 0.015) and 0.07 (SD 0.012): foretold is what a model says that is straight at draws of the prior.
+    0.86 for the typical values with an SD of 0.04, and what fits contract more than expected is
+    0.15 (SD 0.015) and 0.07 (SD 0.012): expected is what the model, made linear at draws of the prior, says.
     The limits are five standard errors away or more.
     """
-    foretold = identify("feedback", ogtt(75), AFTER_A_DRINK, noise=0.05, subjects=8)
+    before = identify("feedback", ogtt(75), AFTER_A_DRINK, noise=0.05, subjects=8)
     agreement, excess = [], []
     for seed in (3, 4, 5):
         study = simulated("feedback", 8, AFTER_A_DRINK, noise=0.05, seed=seed).study
@@ -266,7 +266,7 @@ def test_what_is_foretold_is_what_fits_of_simulated_studies_find():
         population = bayesglu.summarize_population(fit)
         population = population.contraction.sel(parameter=np.isin(population.role, ["typical", "shared"]))
         of_one = []
-        for found, expected in ((person, foretold.individual), (population, foretold.typical)):
+        for found, expected in ((person, before.individual), (population, before.typical)):
             expected = expected.sel(parameter=found.parameter.values)
             of_one.append(
                 (np.corrcoef(ranks(found), ranks(expected))[0, 1], float((found - expected).mean()))

@@ -78,8 +78,8 @@ def test_the_page_of_studies_names_every_column_and_every_key_of_a_datasheet():
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_every_model_validates_against_the_schema_as_written_and_as_resolved(path):
-    SCHEMA.validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    SCHEMA.validate(tomllib.loads(bayesglu.load_model(path).text))
+    for text in (path.read_text(encoding="utf-8"), bayesglu.load_model(path).text):
+        assert [error.message for error in SCHEMA.iter_errors(tomllib.loads(text))] == []
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
