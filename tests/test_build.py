@@ -35,6 +35,7 @@ from bayesglu.hierarchy.values import Values
 from bayesglu.inference.coordinates import Coordinates, whitened
 from bayesglu.inference.density import Density
 from bayesglu.inference.kept_coordinates import keep_coordinates, kept_coordinates
+from bayesglu.inference.linearise import average_linear_model
 from bayesglu.inference.modes import find_modes
 from bayesglu.inference.pilot import refresh
 from bayesglu.inference.pymc_model import build, model_of
@@ -559,6 +560,36 @@ def test_coordinates_survive_a_group_whatever_is_empty(design, density):
     assert not problems
     for name, one, other in zip(Coordinates._fields, found, density.coordinates, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+def test_coordinates_that_an_earlier_version_kept_have_the_same_origin_and_information():
+    """They held what is told of all components, not of informed directions."""
+    d = CASES[LIMITS]()
+    expansion = find_modes(d)
+    now, layout = whitened(d, expansion), d.individuals.layout
+    at = Density(d, expansion).unpack(np.zeros((1, Density(d, expansion).size)))
+    information, linear, cross = average_linear_model(d, at)
+    group = keep_coordinates(now, d).drop_vars(["lean", "linear", "cross", "offset", "scale"])
+    there = ("subject", "component")
+    sd = np.exp(now.log_omega)[layout.component_varying]
+    whole = information + np.diag(sd**-2.0)
+    centre = d.individuals.centre(at.typical[0], at.effect[0])
+    known = linear + centre / sd**2 - cross @ now.shared
+    away = at.individual[0] - np.linalg.solve(whole, known[..., None])[..., 0]
+    offset = (np.linalg.cholesky(whole).swapaxes(1, 2) @ away[..., None])[..., 0]
+    group = group.assign(
+        information=((*there, "other_component"), information),
+        linear=(there, linear),
+        cross=((*there, "value"), cross),
+        offset=(there, offset),
+        scale=((*there, "other_component"), np.tile(np.eye(len(sd)), (len(offset), 1, 1))),
+    )
+    tree = xr.DataTree.from_dict({"whitened_coordinates": group})
+    tree.attrs = {"model_hash": d.spec.hash, "study_hash": d.study.hash}
+    found, problems = kept_coordinates(tree, d)
+    assert not problems
+    for name, one, other in zip(Coordinates._fields, found, now, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-8, err_msg=name)
 
 
 def test_what_does_not_fit_together_is_refused():

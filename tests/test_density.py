@@ -78,13 +78,13 @@ def test_it_is_compiled_once_whatever_the_design_and_the_coordinates(density):
     assert len(log_density.overloads) == len(points_at.overloads) == 1
 
 
-def test_individual_parameters_have_a_position_from_which_they_unpack(design):
-    expansion = find_modes(design)
-    first = Density(design, expansion)
+def test_values_have_a_position_from_which_they_unpack(design):
+    first = Density(design, find_modes(design))
     for whitened in (first, Density(design, refresh(first, points(first, 30)[None]))):
-        away = 0.1 * np.random.default_rng(2).normal(size=expansion.individual.shape)
-        (found,) = whitened.unpack(whitened.position(expansion.individual + away)[None]).individual
-        np.testing.assert_allclose(found, expansion.individual + away, rtol=1e-9, atol=1e-9)
+        values = first.unpack(points(first))
+        found = whitened.unpack(whitened.pack(values))
+        for name, expected, one in zip(values._fields, values, found, strict=True):
+            np.testing.assert_allclose(one, expected, rtol=1e-9, atol=1e-9, err_msg=name)
 
 
 def test_it_is_the_obvious_log_density_but_for_the_volume_of_the_coordinates_and_a_constant(density):

@@ -38,7 +38,7 @@ def test_wherever_the_old_coordinates_were_the_new_ones_begin_where_the_draws_ar
             e,
             shared=e.shared + 3 * np.diag(e.shared_factor),
             shared_factor=2 * e.shared_factor,
-            offset=e.offset + 3,
+            offset=e.offset + 3 * e.scale.sum(-1),
             scale=2 * e.scale,
         ),
     )

@@ -1,16 +1,12 @@
 """The coordinates in which NUTS runs freely, and the values that they stand for; compiled.
 
-A Gaussian likelihood with information H and linear term c would make a person's block of parameters with
-prior precision P and prior mean m exactly Normal, with precision ``Q = H + P = L L'`` and mean
-``Q^-1 (c + P m)``. So the blocks are written as
-
-    block = Q^-1 (c + P m) + L'^-1 (offset + scale z)
-
-with H and c from the linear model at the modes or about draws (`linearise`), where `offset` and `scale` are
-what the linear model misses, the population's typical values as an affine map of standard Normals, and the
-logarithms of omega and sigma in units of their own uncertainty; the correlations of deviations, if any, by
-their partial correlations. The change of variables is exact whatever the likelihood is. With H = 0 these are
-non-centered coordinates. The errors of a forcing function are coordinates as they are.
+A linear model at the modes or about draws (`linearise`) makes everyone's own parameters Normal, given the
+population. They are written as that Normal's mean and factor say, of ``offset + scale z``, where `offset` and
+`scale` are what the linear model misses (`blocks`); the population's typical values as an affine map of
+standard Normals, and the logarithms of omega and sigma in units of their own uncertainty; the correlations of
+deviations, if any, by their partial correlations. The change of variables is exact whatever the likelihood
+is. Where nothing is told of people these are non-centered coordinates. The errors of a forcing function are
+coordinates as they are.
 """
 
 from collections import namedtuple
@@ -20,17 +16,10 @@ import numpy as np
 
 from bayesglu.frozen import frozen
 from bayesglu.hierarchy.design import Design
-from bayesglu.inference.blocks import (
-    blocks,
-    blocks_adjoint,
-    correlated_adjoint,
-    forward_solve,
-    inverse_of,
-    numbers_of,
-)
+from bayesglu.inference.blocks import blocks, blocks_adjoint, forward_solve, numbers_of
 from bayesglu.inference.correlation import factor_adjoint, factor_of
 from bayesglu.inference.linearise import Expansion
-from bayesglu.solver.arrays import empty, flags, zeros
+from bayesglu.solver.arrays import empty, zeros
 from bayesglu.solver.compiled import compiled
 
 
@@ -57,7 +46,7 @@ class Coordinates(NamedTuple):
     log_sigma: np.ndarray
     sigma_scale: np.ndarray
     partial_scale: np.ndarray
-    information: np.ndarray
+    lean: np.ndarray
     linear: np.ndarray
     cross: np.ndarray
     offset: np.ndarray
@@ -65,14 +54,14 @@ class Coordinates(NamedTuple):
 
 
 Point = namedtuple(
-    "Point",
-    "shared omega sigma partial factor individual forcing_error centre precision r log_volume",
+    "Point", "shared omega sigma partial factor individual forcing_error standardized log_volume"
 )
 """What coordinates stand for: `factor` is that of the correlations, `partial` the inverse hyperbolic tangents
-of the partial ones; `centre`, `precision` and `r` are what the blocks were made with, and `log_volume` is
-that of the blocks per volume of their coordinates."""
+of the partial ones; `standardized` (S, D) are everyone's deviations from where the population expects them,
+as standard Normals before data, and `log_volume` is that of individual parameters per volume of their
+coordinates."""
 
-Bars = namedtuple("Bars", "shared omega sigma partial factor individual forcing_error centre precision")
+Bars = namedtuple("Bars", "shared omega sigma partial factor individual forcing_error standardized")
 """Cotangents of a `Point`."""
 
 
@@ -96,9 +85,9 @@ def noncentered(d: Design) -> Coordinates:
         log_sigma=p.sigma_mean,
         sigma_scale=p.sigma_sd,
         partial_scale=1 / np.sqrt(2 * p.partial_shapes),
-        information=np.zeros((people, n, n)),
-        linear=np.zeros((people, n)),
-        cross=np.zeros((people, n, len(p.shared_mean))),
+        lean=np.zeros((people, n, 0)),
+        linear=np.zeros((people, 0)),
+        cross=np.zeros((people, 0, len(p.shared_mean))),
         offset=np.zeros((people, n)),
         scale=np.tile(np.eye(n), (people, 1, 1)),
     )
@@ -121,7 +110,7 @@ def whitened(d: Design, e: Expansion) -> Coordinates:
         sigma_scale=1 / np.sqrt(1 / p.sigma_sd**2 + 2 * counts),
         # From m people the artanh of a correlation is known to about 1 / sqrt(m); their modes tell less.
         partial_scale=1 / np.sqrt(2 * p.partial_shapes + people / 2),
-        information=e.information,
+        lean=e.lean,
         linear=e.linear,
         cross=e.cross,
         offset=e.offset,
@@ -131,20 +120,11 @@ def whitened(d: Design, e: Expansion) -> Coordinates:
 
 
 @compiled(inner=True)
-def correlated_spreads(omega, layout):
-    """SDs of the correlated deviations."""
-    found = empty(len(layout.correlated))
-    for i in range(len(found)):
-        found[i] = omega[layout.component_varying[layout.correlated[i]]]
-    return found
-
-
-@compiled(inner=True)
 def point_at(x, layout, coordinates):
     """What the coordinates x stand for: a `Point`."""
     c = coordinates
     n_shared, n_omega, n_sigma = len(c.shared), len(c.log_omega), len(c.log_sigma)
-    people, n = c.linear.shape
+    people, n = c.offset.shape
     shared = empty(n_shared)
     for i in range(n_shared):
         shared[i] = c.shared[i]
@@ -163,23 +143,31 @@ def point_at(x, layout, coordinates):
         partial[i] = c.partial_scale[i] * x[at + i]
     factor = factor_of(partial, len(layout.correlated))
     at += len(partial)
+    first, at = at, at + people * n
+    forcing_error = empty(len(x) - at)
+    for i in range(len(forcing_error)):
+        forcing_error[i] = x[at + i]
+    z = _standard_numbers(x, first, c)
+    centre, target, sd = _expected(shared, omega, layout, c)
+    made = blocks(c.lean, target, centre, sd, factor, layout.correlated, z)
+    return Point(
+        shared, omega, sigma, partial, factor, made.individual, forcing_error, made.standardized,
+        made.log_volume,
+    )  # fmt: skip
+
+
+@compiled(inner=True)
+def _standard_numbers(x, first, coordinates):
+    """What the blocks are made of, ``offset + scale x``, of the coordinates from the `first` on."""
+    c = coordinates
+    people, n = c.offset.shape
     z = empty((people, n))
     for s in range(people):
         for d in range(n):
             z[s, d] = c.offset[s, d]
             for e in range(d + 1):
-                z[s, d] += c.scale[s, d, e] * x[at + s * n + e]
-    at += people * n
-    forcing_error = empty(len(x) - at)
-    for i in range(len(forcing_error)):
-        forcing_error[i] = x[at + i]
-
-    precision = _prior_precision(omega, factor, layout, n)
-    centre, r = _expected(shared, precision, layout, c)
-    individual, log_volume = blocks(c.information, precision, r, z)
-    return Point(
-        shared, omega, sigma, partial, factor, individual, forcing_error, centre, precision, r, log_volume
-    )
+                z[s, d] += c.scale[s, d, e] * x[first + s * n + e]
+    return z
 
 
 @compiled(inner=True)
@@ -195,27 +183,28 @@ def no_bars(point):
         factor=zeros((m, m)),
         individual=zeros((people, n)),
         forcing_error=zeros(len(point.forcing_error)),
-        centre=zeros((people, n)),
-        precision=zeros((n, n)),
+        standardized=zeros((people, n)),
     )
 
 
 @compiled(inner=True)
-def point_adjoint(point, bars, bar_volume, layout, coordinates):
-    """Cotangents of the coordinates from those of the point, which change, and of its log volume."""
+def point_adjoint(x, point, bars, bar_volume, layout, coordinates):
+    """Cotangents of the coordinates x from those of the point, which change, and of its log volume."""
     c = coordinates
-    people, n = c.linear.shape
-    bar_precision, bar_r, bar_z = blocks_adjoint(
-        c.information, point.precision, point.r, point.individual, bars.individual, bar_volume,
-        len(layout.correlated) > 0,
-    )  # fmt: skip
-    for d in range(n):
-        for e in range(n):
-            bars.precision[d, e] += bar_precision[d, e]
-    _expected_adjoint(point, bars, bar_r, layout, c)
-    _prior_precision_adjoint(point, bars, layout)
+    people, n = c.offset.shape
     n_shared, n_omega, n_sigma = len(c.shared), len(c.log_omega), len(c.log_sigma)
     first = n_shared + n_omega + n_sigma + len(c.partial_scale)
+    centre, target, sd = _expected(point.shared, point.omega, layout, c)
+    bar_target, bar_centre, bar_sd, bar_factor, bar_z = blocks_adjoint(
+        c.lean, target, sd, point.factor, layout.correlated, _standard_numbers(x, first, c), point, centre,
+        bars.individual, bars.standardized, bar_volume,
+    )  # fmt: skip
+    for d in range(n):
+        bars.omega[layout.component_varying[d]] += bar_sd[d]
+    for i in range(len(bar_factor)):
+        for j in range(len(bar_factor)):
+            bars.factor[i, j] += bar_factor[i, j]
+    _expected_adjoint(bars, bar_target, bar_centre, layout, c)
     bar_x = zeros(first + people * n + len(point.forcing_error))
     for i in range(n_shared):
         for j in range(n_shared):
@@ -244,7 +233,7 @@ def point_adjoint(point, bars, bar_volume, layout, coordinates):
 def position_at(shared, omega, sigma, partial, individual, forcing_error, layout, coordinates):
     """The coordinates x that stand for these: the inverse of `point_at`."""
     c, at = coordinates, len(shared)
-    people, n = individual.shape
+    people, n = c.offset.shape
     first = at + len(omega) + len(sigma) + len(partial)
     x = empty(first + people * n + len(forcing_error))
     for i in range(at):
@@ -258,9 +247,9 @@ def position_at(shared, omega, sigma, partial, individual, forcing_error, layout
     at += len(sigma)
     for i in range(len(partial)):
         x[at + i] = partial[i] / c.partial_scale[i]
-    precision = _prior_precision(omega, factor_of(partial, len(layout.correlated)), layout, n)
-    _, r = _expected(shared, precision, layout, c)
-    z = numbers_of(c.information, precision, r, individual)
+    factor = factor_of(partial, len(layout.correlated))
+    centre, target, sd = _expected(shared, omega, layout, c)
+    z = numbers_of(c.lean, target, centre, sd, factor, layout.correlated, individual)
     for s in range(people):
         own = x[first + s * n : first + (s + 1) * n]
         for d in range(n):
@@ -273,87 +262,55 @@ def position_at(shared, omega, sigma, partial, individual, forcing_error, layout
 
 
 @compiled(inner=True)
-def _expected(shared, precision, layout, coordinates):
-    """Where everyone's own parameters are expected, and the linear terms of their blocks, both (S, D)."""
+def _expected(shared, omega, layout, coordinates):
+    """Where everyone's own parameters are expected (S, D), what their samples tell (S, direction), and the
+    SDs of deviations (D,)."""
     c = coordinates
-    people, n = c.linear.shape
-    centre, r = empty((people, n)), empty((people, n))
+    people, n, r = c.lean.shape
+    centre, target, sd = empty((people, n)), empty((people, r)), empty(n)
     n_k = len(shared) - len(layout.effect_parameter)
+    for d in range(n):
+        sd[d] = omega[layout.component_varying[d]]
     for s in range(people):
         for d in range(n):
             centre[s, d] = shared[layout.component_parameter[d]]
             for e in range(len(layout.effect_parameter)):
                 centre[s, d] += layout.component_covariates[s, d, e] * shared[n_k + e]
-        for d in range(n):
-            r[s, d] = c.linear[s, d]
-            for e in range(n):
-                r[s, d] += precision[d, e] * centre[s, e]
+        for i in range(r):
+            target[s, i] = c.linear[s, i]
             for j in range(len(shared)):
-                r[s, d] -= c.cross[s, d, j] * shared[j]
-    return centre, r
+                target[s, i] -= c.cross[s, i, j] * shared[j]
+    return centre, target, sd
 
 
 @compiled(inner=True)
-def _expected_adjoint(point, bars, bar_r, layout, coordinates):
-    """From the cotangents of linear terms and centres to those of shared values and of the prior's
-    precision."""
-    people, n = bar_r.shape
+def _expected_adjoint(bars, bar_target, bar_centre, layout, coordinates):
+    """From the cotangents of what samples tell and of centres to those of shared values."""
+    people, n = bar_centre.shape
     n_e, n_shared = len(layout.effect_parameter), len(bars.shared)
     n_k = n_shared - n_e
     for s in range(people):
-        for d in range(n):
-            for e in range(n):
-                bars.precision[d, e] += bar_r[s, d] * point.centre[s, e]
-                bars.centre[s, d] += point.precision[d, e] * bar_r[s, e]
+        for i in range(bar_target.shape[1]):
             for j in range(n_shared):
-                bars.shared[j] -= bar_r[s, d] * coordinates.cross[s, d, j]
-            bars.shared[layout.component_parameter[d]] += bars.centre[s, d]
+                bars.shared[j] -= bar_target[s, i] * coordinates.cross[s, i, j]
+        for d in range(n):
+            bars.shared[layout.component_parameter[d]] += bar_centre[s, d]
             for e in range(n_e):
-                bars.shared[n_k + e] += bars.centre[s, d] * layout.component_covariates[s, d, e]
+                bars.shared[n_k + e] += bar_centre[s, d] * layout.component_covariates[s, d, e]
 
 
-@compiled(inner=True)
-def _prior_precision(omega, factor, layout, n):
-    """Precision of one person's deviations (component, component)."""
-    precision = zeros((n, n))
-    for d in range(n):
-        sd = omega[layout.component_varying[d]]
-        precision[d, d] = 1.0 / (sd * sd)
-    m = len(layout.correlated)
-    if m:
-        inverse = inverse_of(factor, correlated_spreads(omega, layout))
-        for i in range(m):
-            for j in range(m):
-                total = 0.0
-                for k in range(max(i, j), m):
-                    total += inverse[k, i] * inverse[k, j]
-                precision[layout.correlated[i], layout.correlated[j]] = total
-    return precision
-
-
-@compiled(inner=True)
-def _prior_precision_adjoint(point, bars, layout):
-    """From the cotangents of the prior's precision to those of omega and of the factor of the
-    correlations."""
-    n, m = len(bars.precision), len(layout.correlated)
-    together = flags(n)
-    for i in range(m):
-        together[layout.correlated[i]] = True
-    for d in range(n):
-        if not together[d]:
-            v = layout.component_varying[d]
-            bars.omega[v] -= 2.0 * point.precision[d, d] / point.omega[v] * bars.precision[d, d]
-    if m:
-        bar_whole = empty((m, m))
-        for i in range(m):
-            for j in range(m):
-                bar_whole[i, j] = bars.precision[layout.correlated[i], layout.correlated[j]]
-        spreads = correlated_spreads(point.omega, layout)
-        bar_spread, bar_factor = correlated_adjoint(point.factor, spreads, bar_whole)
-        for i in range(m):
-            bars.omega[layout.component_varying[layout.correlated[i]]] += bar_spread[i]
-            for j in range(m):
-                bars.factor[i, j] += bar_factor[i, j]
+@compiled()
+def positions_at(shared, omega, sigma, partial, individual, forcing_error, layout, coordinates):
+    """The coordinates (draw, x) of draws of all that is estimated (draw, ...): `position_at` of each."""
+    c = coordinates
+    people, n = c.offset.shape
+    own = len(c.shared) + len(c.log_omega) + len(c.log_sigma) + len(c.partial_scale) + people * n
+    x = empty((len(shared), own + forcing_error.shape[1]))
+    for i in range(len(x)):
+        x[i] = position_at(
+            shared[i], omega[i], sigma[i], partial[i], individual[i], forcing_error[i], layout, c
+        )
+    return x
 
 
 @compiled()
@@ -361,7 +318,7 @@ def points_at(draws, layout, coordinates):
     """For draws (draw, x): shared values, omega, sigma, factors of the correlations and individual parameters
     of each."""
     c = coordinates
-    people, n = c.linear.shape
+    people, n = c.offset.shape
     shared = empty((len(draws), len(c.shared)))
     omega, sigma = empty((len(draws), len(c.log_omega))), empty((len(draws), len(c.log_sigma)))
     factor = empty((len(draws), len(layout.correlated), len(layout.correlated)))

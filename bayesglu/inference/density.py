@@ -12,7 +12,7 @@ from functools import cached_property
 import numba
 import numpy as np
 
-from bayesglu.hierarchy.correlation import below_diagonal
+from bayesglu.hierarchy.correlation import below_diagonal, matrices_of, partial_of
 from bayesglu.hierarchy.design import Design
 from bayesglu.hierarchy.values import Values
 from bayesglu.inference.coordinates import (
@@ -23,6 +23,7 @@ from bayesglu.inference.coordinates import (
     point_adjoint,
     point_at,
     points_at,
+    positions_at,
     priors_of,
     whitened,
 )
@@ -120,7 +121,7 @@ def log_density(x, known):
         bars.forcing_error[i] += bar_forcing[i]
     parameters_adjoint(natural, bar_natural, layout, bars.shared, bars.individual)
     total += log_prior(point, priors, layout, bars)
-    return total, point_adjoint(point, bars, 1.0, layout, coordinates)
+    return total, point_adjoint(x, point, bars, 1.0, layout, coordinates)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,17 +155,16 @@ class Density:
     def individuals(self) -> slice:
         """Which coordinates are those of individual parameters."""
         first = self.spreads.stop + len(self.priors.partial_shapes)
-        return slice(first, first + self.coordinates.linear.size)
+        return slice(first, first + self.coordinates.offset.size)
 
-    def position(self, individual: np.ndarray) -> np.ndarray:
-        """Coordinates of individual parameters (S, D) in the population of the expansion."""
-        x, e = np.zeros(self.size), self.expansion
-        origin = self.unpack(x[None]).individual[0]
-        precision = np.diag(e.omega[self.design.individuals.layout.component_varying] ** -2.0)
-        factor = np.linalg.cholesky(e.information + precision)
-        away = factor.swapaxes(1, 2) @ (individual - origin)[..., None]
-        x[self.individuals] = np.linalg.solve(e.scale, away).ravel()
-        return x
+    def pack(self, values: Values) -> np.ndarray:
+        """Coordinates of draws ``(draw, x)`` that stand for these values ``(draw, ...)``: the inverse of
+        `unpack`."""
+        shared = np.concatenate([values.typical, values.effect], axis=1)
+        partial = np.arctanh(partial_of(np.linalg.cholesky(matrices_of(values.correlation))))
+        arrays = shared, values.omega, values.sigma, partial, values.individual, values.forcing_error
+        layout = self.design.individuals.layout
+        return positions_at(*map(np.ascontiguousarray, arrays), layout, self.coordinates)
 
     @cached_property
     def known(self) -> Placed:

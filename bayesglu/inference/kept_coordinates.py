@@ -6,6 +6,7 @@ import xarray as xr
 from bayesglu.frozen import frozen
 from bayesglu.hierarchy.design import Design
 from bayesglu.inference.coordinates import Coordinates, noncentered
+from bayesglu.inference.linearise import informed, missed
 
 COORDINATES = "whitened_coordinates"
 
@@ -17,9 +18,9 @@ DIMS = {
     "log_sigma": ("analyte",),
     "sigma_scale": ("analyte",),
     "partial_scale": ("pair",),
-    "information": ("subject", "component", "other_component"),
-    "linear": ("subject", "component"),
-    "cross": ("subject", "component", "value"),
+    "lean": ("subject", "component", "direction"),
+    "linear": ("subject", "direction"),
+    "cross": ("subject", "direction", "value"),
     "offset": ("subject", "component"),
     "scale": ("subject", "component", "other_component"),
 }
@@ -58,4 +59,22 @@ def kept_coordinates(fit: xr.DataTree, d: Design) -> tuple[Coordinates | None, l
         return None, problems
     kept, empty = fit[COORDINATES].to_dataset(), noncentered(d)
     arrays = {n: kept[n].values if n in kept else getattr(empty, n) for n in Coordinates._fields}
+    if "information" in kept:
+        arrays |= _along_directions(kept["information"].values, arrays, d)
     return frozen(Coordinates(**{n: np.asarray(a, float) for n, a in arrays.items()})), []
+
+
+def _along_directions(information: np.ndarray, c: dict, d: Design) -> dict[str, np.ndarray]:
+    """What took the place of all components' information, with the same origin: earlier versions kept the
+    information (S, D, D), the linear term (S, D) and its dependence on shared values (S, D, K + E)."""
+    people = d.individuals
+    sd = np.exp(c["log_omega"])[people.layout.component_varying]
+    n_k = len(people.estimated)
+    centre = people.centre(c["shared"][:n_k], c["shared"][n_k:])
+    whole = information + np.diag(sd**-2.0)
+    known = c["linear"] + centre / sd**2 - c["cross"] @ c["shared"]
+    offset = np.linalg.solve(np.linalg.cholesky(whole).swapaxes(1, 2), c["offset"][..., None])
+    individual = (np.linalg.solve(whole, known[..., None]) + offset)[..., 0]
+    found = informed(information, c["linear"], c["cross"], sd)
+    offset, scale = missed(*found, information, c["shared"], centre, sd, individual)
+    return dict(zip(("lean", "linear", "cross"), found, strict=True)) | {"offset": offset, "scale": scale}

@@ -16,6 +16,10 @@ from bayesglu.parallel import in_threads
 
 STEP = 1e-3  # of the central differences, on the scale of log parameters
 
+WORTH_TELLING = 0.1
+"""Information along a direction, in units of the prior's, from which on the coordinates follow it as the
+spread between people changes."""
+
 
 @dataclass(frozen=True)
 class Expansion:
@@ -23,9 +27,10 @@ class Expansion:
 
     ``shared`` stacks the typical values (K) and the covariate effects (E); ``shared_factor`` is the Cholesky
     factor of their covariance given `omega` and `sigma`. Given shared values s, the data tell of a person's
-    parameters that their precision is ``information`` (S, D, D) and their linear term ``linear - cross @ s``
-    (S, D). Deviations from what this says have the mean ``offset`` (S, D) and the Cholesky factor ``scale``
-    (S, D, D): 0 and 1 at the modes.
+    parameters that their precision is ``information`` (S, D, D), of which the few directions that data inform
+    make ``lean lean'`` (S, D, direction), and that their linear term is ``lean (linear - cross @ s)`` with
+    ``linear`` (S, direction): see `blocks`. Deviations from what this says have the mean ``offset`` (S, D)
+    and the Cholesky factor ``scale`` (S, D, D).
     ``by_analyte`` (A, S, D, D) is what each analyte's samples give of the information: at the modes, also in
     an expansion about draws.
     """
@@ -36,6 +41,7 @@ class Expansion:
     sigma: np.ndarray
     individual: np.ndarray
     information: np.ndarray
+    lean: np.ndarray
     linear: np.ndarray
     cross: np.ndarray
     offset: np.ndarray
@@ -74,20 +80,77 @@ def expand(d: Design, at: Values) -> Expansion:
     known = known + (found.direct * found.weight[:, None]).T @ found.direct
     known = known + np.tensordot(expected * precision[:, None], expected, ([0, 1], [0, 1]))
     known = known - np.tensordot(lean, lever, ([0, 1], [0, 1]))
+    shared = np.concatenate([at.typical, at.effect])
+    sd = at.omega[layout.component_varying]
+    directions = informed(information, linear, cross, sd)
+    offset, scale = missed(*directions, information, shared, expected @ shared, sd, at.individual)
     parts = [replace(found, weight=found.weight * (d.rows.analyte == a)) for a in range(len(at.sigma))]
     return Expansion(
-        shared=np.concatenate([at.typical, at.effect]),
+        shared=shared,
         shared_factor=np.linalg.cholesky(np.linalg.inv(known)),
         omega=at.omega,
         sigma=at.sigma,
         individual=at.individual,
         information=information,
-        linear=linear,
-        cross=cross,
-        offset=np.zeros_like(linear),
-        scale=np.tile(np.eye(n), (people, 1, 1)),
+        lean=directions[0],
+        linear=directions[1],
+        cross=directions[2],
+        offset=offset,
+        scale=scale,
         by_analyte=np.array([_of_subjects(d, part)[0] for part in parts]),
     )
+
+
+def informed(
+    information: np.ndarray, linear: np.ndarray, cross: np.ndarray, sd: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Along the directions in which a person's samples tell more than `WORTH_TELLING`: the lean matrix (S, D,
+    direction), the linear term (S, direction) and its dependence on shared values (S, direction, K + E).
+
+    sd : of the deviations (D,), to which what is told is compared. People with fewer such directions than
+    others have directions of which nothing is told.
+    """
+    told, axes = np.linalg.eigh(sd[:, None] * information * sd)
+    most = int((told > WORTH_TELLING).sum(1).max(initial=0))
+    first = told.shape[1] - most
+    told, axes = told[:, first:], axes[:, :, first:]
+    root = np.where(told > WORTH_TELLING, np.sqrt(np.maximum(told, WORTH_TELLING)), 0.0)
+    lean = axes * root[:, None] / sd[:, None]
+    back = (axes * sd[:, None]).swapaxes(1, 2) * np.divide(1, root, where=root > 0, out=0 * root)[..., None]
+    found = lean, (back @ linear[..., None])[..., 0], back @ cross
+    return tuple(np.ascontiguousarray(part) for part in found)
+
+
+def missed(
+    lean: np.ndarray,
+    linear: np.ndarray,
+    cross: np.ndarray,
+    information: np.ndarray,
+    shared: np.ndarray,
+    centre: np.ndarray,
+    sd: np.ndarray,
+    individual: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Offset (S, D) and scale (S, D, D) with which coordinates along the `informed` directions have their
+    origin at the individual parameters (S, D), and there the whole information (S, D, D).
+
+    shared : values (K + E) of the population, which expects everyone at the `centre` (S, D) with SDs `sd`
+    (D,).
+    """
+    n = len(sd)
+    lever = sd[:, None] * lean
+    square = lever.swapaxes(1, 2) @ lever
+    one = np.eye(lean.shape[2])
+    lower = np.linalg.cholesky(one + square)
+    # F of `blocks`, and its inverse.
+    factor = np.eye(n) - lever @ np.linalg.solve(
+        lower.swapaxes(1, 2), np.linalg.solve(one + lower, lever.swapaxes(1, 2))
+    )
+    target = linear - cross @ shared - np.einsum("sdr,sd->sr", lean, centre)
+    mean = lever @ np.linalg.solve(one + square, target[..., None])
+    away = ((individual - centre) / sd)[..., None] - mean
+    precision = factor.swapaxes(1, 2) @ (np.eye(n) + sd[:, None] * information * sd) @ factor
+    return np.linalg.solve(factor, away)[..., 0], np.linalg.cholesky(np.linalg.inv(precision))
 
 
 def average_linear_model(d: Design, draws: Values) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -8,8 +8,6 @@ person and one for the population, is the Laplace approximation (`method="laplac
 the sampler, and the coordinates in which it begins.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
@@ -56,9 +54,7 @@ def _search(design: Design, max_rounds: int, tolerance: float) -> tuple[Expansio
             return found, True
         at = density.unpack(x[None]).at(0)
         found = expand(design, at)
-    density = Density(design, found)
-    offset = density.position(at.individual)[density.individuals].reshape(at.individual.shape)
-    return replace(found, offset=offset), False
+    return found, False
 
 
 def _require_finite(density: Density) -> None:
@@ -88,7 +84,10 @@ def _climb(density: Density, tolerance: float) -> tuple[np.ndarray, bool]:
         worst = max(worst, -value - volume)
         return -value - volume, np.where(free, -gradient, 0.0)
 
-    starts = np.zeros(density.size), density.position(density.expansion.individual)
+    e, stepped = density.expansion, np.zeros(density.size)
+    # Where the linear model expects everyone.
+    stepped[density.individuals] = np.linalg.solve(e.scale, -e.offset[..., None]).ravel()
+    starts = np.zeros(density.size), stepped
     values = [density(x)[0] for x in starts]
     if not np.isfinite(max(values)):
         raise SolverError("The equations could not be solved near the modes.")
@@ -103,15 +102,15 @@ def _volume(density: Density, x: np.ndarray) -> tuple[float, np.ndarray]:
     coordinates x of the spreads; and its gradient.
 
     With the prior's precision P that volume is -1/2 log det (H + P), where the information H falls as errors
-    grow. In the density H is that of the expansion.
+    grow. In the density H is that of the expansion's informed directions.
     """
     c, e, n = density.coordinates, density.expansion, len(density.coordinates.omega_scale)
     omega, growth = np.exp(c.log_omega + c.omega_scale * x[:n]), c.sigma_scale * x[n:]
     whose = density.design.individuals.layout.component_varying
     precision = omega[whose] ** -2.0
     now = np.exp(-2 * growth)[:, None, None, None] * e.by_analyte
-    held = e.information + np.diag(precision)
-    true = held - e.by_analyte.sum(0) + now.sum(0)
+    held = e.lean @ e.lean.swapaxes(1, 2) + np.diag(precision)
+    true = now.sum(0) + np.diag(precision)
     inverse_held, inverse = np.linalg.inv(held), np.linalg.inv(true)
     volume = 0.5 * (np.linalg.slogdet(held)[1] - np.linalg.slogdet(true)[1]).sum()
     by_component = precision * np.einsum("sdd->d", inverse - inverse_held)

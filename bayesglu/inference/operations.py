@@ -73,7 +73,7 @@ def everything_at(d: Design, c: Coordinates, x) -> Everything:
     """What the coordinates x stand for."""
     layout = d.individuals.layout
     sizes = len(c.shared), len(c.log_omega), len(c.log_sigma), len(c.partial_scale)
-    kinds = [*map(_numbers, sizes), _numbers(*c.linear.shape), _numbers(d.forcing.n_errors)]
+    kinds = [*map(_numbers, sizes), _numbers(*c.offset.shape), _numbers(d.forcing.n_errors)]
     operation = Operation(
         _point, lambda: (layout, c), fingerprint(layout, c), kinds, pull=_point_pull, seen=len(kinds)
     )
@@ -97,7 +97,7 @@ def _point_pull(
     bars = no_bars(point)
     bars.shared[:], bars.omega[:], bars.sigma[:] = bar_shared, bar_omega, bar_sigma
     bars.partial[:], bars.individual[:], bars.forcing_error[:] = bar_partial, bar_individual, bar_forcing
-    return (point_adjoint(point, bars, 0.0, layout, coordinates),)
+    return (point_adjoint(x, point, bars, 0.0, layout, coordinates),)
 
 
 def log_prior_at(d: Design, c: Coordinates, x):
@@ -114,7 +114,7 @@ def _prior(known, x):
     point = point_at(x, known.layout, known.coordinates)
     bars, value = no_bars(point), empty(1)
     value[0] = known.constant + point.log_volume + log_prior(point, known.priors, known.layout, bars)
-    return value, point_adjoint(point, bars, 1.0, known.layout, known.coordinates)
+    return value, point_adjoint(x, point, bars, 1.0, known.layout, known.coordinates)
 
 
 @compiled()

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from bayesglu.inference.density import Density
-from bayesglu.inference.linearise import Expansion, average_linear_model
+from bayesglu.inference.linearise import Expansion, average_linear_model, informed
 
 POINTS = 24
 """Draws about which the model is linearised."""
@@ -25,30 +25,32 @@ def refresh(density: Density, positions: np.ndarray) -> Expansion:
     people, before = density.design.individuals, density.expansion
     x = positions.reshape(-1, density.size)
     draws = density.unpack(x)
-    shared = np.concatenate([draws.typical, draws.effect], axis=1)
     few = np.linspace(0, len(x) - 1, POINTS).astype(int)
     information, linear, cross = average_linear_model(density.design, draws.at(few))
 
-    precision = np.linalg.inv(people.covariance(draws.omega, draws.correlation))  # (draw, D, D)
-    deviations = np.empty(draws.individual.shape)
-    for i in range(len(x)):
-        centre = people.centre(draws.typical[i], draws.effect[i])
-        r = linear + centre @ precision[i] - cross @ shared[i]
-        q = information + precision[i]
-        away = draws.individual[i] - np.linalg.solve(q, r[..., None])[..., 0]
-        deviations[i] = np.einsum("sed,se->sd", np.linalg.cholesky(q), away)
-    offset, scale = _gaussian(deviations.swapaxes(0, 1))
-    shift, turn = _gaussian(x[None, :, : shared.shape[1]])
-    return replace(
+    omega = np.exp(np.log(draws.omega).mean(0))
+    sd = omega[people.layout.component_varying]
+    lean, linear, cross = informed(information, linear, cross, sd)
+    about = replace(
         before,
-        shared=before.shared + before.shared_factor @ shift[0],
-        shared_factor=before.shared_factor @ turn[0],
-        omega=np.exp(np.log(draws.omega).mean(0)),
-        sigma=np.exp(np.log(draws.sigma).mean(0)),
-        individual=draws.individual.mean(0),
         information=information,
+        lean=lean,
         linear=linear,
         cross=cross,
+        offset=np.zeros_like(before.offset),
+        scale=np.tile(np.eye(len(sd)), (len(before.offset), 1, 1)),
+    )
+    again = Density(density.design, about)
+    deviations = again.pack(draws)[:, again.individuals].reshape(draws.individual.shape)
+    offset, scale = _gaussian(deviations.swapaxes(0, 1))
+    shift, turn = _gaussian(x[None, :, : len(before.shared)])
+    return replace(
+        about,
+        shared=before.shared + before.shared_factor @ shift[0],
+        shared_factor=before.shared_factor @ turn[0],
+        omega=omega,
+        sigma=np.exp(np.log(draws.sigma).mean(0)),
+        individual=draws.individual.mean(0),
         offset=offset,
         scale=scale,
     )

@@ -4,7 +4,6 @@ import numpy as np
 from scipy.special import betaln
 
 from bayesglu.inference.coordinates import Coordinates, Priors
-from bayesglu.solver.arrays import empty
 from bayesglu.solver.compiled import compiled
 
 
@@ -46,19 +45,13 @@ def _log_population(point, priors, bars):
 
 @compiled(inner=True)
 def _log_individuals(point, layout, bars):
-    people, n = point.individual.shape
-    total, away = 0.0, empty(n)
+    people, n = point.standardized.shape
+    total = 0.0
     for s in range(people):
         for d in range(n):
-            away[d] = point.individual[s, d] - point.centre[s, d]
-        for d in range(n):
-            pressure = 0.0
-            for e in range(n):
-                pressure += point.precision[d, e] * away[e]
-                bars.precision[d, e] -= 0.5 * away[d] * away[e]
-            total -= 0.5 * pressure * away[d]
-            bars.individual[s, d] -= pressure
-            bars.centre[s, d] += pressure
+            y = point.standardized[s, d]
+            total -= 0.5 * y * y
+            bars.standardized[s, d] -= y
     # Half the log determinant of the precision.
     for d in range(n):
         v = layout.component_varying[d]
@@ -72,7 +65,7 @@ def _log_individuals(point, layout, bars):
 
 def log_constant(p: Priors, c: Coordinates, forcing_errors: int) -> float:
     """What `log_prior` and the log volume of a point lack of the log density of its coordinates."""
-    numbers = len(p.shared_sd) + len(p.omega_sd) + len(p.sigma_sd) + c.linear.size + forcing_errors
+    numbers = len(p.shared_sd) + len(p.omega_sd) + len(p.sigma_sd) + c.offset.size + forcing_errors
     of_people = np.einsum("sdd->sd", c.scale)
     scales = np.diag(c.shared_factor), c.omega_scale, c.sigma_scale, c.partial_scale, of_people
     volume = sum(np.log(s).sum() for s in scales)

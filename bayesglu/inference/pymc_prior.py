@@ -78,7 +78,7 @@ def _unnamed(distribution):
 def _size(d: Design, c: Coordinates) -> int:
     """How many coordinates there are."""
     population = len(c.shared) + len(c.log_omega) + len(c.log_sigma) + len(c.partial_scale)
-    return population + c.linear.size + d.forcing.n_errors
+    return population + c.offset.size + d.forcing.n_errors
 
 
 def _drawn(d: Design, normal, beta) -> Everything:
