@@ -1,4 +1,4 @@
-"""Can this fit be trusted? Convergence, effective sample sizes, sampler and ODE solver, in sentences."""
+"""Can this fit be trusted? Did sampling work, and does the model describe the data, in sentences."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import escape
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bayesglu.analysis.diagnostics import energy_fraction, mixing, normal_scores
+from bayesglu.analysis.findings import Finding, count
+from bayesglu.analysis.misfit import describes, held
 from bayesglu.errors import FitWarning, warn_caller
 from bayesglu.results import require_fit
 
@@ -66,20 +67,18 @@ class Verdict:
         return f"<p><b>{self.headline}</b></p><ul>{''.join(items)}</ul>"
 
 
-class Finding(NamedTuple):
-    """A sentence about a diagnostic, and whether it passed."""
-
-    sentence: str
-    fine: bool = True
-
-
 def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
-    """The verdict on a fit: convergence, effective sample sizes, sampler and ODE solver.
+    """The verdict on a fit: did sampling work, and does the model describe the data?
 
     A fit is clean when every R-hat is below 1.01 and every bulk and tail effective sample size above 400,
     when fewer than one draw in a thousand diverged, when each chain's E-BFMI is above 0.3, and when the ODE
     solver converged for all subjects. Constant variables are skipped. A fit with ``method="laplace"`` has no
-    chains: there the verdict says what its intervals are.
+    chains: there the verdict says what its intervals are, and what was held while the mode was sought.
+
+    The model describes the data when no residual SD and no typical value lies more than 3 SDs of its prior
+    from the prior's median (of residual SDs: above it), when no person has more samples outside their own
+    90 % bands than chance brings in one of a thousand such studies, and when residuals do not keep their sign
+    from sample to sample.
 
     Parameters
     ----------
@@ -114,15 +113,18 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
     fit = require_fit(fit)
     every = diagnostics(fit)
     quick = fit.attrs.get("method") == "laplace"
-    judged = _judge_mode() if quick else _judge_chains(fit, every)
-    findings = [*judged, *_judge_numbers(fit), *_judge_solves(fit)]
+    judged = [*_judge_mode(), *held(fit)] if quick else _judge_chains(fit, every)
+    sampling = [*judged, *_judge_numbers(fit), *_judge_solves(fit)]
+    findings = [*sampling, *describes(fit)]
     problems = tuple(finding.sentence for finding in findings if not finding.fine)
     sentences = tuple(finding.sentence for finding in findings)
     headline = "All sampling diagnostics passed."
     if quick:
         headline = "MAP estimate with Laplace approximation; no numerical problems found."
-    if problems:
-        headline = f"{_count(len(problems), 'diagnostic')} failed."
+    if failed := sum(not finding.fine for finding in sampling):
+        headline = f"{count(failed, 'diagnostic')} failed."
+    if len(problems) > failed:
+        headline += " The model does not describe the data."
     verdict = Verdict(not problems, headline, sentences, problems, _by_variable(every))
     if warn and problems:
         warn_caller("\n".join([verdict.headline, *problems]), FitWarning)
@@ -191,7 +193,7 @@ def _judge_chains(fit: xr.DataTree, every: pd.DataFrame) -> Iterator[Finding]:
 def _effort(fit: xr.DataTree) -> Finding:
     """How much was drawn, and at what price."""
     sizes = fit["posterior"].sizes
-    told = f"{_count(sizes['chain'], 'chain')} of {_count(sizes['draw'], 'draw')}"
+    told = f"{count(sizes['chain'], 'chain')} of {count(sizes['draw'], 'draw')}"
     if "sample_stats" in fit.children and "n_steps" in fit["sample_stats"]:
         told += f", {float(fit['sample_stats']['n_steps'].median()):.0f} leapfrog steps per draw"
     if "wall_seconds" in fit.attrs:
@@ -206,7 +208,7 @@ def _agreement(rhat: pd.Series, chains: int) -> Finding:
     bad = int((rhat >= LARGEST_RHAT).sum())
     if not bad:
         return Finding(f"The {chains} chains have mixed: {largest}.")
-    others = f", and {_count(bad - 1, 'other value')} with it" if bad > 1 else ""
+    others = f", and {count(bad - 1, 'other value')} with it" if bad > 1 else ""
     advice = "Increase tune and draws."
     if rhat.max() > 1.1:
         advice = "Increase tune, or check whether the posterior is multimodal and a prior must choose."
@@ -220,7 +222,7 @@ def _enough_draws(ess: pd.Series, kind: str, what_for: str) -> Finding:
     if ess.min() > SMALLEST_ESS:
         return Finding(f"{least}: adequate for {what_for}.")
     few = int((ess <= SMALLEST_ESS).sum())
-    others = f", and {_count(few - 1, 'other value')} with it" if few > 1 else ""
+    others = f", and {count(few - 1, 'other value')} with it" if few > 1 else ""
     times = max(np.ceil(10 * SMALLEST_ESS / ess.min()) / 10, 1.1)
     advice = f"increase draws about {times:.2g}-fold."
     if times > 10:
@@ -229,11 +231,11 @@ def _enough_draws(ess: pd.Series, kind: str, what_for: str) -> Finding:
 
 
 def _divergences(fit: xr.DataTree, diverging: xr.DataArray) -> Finding:
-    count, size = int(diverging.sum()), diverging.size
-    if not count:
+    several, size = int(diverging.sum()), diverging.size
+    if not several:
         return Finding("No divergent transitions.")
-    told = f"{_count(count, 'divergent transition')} in {size} draws ({100 * count / size:.2g} %)"
-    if count < TOLERATED_DIVERGENCES * size:
+    told = f"{count(several, 'divergent transition')} in {size} draws ({100 * several / size:.2g} %)"
+    if several < TOLERATED_DIVERGENCES * size:
         return Finding(f"{told}: fewer than one in a thousand, which is tolerated.")
     return Finding(
         f"{told}: the draws may be truncated in high-curvature regions{_where_diverging(fit, diverging)}. "
@@ -281,15 +283,15 @@ def _judge_solves(fit: xr.DataTree) -> Iterator[Finding]:
     """Solves that failed: after warm-up each makes a transition diverge, so without divergences none did."""
     failures = json.loads(fit.attrs.get("failed_solves", "null"))
     if failures and "sample_stats" in fit.children and not fit.sample_stats.diverging.any():
-        count = sum(int(failure["count"]) for failure in failures)
-        yield Finding(f"{_count(count, 'ODE solve')} failed during warm-up, and none after it.")
+        several = sum(int(failure["count"]) for failure in failures)
+        yield Finding(f"{count(several, 'ODE solve')} failed during warm-up, and none after it.")
         return
     if failures == []:
         yield Finding("The ODE solver converged for all subjects and draws.")
     for failure in failures or ():
         who = f"subject {str(failure['subject']).removeprefix('subject ')}"
         yield Finding(
-            f"The ODE solver failed {_count(int(failure['count']), 'time')} for {who} (warm-up included), "
+            f"The ODE solver failed {count(int(failure['count']), 'time')} for {who} (warm-up included), "
             f"where the density is zero. {failure['reason']}",
             _few_divergences(fit),
         )
@@ -304,7 +306,3 @@ def _few_divergences(fit: xr.DataTree) -> bool:
 def _named(place: tuple[str, str]) -> str:
     variable, value = place
     return f"{variable} of {value}" if value else variable
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,161 @@
+"""Does the model describe the data? Errors and typical values against their priors, and samples against what
+the fit predicts of them, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.stats import binom
+
+from bayesglu.analysis.findings import Finding, count
+from bayesglu.hierarchy import names
+from bayesglu.spec.model import ModelSpec, load_model
+
+FAR = 3.0
+"""Prior SDs from a prior's median at which data and prior contradict each other."""
+
+OUTSIDE = 1e-3
+"""How seldom chance puts as many samples of any one person outside their own bands."""
+
+ONE_SIDED = 4.0
+"""SDs by which residuals have fewer changes of sign than independent ones: 1 in 30,000 by chance."""
+
+SHOWN = 4
+"""How many people, at most, a sentence names."""
+
+
+def describes(fit: xr.DataTree) -> Iterator[Finding]:
+    """Whether the model describes the samples that it was fitted to, where the fit holds what is needed."""
+    if "model_text" not in fit.attrs:
+        return
+    spec = load_model(fit.attrs["model_text"])
+    yield from _errors(fit, spec)
+    yield from _typical(fit, spec)
+    samples = _ranked(fit)
+    if len(samples):
+        yield from _outside(samples)
+        yield from _one_sided(samples)
+
+
+def held(fit: xr.DataTree) -> Iterator[Finding]:
+    """What a posterior mode was not sought of."""
+    kept = []
+    if names.CORRELATION in fit["posterior"]:
+        kept.append("the correlations between parameters, at zero")
+    if "forcing_obs" in fit["posterior"].dims:
+        kept.append("the forcing function, at what was measured")
+    if kept:
+        told = f"Held while the mode was sought: {' and '.join(kept)}"
+        yield Finding(f"{told}. Their intervals are those of the prior.")
+
+
+def _errors(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
+    for analyte, measured in spec.analytes.items():
+        name = names.sigma(analyte)
+        if name not in fit["posterior"] or not measured.sigma.sd:
+            continue
+        found, prior = float(fit["posterior"][name].median()), measured.sigma
+        if np.log(found / prior.median) / prior.sd > FAR:
+            yield Finding(
+                f"The residual SD of {analyte} is {found:.2g}; its prior expects {prior.median:.2g}, less "
+                f"than {prior.median * prior.gsd**FAR:.2g}. What the model cannot describe went into the "
+                "error of the assay: look at units, times, doses and basal levels, then at the model.",
+                False,
+            )
+
+
+def _typical(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
+    posterior, far = fit["posterior"], []
+    for name, parameter in spec.parameters.items():
+        called = names.typical(name) if parameter.varies else name
+        if called not in posterior or not parameter.typical.sd:
+            continue
+        scaled = parameter.to_scale(posterior[called].values)
+        away = (np.median(scaled) - parameter.location) / parameter.typical.sd
+        if abs(away) > FAR:
+            found = float(posterior[called].median())
+            low, high = parameter.interval(0.95)
+            told = f"{name} {found:.3g} {parameter.unit}".removesuffix(" 1")
+            far.append((abs(away), f"{told} (95 % of the prior: {low:.3g} to {high:.3g})"))
+    if far:
+        told = [sentence for _, sentence in sorted(far, reverse=True)]
+        yield Finding(
+            f"Data and prior contradict each other, by more than {FAR:.0f} SDs of the prior: "
+            f"{'; '.join(told)}.",
+            False,
+        )
+
+
+def _ranked(fit: xr.DataTree) -> pd.DataFrame:
+    """A row a sample that is not censored: ``analyte``, ``subject``, ``occasion``, ``time``, its rank among
+    what is predicted of it, and the logarithm of its ratio to what is fitted."""
+    needed = {"observed_data", "posterior_predictive", "fitted"}
+    if not needed <= set(fit.children):
+        return pd.DataFrame()
+    tables = []
+    for analyte, observed in fit["observed_data"].data_vars.items():
+        if analyte not in fit["posterior_predictive"]:
+            continue
+        dim = names.observations(analyte)
+        value = observed.values
+        predicted = fit["posterior_predictive"][analyte].transpose(..., dim).values.reshape(-1, len(value))
+        fitted = np.median(fit["fitted"][analyte].transpose(..., dim).values.reshape(-1, len(value)), axis=0)
+        table = pd.DataFrame({"analyte": analyte, "rank": (predicted < value).mean(0)})
+        with np.errstate(divide="ignore", invalid="ignore"):
+            table["ratio"] = np.log(value / fitted)
+        for label in ("subject", "occasion", "time"):
+            table[label] = fit["observed_data"][f"{analyte}_{label}"].values
+        keep = np.isfinite(table["ratio"])
+        censoring = f"{analyte}_censoring"
+        if censoring in fit["constant_data"]:
+            keep &= fit["constant_data"][censoring].values == "none"
+        tables.append(table[keep])
+    return pd.concat(tables) if tables else pd.DataFrame()
+
+
+def _outside(samples: pd.DataFrame) -> Iterator[Finding]:
+    """People of whom too many samples lie outside their own 90 % bands, all analytes together."""
+    out = (samples["rank"] < 0.05) | (samples["rank"] > 0.95)
+    by = out.groupby(samples["subject"], sort=False).agg(["sum", "size"])
+    chance = binom.sf(by["sum"] - 1, by["size"], 0.1) * len(by)
+    bad = by[chance < OUTSIDE].sort_values("sum", ascending=False)
+    share = f"{100 * (1 - out.mean()):.0f} % of all samples lie inside their own 90 % bands"
+    if not len(bad):
+        yield Finding(f"{share[0].upper()}{share[1:]}, and no person stands out.")
+        return
+    told = [f"{who} ({row['sum']} of {row['size']} outside)" for who, row in bad.iloc[:SHOWN].iterrows()]
+    others = f", and {count(len(bad) - SHOWN, 'other')}" if len(bad) > SHOWN else ""
+    yield Finding(
+        f"The model does not describe {count(len(bad), 'person').replace('persons', 'people')}: "
+        f"{', '.join(told)}{others}. Look at their samples, doses and units.",
+        False,
+    )
+
+
+def _one_sided(samples: pd.DataFrame) -> Iterator[Finding]:
+    """Analytes whose residuals keep their sign from sample to sample; where, and by how much."""
+    for analyte, own in samples.groupby("analyte", sort=False):
+        runs, expected, variance = 0.0, 0.0, 0.0
+        for _, test in own.sort_values("time", kind="stable").groupby(["subject", "occasion"], sort=False):
+            above = test["rank"].to_numpy() > 0.5
+            n, m = int(above.sum()), int((~above).sum())
+            if n and m and n + m > 2:
+                both = 2.0 * n * m
+                runs += 1 + np.count_nonzero(np.diff(above))
+                expected += 1 + both / (n + m)
+                variance += both * (both - n - m) / ((n + m) ** 2 * (n + m - 1))
+        if not variance or (expected - runs) / np.sqrt(variance) < ONE_SIDED:
+            continue
+        by_time = own.groupby("time")["ratio"].median()
+        worst = by_time.abs().idxmax()
+        off = 100 * np.expm1(by_time[worst])
+        yield Finding(
+            f"Residuals of {analyte} keep their sign from sample to sample ({runs:.0f} runs where "
+            f"{expected:.0f} are expected): its curve has another form than the model's. It is farthest off "
+            f"at {worst:g} min, where samples lie {abs(off):.0f} % {'above' if off > 0 else 'below'} what is "
+            "fitted. Intervals of parameters are then too narrow.",
+            False,
+        )

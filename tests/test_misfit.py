@@ -1,0 +1,108 @@
+"""Whether the model describes the data, in sentences."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from fake_fit import fake_fit
+
+from bayesglu.analysis.checks import FitWarning, check
+from bayesglu.analysis.misfit import FAR, SHOWN
+from bayesglu.spec.model import load_model
+
+
+@pytest.fixture(scope="module")
+def good() -> xr.DataTree:
+    return fake_fit("oral", subjects=6, draws=200)
+
+
+def changed(fit: xr.DataTree, group: str, **variables) -> xr.DataTree:
+    copy = fit.copy(deep=True)
+    copy[group] = xr.DataTree(copy[group].to_dataset().assign(variables))
+    return copy
+
+
+def problems(fit: xr.DataTree) -> list[str]:
+    """Those of a fit, whose sampling has none."""
+    with pytest.warns(FitWarning, match="The model does not describe the data"):
+        verdict = check(fit)
+    assert verdict.headline == "All sampling diagnostics passed. The model does not describe the data."
+    assert not verdict.clean
+    return list(verdict.problems)
+
+
+def test_a_model_that_describes_the_data_has_a_sentence_and_no_problem(good):
+    verdict = check(good)
+    assert verdict.clean
+    assert any("inside their own 90 % bands, and no person stands out" in told for told in verdict.sentences)
+
+
+@pytest.mark.parametrize("times", [1.1, 1 / 1.1])
+def test_an_error_is_told_from_so_many_sds_above_its_prior(good, times):
+    prior = load_model("oral").analytes["glucose"].sigma
+    median = float(good.posterior.sigma_glucose.median())
+    large = good.posterior.sigma_glucose / median * prior.median * prior.gsd**FAR * times
+    fit = changed(good, "posterior", sigma_glucose=large.assign_attrs(good.posterior.sigma_glucose.attrs))
+    if times < 1:
+        assert check(fit).clean
+        return
+    (told,) = problems(fit)
+    assert told.startswith("The residual SD of glucose is 0.1") and "units, times, doses" in told
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_typical_values_far_from_their_priors_are_named_the_farthest_first(good, sign):
+    posterior, spec = good.posterior, load_model("oral")
+    moved = {}
+    for name, sds in (("insulin_sensitivity", 4), ("basal_glucose", 6), ("first_phase_gain", 2.9)):
+        own, called = spec.parameters[name], f"{name}_typical"
+        draws = posterior[called] / posterior[called].median() * own.typical.median
+        moved[called] = (draws * own.typical.gsd ** (sign * sds)).assign_attrs(posterior[called].attrs)
+    (told,) = problems(changed(good, "posterior", **moved))
+    assert told.startswith("Data and prior contradict each other, by more than 3 SDs of the prior: basal_glu")
+    assert "insulin_sensitivity" in told and "first_phase_gain" not in told
+    low, high = spec.parameters["basal_glucose"].interval(0.95)
+    assert f"mg/dL (95 % of the prior: {low:.3g} to {high:.3g})" in told
+
+
+def test_people_whose_samples_lie_outside_their_bands_are_named(good):
+    """Half a person's samples times three: an assay in other units."""
+    glucose, insulin = good.observed_data.glucose, good.observed_data.insulin
+    of = good.observed_data.insulin_subject == "3"
+    fit = changed(good, "observed_data", insulin=insulin.where(~of, insulin * 3))
+    told = problems(fit)
+    assert told[0].startswith("The model does not describe 1 person: 3 (8 of 16 outside). Look at")
+    everyone = changed(good, "observed_data", insulin=insulin * 3, glucose=glucose * 2)
+    told = problems(everyone)
+    assert told[0].startswith("The model does not describe 6 people: ") and ", and 2 others" in told[0]
+    assert told[0].count("of 16 outside") == SHOWN
+
+
+def test_residuals_that_keep_their_sign_are_told_with_time_and_size(good):
+    """Too high before an hour, too low after it, in everyone, and inside the bands."""
+    glucose, fitted = good.observed_data.glucose, good.fitted.glucose.median(("chain", "draw"))
+    late = good.observed_data.glucose_time >= 60
+    wave = fitted * np.where(late, 0.95, 1.05) * np.where(good.observed_data.glucose_time == 30, 1.03, 1.0)
+    fit = changed(good, "observed_data", glucose=glucose.copy(data=wave.values))
+    (told,) = problems(fit)
+    assert told.startswith("Residuals of glucose keep their sign from sample to sample (12 runs where")
+    assert "at 30 min, where samples lie 8 % above what is fitted" in told
+
+
+def test_samples_beyond_a_limit_are_not_judged(good):
+    insulin = good.observed_data.insulin
+    of = (good.observed_data.insulin_subject == "3").values
+    fit = changed(good, "observed_data", insulin=insulin.where(~of, insulin * 3))
+    beyond = np.where(of, "below", "none").astype(object)
+    fit = changed(fit, "constant_data", insulin_censoring=("insulin_obs", beyond))
+    assert check(fit).clean
+
+
+def test_a_fit_that_holds_no_predictions_is_judged_by_its_priors(good):
+    fit = good.copy(deep=True)
+    del fit["posterior_predictive"]
+    assert check(fit).clean and not any("bands" in told for told in check(fit).sentences)
+
+
+def test_a_mode_says_what_was_held():
+    told = check(fake_fit("minimal", subjects=3, draws=100, method="laplace"), warn=False).sentences
+    assert any(t.startswith("Held while the mode was sought: the forcing function, at") for t in told)
