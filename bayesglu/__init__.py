@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.analysis.cross_validation import coverage, leave_one_out
     from bayesglu.analysis.identifiability import identify
     from bayesglu.analysis.log_likelihoods import join_log_likelihoods
+    from bayesglu.analysis.simulated_study import simulate_study
     from bayesglu.analysis.simulation import simulate
     from bayesglu.analysis.summaries import (
         summarize_individuals,
@@ -57,6 +58,7 @@ _HOMES = {
     "protocols.events": ("Protocol",),
     "protocols.library": ("fast", "infusion", "injection", "ivgtt", "meal", "meal_day", "ogtt", "pump_stop"),
     "analysis.log_likelihoods": ("join_log_likelihoods",),
+    "analysis.simulated_study": ("simulate_study",),
     "analysis.simulation": ("simulate",),
     "solver.solver": ("SolverError",),
     "spec.model": ("ModelSpec", "SpecError", "load_model"),
@@ -114,6 +116,7 @@ __all__ = [
     "set_to",
     "shift",
     "simulate",
+    "simulate_study",
     "stepped_clamp",
     "summarize_individuals",
     "summarize_occasions",

@@ -16,6 +16,7 @@ NAMES = (
     "compare",
     "pymc_sampling",
     "truth",
+    "learn",
 )
 
 

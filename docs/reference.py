@@ -37,7 +37,15 @@ NAMES = {
     ),
     "Questions": (
         "What a model or a fit is asked.",
-        *("simulate", "identify", "validate", "load_facts", "summarize_population", "summarize_individuals"),
+        *(
+            "simulate",
+            "simulate_study",
+            "identify",
+            "validate",
+            "load_facts",
+            "summarize_population",
+            "summarize_individuals",
+        ),
         *("summarize_occasions", "what_if", "scale", "shift", "set_to", "leave_one_out", "coverage"),
         "join_log_likelihoods",
     ),

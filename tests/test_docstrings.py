@@ -244,6 +244,12 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.simulate("nothing", "ogtt(75)"),
         lambda: bg.simulate("oral", "ogtt(75)", max_steps=2),
     ],
+    "bayesglu.simulate_study": [
+        lambda: bg.simulate_study("oral"),
+        lambda: bg.simulate_study("oral", like="bergman1986", protocol="ogtt(75)"),
+        lambda: bg.simulate_study("oral", like="synthetic_ogtt"),
+        lambda: bg.simulate_study("nothing", like="synthetic_ogtt"),
+    ],
     "bayesglu.stepped_clamp": [lambda: bg.stepped_clamp([])],
     "bayesglu.summarize_individuals": [lambda: bg.summarize_individuals(NOTHING)],
     "bayesglu.summarize_occasions": [lambda: bg.summarize_occasions(quick())],

@@ -68,7 +68,7 @@ class Verdict:
 
 
 def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
-    """The verdict on a fit: did sampling work, and does the model describe the data?
+    """The verdict on a fit: whether sampling worked, and whether the model describes the data.
 
     A fit is clean when every R-hat is below 1.01 and every bulk and tail effective sample size above 400,
     when fewer than one draw in a thousand diverged, when each chain's E-BFMI is above 0.3, and when the ODE

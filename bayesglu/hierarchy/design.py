@@ -108,7 +108,7 @@ def make_design(spec: ModelSpec, study: Study, **settings) -> Design:
     not fit together, with every reason.
     """
     check_study(spec, study)
-    study = _within_limits(spec, study)
+    study = within_limits(spec, study)
     used = _compared(spec, study)
     forcing_analytes = {a for a, analyte in spec.analytes.items() if analyte.forcing}
     curves = _curves(study, forcing_analytes)
@@ -138,7 +138,7 @@ def make_design(spec: ModelSpec, study: Study, **settings) -> Design:
     )
 
 
-def _within_limits(spec: ModelSpec, study: Study) -> Study:
+def within_limits(spec: ModelSpec, study: Study) -> Study:
     """The study with samples beyond the model's limits of quantification at the limit, and censored there."""
     obs = study.observations
     value, censoring = obs.value.values.copy(), obs.censoring.values.astype(object)

@@ -19,7 +19,7 @@ from bayesglu.spec.scales import from_scale, to_scale
 
 Level = Literal["fixed", "shared", "subject", "occasion"]
 Scale = Literal["log", "logit"]
-Kind = Literal["measured", "derived", "judgement"]
+Kind = Literal["measured", "derived", "learnt", "judgement"]
 
 
 @dataclass(frozen=True)

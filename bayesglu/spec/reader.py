@@ -225,7 +225,7 @@ class _Reader:
         for key in source:
             if self.papers is not None and key not in self.papers:
                 self.problems.unknown(key, self.papers, "source", entry.place)
-        if not source and "source" in entry and entry.table.get("kind") in ("measured", "derived"):
+        if not source and "source" in entry and entry.table.get("kind") in ("measured", "derived", "learnt"):
             entry.fault(
                 f"names no source, but its kind is {entry.table['kind']!r}: name one, or say 'judgement'."
             )
