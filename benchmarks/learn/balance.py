@@ -38,9 +38,9 @@ KEPT_NEAR = {
     "emptying_rate": (0.1, 0.2),
     "emptying_saturation": (80.0, 0.25),
 }
-"""Judgements, median and SD of the logarithm: parameters that facts and tests would trade for each other along
-a ridge, kept where both are nearly met. The liver takes up a quarter of an oral load (Katz 1983), muscle is half
-saturated near fasting glucose (Shumak 1989), 2 to 3 kcal/min leave the stomach."""
+"""Judgements, median and SD of the logarithm: parameters that facts and tests would trade for each other
+along a ridge, kept where both are nearly met. The liver takes up a quarter of an oral load (Katz 1983), muscle
+is half saturated near fasting glucose (Shumak 1989), 2 to 3 kcal/min leave the stomach."""
 
 ROUNDS = 14
 JACOBIAN_AT = (0, 5, 10)
@@ -94,6 +94,9 @@ def balance(
     def cost(x, r):
         beyond = (np.maximum(np.abs(r) - 0.93, 0).clip(0, 5) ** 2).sum()
         return 2 * (r.clip(-6, 6) ** 2).sum() + BEYOND * beyond + away(x)
+
+    def foretold(d, x, r, slope):
+        return cost(x + d * step, r + slope @ (d * step))
 
     x = origin.copy()
     r, table = facts(x)

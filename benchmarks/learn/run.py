@@ -3,9 +3,9 @@
 Medians and spreads of typical values in the shipped models that have them from here, as
 ``results/learnt.json``. Priors from the literature, in ``literature`` beside this file, are laid over the
 shipped models; sixty people's oral tests and clamps say what they say (`joint`), for each half of the people
-too; and medians are then balanced with the published facts (`balance`). A median is what came out of that; its
-spread is that of the tests together with `BETWEEN` from one group of people to another, and never more than
-the literature's.
+too; and medians are then balanced with the published facts (`balance`). A median is what came out of that;
+its spread is that of the tests together with `BETWEEN` from one group of people to another, and never more
+than the literature's.
 """
 
 import tomllib
