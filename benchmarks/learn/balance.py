@@ -39,8 +39,8 @@ KEPT_NEAR = {
     "emptying_saturation": (80.0, 0.25),
 }
 """Judgements, median and SD of the logarithm: parameters that facts and tests would trade for each other
-along a ridge, kept where both are nearly met. The liver takes up a quarter of an oral load (Katz 1983), muscle
-is half saturated near fasting glucose (Shumak 1989), 2 to 3 kcal/min leave the stomach."""
+along a ridge, kept where both are nearly met. The liver takes up a quarter of an oral load (Katz 1983),
+muscle is half saturated near fasting glucose (Shumak 1989), 2 to 3 kcal/min leave the stomach."""
 
 ROUNDS = 14
 JACOBIAN_AT = (0, 5, 10)
@@ -108,12 +108,8 @@ def balance(
                 moved[k] += 0.3 * step[k]
                 slope[:, k] = (facts(moved)[0] - r) / (0.3 * step[k])
             reach = max(reach, 0.6)
-        at, known = x, r
-        linear = lambda d: cost(at + d * step, known + slope @ (d * step))  # noqa: E731
-        bounds = [(-reach, reach)] * len(x)
-        found = minimize(
-            linear, np.zeros(len(x)), method="L-BFGS-B", bounds=bounds, options={"maxfun": 100_000}
-        )
+        settings = {"bounds": [(-reach, reach)] * len(x), "options": {"maxfun": 100_000}}
+        found = minimize(foretold, np.zeros(len(x)), (x, r, slope), "L-BFGS-B", **settings)
         move = found.x * step
         new, told = facts(x + move)
         slope = slope + np.outer(new - r - slope @ move, move / step**2) / (move @ (move / step**2))
