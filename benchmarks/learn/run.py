@@ -4,8 +4,8 @@ Medians and spreads of typical values in the shipped models that have them from 
 ``results/learnt.json``. Priors from the literature, in ``literature`` beside this file, are laid over the
 shipped models; sixty people's oral tests and clamps say what they say (`joint`), for each half of the people
 too; and medians are then balanced with the published facts (`balance`). A median is what came out of that;
-its spread is that of the tests together with `BETWEEN` from one group of people to another, and never more
-than the literature's.
+its spread is that of the tests, `BETWEEN` from one group of people to another, and how far facts have moved
+the median, together; and never more than the literature's.
 """
 
 import tomllib
@@ -35,6 +35,11 @@ HELD = {
 BETWEEN = 0.12
 """SD, on the prior's scale, by which typical values of groups of people like these differ: a judgement."""
 
+BETWEEN_ASSAYS = 0.35
+"""The same of what is in proportion to insulin, whose assays differ by a third."""
+
+IN_PROPORTION_TO_INSULIN = {"beta_cell_sensitivity", "incretin_potentiation", "insulin_sensitivity"}
+
 BETWEEN_EFFECTS = 0.15
 """The same of an effect of a group of people."""
 
@@ -53,21 +58,19 @@ def main() -> None:
         "learnt",
         [],
         medians={name: float(f"{value:.3g}") for name, value in found.medians.items()},
-        gsd=spreads(model, learnt),
+        gsd=spreads(model, learnt, found.medians),
         effects=effects(learnt),
         missed=found.missed,
         costs=found.costs,
         joint=plain(learnt),
         halves=[plain(half) for half in halves],
-        literature={
-            name: (LITERATURE / f"{name}.toml").read_text() for name in ("oral", "oral_cpeptide", "feedback")
-        },
+        literature={place.stem: place.read_text() for place in sorted(LITERATURE.glob("*.toml"))},
         settings={
-            "WIDER": WIDER,
-            "BEYOND": BEYOND,
-            "SILENT": SILENT,
-            "BETWEEN": BETWEEN,
-            "KEPT_NEAR": KEPT_NEAR,
+            "wider": WIDER,
+            "beyond": BEYOND,
+            "silent": SILENT,
+            "between": (BETWEEN, BETWEEN_ASSAYS),
+            "near": KEPT_NEAR,
         },
         study=both_days().hash,
     )
@@ -115,12 +118,16 @@ def _value(value) -> str:
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
-def spreads(model: ModelSpec, learnt: Learnt) -> dict[str, float]:
+def spreads(model: ModelSpec, learnt: Learnt, medians: Mapping[str, float]) -> dict[str, float]:
     """Geometric SDs of typical values."""
-    sd = np.sqrt(np.diag(learnt.covariance))
-    own = (model.parameters[name].typical.sd for name in learnt.names)
-    together = (min(before, float(np.hypot(s, BETWEEN))) for before, s in zip(own, sd, strict=True))
-    return {n: round(float(np.exp(s)), 3) for n, s in zip(learnt.names, together, strict=True)}
+    found = {}
+    for name, at, sd in zip(learnt.names, learnt.mean, np.sqrt(np.diag(learnt.covariance)), strict=True):
+        own = model.parameters[name]
+        moved = own.to_scale(medians[name]) - at if name in medians else 0.0
+        between = BETWEEN_ASSAYS if name in IN_PROPORTION_TO_INSULIN else BETWEEN
+        together = float(np.sqrt(sd**2 + between**2 + moved**2))
+        found[name] = round(float(np.exp(min(own.typical.sd, together))), 2)
+    return found
 
 
 def effects(learnt: Learnt) -> dict[str, dict[str, tuple[float, float]]]:
