@@ -33,6 +33,7 @@ SYMBOLS = {
     # gut
     **{"gastric_emptying": "J_q", "absorption": "J_a", "glucose_appearance": "R_a"},
     **{"unabsorbed_glucose": "J_u", "incretin_effect": "rho_inc"},
+    **{"stomach_dilution": "n_1", "duodenal_dilution": "n_2"},
     # pancreas
     **{"glucose_stimulus": "G_s", "secretion_threshold": "h", "insulin_secretion": "S"},
     **{"secretory_drive": "d", "glucose_driven_secretion": "S_G"},

@@ -14,7 +14,6 @@ from bayesglu.spec.model import load_model
 from bayesglu.study.study import load_study
 from bayesglu.text import bibtex
 from bayesglu.validation.facts import load_facts
-from benchmarks.truth.run import changed
 
 ROOT = Path(__file__).parents[1]
 
@@ -65,8 +64,6 @@ def test_every_source_of_a_model_can_be_cited(name):
 def test_every_paper_of_the_bibliography_is_behind_some_prior_fact_or_protocol():
     used = {key for name in catalog.list_models() for key in load_model(name).sources}
     used |= {key for group in load_facts() for fact in group.facts for key in fact.source}
-    wide = ROOT / "benchmarks" / "truth" / "wide"
-    used |= {key for name in ("oral", "oral_cpeptide") for key in changed(name, wide).sources}
     page = ROOT / "docs" / "protocols.md"
     follows = re.findall(r"^Follows: .+$", page.read_text(encoding="utf-8"), re.MULTILINE)
     used |= {key for line in follows for key in re.findall(r"`(\w+)`", line)}
