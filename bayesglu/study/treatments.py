@@ -112,10 +112,14 @@ def check_deliveries(
     advice: str = "",
     table: Table | None = None,
     lines: Lines | None = None,
-) -> None:
-    """Note amounts per person without a body weight, and events after the last sample of their occasion; on
-    its lines of the `table` what is written there."""
+) -> list[str]:
+    """Note amounts per person without a body weight, and events after the last sample of everyone; on its
+    lines of the `table` what is written there. What is given after the last sample of some, who left early,
+    has no effect on them: sentences about them come back.
+    """
     alike: dict[str, list[Occasion]] = {}
+    early: dict[float, list[str]] = {}
+    end = max(last_samples.values(), default=math.inf)
 
     def note(message: str, occasion: Occasion, event: Event) -> None:
         written = (lines or {}).get((occasion, event.time))
@@ -137,10 +141,17 @@ def check_deliveries(
             )
         last = last_samples.get(occasion, math.inf)
         for event in protocol.events:
-            if event.time > last:
+            if last < event.time <= end:
+                early.setdefault(event.time, []).append(who(occasion))
+            elif event.time > last:
                 note(f"the event at {event} comes after the last sample, at {last:g} min.", occasion, event)
     for message, occasions in alike.items():
         problems.add(f"{some([who(occasion) for occasion in occasions])}: {message}")
+    return [
+        f"{some(list(dict.fromkeys(names)))}: what is given at {time:g} min comes after the last sample and "
+        "has no effect."
+        for time, names in early.items()
+    ]
 
 
 def _events(row: pd.Series, table: Table, line: int) -> Sequence[Event]:

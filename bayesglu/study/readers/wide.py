@@ -1,0 +1,177 @@
+"""Tables with one row a person and one column a time: in one header row or several, one sheet or several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bayesglu.analytes import analytes
+from bayesglu.study.readers.answers import say
+from bayesglu.study.readers.grid import Grid
+from bayesglu.study.readers.headers import FLAGS, Measured, squeezed
+from bayesglu.study.readers.layout import (
+    MOST_HEADERS,
+    MOST_TITLES,
+    Layout,
+    ask_subject,
+    check_columns,
+    is_summary,
+    measured_at,
+    subject_column,
+    timed_columns,
+)
+from bayesglu.study.readers.reading import Reading, Row
+from bayesglu.study.tables import is_missing
+from bayesglu.text.wording import some
+from bayesglu.units import UnitError, convert
+
+HOURS_BELOW = 10.0
+"""Where no unit is stated and all times are below, they may be hours."""
+
+
+def find_wide(grid: Grid, reading: Reading) -> Layout | None:
+    """The grid as a wide table, below the titles and with as many header rows as show most columns."""
+    best, found = 0, None
+    for depth in range(1, MOST_HEADERS + 1):
+        for skip in range(min(MOST_TITLES, len(grid.rows) - depth)):
+            layout = Layout.at(grid, skip, depth)
+            count = timed_columns(layout)
+            times: dict[str, set[float]] = {}
+            for column in range(len(layout.header)):
+                if what := measured_at(layout, column):
+                    times.setdefault(what.analyte, set()).add(what.minutes or 0.0)
+            several = any(len(found) > 1 for found in times.values())
+            unitless = not any(what.unit for what in _columns(layout).values())
+            # A row of units below the header adds no column, but says what was not said.
+            better = count > best or (
+                found is not None
+                and count == best > 0
+                and depth > 1
+                and unitless is False
+                and not any(what.unit for what in _columns(found).values())
+            )
+            if better and (several or depth == 1):
+                best, found = count, layout
+    return found
+
+
+def read_wide(layouts: Sequence[Layout], reading: Reading) -> None:
+    """One sample a person and column; every other column is a covariate."""
+    people = {id(layout): subject_column(layout, reading) for layout in layouts}
+    minutes = _time_factor(layouts, reading)
+    rows: list[tuple[int, Row]] = []
+    owners: dict[int, set[str]] = {}
+    for number, layout in enumerate(layouts):
+        column = people[id(layout)]
+        if column is None:
+            ask_subject(layout, reading)
+            continue
+        check_columns(layout, reading)
+        owners[number] = _read(layout, column, minutes, rows, reading)
+    _groups([layouts[number] for number in owners], list(owners.values()), reading)
+    order = {name: number for number, name in enumerate(analytes())}
+    seen: dict[tuple[str, str], int] = {}
+    for _, row in rows:
+        seen.setdefault((row.cells["subject"], row.cells["occasion"]), len(seen))
+    rows.sort(
+        key=lambda item: (
+            seen[item[1].cells["subject"], item[1].cells["occasion"]],
+            order[item[1].cells["analyte"]],
+            float(item[1].cells["time"]),
+        )
+    )
+    reading.samples += [row for _, row in rows]
+
+
+def _read(
+    layout: Layout, column: int, factor: float, samples: list[tuple[int, Row]], reading: Reading
+) -> set[str]:
+    """Note the samples and covariates of one grid; the subjects that it has."""
+    found, columns = layout.columns(reading.answers), _columns(layout)
+    at, rows, lines = found.get("occasion"), [], {}
+    for place, row in layout.rows(reading):
+        label = row[column]
+        if is_summary(label):
+            reading.unused.append(f"{place[0]}, {place[1]} {place[2]}: {label!r} is a summary and no person.")
+            continue
+        own = label, "1" if at is None else row[at]
+        if own in lines and not is_missing(label):
+            reading.problems.add(
+                f"subject {label!r} is there already, at {place[1]} {lines[own]}. Tell tests apart by a "
+                "column 'occasion'.",
+                f"{place[0]}, {place[1]} {place[2]}:",
+            )
+        lines.setdefault(own, place[2])
+        rows.append((place, row, own))
+    for at_column, what in columns.items():
+        cells = [row[at_column] for _, row, _ in rows]
+        unit = reading.unit(what.analyte, what.unit, cells)
+        time = format((what.minutes or 0.0) * (1.0 if what.timed else factor), ".10g")
+        for (place, _, (subject, occasion)), cell in zip(rows, cells, strict=True):
+            sample = {"subject": subject, "occasion": occasion, "time": time, "analyte": what.analyte}
+            samples.append((at_column, Row({**sample, "value": cell, "unit": unit}, *place)))
+    left = {
+        header: [(subject, row[number]) for _, row, (subject, _) in rows]
+        for number, header in enumerate(layout.header)
+        if number not in {column, at, *columns} and squeezed(header) not in FLAGS
+    }
+    reading.add_people(left, layout.grid.file)
+    return {subject for _, _, (subject, _) in rows}
+
+
+def _columns(layout: Layout) -> dict[int, Measured]:
+    """The columns that are an analyte at a time; behind a dash a time is negative where others have none."""
+    found = {
+        column: what
+        for column in range(len(layout.header))
+        if (what := measured_at(layout, column)) is not None
+    }
+    separator = all(what.dashed or not what.minutes for what in found.values()) and any(
+        what.dashed and not what.minutes for what in found.values()
+    )
+    separator = separator or all(what.dashed for what in found.values())
+    if separator:
+        return found
+    return {
+        column: Measured(what.analyte, -what.minutes, what.timed, what.unit)
+        if what.dashed and what.minutes
+        else what
+        for column, what in found.items()
+    }
+
+
+def _time_factor(layouts: Sequence[Layout], reading: Reading) -> float:
+    """What times without a unit must be multiplied by to be minutes."""
+    times = [
+        abs(what.minutes or 0.0)
+        for layout in layouts
+        for what in _columns(layout).values()
+        if not what.timed and what.minutes is not None
+    ]
+    unit = reading.answers.units.get("time", "")
+    if unit:
+        try:
+            return convert(1.0, unit, "time")
+        except UnitError as error:
+            reading.problems.add(str(error))
+            return 1.0
+    if times and 0 < max(times) < HOURS_BELOW and len(set(times)) > 1:
+        reading.problems.add(
+            f"times go to {max(times):g} and have no unit: are they hours? "
+            f"{say('units', repr({'time': 'h'}))} Or 'min'.",
+            some([layout.grid.file for layout in layouts]),
+        )
+    if times:
+        reading.said.append("times of columns are minutes (not stated)")
+    return 1.0
+
+
+def _groups(layouts: Sequence[Layout], subjects: Sequence[set[str]], reading: Reading) -> None:
+    """Take the names of sheets for groups, where each holds other people."""
+    apart = sum(map(len, subjects)) == len(set().union(*subjects)) if subjects else False
+    named = any("group" in known for known in reading.people.values())
+    if len(layouts) > 1 and apart and not named:
+        for layout, people in zip(layouts, subjects, strict=True):
+            for subject in people:
+                reading.people.setdefault(subject, {})["group"] = layout.grid.name
+        names = some([repr(layout.grid.name) for layout in layouts])
+        reading.said.append(f"covariate group, by the name of the sheet or file: {names}")
