@@ -12,8 +12,9 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,9 @@ from bayesglu.study.writer import FILES, write_study
 from bayesglu.text.problems import Problems, hint
 from bayesglu.text.wording import some
 from bayesglu.units import canonical_unit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Study", "StudyError", "StudyWarning", "load_study"]
 
@@ -318,6 +322,37 @@ class Study:
                 "left out": int((~own["use"]).sum()),
             }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("analyte")
+
+    def plot(self, by: str | None = None, analytes: Sequence[str] | None = None) -> Figure:
+        """What was measured, before any model, as `plots.study` draws it.
+
+        Parameters
+        ----------
+        by : str, optional
+            A covariate: a row of panels for each level.
+        analytes : sequence of str, optional
+            What to show; by default all.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A panel for each analyte, with samples of everyone and doses.
+
+        Raises
+        ------
+        InputError
+            If there is no such covariate.
+        StudyError
+            If there is no such analyte.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> len(bg.load_study("bergman1986").plot().axes)
+        2
+        """
+        # By name: figures are made of studies, and no study of figures.
+        return import_module("bayesglu.plots").study(self, by, analytes)
 
     def to_folder(self, path: str | Path) -> Path:
         """Write the study as a folder, in canonical units and with checksums, that loads as an equal study.
