@@ -123,6 +123,16 @@ def test_a_wide_table_with_a_flag_a_repeated_person_or_hours_is_refused(tmp_path
     assert same(load_study(path, units=UNITS | {"time": "h"}, **OGTT))
 
 
+def test_two_columns_of_one_moment_and_doses_in_a_wide_table_are_named(tmp_path):
+    text = "id,G0,glucose_0,dose_g\nA,5.1,5.2,75\n"
+    assert "'G0' and 'glucose_0' are both glucose at 0 min" in asked(
+        written(tmp_path / "a.csv", text), units=UNITS
+    )
+    path = written(tmp_path / "b.csv", text.replace("glucose_0", "G30"))
+    with pytest.warns(StudyWarning, match="column 'dose_g': not used. A protocol says what was given"):
+        load_study(path, units=UNITS, **OGTT)
+
+
 def test_two_tests_of_a_person_in_a_wide_table(tmp_path):
     text = "id,visit,G0,G30\nA,1,5.1,8.2\nA,2,5.3,8.9\nB,1,4.9,7.7\n"
     study = load_study(written(tmp_path / "wide.csv", text), units=UNITS, **OGTT)
@@ -172,6 +182,13 @@ def test_a_half_wide_table_gives_the_numbers_of_the_long_one(tmp_path):
     other = re.sub(r"(?m)^(\w),(\d+)", lambda row: f"{row[1]},{int(row[2]) / 60:g}", other)
     answers = {"units": UNITS, "analytes": {"Marker 2": "insulin", "Glc": "glucose"}}
     assert same(load_study(written(tmp_path / "other.csv", other), **answers, **OGTT))
+
+
+def test_times_without_a_unit_that_may_be_hours_are_asked_about(tmp_path):
+    path = written(tmp_path / "hours.csv", "id,time,glucose_mmol_l\nA,0,5.1\nA,0.5,8.2\nA,2,5.6\n")
+    assert "are they hours?" in asked(path, "units")
+    for unit, last in (("h", 120), ("min", 2)):
+        assert load_study(path, units={"time": unit}, **OGTT).observations["time"].values[-1] == last
 
 
 def test_moments_at_which_nobody_has_a_value_are_no_missing_samples(tmp_path):

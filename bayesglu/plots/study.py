@@ -119,9 +119,9 @@ def _groups(shown: Study, by: str | None) -> dict[str, list[str]]:
     labels = pd.Series(values.values, index=list(shown.subjects))
     if values.dtype.kind == "f" and labels.nunique() > MOST_LEVELS:
         middle = labels.median()
-        unit = values.attrs.get("units", "1")
-        unit = "" if unit == "1" else f" {unit}"
-        named = labels.map(lambda v: f"above {middle:.3g}{unit}" if v > middle else f"up to {middle:.3g}{unit}")
+        stated = values.attrs.get("units", "1")
+        limit = f"{middle:.3g}" + ("" if stated == "1" else f" {stated}")
+        named = labels.map(lambda value: f"above {limit}" if value > middle else f"up to {limit}")
         labels = named.where(labels.notna(), "unknown")
     elif values.dtype.kind == "f":
         labels = labels.map(lambda value: "unknown" if value != value else f"{value:g}")

@@ -43,6 +43,9 @@ FORMS = {
 }
 """The forms by name, in the order in which they are tried."""
 
+TABLES = ("long", "half-wide", "wide")
+"""Forms that hold no doses."""
+
 OTHER_NAMES = {"rxode2": "nonmem", "monolix": "nonmem", "dexcom": "clarity", "libre": "libreview"}
 
 
@@ -73,6 +76,8 @@ def read_forms(
             FORMS[name].read(layouts, reading)
             _others([grid for grid, layout in found if layout is None], reading)
             reading.ask_units()
+            if problems and name in TABLES and not protocol_given:
+                problems.add("says nowhere what was given. Name a protocol, such as 'ogtt(75)'.")
             problems.raise_any(StudyError)
             return reading
     problems.add(unrecognised(plain, named))

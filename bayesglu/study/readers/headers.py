@@ -10,8 +10,23 @@ from bayesglu.analytes import analytes
 from bayesglu.units import allowed_units
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
-    "glucose": ("gluc", "glu", "glc", "blood sugar", "bg", "pg", "g"),
-    "insulin": ("ins", "iri", "i"),
+    "glucose": (
+        *(
+            "gluc",
+            "glu",
+            "glc",
+            "blood sugar",
+            "bg",
+            "pg",
+            "g",
+            "glycaemia",
+            "glycemia",
+            "glukose",
+            "glucosa",
+        ),
+        *("glucemia", "glicemia", "glycémie", "blutzucker", "bz"),
+    ),
+    "insulin": ("ins", "iri", "i", "insulina", "insuline"),
     "c_peptide": ("c peptide", "c-peptide", "cpeptide", "cpep", "c pep", "c-pep", "cp"),
     "glucagon": ("gcg", "ggn", "glgn"),
 }
@@ -40,9 +55,13 @@ def _words(text: str) -> frozenset[str]:
 ROLES: Mapping[str, frozenset[str]] = {
     "subject": _words(
         "subject id subj subjectid subjectno subjectnumber patient patientid pat pid participant person "
-        "participantid personid usubjid subjid studyid volunteer ptid case caseid animal code"
+        "participantid personid usubjid subjid studyid volunteer ptid nr no proband probandennummer "
+        "paciente sujet"
     ),
-    "time": _words("time t min mins minute minutes timepoint samplingtime zeit tiempo tijd"),
+    "time": _words(
+        "time t min mins minute minutes timepoint samplingtime sampletime clocktime timeofday datetime "
+        "timestamp zeit uhrzeit tiempo hora heure tijd"
+    ),
     "date": _words("date datum day samplingdate sampledate fecha"),
     "dose_time": _words("dosetime timeofdose starttime start t0 timezero drinktime mealtime"),
     "occasion": _words("occasion occ visit visitno visitnumber period session testno testnumber"),
@@ -139,7 +158,8 @@ def measured(header: str) -> Measured | None:
     >>> measured("G0").analyte, measured("group")
     ('glucose', None)
     """
-    text = re.sub(r"[_,;:()\[\]{}=@\s]+", " ", header.replace("µ", "u").replace("μ", "u")).strip().lower()
+    text = re.sub(r"(?<=\d),(?=\d)", ".", header.replace("µ", "u").replace("μ", "u"))
+    text = re.sub(r"[_,;:()\[\]{}=@\s]+", " ", text).strip().lower()
     for alias, analyte in _names():
         found = re.search(rf"(?<![a-z]){re.escape(alias)}(?![a-z])", text)
         if not found:
@@ -161,7 +181,7 @@ def measured(header: str) -> Measured | None:
 
 def only_time(header: str) -> tuple[float, bool] | None:
     """Minutes, and whether the unit stands there, of a header that is a time and nothing else: ``t30``."""
-    text = re.sub(r"[_()\[\]\s]+", " ", header).strip().lower()
+    text = re.sub(r"[_()\[\]\s]+", " ", re.sub(r"(?<=\d),(?=\d)", ".", header)).strip().lower()
     found = _time(text)
     if not found or re.sub(r"\s|time|min", "", text[: found[1]] + text[found[2] :]):
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bayesglu.study.readers.answers import Answers, say
@@ -11,6 +11,9 @@ from bayesglu.study.readers.headers import FLAGS, measured, only_time, role, squ
 from bayesglu.study.readers.reading import SUMMARIES, Reading
 from bayesglu.text.problems import hint
 from bayesglu.text.wording import some
+
+HOURS_BELOW = 10.0
+"""Where no unit is stated and all times are below, they may be hours."""
 
 MOST_TITLES, MOST_HEADERS = 8, 3
 """So many rows may stand above a header, and so many make one."""
@@ -102,6 +105,17 @@ def check_columns(layout: Layout, reading: Reading) -> None:
                 "leave empty what does not count, and take the column away.",
                 layout.grid.file,
             )
+
+
+def ask_hours(times: Iterable[float], reading: Reading, where: str) -> None:
+    """Ask whether times without a unit are hours, where all of them are small."""
+    found = {abs(time) for time in times if time == time}
+    if len(found) > 1 and max(found) < HOURS_BELOW and "time" not in reading.answers.units:
+        reading.problems.add(
+            f"times go to {max(found):g} and have no unit: are they hours? "
+            f"{say('units', repr({'time': 'h'}))} Or 'min'.",
+            where,
+        )
 
 
 def is_summary(label: str) -> bool:

@@ -97,6 +97,8 @@ def read(layouts: Sequence[Layout], reading: Reading) -> None:
 def _columns(layout: Layout, reading: Reading) -> dict[str, int]:
     answered = {squeezed(theirs): ours for ours, theirs in reading.answers.columns.items()}
     ours = {"subject": "id", "value": "dv", "analyte": "dvid", "occasion": "occ"}
+    present = set(map(squeezed, layout.header))
+    other = {"y": "dv", "obs": "dv", "observation": "dv", "obsid": "dvid", "adm": "cmt", "amount": "amt"}
     names: dict[str, int] = {}
     for column, header in enumerate(layout.header):
         name = squeezed(header)
@@ -108,6 +110,8 @@ def _columns(layout: Layout, reading: Reading) -> dict[str, int]:
             name = "time"
         elif name == "occasion":
             name = "occ"
+        elif name in other and other[name] not in present:  # as Monolix calls them
+            name = other[name]
         names.setdefault(name or f"\0{column}", column)
     return names
 
@@ -253,6 +257,10 @@ def _samples(layout: Layout, samples: Sequence[Record], reading: Reading) -> Non
         cells = {"time": format(round(record.minutes, 6), ".10g"), "analyte": name, "value": value}
         reading.add_sample(
             record.place, subject=record.subject, occasion=record.occasion, unit=units[name], **cells
+        )
+    if any(record.number("cens") and record.cell("limit") not in ("", "0") for record in samples):
+        reading.unused.append(
+            f"{layout.grid.file}: LIMIT: a censored sample lies beyond DV, and LIMIT is not used."
         )
     if left_out:
         reading.said.append(f"{left_out} samples of MDV 1 are missing, whatever stands in DV")

@@ -11,7 +11,7 @@ import pandas as pd
 from bayesglu.analytes import analytes
 from bayesglu.study.datasheet import Datasheet
 from bayesglu.study.readers.answers import Answers, say
-from bayesglu.study.readers.headers import covariate
+from bayesglu.study.readers.headers import DOSES, covariate, squeezed
 from bayesglu.study.tables import Faults, Table, as_number, is_missing
 from bayesglu.text.problems import Problems
 from bayesglu.text.wording import some
@@ -92,7 +92,7 @@ class Reading:
 
     def add_people(self, columns: Mapping[str, Sequence[tuple[str, str]]], where: str) -> None:
         """Take columns of (subject, cell) for covariates where each person has one value; name the others."""
-        varying, taken, unnamed = [], [], []
+        varying, taken, unnamed, doses = [], [], [], []
         for header, cells in columns.items():
             own: dict[str, set[str]] = {}
             for subject, cell in cells:
@@ -101,7 +101,7 @@ class Reading:
                 continue
             name, unit = covariate(header)
             if name == "":
-                unnamed.append(repr(header))
+                (doses if squeezed(header) in DOSES else unnamed).append(repr(header))
             elif any(len(values) > 1 for values in own.values()):
                 varying.append(header)
             else:
@@ -120,6 +120,8 @@ class Reading:
             self.said.append(f"covariates: {', '.join(taken)}")
         if varying:
             self.unused.append(f"{where}: {_these(varying)} one person has several values: not used.")
+        if doses:
+            self.unused.append(f"{where}: column {some(doses)}: not used. A protocol says what was given.")
         if unnamed:
             self.unused.append(f"{where}: column {some(unnamed)}: not used.")
 

@@ -13,6 +13,7 @@ from bayesglu.study.readers.headers import FLAGS, Measured, measured, squeezed, 
 from bayesglu.study.readers.layout import (
     MOST_TITLES,
     Layout,
+    ask_hours,
     ask_subject,
     check_columns,
     subject_column,
@@ -168,9 +169,10 @@ def _minutes(
     except UnitError:
         reading.problems.add(f"times are in {unit!r}. Known: {', '.join(allowed_units('time'))}.", file)
         return list(written)
-    reading.said.append(
-        f"times are in {unit}" + ("" if time_unit(layout.header[column]) else " (not stated)")
-    )
+    stated = time_unit(layout.header[column])
+    if not stated:
+        ask_hours(map(as_number, written), reading, file)
+    reading.said.append(f"times are in {unit}" + ("" if stated else " (not stated)"))
     return [
         cell if as_number(cell) != as_number(cell) else format(as_number(cell) * factor, ".10g")
         for cell in written

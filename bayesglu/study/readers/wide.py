@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bayesglu.analytes import analytes
-from bayesglu.study.readers.answers import say
 from bayesglu.study.readers.grid import Grid
 from bayesglu.study.readers.headers import FLAGS, Measured, squeezed
 from bayesglu.study.readers.layout import (
     MOST_HEADERS,
     MOST_TITLES,
     Layout,
+    ask_hours,
     ask_subject,
     check_columns,
     is_summary,
@@ -23,9 +23,6 @@ from bayesglu.study.readers.reading import Reading, Row
 from bayesglu.study.tables import is_missing
 from bayesglu.text.wording import some
 from bayesglu.units import UnitError, convert
-
-HOURS_BELOW = 10.0
-"""Where no unit is stated and all times are below, they may be hours."""
 
 
 def find_wide(grid: Grid, reading: Reading) -> Layout | None:
@@ -64,6 +61,8 @@ def read_wide(layouts: Sequence[Layout], reading: Reading) -> None:
         column = people[id(layout)]
         if column is None:
             ask_subject(layout, reading)
+            for at, what in _columns(layout).items():
+                reading.unit(what.analyte, what.unit, [row[1][at] for row in layout.rows(reading)])
             continue
         check_columns(layout, reading)
         owners[number] = _read(layout, column, minutes, rows, reading)
@@ -102,7 +101,13 @@ def _read(
             )
         lines.setdefault(own, place[2])
         rows.append((place, row, own))
+    taken: dict[tuple[str, float | None], str] = {}
     for at_column, what in columns.items():
+        header = layout.header[at_column]
+        if other := taken.get((what.analyte, what.minutes)):
+            both = f"columns {other!r} and {header!r} are both {what.analyte} at {what.minutes:g} min"
+            reading.problems.add(f"{both}. Keep one.", layout.grid.file)
+        taken[what.analyte, what.minutes] = header
         cells = [row[at_column] for _, row, _ in rows]
         unit = reading.unit(what.analyte, what.unit, cells)
         time = format((what.minutes or 0.0) * (1.0 if what.timed else factor), ".10g")
@@ -142,24 +147,18 @@ def _columns(layout: Layout) -> dict[int, Measured]:
 def _time_factor(layouts: Sequence[Layout], reading: Reading) -> float:
     """What times without a unit must be multiplied by to be minutes."""
     times = [
-        abs(what.minutes or 0.0)
+        what.minutes
         for layout in layouts
         for what in _columns(layout).values()
         if not what.timed and what.minutes is not None
     ]
-    unit = reading.answers.units.get("time", "")
-    if unit:
+    if unit := reading.answers.units.get("time", ""):
         try:
             return convert(1.0, unit, "time")
         except UnitError as error:
             reading.problems.add(str(error))
             return 1.0
-    if times and 0 < max(times) < HOURS_BELOW and len(set(times)) > 1:
-        reading.problems.add(
-            f"times go to {max(times):g} and have no unit: are they hours? "
-            f"{say('units', repr({'time': 'h'}))} Or 'min'.",
-            some([layout.grid.file for layout in layouts]),
-        )
+    ask_hours(times, reading, some([layout.grid.file for layout in layouts]))
     if times:
         reading.said.append("times of columns are minutes (not stated)")
     return 1.0
