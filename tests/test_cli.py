@@ -82,7 +82,7 @@ def test_import_asks_writes_a_folder_that_loads_as_the_same_study_and_never_repl
     table.write_text("id,group,G0,G30,I0,I30\nA,T2D,92,148,8,52\nB,ND,97,160,11,60\n")
     words = ["import", table, "--out", out, "-p", "ogtt(75)", "--body-weight", "70"]
     asked = run(*words)
-    assert asked.exit_code == 1 and "(on the command line --units)" in asked.stderr and not out.exists()
+    assert asked.exit_code == 1 and "(`bayesglu import` --units)" in asked.stderr and not out.exists()
     answers = ["--units", "glucose=mg/dL", "--units", "insulin=uU/mL", "--plot", tmp_path / "look.png"]
     told = run(*words, *answers)
     assert told.exit_code == 0, told.stderr

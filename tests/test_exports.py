@@ -36,6 +36,7 @@ def test_an_event_table_gives_the_numbers_of_the_long_one(tmp_path):
     study = load_study(path, units=UNITS | {"time": "h"}, **EVENTS)
     assert same(study) and study.datasheet["format"] == "nonmem"
     assert study.body_weight.values.tolist() == [70, 70]
+    assert load_study(study.to_folder(tmp_path / "kept")) == study
     assert asked(path, "units", "analytes", "doses", protocol=None).count("Say ") == 3
     with pytest.warns(StudyWarning, match="2 doses: a protocol is given instead"):
         assert same(load_study(path, "ogtt(75)", units=UNITS | {"time": "h"}, analytes=EVENTS["analytes"]))
@@ -136,6 +137,7 @@ def test_an_export_is_samples_meals_and_boluses_from_the_first_meal_on(tmp_path,
     assert [e.emptying for e in protocol.events if e.substance == "glucose"] == [0.7]
     words = " ".join(str(warning.message) for warning in told)
     assert LEFT_OUT[name] in words
+    assert load_study(study.to_folder(tmp_path / "kept")) == study
     assert "plasma glucose" in study.datasheet["note"] and "Doe" not in repr(study)
 
 

@@ -327,8 +327,7 @@ def import_tables(
 ) -> None:
     """Read tables as people have them, and write them as a study: a folder that is looked at and kept.
 
-    What a table does not say, such as a unit, is asked for by an error that names the option. What is found
-    and not used is named.
+    What a table does not say is asked for by an error that names the option; what is not used is named.
     """
     from bayesglu.protocols.parse import parse_protocol
 

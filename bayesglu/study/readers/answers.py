@@ -95,11 +95,9 @@ def say(keyword: str, example: str = "") -> str:
     """How a question ends: which keyword answers it.
 
     >>> say("start")
-    "Say start='08:00' (on the command line --start)."
+    "Say start='08:00' (`bayesglu import` --start)."
     """
-    return (
-        f"Say {keyword}={example or EXAMPLES[keyword]} (on the command line --{keyword.replace('_', '-')})."
-    )
+    return f"Say {keyword}={example or EXAMPLES[keyword]} (`bayesglu import` --{keyword.replace('_', '-')})."
 
 
 def _is_zone(name: Any) -> bool:

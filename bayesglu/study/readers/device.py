@@ -139,8 +139,8 @@ def add_person(subject: str, entries: list[Entry], unit: str, reading: Reading, 
 
 
 def person(grid: Grid, reading: Reading) -> str:
-    """The label of the person of an export: the name of the file, since names of patients are left out."""
-    reading.said.append(f"{grid.file} is of one person, called {grid.name!r}; names of patients are left out")
+    """The label of the person of an export: the name of the file; who it says it is is left out."""
+    reading.said.append(f"{grid.file} is of one person, called {grid.name!r} after the file")
     return grid.name
 
 

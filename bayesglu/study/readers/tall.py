@@ -86,6 +86,12 @@ def read_half_wide(layouts: Sequence[Layout], reading: Reading) -> None:
         if not rows:
             continue
         minutes = _minutes(layout, rows, labels, list(labels), reading)
+        analytes_there = [what.analyte for what in columns.values()]
+        if twice := {name for name in analytes_there if analytes_there.count(name) > 1}:
+            headers = [layout.header[at] for at, what in columns.items() if what.analyte in twice]
+            both = f"columns {', '.join(map(repr, headers))} are of one analyte"
+            reading.problems.add(f"{both}. Keep one.", layout.grid.file)
+            continue
         for column, what in columns.items():
             cells = [row[column] for _, row in rows]
             unit = reading.unit(what.analyte, what.unit, cells)
