@@ -76,3 +76,22 @@ def test_a_folder_with_times_of_day_says_what_makes_minutes_of_them(tmp_path):
 @pytest.mark.parametrize("text", ["25:00", "2024-02-31 08:00", "13:00 PM", "08:61", "8", "2024-05-01", ""])
 def test_what_is_no_moment_is_none(text):
     assert moment(text, "dmy") is None
+
+
+def test_times_that_are_written_in_two_ways_are_refused(tmp_path):
+    mixed = written(tmp_path / "a.csv", clock_rows(["08:00", "2024-05-02 08:30"]))
+    assert "some times have a date and some have none" in asked(mixed, start="first")
+    offsets = written(tmp_path / "b.csv", clock_rows(["2024-05-02T08:00Z", "2024-05-02 10:30"]))
+    assert "have an offset from UTC and some have none" in asked(offsets, "time_zone", start="first")
+    assert minutes(offsets, start="first", time_zone="Europe/Berlin") == [0, 30]
+
+
+def test_a_start_is_of_the_clock_of_the_samples_and_of_utc_only_where_that_is_said(tmp_path):
+    utc = written(tmp_path / "utc.csv", clock_rows(["2024-05-02T05:50Z", "2024-05-02T06:30Z"]))
+    assert "times are of UTC: of which clock is '08:00'?" in asked(utc, "time_zone", start="08:00")
+    for start in ("08:00", "2024-05-02 08:00"):
+        assert minutes(utc, start=start, time_zone="Europe/Berlin") == [-10, 30]
+    assert minutes(utc, start="2024-05-02T08:00+02:00") == [-10, 30]
+    assert minutes(utc, start="06:00", time_zone="UTC") == [-10, 30]
+    local = written(tmp_path / "o.csv", clock_rows(["2024-05-02T07:50+02:00", "2024-05-02T08:30+02:00"]))
+    assert minutes(local, start="08:00") == [-10, 30]

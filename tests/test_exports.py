@@ -151,6 +151,28 @@ def test_part_of_an_export_with_a_protocol_and_a_zero_of_its_own(tmp_path):
     assert study.observations["time"].values.tolist() == [20, 50]
 
 
+def test_an_export_written_backwards_through_the_end_of_summer_time_is_in_real_time(tmp_path):
+    clock = ["01:30", "02:00", "02:30", "02:00", "02:30", "03:00"]  # the hour from 2 to 3 comes twice
+    rows = [f"{n},2024-10-27T{at}:00,EGV,,{90 + n},," for n, at in enumerate(clock)]
+    names = CLARITY.partition("\n")[0].split(",")
+    header = ",".join(names[:4] + names[7:10])
+    answers = {"start": "first", "time_zone": "Europe/Berlin", "protocol": "fast(4)"}
+    for name, lines in (("on", rows), ("back", rows[::-1])):
+        study = load_study(written(tmp_path / f"{name}.csv", "\n".join([header, *lines])), **answers)
+        assert study.observations["time"].values.tolist() == [0, 30, 60, 90, 120, 150]
+        assert study.observations["value"].values.tolist() == [90, 91, 92, 93, 94, 95]
+
+
+def test_the_start_of_an_export_in_utc_is_of_the_time_zone_that_is_said(tmp_path):
+    path = export(tmp_path, "nightscout")[0]
+    answers = {"start": "2024-05-02 10:00", "between": ("2024-05-02 09:00", "2024-05-02 10:45")}
+    with pytest.raises(StudyError, match="times are of UTC"):
+        load_study(path, "meal(60)", body_weight=70, **answers)
+    with pytest.warns(StudyWarning, match="1 codes of errors"):
+        study = load_study(path, "meal(60)", body_weight=70, time_zone="Europe/Berlin", **answers)
+    assert study.observations["time"].values.tolist() == [-5, 30]
+
+
 def test_an_export_without_a_meal_asks_when_zero_is(tmp_path):
     lines = [line for line in CLARITY.splitlines() if "Carbs" not in line and "Insulin," not in line]
     path = written(tmp_path / "jo.csv", "\n".join(lines))

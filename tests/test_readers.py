@@ -99,14 +99,14 @@ def test_other_columns_are_covariates_and_summaries_and_remarks_are_named(tmp_pa
         f"{row},{more}"
         for row, more in zip(rows, ["Weight (kg),Group,Notes", "70,T2D,late", "80,ND,"], strict=True)
     ]
-    path = written(tmp_path / "wide.csv", "\n".join([*rows, "Mean,5,8,5.6,8,52,20,75,,"]))
+    path = written(tmp_path / "wide.csv", "\n".join([*rows, "C,,,,,,,,,", "Mean,5,8,5.6,8,52,20,75,,"]))
     with pytest.warns(StudyWarning) as told:
         study = load_study(path, protocol="ogtt(75)", units=UNITS)
     assert study.body_weight.values.tolist() == [70, 80]
     assert study.covariates["group"].values.tolist() == ["T2D", "ND"]
     words = " ".join(str(warning.message) for warning in told)
     assert "'Mean' is a summary and no person" in words and "column 'Notes': not used" in words
-    assert study.subjects == ("A", "B")
+    assert study.subjects == ("A", "B") and "'C' has no value at all" in words
 
 
 def test_a_wide_table_with_a_flag_a_repeated_person_or_hours_is_refused(tmp_path):
@@ -182,6 +182,18 @@ def test_a_half_wide_table_gives_the_numbers_of_the_long_one(tmp_path):
     other = re.sub(r"(?m)^(\w),(\d+)", lambda row: f"{row[1]},{int(row[2]) / 60:g}", other)
     answers = {"units": UNITS, "analytes": {"Marker 2": "insulin", "Glc": "glucose"}}
     assert same(load_study(written(tmp_path / "other.csv", other), **answers, **OGTT))
+
+
+def test_every_column_and_row_of_a_half_wide_table_is_used_or_named(tmp_path):
+    text = "ID,Subject,time,Date,dose_time,Weight (kg),glucose_mmol_l\n"
+    text += "A,x,0,1.2.2024,8:00,70,5.1\nA,x,30,1.2.2024,8:00,,8.2\nMean,,30,,,70,8.2\n"
+    with pytest.warns(StudyWarning) as told:
+        study = load_study(written(tmp_path / "half.csv", text), "ogtt(75)")
+    words = " ".join(str(warning.message) for warning in told)
+    assert "'Mean' is a summary" in words and "column 'Subject': not used" in words
+    assert list(study.covariates) == ["date", "dose_time", "weight"] and study.subjects == ("A",)
+    flagged = written(tmp_path / "flag.csv", text.replace("dose_time", "use"))
+    assert "column 'use' says which values do not count" in asked(flagged)
 
 
 def test_times_without_a_unit_that_may_be_hours_are_asked_about(tmp_path):

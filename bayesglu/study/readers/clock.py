@@ -87,6 +87,8 @@ def moment(cell: str, order: str) -> Moment | None:
         day = _day(found, order)
     except ValueError:
         return None
+    if day is not None and not 1900 <= day.year <= 2200:
+        return None
     return Moment(60.0 * hour + minute + second / 60, day, offset)
 
 
@@ -123,16 +125,54 @@ def elapsed(moments: Sequence[Moment], answers: Answers, problems: Problems, whe
             minutes.append(each.minutes + days)
         else:
             minutes.append(_real(each, zone, minutes[-1] if minutes else None, problems, where))
+    _check_alike(moments, answers, problems, where)
     dated = [each for each in moments if each.day is not None and each.offset is None]
     if dated and zone is None:
         _check_changes(dated, problems, where)
     return minutes
 
 
+def on_axis(found: Moment, near: Moment, minutes: float, answers: Answers) -> float:
+    """Where a moment lies on the axis on which another one lies at these minutes.
+
+    Without a date it is the nearest such time of day; without an offset it is read on the clock of the time
+    zone, or else on the clock of the other.
+    """
+    zone = ZoneInfo(answers.time_zone) if answers.time_zone else None
+    if found.day is not None and (found.offset is not None or zone):
+        return _real(found, zone, None, Problems(""), "")
+    clock = _written(near)
+    if zone and near.day is not None:
+        utc = datetime.datetime.fromordinal(int(minutes // DAY)).replace(tzinfo=datetime.UTC)
+        local = (utc + datetime.timedelta(minutes=minutes % DAY)).astimezone(zone)
+        clock = minutes + (local.utcoffset() or datetime.timedelta()).total_seconds() / 60
+    if found.day is not None and near.day is not None:
+        return minutes + _written(found) - clock
+    return minutes + (found.minutes - clock + DAY / 2) % DAY - DAY / 2
+
+
+def _check_alike(moments: Sequence[Moment], answers: Answers, problems: Problems, where: str) -> None:
+    """Note moments of which some have a date, or an offset from UTC, and some have none."""
+    for what, have in (
+        ("a date", {each.day is not None for each in moments}),
+        ("an offset from UTC", {each.offset is not None for each in moments if not answers.time_zone}),
+    ):
+        if len(have) > 1:
+            zone = f" {say('time_zone')}" if "UTC" in what else ""
+            problems.add(f"some times have {what} and some have none.{zone}", where)
+    texts = [*answers.start.values(), *answers.between]
+    clocks = [text for text in texts if is_clock(text) and not re.search(r"(Z|[+-]\d\d:?\d\d)\s*$", text)]
+    if clocks and not answers.time_zone and any(each.offset == 0 for each in moments):
+        problems.add(
+            f"times are of UTC: of which clock is {clocks[0]!r}? {say('time_zone')} Or time_zone='UTC'.",
+            where,
+        )
+
+
 def _real(each: Moment, zone: ZoneInfo | None, before: float | None, problems: Problems, where: str) -> float:
     """Minutes since the first day of the calendar, of UTC where offset or zone is known."""
     assert each.day is not None
-    written = each.day.toordinal() * DAY + each.minutes
+    written = _written(each)
     if each.offset is not None:
         return written - each.offset
     if zone is None:
@@ -148,9 +188,14 @@ def _real(each: Moment, zone: ZoneInfo | None, before: float | None, problems: P
     return second if before is not None and first < before <= second + DAY / 2 and first != second else first
 
 
+def _written(each: Moment) -> float:
+    """Minutes since the first day of the calendar, or of the day, as they are written."""
+    return (each.day.toordinal() * DAY if each.day else 0.0) + each.minutes
+
+
 def _check_changes(moments: Sequence[Moment], problems: Problems, where: str) -> None:
     """Ask for the time zone where a series runs through a night in which clocks may have been changed."""
-    written = [each.day.toordinal() * DAY + each.minutes for each in moments if each.day is not None]
+    written = list(map(_written, moments))
     for ordinal in range(int(min(written) // DAY), int(max(written) // DAY) + 1):
         day = datetime.date.fromordinal(ordinal)
         if _may_change(day) and min(written) < ordinal * DAY + 60 and max(written) >= ordinal * DAY + 180:
@@ -195,12 +240,9 @@ def zero(
         found = moment(said, order)
         if found is None:
             return None
-        (first, minutes), *_ = sorted(samples, key=lambda pair: pair[1])
-        if found.day is not None and first.day is not None:
-            naive = first.day.toordinal() * DAY + first.minutes
-            return minutes + found.day.toordinal() * DAY + found.minutes - naive, f"{said}"
-        apart = (found.minutes - first.minutes + DAY / 2) % DAY - DAY / 2  # the nearest such time of day
-        return minutes + apart, "the time of the dose in the table" if stated and not start else said
+        first, minutes = min(samples, key=lambda pair: pair[1])
+        at = on_axis(found, first, minutes, answers)
+        return at, "the time of the dose in the table" if stated and not start else said
     if doses:
         return min(doses), "the first dose of each test"
     return None

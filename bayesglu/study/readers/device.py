@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bayesglu.study.readers.answers import say
-from bayesglu.study.readers.clock import Moment, date_order, elapsed, moment, zero
+from bayesglu.study.readers.answers import Answers, say
+from bayesglu.study.readers.clock import Moment, date_order, elapsed, moment, on_axis, zero
 from bayesglu.study.readers.grid import Grid
 from bayesglu.study.readers.headers import squeezed
 from bayesglu.study.readers.layout import Layout
-from bayesglu.study.readers.reading import Reading
+from bayesglu.study.readers.reading import Questions, Reading
 from bayesglu.study.tables import as_number, is_missing
+from bayesglu.text.problems import Problems
 from bayesglu.text.wording import some
 
 EMPTYING = "0.7"
@@ -79,17 +80,15 @@ def add_person(subject: str, entries: list[Entry], unit: str, reading: Reading, 
     order = date_order((entry.when for entry in entries), answers, problems, file)
     for entry in entries:
         entry.moment = moment(entry.when, order)
-        if entry.moment is None:
+        if entry.moment is None or entry.moment.day is None:
+            entry.moment = None
             problems.add(
                 f"{entry.when!r} is no date and time.",
                 f"{entry.place[0]}, {entry.place[1]} {entry.place[2]}:",
             )
     entries = [entry for entry in entries if entry.moment is not None]
-    entries.sort(key=_written)
-    known = [entry.moment for entry in entries if entry.moment is not None]
-    for entry, minutes in zip(entries, elapsed(known, answers, problems, file), strict=True):
-        entry.minutes = minutes
-    entries = _between(entries, order, reading, file)
+    entries = _between(_in_time(entries, answers, Questions(file), file), order, reading, file)
+    entries = _in_time(entries, answers, problems, file)
     readings = [entry for entry in entries if entry.kind == "glucose"]
     doses = [] if reading.protocol_given else [entry for entry in entries if entry.kind != "glucose"]
     if not readings:
@@ -117,13 +116,11 @@ def add_person(subject: str, entries: list[Entry], unit: str, reading: Reading, 
     last = readings[-1].minutes
     if late := [entry for entry in doses if entry.minutes > last]:
         reading.unused.append(f"{file}: {len(late)} meals and boluses after the last reading: not used.")
-    seen: set[float] = set()
-    for entry in readings:
-        if entry.minutes in seen:
-            reading.unused.append(f"{file}: a second reading at {entry.when}: not used.")
-            continue
-        seen.add(entry.minutes)
-        cells = {"time": _text(entry.minutes - at), "analyte": "glucose", "value": entry.value, "unit": unit}
+    at_once = {entry.minutes: entry for entry in reversed(readings)}
+    if twice := len(readings) - len(at_once):
+        reading.unused.append(f"{file}: {twice} readings at the time of another: not used.")
+    for minutes, entry in sorted(at_once.items()):
+        cells = {"time": _text(minutes - at), "analyte": "glucose", "value": entry.value, "unit": unit}
         reading.add_sample(entry.place, subject=subject, **cells)
     for entry in (entry for entry in doses if entry.minutes <= last):
         event = {"subject": subject, "time": _text(entry.minutes - at), "amount": entry.value}
@@ -169,28 +166,34 @@ def unused_columns(names: Sequence[str], grid: Grid, reading: Reading) -> None:
         reading.unused.append(f"{grid.file}: columns {some(list(names))}: not used.")
 
 
+def _in_time(entries: list[Entry], answers: Answers, problems: Problems, file: str) -> list[Entry]:
+    """The entries in order of time, with their minutes; each kind is written from first to last or back."""
+    for kind in dict.fromkeys(entry.kind for entry in entries):
+        own = [(entry, entry.moment) for entry in entries if entry.kind == kind and entry.moment]
+        if own and (own[0][1].day, own[0][1].minutes) > (own[-1][1].day, own[-1][1].minutes):
+            own.reverse()
+        axis = elapsed([at for _, at in own], answers, problems, file)
+        for (entry, _), minutes in zip(own, axis, strict=True):
+            entry.minutes = minutes
+    return sorted(entries, key=lambda entry: entry.minutes)
+
+
 def _between(entries: list[Entry], order: str, reading: Reading, file: str) -> list[Entry]:
     """The entries between two dates and times, where these are given."""
-    if not reading.answers.between:
+    answers = reading.answers
+    if not answers.between or not entries:
         return entries
-    ends = [moment(text, order) for text in reading.answers.between]
-    if any(end is None or end.day is None for end in ends):
-        reading.problems.add(
-            f"between is {', '.join(reading.answers.between)}: not dates with times. {say('between')}", file
-        )
-        return entries
-    first, last = ((end.day.toordinal() * 1440 + end.minutes) for end in ends if end and end.day)
-    kept = [entry for entry in entries if first <= _written(entry) <= last]
-    reading.said.append(
-        f"{len(entries) - len(kept)} entries lie outside {' and '.join(reading.answers.between)}"
-    )
+    ends = []
+    for text in answers.between:
+        end, first = moment(text, order), entries[0]
+        if end is None or end.day is None or first.moment is None:
+            reading.problems.add(f"between is {text!r}, no date with a time. {say('between')}", file)
+            return entries
+        ends.append(on_axis(end, first.moment, first.minutes, answers))
+    kept = [entry for entry in entries if ends[0] <= entry.minutes <= ends[1]]
+    outside = len(entries) - len(kept)
+    reading.said.append(f"{outside} entries outside {' and '.join(answers.between)} are left out")
     return kept
-
-
-def _written(entry: Entry) -> float:
-    at = entry.moment
-    assert at is not None
-    return (at.day.toordinal() * 1440 if at.day else 0.0) + at.minutes
 
 
 def _first(doses: Sequence[Entry]) -> str:

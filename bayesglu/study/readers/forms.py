@@ -14,7 +14,7 @@ from bayesglu.study.readers import carelink, clarity, libreview, nightscout, non
 from bayesglu.study.readers.answers import Answers
 from bayesglu.study.readers.clock import is_clock
 from bayesglu.study.readers.grid import Grid, read_grids
-from bayesglu.study.readers.layout import Layout, subject_column
+from bayesglu.study.readers.layout import Layout
 from bayesglu.study.readers.numbers import plain_numbers
 from bayesglu.study.readers.reading import Questions, Reading
 from bayesglu.study.tables import StudyError
@@ -122,7 +122,6 @@ def _others(grids: Sequence[Grid], reading: Reading) -> None:
         column = layout.columns(reading.answers).get("subject")
         rows = [row for row in grid.rows[1:] if column is not None and len(row) > column]
         if column is not None and rows and {row[column] for row in rows} <= known:
-            subject_column(layout, reading)
             cells = {
                 header: [(row[column], row[at]) for row in rows if len(row) > at]
                 for at, header in enumerate(layout.header)

@@ -99,7 +99,7 @@ def ask_subject(layout: Layout, reading: Reading) -> None:
 def check_columns(layout: Layout, reading: Reading) -> None:
     """Note flags, which a table without a row a sample has no place for, and answers that name no column."""
     for name in layout.header:
-        if squeezed(name) in FLAGS:
+        if squeezed(name) in FLAGS | {"use", "censoring"}:
             reading.problems.add(
                 f"column {name!r} says which values do not count as they stand. Write '<' before a limit, "
                 "leave empty what does not count, and take the column away.",

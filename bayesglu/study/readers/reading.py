@@ -100,7 +100,7 @@ class Reading:
             if not any(own.values()):
                 continue
             name, unit = covariate(header)
-            if name == "":
+            if name in ("", "subject"):
                 (doses if squeezed(header) in DOSES else unnamed).append(repr(header))
             elif any(len(values) > 1 for values in own.values()):
                 varying.append(header)

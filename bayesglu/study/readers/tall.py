@@ -16,6 +16,7 @@ from bayesglu.study.readers.layout import (
     ask_hours,
     ask_subject,
     check_columns,
+    is_summary,
     subject_column,
 )
 from bayesglu.study.readers.reading import Reading
@@ -73,14 +74,13 @@ def read_long(layouts: Sequence[Layout], reading: Reading) -> None:
                 cells["unit"] = reading.unit(name, "", [cells["value"]])
             sample = {"subject": subject, "occasion": occasion, "time": time, **cells, "analyte": name}
             reading.add_sample(place, **sample)
-        used = {*found.values()}
-        _covariates(layout, rows, labels, used, reading)
+        _covariates(layout, rows, labels, {found[name] for name in names if name in found}, reading)
 
 
 def read_half_wide(layouts: Sequence[Layout], reading: Reading) -> None:
     """One column an analyte; a moment at which nobody has a value of an analyte is none of its samples."""
     for layout in layouts:
-        found, columns = layout.columns(reading.answers), _analyte_columns(layout, reading)
+        columns = _analyte_columns(layout, reading)
         check_columns(layout, reading)
         rows, labels = _rows(layout, reading)
         if not rows:
@@ -100,7 +100,7 @@ def read_half_wide(layouts: Sequence[Layout], reading: Reading) -> None:
                 if time in taken:
                     sample = {"time": time, "analyte": what.analyte, "value": cell, "unit": unit}
                     reading.add_sample(place, subject=subject, occasion=occasion, **sample)
-        _covariates(layout, rows, labels, {*found.values(), *columns}, reading)
+        _covariates(layout, rows, labels, set(columns), reading)
 
 
 def _analyte_columns(layout: Layout, reading: Reading) -> dict[int, Measured]:
@@ -132,6 +132,11 @@ def _rows(layout: Layout, reading: Reading) -> tuple[list[Cells], list[tuple[str
     elif column is None:
         ask_subject(layout, reading)
         return [], []
+    if column is not None:
+        for place, row in rows:
+            if is_summary(row[column]):
+                reading.unused.append(f"{place[0]}, {place[1]} {place[2]}: {row[column]!r} is a summary.")
+        rows = [(place, row) for place, row in rows if not is_summary(row[column])]
     at = found.get("occasion")
     labels = [
         (layout.grid.name if column is None else row[column], "1" if at is None else row[at])
@@ -163,8 +168,6 @@ def _minutes(
     written = [row[column] for _, row in rows]
     if any(map(is_clock, written)):
         return _from_clock(layout, rows, labels, series, reading)
-    if "date" in found:
-        reading.unused.append(f"{file}: column {layout.header[found['date']]!r}: times are no times of day.")
     if answers.start:
         reading.problems.add(
             f"start is {next(iter(answers.start.values()))!r}, and no time is one of day.", file
@@ -282,6 +285,12 @@ def _covariates(
     used: set[int],
     reading: Reading,
 ) -> None:
+    found = layout.columns(reading.answers)
+    clock = any(is_clock(row[found["time"]]) for _, row in rows)
+    read = {"subject", "occasion", "time", *(("date", "dose_time") if clock else ())}
+    used = used | {found[name] for name in read & set(found)}
+    if (column := subject_column(layout, reading)) is not None:
+        used = used | {column}
     columns = {
         header: [(subject, row[column]) for (_, row), (subject, _) in zip(rows, labels, strict=True)]
         for column, header in enumerate(layout.header)

@@ -92,6 +92,9 @@ def _read(
         if is_summary(label):
             reading.unused.append(f"{place[0]}, {place[1]} {place[2]}: {label!r} is a summary and no person.")
             continue
+        if all(is_missing(row[number]) for number in columns):
+            reading.unused.append(f"{place[0]}, {place[1]} {place[2]}: {label!r} has no value at all.")
+            continue
         own = label, "1" if at is None else row[at]
         if own in lines and not is_missing(label):
             reading.problems.add(
