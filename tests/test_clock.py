@@ -73,7 +73,9 @@ def test_a_folder_with_times_of_day_says_what_makes_minutes_of_them(tmp_path):
         load_study(path.parent, **OGTT)
 
 
-@pytest.mark.parametrize("text", ["25:00", "2024-02-31 08:00", "13:00 PM", "08:61", "8", "2024-05-01", ""])
+@pytest.mark.parametrize(
+    "text", ["25:00", "2024-02-31 08:00", "13:00 PM", "08:61", "8", "2024-05-01", "1 Foo 2024 08:00", ""]
+)
 def test_what_is_no_moment_is_none(text):
     assert moment(text, "dmy") is None
 

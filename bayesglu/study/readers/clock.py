@@ -100,10 +100,8 @@ def _day(found: re.Match[str], order: str) -> datetime.date | None:
         year = int(found["last"]) + (2000 if len(found["last"]) == 2 else 0)
         return datetime.date(year, *((two, one) if order == "dmy" else (one, two)))
     if found["named"]:
-        name = found["named"].lower()[:3]
-        if name not in MONTHS:
-            raise ValueError(name)
-        return datetime.date(int(found["named_year"]), MONTHS.index(name) + 1, int(found["named_day"]))
+        month = MONTHS.index(found["named"].lower()[:3]) + 1
+        return datetime.date(int(found["named_year"]), month, int(found["named_day"]))
     return None
 
 

@@ -80,9 +80,10 @@ def read_forms(
                 problems.add("says nowhere what was given. Name a protocol, such as 'ogtt(75)'.")
             problems.raise_any(StudyError)
             return reading
-    problems.add(unrecognised(plain, named))
-    problems.raise_any(StudyError)
-    raise AssertionError("there is a problem")
+    problems.add(_unrecognised(plain, named))
+    error = StudyError("\n".join(problems.found))
+    error.problems = tuple(problems.found)
+    raise error
 
 
 def is_plain(path: Path) -> bool:
@@ -105,7 +106,7 @@ def is_plain(path: Path) -> bool:
     return not odd
 
 
-def unrecognised(grids: Sequence[Grid], form: str | None = None) -> str:
+def _unrecognised(grids: Sequence[Grid], form: str | None = None) -> str:
     """A sentence on a table that has none of the forms, or not the one that was named."""
     first = some([cell for grid in grids[:1] for cell in grid.rows[:1] and grid.rows[0] if cell]) or "nothing"
     forms = "; ".join(f"{name}: {each.words}" for name, each in FORMS.items())
