@@ -266,6 +266,7 @@ def test_what_is_wrong_with_a_value_names_the_line_of_the_file(tmp_path):
         (b"[{", "is not JSON"),
         (b"id,G0\n" + b"x" * 140_000 + b",5.1\n", "is not a table of cells"),
         (b"id,G0,G30\n", "has no form that is known"),
+        (b"c," * 5000 + b"c\n" + b"1," * 5000 + b"1\n", "has 5001 columns, of at most 4000"),
         (b"id,time,analyte\n1,0,glucose\n", "has no form that is known"),
     ],
 )

@@ -21,7 +21,6 @@ _DATE = (
     r"|(?P<named_day>\d{1,2})[-\s.]+(?P<named>[A-Za-z]{3})[a-z]*[-\s.,]+(?P<named_year>\d{4}))"
 )
 CLOCK = re.compile(rf"\s*(?:{_DATE}(?:[T,]?\s*|\s+))?{_TIME}\s*")
-DATE_ONLY = re.compile(rf"\s*{_DATE}(?:[T\s]+00:00(?::00)?)?\s*")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 DAY = 1440.0
 

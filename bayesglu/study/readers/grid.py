@@ -17,6 +17,7 @@ import pandas as pd
 
 from bayesglu.study.tables import StudyError
 
+MOST_COLUMNS = 4000
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "upright lines"}
 
 
@@ -173,6 +174,9 @@ def _grid(
     word: str = "line",
     said: Sequence[str] = (),
 ) -> Grid:
+    width = max(map(len, rows), default=0)
+    if width > MOST_COLUMNS:
+        raise StudyError(f"{file}: has {width} columns, of at most {MOST_COLUMNS}. Is it turned round?")
     kept = [
         (line, tuple(cell.strip() for cell in row))
         for line, row in zip(lines, rows, strict=True)

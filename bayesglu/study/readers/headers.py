@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bayesglu.analytes import analytes
 from bayesglu.units import allowed_units
@@ -107,6 +108,10 @@ _UNIT_OF_COVARIATE = {
 }
 
 
+_KEPT = 20_000
+"""So many headers are remembered: each is looked at several times."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """What a header says is below it: an analyte, its unit, and when, each empty or None where it does not.
@@ -121,11 +126,13 @@ class Measured:
     dashed: bool = False
 
 
+@lru_cache(maxsize=_KEPT)
 def squeezed(text: str) -> str:
     """A name without spaces, signs and capitals."""
     return re.sub(r"[\W_]", "", text.lower())
 
 
+@lru_cache(maxsize=_KEPT)
 def role(header: str) -> str:
     """Which column of a study a header names, or nothing; a unit may follow."""
     bare = squeezed(re.sub(r"[(\[].*?[)\]]", "", header))
@@ -140,6 +147,7 @@ def time_unit(header: str) -> str:
     return next((kinds[word] for word in words if word in kinds), "")
 
 
+@lru_cache(maxsize=_KEPT)
 def time_column(header: str) -> bool:
     """Say whether a header is that of a column of times, its unit beside it or alone."""
     bare = squeezed(re.sub(r"[(\[].*?[)\]]", "", header))
@@ -158,9 +166,16 @@ def measured(header: str) -> Measured | None:
     >>> measured("G0").analyte, measured("group")
     ('glucose', None)
     """
+    return _measured(header, tuple(_names()))
+
+
+@lru_cache(maxsize=_KEPT)
+def _measured(header: str, names: tuple[tuple[str, str], ...]) -> Measured | None:
     text = re.sub(r"(?<=\d),(?=\d)", ".", header.replace("µ", "u").replace("μ", "u"))
     text = re.sub(r"[_,;:()\[\]{}=@\s]+", " ", text).strip().lower()
-    for alias, analyte in _names():
+    for alias, analyte in names:
+        if alias not in text:
+            continue
         found = re.search(rf"(?<![a-z]){re.escape(alias)}(?![a-z])", text)
         if not found:
             continue
@@ -179,6 +194,7 @@ def measured(header: str) -> Measured | None:
     return None
 
 
+@lru_cache(maxsize=_KEPT)
 def only_time(header: str) -> tuple[float, bool] | None:
     """Minutes, and whether the unit stands there, of a header that is a time and nothing else: ``t30``."""
     text = re.sub(r"[_()\[\]\s]+", " ", re.sub(r"(?<=\d),(?=\d)", ".", header)).strip().lower()

@@ -123,11 +123,6 @@ def is_summary(label: str) -> bool:
     return label.strip().lower().rstrip(":.") in SUMMARIES
 
 
-def timed_columns(layout: Layout) -> int:
-    """How many columns are an analyte at a time, the name of the sheet read before a time alone."""
-    return sum(measured_at(layout, column) is not None for column in range(len(layout.header)))
-
-
 def measured_at(layout: Layout, column: int):
     """What a column holds if it is an analyte at a time; None otherwise."""
     header = layout.header[column]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bayesglu.analytes import analytes
 from bayesglu.study.readers.grid import Grid
@@ -17,7 +17,6 @@ from bayesglu.study.readers.layout import (
     is_summary,
     measured_at,
     subject_column,
-    timed_columns,
 )
 from bayesglu.study.readers.reading import Reading, Row
 from bayesglu.study.tables import is_missing
@@ -27,28 +26,27 @@ from bayesglu.units import UnitError, convert
 
 def find_wide(grid: Grid, reading: Reading) -> Layout | None:
     """The grid as a wide table, below the titles and with as many header rows as show most columns."""
-    best, found = 0, None
+    best, below, found = 0, MOST_TITLES, None
     for depth in range(1, MOST_HEADERS + 1):
-        for skip in range(min(MOST_TITLES, len(grid.rows) - depth)):
+        for skip in range(min(below, len(grid.rows) - depth)):
             layout = Layout.at(grid, skip, depth)
-            count = timed_columns(layout)
-            times: dict[str, set[float]] = {}
-            for column in range(len(layout.header)):
-                if what := measured_at(layout, column):
-                    times.setdefault(what.analyte, set()).add(what.minutes or 0.0)
-            several = any(len(found) > 1 for found in times.values())
-            unitless = not any(what.unit for what in _columns(layout).values())
+            columns = _columns(layout)
+            if len(columns) < max(best, 1) or (depth > 1 and not _several_times(columns)):
+                continue
             # A row of units below the header adds no column, but says what was not said.
-            better = count > best or (
-                found is not None
-                and count == best > 0
-                and depth > 1
-                and unitless is False
-                and not any(what.unit for what in _columns(found).values())
-            )
-            if better and (several or depth == 1):
-                best, found = count, layout
+            if len(columns) > best or (depth > 1 and _units(columns) and not _units(_columns(found))):
+                best, found = len(columns), layout
+        below = found.below - depth + 1 if found else MOST_TITLES
     return found
+
+
+def _several_times(columns: Mapping[int, Measured]) -> bool:
+    """Whether any analyte is there at several times: values below a header are no times of it."""
+    return len(columns) > len({what.analyte for what in columns.values()})
+
+
+def _units(columns: Mapping[int, Measured]) -> bool:
+    return any(what.unit for what in columns.values())
 
 
 def read_wide(layouts: Sequence[Layout], reading: Reading) -> None:
@@ -126,12 +124,12 @@ def _read(
     return {subject for _, _, (subject, _) in rows}
 
 
-def _columns(layout: Layout) -> dict[int, Measured]:
+def _columns(layout: Layout | None) -> dict[int, Measured]:
     """The columns that are an analyte at a time; behind a dash a time is negative where others have none."""
     found = {
         column: what
-        for column in range(len(layout.header))
-        if (what := measured_at(layout, column)) is not None
+        for column in range(len(layout.header) if layout else 0)
+        if layout and (what := measured_at(layout, column)) is not None
     }
     separator = all(what.dashed or not what.minutes for what in found.values()) and any(
         what.dashed and not what.minutes for what in found.values()
