@@ -72,7 +72,7 @@ def test_a_study_shows_every_sample_what_is_missing_censored_and_left_out_and_th
     axes = shown(figure)
     assert marks(axes["Glucose"], "o") == 9
     assert [marks(axes["Insulin"], marker) for marker in ("v", "x", "o")] == [1, 1, 1]
-    assert axes["Glucose"].texts[0].get_text() == "glucose oral, 75 g"
+    assert axes["Glucose"].texts[0].get_text() == "75 g glucose oral"
     assert figure.get_suptitle().endswith("12 samples, 1 missing, 1 censored, 1 left out")
     (legend,) = figure.legends
     assert labels(legend) == ["A", "B", "C", "below the limit", "missing", "left out"]

@@ -34,7 +34,10 @@ from bayesglu.units import canonical_unit
 MOST_LEVELS = 5
 """A number with so many values or fewer is a category; one with more is split at its median."""
 MOST_DOSES = 8
-"""So many doses are named; where there are more, they are marked only."""
+"""Doses at so many times are named; where there are more, they are marked only."""
+LINES = 3
+"""On so many lines these words stand, one below the other."""
+ROUTES = {"oral": "oral", "intravenous": "iv", "subcutaneous": "sc", "intramuscular": "im"}
 MARKS = {"left": "v", "right": "^"}
 
 
@@ -98,7 +101,7 @@ def study(study: Study | str, by: str | None = None, analytes: Sequence[str] | N
         same = [axis for axis, (_, _, other) in zip(axes, cells, strict=True) if other == name]
         low, high = zip(*(axis.get_ylim() for axis in same), strict=True)
         for axis in same:
-            room = 0.07 * labels * (max(high) - min(low)) if name == names[0] else 0.0
+            room = 0.09 * labels * (max(high) - min(low)) if name == names[0] else 0.0
             axis.set_ylim(min(low), max(high) + room)  # so that no sample lies behind the words of doses
             from_zero(axis, name)
     title(figure, _heading(shown), _note(rows))
@@ -161,38 +164,40 @@ def _samples(axis: Axes, rows: pd.DataFrame, per: float, name: str) -> None:
 
 
 def _doses(axis: Axes, shown: Study, people: Sequence[str], per: float, named: bool) -> int:
-    """Mark what was given to these people, in words where these are wanted; how many words there are."""
-    given: dict[tuple[float, float, str], set[str]] = {}
+    """Mark what was given to these people, in words where these are wanted; on how many lines words stand."""
+    start, end = axis.get_xlim()
+    given: dict[float, dict[str, set[str]]] = {}
+    spans = set()
     for (who, _), protocol in shown.protocols.items():
         for event in protocol.events if who in people else ():
-            what = f"{event.substance} {event.route}" if event.kind != "clamp" else "clamp"
-            amount = (
-                f"{event.target:g} mg/dL" if event.kind == "clamp" else f"{event.amount:.4g} {event.unit}"
-            )
-            given.setdefault((event.time, event.stop, what), set()).add(amount)
-    start, end = axis.get_xlim()
-    inside = {key: amounts for key, amounts in given.items() if start <= key[0] / per <= end}
-    for time, stop, _ in inside:
+            if not start <= event.time / per <= end:
+                continue
+            clamp = event.kind == "clamp"
+            what = "clamp" if clamp else f"{event.substance} {ROUTES[event.route]}"
+            amount = f"{event.target:g} mg/dL" if clamp else f"{event.amount:.4g} {event.unit}"
+            given.setdefault(event.time, {}).setdefault(what, set()).add(amount)
+            if event.duration:
+                spans.add((event.time / per, min(event.stop / per, end)))
+    for time in given:
         axis.axvline(time / per, color=GREY, linestyle=":", linewidth=0.9, zorder=0)
-        if stop > time:
-            axis.axvspan(time / per, min(stop / per, end), color=GREY, alpha=0.10, linewidth=0, zorder=0)
-    if not named or len(inside) > MOST_DOSES:
+    for span in spans:
+        axis.axvspan(*span, color=GREY, alpha=0.06, linewidth=0, zorder=0)
+    if not named or len(given) > MOST_DOSES:
         return 0
-    for number, ((time, _, what), amounts) in enumerate(sorted(inside.items())):
-        text = f"{what}, {next(iter(amounts)) if len(amounts) == 1 else _span(amounts)}"
+    for number, (time, doses) in enumerate(sorted(given.items())):
         across = time / per > (start + end) / 2
         label = axis.annotate(
-            text,
+            ", ".join(f"{_span(amounts)} {what}" for what, amounts in doses.items()),
             (time / per, 1.0),
             xycoords=axis.get_xaxis_transform(),
-            xytext=(-3 if across else 3, -7 - 8 * number),
+            xytext=(-3 if across else 3, -7 - 8 * (number % LINES)),
             textcoords="offset points",
             ha="right" if across else "left",
             fontsize=6.5,
             color="#333333",
         )
         label.set_in_layout(False)
-    return len(inside)
+    return min(len(given), LINES)
 
 
 def _size(amount: str) -> float:
@@ -201,7 +206,7 @@ def _size(amount: str) -> float:
 
 def _span(amounts: set[str]) -> str:
     low, high = min(amounts, key=_size), max(amounts, key=_size)
-    return f"{low.split(' ')[0]} to {high}"
+    return high if low == high else f"{low.split(' ')[0]} to {high}"
 
 
 def _heading(shown: Study) -> str:

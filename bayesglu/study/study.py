@@ -548,7 +548,9 @@ def _folder(path: Path, protocol: Any, body_weight: Any, problems: Problems) -> 
     found = [name for name in FILES if (path / name).is_file()]
     if "observations.csv" not in found:
         lying = some(sorted(other.name for other in path.iterdir())) or "nothing"
-        problems.add(f"has no file 'observations.csv'. Found: {lying}.")
+        problems.add(
+            f"has no file 'observations.csv'. Found: {lying}. `bayesglu import` reads tables of other forms."
+        )
     for other in sorted(path.glob("*.csv")):
         if other.name not in FILES and (meant := hint(other.name, set(FILES) - set(found))):
             problems.add(f"the file {other.name!r} is not read.{meant}")

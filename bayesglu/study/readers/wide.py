@@ -53,7 +53,7 @@ def read_wide(layouts: Sequence[Layout], reading: Reading) -> None:
     """One sample a person and column; every other column is a covariate."""
     people = {id(layout): subject_column(layout, reading) for layout in layouts}
     minutes = _time_factor(layouts, reading)
-    rows: list[tuple[int, Row]] = []
+    rows: list[Row] = []
     owners: dict[int, set[str]] = {}
     for number, layout in enumerate(layouts):
         column = people[id(layout)]
@@ -66,22 +66,17 @@ def read_wide(layouts: Sequence[Layout], reading: Reading) -> None:
         owners[number] = _read(layout, column, minutes, rows, reading)
     _groups([layouts[number] for number in owners], list(owners.values()), reading)
     order = {name: number for number, name in enumerate(analytes())}
-    seen: dict[tuple[str, str], int] = {}
-    for _, row in rows:
-        seen.setdefault((row.cells["subject"], row.cells["occasion"]), len(seen))
-    rows.sort(
-        key=lambda item: (
-            seen[item[1].cells["subject"], item[1].cells["occasion"]],
-            order[item[1].cells["analyte"]],
-            float(item[1].cells["time"]),
-        )
-    )
-    reading.samples += [row for _, row in rows]
+    tests = list(dict.fromkeys(_test(row) for row in rows))
+    rank = {test: number for number, test in enumerate(tests)}
+    rows.sort(key=lambda row: (rank[_test(row)], order[row.cells["analyte"]], float(row.cells["time"])))
+    reading.samples += rows
 
 
-def _read(
-    layout: Layout, column: int, factor: float, samples: list[tuple[int, Row]], reading: Reading
-) -> set[str]:
+def _test(row: Row) -> tuple[str, str]:
+    return row.cells["subject"], row.cells["occasion"]
+
+
+def _read(layout: Layout, column: int, factor: float, samples: list[Row], reading: Reading) -> set[str]:
     """Note the samples and covariates of one grid; the subjects that it has."""
     found, columns = layout.columns(reading.answers), _columns(layout)
     at, rows, lines = found.get("occasion"), [], {}
@@ -110,11 +105,14 @@ def _read(
             reading.problems.add(f"{both}. Keep one.", layout.grid.file)
         taken[what.analyte, what.minutes] = header
         cells = [row[at_column] for _, row, _ in rows]
+        if all(map(is_missing, cells)):
+            reading.unused.append(f"{layout.grid.file}: column {header!r} holds no value.")
+            continue
         unit = reading.unit(what.analyte, what.unit, cells)
         time = format((what.minutes or 0.0) * (1.0 if what.timed else factor), ".10g")
         for (place, _, (subject, occasion)), cell in zip(rows, cells, strict=True):
             sample = {"subject": subject, "occasion": occasion, "time": time, "analyte": what.analyte}
-            samples.append((at_column, Row({**sample, "value": cell, "unit": unit}, *place)))
+            samples.append(Row({**sample, "value": cell, "unit": unit}, *place))
     left = {
         header: [(subject, row[number]) for _, row, (subject, _) in rows]
         for number, header in enumerate(layout.header)
