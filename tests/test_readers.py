@@ -133,6 +133,13 @@ def test_two_columns_of_one_moment_and_doses_in_a_wide_table_are_named(tmp_path)
         load_study(path, units=UNITS, **OGTT)
 
 
+def test_a_column_without_any_value_is_named_and_no_sample_is_missing(tmp_path):
+    path = written(tmp_path / "wide.csv", "id,G0,G30,G60\nA,5.1,,8.2\nB,5.0,,\n")
+    with pytest.warns(StudyWarning, match="nobody has a value of glucose at 30 min"):
+        study = load_study(path, units=UNITS, **OGTT)
+    assert study.missing == {"glucose": 1} and study.observations.sizes["obs"] == 4
+
+
 def test_two_tests_of_a_person_in_a_wide_table(tmp_path):
     text = "id,visit,G0,G30\nA,1,5.1,8.2\nA,2,5.3,8.9\nB,1,4.9,7.7\n"
     study = load_study(written(tmp_path / "wide.csv", text), units=UNITS, **OGTT)

@@ -65,11 +65,19 @@ def read_wide(layouts: Sequence[Layout], reading: Reading) -> None:
         check_columns(layout, reading)
         owners[number] = _read(layout, column, minutes, rows, reading)
     _groups([layouts[number] for number in owners], list(owners.values()), reading)
+    taken = {_moment(row) for row in rows if not is_missing(row.cells["value"])}
+    for analyte, time in dict.fromkeys(_moment(row) for row in rows if _moment(row) not in taken):
+        reading.unused.append(f"{rows[0].file}: nobody has a value of {analyte} at {time} min.")
+    rows = [row for row in rows if _moment(row) in taken]
     order = {name: number for number, name in enumerate(analytes())}
     tests = list(dict.fromkeys(_test(row) for row in rows))
     rank = {test: number for number, test in enumerate(tests)}
     rows.sort(key=lambda row: (rank[_test(row)], order[row.cells["analyte"]], float(row.cells["time"])))
     reading.samples += rows
+
+
+def _moment(row: Row) -> tuple[str, str]:
+    return row.cells["analyte"], row.cells["time"]
 
 
 def _test(row: Row) -> tuple[str, str]:
@@ -105,9 +113,6 @@ def _read(layout: Layout, column: int, factor: float, samples: list[Row], readin
             reading.problems.add(f"{both}. Keep one.", layout.grid.file)
         taken[what.analyte, what.minutes] = header
         cells = [row[at_column] for _, row, _ in rows]
-        if all(map(is_missing, cells)):
-            reading.unused.append(f"{layout.grid.file}: column {header!r} holds no value.")
-            continue
         unit = reading.unit(what.analyte, what.unit, cells)
         time = format((what.minutes or 0.0) * (1.0 if what.timed else factor), ".10g")
         for (place, _, (subject, occasion)), cell in zip(rows, cells, strict=True):
