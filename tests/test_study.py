@@ -315,15 +315,11 @@ def test_who_left_early_stays_with_what_there_is_and_a_warning_says_what_has_no_
     stays = [f"S0,{t},glucose,{90 + t / 10},mg/dL" for t in (0, 60, 300, 360)]
     leaves = ["S1,0,glucose,90,mg/dL", "S1,60,glucose,130,mg/dL"]
     path = folder(tmp_path, observations="\n".join([HEADER, *stays, *leaves, ""]), subjects=None)
-    with pytest.warns(StudyWarning, match="subject S1: what is given at 300 min comes after the last sample"):
+    with pytest.warns(
+        StudyWarning, match="subject S1 has no sample after 60 min; what was given later, from 300 min on"
+    ):
         study = load_study(path, protocol=protocol, body_weight=70)
     assert study.subjects == ("S0", "S1") and len(study.protocols["S1", "1"].events) == 2
-
-
-def test_numbers_with_commas_and_times_of_day_in_a_folder_say_what_may_help(tmp_path):
-    text = rows('1,0,c_peptide,"1,234",pmol/L', "1,08:30,glucose,90,mg/dL", path=tmp_path)
-    assert "Is the comma a separator of thousands or a decimal one?" in text
-    assert "time '08:30' is not a number. `bayesglu import FILE --start 08:00" in text
 
 
 def test_a_subject_without_events_is_an_error_when_there_is_a_table_of_events(tmp_path):

@@ -237,7 +237,8 @@ class Table:
             return math.nan
         value = as_number(cell)
         if math.isnan(value):
-            self.faults.add(f"{name} {{found}} is not a number.{_advice(cell)}", line, repr(cell))
+            fix = " Write a decimal point." if re.fullmatch(r"[<>]?\s*-?\d+,\d+", cell) else ""
+            self.faults.add(f"{name} {{found}} is not a number.{fix}", line, repr(cell))
         return value
 
 
@@ -249,19 +250,6 @@ def cells(column: pd.Series) -> Iterator[tuple[int, Any]]:
 def records(frame: pd.DataFrame) -> Iterator[Any]:
     """The rows of a data frame, each with its cells by name and its number as ``Index``."""
     yield from frame.itertuples()
-
-
-def _advice(cell: str) -> str:
-    """What may help where a cell is no number."""
-    if re.fullmatch(r"[<>]?=?\s*-?[1-9]\d{0,2}(,\d{3})+", cell):
-        return (
-            " Is the comma a separator of thousands or a decimal one? Write it without, or a decimal point."
-        )
-    if re.fullmatch(r"[<>]?=?\s*-?\d+,\d+", cell):
-        return " Write a decimal point."
-    if re.search(r"\d:\d\d", cell):
-        return " `bayesglu import FILE --start 08:00 --out FOLDER` makes minutes of times of day."
-    return ""
 
 
 def as_number(cell: str) -> float:

@@ -4,7 +4,7 @@ import pytest
 from many_forms import OGTT, asked, written
 
 from bayesglu.study.readers.clock import moment
-from bayesglu.study.study import StudyError, load_study
+from bayesglu.study.study import load_study
 
 
 def clock_rows(times, date="", extra=""):
@@ -65,12 +65,6 @@ def test_summer_time_is_real_time_in_a_time_zone_and_asked_for_without(tmp_path)
 def test_several_days_of_one_person_are_not_one_test(tmp_path):
     text = clock_rows(["2024-05-01 08:00", "2024-05-01 09:00", "2024-05-08 08:00"])
     assert "has samples on several days" in asked(written(tmp_path / "days.csv", text), start="08:00")
-
-
-def test_a_folder_with_times_of_day_says_what_makes_minutes_of_them(tmp_path):
-    path = written(tmp_path / "observations.csv", clock_rows(["08:00"]))
-    with pytest.raises(StudyError, match=r"time '08:00' is not a number. `bayesglu import"):
-        load_study(path.parent, **OGTT)
 
 
 @pytest.mark.parametrize(
