@@ -49,10 +49,10 @@ def events(path, text, **options):
 
 
 def test_rates_and_additional_doses_are_written_out(tmp_path):
-    text = "id,time,amt,rate,addl,ii,dv\n1,0,20,10,0,0,.\n1,240,,,,,95\n"
+    text = "id,time,amt,rate,addl,ii,dv\n1,0,20,10,0,0,.\n1,0,,,,,90\n1,4,,,,,95\n"
     [event] = events(tmp_path, text, units={"time": "h", "glucose": "mg/dL"})["1", "1"]
     assert (event.kind, event.amount, event.duration) == ("infusion", 20, 120)
-    text = "id,time,amt,addl,ii,dv\n1,0,50,2,240,.\n1,600,,,,95\n"
+    text = "id,time,amt,addl,ii,dv\n1,0,50,2,240,.\n1,0,,,,90\n1,600,,,,95\n"
     assert [e.time for e in events(tmp_path, text)["1", "1"]] == [0, 240, 480]
 
 
