@@ -305,6 +305,14 @@ def test_answers_that_are_none_are_told_at_once(tmp_path, answers, sentence):
         load_study("bergman1986", units=UNITS)
 
 
+def test_answers_about_what_is_not_in_the_table_are_refused(tmp_path):
+    path = written(tmp_path / "wide.csv", wide_rows())
+    text = asked(path, units=UNITS | {"glukose": "mg/dL"}, columns={"subject": "idd"}, start={"C": "08:00"})
+    assert "units is given for 'glukose', which is not in the table. Did you mean 'glucose'?" in text
+    assert "columns says that subject is 'idd': no column." in text
+    assert "start is given for 'C', who has no samples." in text
+
+
 def test_a_format_that_is_named_must_be_there(tmp_path):
     path = written(tmp_path / "wide.csv", wide_rows())
     for name in set(FORMS) - {"wide"}:
@@ -315,7 +323,7 @@ def test_a_format_that_is_named_must_be_there(tmp_path):
 FORMS_BY_FILE = [wide_rows(), half_wide(), long_rows(";", True), nonmem(), CLARITY, LIBREVIEW, CARELINK]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_damaged_tables_are_read_or_refused_in_words(tmp_path_factory, data):
     text = bytearray(data.draw(st.sampled_from(FORMS_BY_FILE)).encode())

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from bayesglu.analytes import analytes
 from bayesglu.errors import InputError
 from bayesglu.study.readers import carelink, clarity, libreview, nightscout, nonmem, tall, wide
 from bayesglu.study.readers.answers import Answers
 from bayesglu.study.readers.clock import is_clock
 from bayesglu.study.readers.grid import Grid, read_grids
+from bayesglu.study.readers.headers import squeezed
 from bayesglu.study.readers.layout import Layout
 from bayesglu.study.readers.numbers import plain_numbers
 from bayesglu.study.readers.reading import Questions, Reading
@@ -76,6 +78,7 @@ def read_forms(
             FORMS[name].read(layouts, reading)
             _others([grid for grid, layout in found if layout is None], reading)
             reading.ask_units()
+            _check_answers(layouts, reading)
             if problems and name in TABLES and not protocol_given:
                 problems.add("says nowhere what was given. Name a protocol, such as 'ogtt(75)'.")
             problems.raise_any(StudyError)
@@ -113,6 +116,22 @@ def _unrecognised(grids: Sequence[Grid], form: str | None = None) -> str:
     if form:
         return f"does not look like {FORMS[form].words}. Found: {first}."
     return f"has no form that is known. Found: {first}.\n  Forms: {forms}."
+
+
+def _check_answers(layouts: Sequence[Layout], reading: Reading) -> None:
+    """Note answers about what the tables do not have."""
+    answers, problems = reading.answers, reading.problems
+    headers = [name for layout in layouts for name in layout.header if name]
+    for ours, theirs in answers.columns.items():
+        if squeezed(theirs) not in set(map(squeezed, headers)):
+            problems.add(f"columns says that {ours} is {theirs!r}: no column.{hint(theirs, headers)}")
+    people = {row.cells["subject"] for row in reading.samples}
+    for label in set(answers.start) - {""} - people if people else ():
+        problems.add(f"start is given for {label!r}, who has no samples.{hint(label, people)}")
+    covariates = {name for own in reading.people.values() for name in own}
+    for name in set(answers.units) - {"time", *analytes(), *covariates}:
+        known = {"time", *analytes(), *covariates}
+        problems.add(f"units is given for {name!r}, which is not in the table.{hint(name, known)}")
 
 
 def _others(grids: Sequence[Grid], reading: Reading) -> None:
