@@ -74,6 +74,29 @@ def test_the_version_is_that_of_the_package():
     assert run("--version").stdout.strip() == bayesglu.__version__
 
 
+# --- tables of one's own ---
+
+
+def test_import_asks_writes_a_folder_that_loads_as_the_same_study_and_never_replaces_one(tmp_path):
+    table, out = tmp_path / "wide.csv", tmp_path / "trial"
+    table.write_text("id,group,G0,G30,I0,I30\nA,T2D,92,148,8,52\nB,ND,97,160,11,60\n")
+    words = ["import", table, "--out", out, "-p", "ogtt(75)", "--body-weight", "70"]
+    asked = run(*words)
+    assert asked.exit_code == 1 and "(`bayesglu import` --units)" in asked.stderr and not out.exists()
+    answers = ["--units", "glucose=mg/dL", "--units", "insulin=uU/mL", "--plot", tmp_path / "look.png"]
+    told = run(*words, *answers)
+    assert told.exit_code == 0, told.stderr
+    assert "wide: one row a person, one column a time" in told.stdout and "covariates: group" in told.stdout
+    units = {"glucose": "mg/dL", "insulin": "uU/mL"}
+    study = bayesglu.load_study(table, "ogtt(75)", 70, units=units)
+    assert bayesglu.load_study(out) == study
+    assert bayesglu.load_study(out).datasheet["format"] == "wide"
+    assert (tmp_path / "look.png").stat().st_size > 10_000
+    again = run(*words, *answers)
+    assert again.exit_code == 1 and "there is something already" in again.stderr
+    assert run(*words[:3], tmp_path / "b", "--units", "mg/dL").exit_code == 1
+
+
 # --- looking around ---
 
 

@@ -12,6 +12,7 @@ from bayesglu import catalog
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.calls import PROTOCOLS
 from bayesglu.spec.model import load_model
+from bayesglu.study.study import StudyError, load_study
 from benchmarks.report import read
 
 ROOT = Path(__file__).parents[1]
@@ -86,6 +87,24 @@ def test_the_code_of_the_page_on_extending_runs_from_the_root_of_a_checkout(regi
     assert all(json.loads(fit.attrs["parts"]) for fit in fits.values())
     errors = fits["free_fatty_acids"].posterior.sigma_free_fatty_acids
     assert 0.04 < float(errors.median()) < 0.12
+
+
+def test_the_tables_of_the_page_on_data_are_read_as_it_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = (DOCS / "data.md").read_text(encoding="utf-8")
+    for name, table in re.findall(r'^```csv title="(.+?)"\n(.*?)^```', text, re.MULTILINE | re.DOTALL):
+        Path(name).write_text(table, encoding="utf-8")
+    page, studies = {"__name__": "data"}, {}
+    for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        exec(compile(block, "<data>", "exec"), page)
+        studies[page["study"].name] = page["study"].datasheet.get("format")
+    forms = {"wide": "wide", "long": None, "half_wide": "half-wide", "two_rows": "wide", "clock": "long"}
+    assert studies == forms | {"events": "nonmem", "export": "clarity"}
+    assert "Study 'export': 1 subject, 3 samples" in capsys.readouterr().out
+    question = re.search(r"^```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[1]
+    with pytest.raises(StudyError) as asked:
+        load_study("wide.csv", "ogtt(75)")
+    assert " ".join(question.split()) in " ".join(str(asked.value).split())
 
 
 @pytest.mark.parametrize("path", sorted(DOCS.glob("*.md")), ids=lambda path: path.stem)

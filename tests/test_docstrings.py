@@ -141,6 +141,10 @@ REFUSED: dict[str, list[Callable]] = {
     "bayesglu.Study.from_table": [
         lambda: bg.Study.from_table(bg.load_study("bergman1986").summary()),
     ],
+    "bayesglu.Study.plot": [
+        lambda: bg.load_study("bergman1986").plot(by="group"),
+        lambda: bg.load_study("bergman1986").plot(analytes=["lactate"]),
+    ],
     "bayesglu.Study.select": [lambda: bg.load_study("bergman1986").select(["9"])],
     "bayesglu.build": [
         lambda: bg.build("minimal", "nobody"),
@@ -188,6 +192,8 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.load_study("nobody"),
         lambda: bg.load_study(bg.load_study("bergman1986"), protocol="ogtt(75)"),
         lambda: bg.load_study("bergman1986", protocol="ogt(75)"),
+        lambda: bg.load_study("bergman1986", units={"glucose": "mg/dL"}),
+        lambda: bg.load_study([]),
     ],
     "bayesglu.meal": [lambda: bg.meal(60, emptying=0)],
     "bayesglu.meal_day": [lambda: bg.meal_day(times=[0])],
@@ -202,6 +208,11 @@ REFUSED: dict[str, list[Callable]] = {
     "bayesglu.plots.fit_overview": [
         lambda: bg.plots.fit_overview(NOTHING),
         lambda: bg.plots.fit_overview(quick(), ["X"]),
+    ],
+    "bayesglu.plots.study": [
+        lambda: bg.plots.study("unheard of"),
+        lambda: bg.plots.study("bergman1986", by="group"),
+        lambda: bg.plots.study("bergman1986", analytes=["lactate"]),
     ],
     "bayesglu.plots.contraction": [lambda: bg.plots.contraction(NOTHING)],
     "bayesglu.plots.organs": [lambda: bg.plots.organs({}), lambda: bg.plots.organs({"now": SIMULATION})],

@@ -4,6 +4,7 @@ import sys
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from fake_fit import fake_fit, fake_simulation, fake_what_if
@@ -13,10 +14,12 @@ from matplotlib.text import Annotation
 
 from bayesglu import plots
 from bayesglu.analysis.summaries import minimal_model_indices, summarize_individuals, summarize_population
+from bayesglu.errors import InputError
 from bayesglu.plots.style import colour_of_person, scaled, symbol
 from bayesglu.protocols.library import ivgtt
 from bayesglu.protocols.table import keep_protocols
 from bayesglu.spec.model import load_model
+from bayesglu.study.study import Study
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +47,55 @@ def bands(axis):
 
 def labels(legend):
     return [text.get_text() for text in legend.get_texts()]
+
+
+# --- studies ---
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """Two groups of people: one sample missing, one censored, one left out, and someone who left early."""
+    rows = [(who, t, "glucose", 90 + t / 2, "") for who in ("A", "B", "C") for t in (0, 30, 120)]
+    rows += [("A", 0, "insulin", "<12", ""), ("A", 30, "insulin", "", ""), ("B", 0, "insulin", 40, "false")]
+    table = pd.DataFrame(rows, columns=["subject", "time", "analyte", "value", "use"])
+    table["unit"] = table["analyte"].map({"glucose": "mg/dL", "insulin": "pmol/L"})
+    people = pd.DataFrame({"subject": ["A", "B", "C"], "group": ["T2D", "control", "control"]})
+    return Study.from_table(table, subjects=people, protocol="ogtt(75)", body_weight=70)
+
+
+def marks(axis, marker):
+    return sum(len(line.get_xdata()) for line in axis.lines if line.get_marker() == marker)
+
+
+def test_a_study_shows_every_sample_what_is_missing_censored_and_left_out_and_the_dose(measured):
+    figure = measured.plot()
+    axes = shown(figure)
+    assert marks(axes["Glucose"], "o") == 9
+    assert [marks(axes["Insulin"], marker) for marker in ("v", "x", "o")] == [1, 1, 1]
+    assert axes["Glucose"].texts[0].get_text() == "75 g glucose oral"
+    assert figure.get_suptitle().endswith("12 samples, 1 missing, 1 censored, 1 left out")
+    (legend,) = figure.legends
+    assert labels(legend) == ["A", "B", "C", "below the limit", "missing", "left out"]
+
+
+def test_a_study_has_a_row_of_panels_for_each_level_with_the_same_axes(measured):
+    figure = plots.study(measured, by="group")
+    titles = ["Glucose, group control (2)", "Insulin, group control (2)", "Glucose, group T2D (1)"]
+    assert [axis.get_title(loc="left") for axis in figure.axes][:3] == titles
+    assert figure.axes[0].get_ylim() == figure.axes[2].get_ylim()
+    with pytest.raises(InputError, match=r"no covariate 'groups'\. Did you mean 'group'\?"):
+        measured.plot(by="groups")
+
+
+def test_of_many_people_the_median_is_a_line_and_a_number_is_split_at_its_median():
+    rows = [(f"P{n}", t, "glucose", 90 + n + t) for n in range(20) for t in (0, 60)]
+    table = pd.DataFrame(rows, columns=["subject", "time", "analyte", "value"]).assign(unit="mg/dL")
+    people = pd.DataFrame({"subject": [f"P{n}" for n in range(20)], "bmi": [20.0 + n for n in range(20)]})
+    many = Study.from_table(table, subjects=people, protocol="ogtt(75)", body_weight=70)
+    (axis,) = many.plot().axes
+    assert axis.lines[-2].get_ydata().tolist() == [99.5, 159.5]
+    names = [axis.get_title(loc="left") for axis in many.plot(by="bmi").axes]
+    assert names == ["Glucose, bmi up to 29.5 kg/m2 (10)", "Glucose, bmi above 29.5 kg/m2 (10)"]
 
 
 # --- over time ---

@@ -56,7 +56,7 @@ def test_every_public_name_is_on_one_page():
 
 @pytest.mark.parametrize(
     ("page", "names"),
-    [("models", bayesglu.list_models()), ("studies", bayesglu.list_studies())],
+    [("models", bayesglu.list_models()), ("data", bayesglu.list_studies())],
     ids=["models", "studies"],
 )
 def test_the_tables_of_the_documentation_name_every_model_and_study(page, names):
@@ -65,8 +65,8 @@ def test_the_tables_of_the_documentation_name_every_model_and_study(page, names)
     assert set(re.findall(r"^\| `(\w+)`", first, re.MULTILINE)) == set(names)
 
 
-def test_the_page_of_studies_names_every_column_and_every_key_of_a_datasheet():
-    text = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+def test_the_page_on_data_names_every_column_and_every_key_of_a_datasheet():
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     columns = {*OBSERVATION_COLUMNS, *OTHER_OBSERVATION_COLUMNS, *EVENT_COLUMNS, *OTHER_EVENT_COLUMNS}
     assert {name for name in columns if f"`{name}`" not in text} == set()
     assert {name for name in (*ABOUT, "protocol", "body_weight") if f"\n{name} = " not in text} == set()

@@ -310,6 +310,18 @@ def test_an_event_after_the_last_sample_of_its_test_is_an_error(tmp_path):
     assert "the last sample, at 60 min" in text
 
 
+def test_who_left_early_stays_with_what_there_is_and_a_warning_says_what_has_no_effect(tmp_path):
+    protocol = "meal(50) + meal(50).shift(300)"
+    stays = [f"S0,{t},glucose,{90 + t / 10},mg/dL" for t in (0, 60, 300, 360)]
+    leaves = ["S1,0,glucose,90,mg/dL", "S1,60,glucose,130,mg/dL"]
+    path = folder(tmp_path, observations="\n".join([HEADER, *stays, *leaves, ""]), subjects=None)
+    with pytest.warns(
+        StudyWarning, match="subject S1 has no sample after 60 min; what was given later, from 300 min on"
+    ):
+        study = load_study(path, protocol=protocol, body_weight=70)
+    assert study.subjects == ("S0", "S1") and len(study.protocols["S1", "1"].events) == 2
+
+
 def test_a_subject_without_events_is_an_error_when_there_is_a_table_of_events(tmp_path):
     events = EVENTS + "AA,0,glucose,oral,75,g\nA,0,sugar,oral,75,g\n"
     text = problems(folder(tmp_path, events=events), protocol=None)

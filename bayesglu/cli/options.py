@@ -59,6 +59,26 @@ Probability = Annotated[
 ]
 
 
+Answer = list[str] | None
+"""What is given as NAME=VALUE, once or several times."""
+
+
+def parse_pairs(given: Answer, everyone: bool = False) -> dict[str, str] | str | None:
+    """Texts such as ``glucose=mmol/L`` as a mapping; where `everyone` is allowed, one text without a name.
+
+    >>> parse_pairs(["glucose=mmol/L", "insulin=pmol/L"]), parse_pairs(["08:00"], everyone=True)
+    ({'glucose': 'mmol/L', 'insulin': 'pmol/L'}, '08:00')
+    """
+    if not given:
+        return None
+    if everyone and len(given) == 1 and "=" not in given[0]:
+        return given[0]
+    pairs = [text.partition("=") for text in given]
+    if wrong := [text for text, sign, _ in pairs if not sign]:
+        raise InputError(f"{wrong[0]!r} is not NAME=VALUE, such as glucose=mmol/L.")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
 def parse_change(text: str) -> "tuple[str, Change]":
     """The parameter that a text such as ``insulin_sensitivity=*1.3`` names, and what becomes of it.
 

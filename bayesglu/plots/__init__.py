@@ -1,4 +1,4 @@
-"""Figures of simulations, fits and what-ifs.
+"""Figures of studies, simulations, fits and what-ifs.
 
 Each function takes what a bayesglu function returned and gives a Matplotlib figure back: save it with
 ``figure.savefig("name.png")``; a notebook shows it when it is the last line of a cell. Bands and intervals
@@ -13,6 +13,7 @@ from bayesglu.plots.identifiability import expected_contraction
 from bayesglu.plots.loop_map import organs
 from bayesglu.plots.posteriors import contraction, parameters
 from bayesglu.plots.rothman1991 import fasting
+from bayesglu.plots.study import study
 from bayesglu.plots.time_courses import contrast, trajectories
 from bayesglu.plots.validation import facts
 
@@ -26,6 +27,7 @@ __all__ = [
     "fit_overview",
     "organs",
     "parameters",
+    "study",
     "trajectories",
 ]
 

@@ -67,10 +67,10 @@ def assemble(
     protocols, lines = _protocols(protocol, sheet, tables.get("events"), occasions, problems)
 
     times = samples[samples["value"].notna()].groupby(["subject", "occasion"])["time"].max().to_dict()
-    check_deliveries(protocols, weights, times, problems, advice, tables.get("events"), lines)
+    early = check_deliveries(protocols, weights, times, problems, advice, tables.get("events"), lines)
     problems.found += [sentence for table in tables.values() for sentence in table.faults.sentences()]
     problems.raise_any(StudyError)
-    for sentence in suspicious_units(samples):
+    for sentence in [*early, *suspicious_units(samples)]:
         warn_caller(f"{name}: {sentence}", StudyWarning)
 
     known = {*OBSERVATION_COLUMNS, *OTHER_OBSERVATION_COLUMNS}

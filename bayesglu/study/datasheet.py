@@ -39,7 +39,7 @@ from typing import Any
 from bayesglu.analytes import analytes
 from bayesglu.text.problems import Problems, Section, show
 
-ABOUT = ("title", "source", "licence", "description", "note")
+ABOUT = ("title", "source", "licence", "description", "note", "format")
 TABLES = ("columns", "units", "use", "plausible", "checksums")
 
 

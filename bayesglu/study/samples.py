@@ -60,7 +60,8 @@ def read_observations(table: Table, sheet: Datasheet) -> pd.DataFrame:
     if wide and "analyte" not in table.rows:
         columns = ", ".join(OBSERVATION_COLUMNS)
         faults.add(
-            f"has columns {', '.join(wide)}. Write one row a sample, with the columns {columns}, unit."
+            f"has columns {', '.join(wide)}. Write one row a sample, with the columns {columns}, unit, as "
+            "`bayesglu import FILE --out FOLDER` does."
         )
     table.minutes("time", sheet.units.get("time", "min"))
     if not table.require(OBSERVATION_COLUMNS, OTHER_OBSERVATION_COLUMNS):

@@ -12,23 +12,29 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bayesglu.analytes import analytes
-from bayesglu.errors import InputError
+from bayesglu.errors import InputError, warn_caller
 from bayesglu.protocols.events import Delivery, Protocol
 from bayesglu.study.assembly import StudyWarning, assemble
 from bayesglu.study.datasheet import Datasheet, check_files, parse_datasheet, read_datasheet
+from bayesglu.study.readers.answers import Answers
+from bayesglu.study.readers.forms import is_plain, read_forms
 from bayesglu.study.tables import StudyError, Table
 from bayesglu.study.writer import FILES, write_study
 from bayesglu.text.problems import Problems, hint
 from bayesglu.text.wording import some
 from bayesglu.units import canonical_unit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Study", "StudyError", "StudyWarning", "load_study"]
 
@@ -317,6 +323,37 @@ class Study:
             }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("analyte")
 
+    def plot(self, by: str | None = None, analytes: Sequence[str] | None = None) -> Figure:
+        """What was measured, before any model, as `plots.study` draws it.
+
+        Parameters
+        ----------
+        by : str, optional
+            A covariate: a row of panels for each level.
+        analytes : sequence of str, optional
+            What to show; by default all.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A panel for each analyte, with samples of everyone and doses.
+
+        Raises
+        ------
+        InputError
+            If there is no such covariate.
+        StudyError
+            If there is no such analyte.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> len(bg.load_study("bergman1986").plot().axes)
+        2
+        """
+        # By name: figures are made of studies, and no study of figures.
+        return import_module("bayesglu.plots").study(self, by, analytes)
+
     def to_folder(self, path: str | Path) -> Path:
         """Write the study as a folder, in canonical units and with checksums, that loads as an equal study.
 
@@ -385,15 +422,20 @@ class Study:
             described.append(("truth", f"{len(self.truth.data_vars)} parameters"))
         if self.unread:
             described.append(("not read", ", ".join(self.unread)))
+        if "format" in self.datasheet:
+            described.append(("format", f"{self.datasheet['format']}: {self.datasheet.get('note', '')}"))
         return described
 
 
 def load_study(
-    source: str | Path | Study,
+    source: str | Path | Study | pd.DataFrame | Sequence[str | Path],
     protocol: Any = None,
     body_weight: float | Mapping[str, float] | None = None,
+    *,
+    format: str | None = None,
+    **answers: Any,
 ) -> Study:
-    """Read a study: a built-in one, a folder, or a CSV file of observations.
+    """Read a study: a built-in one, a folder, or a table in one of the forms in which people have tables.
 
     ``observations.csv`` has one row a sample: ``subject, time, analyte, value, unit`` and, if wanted,
     ``occasion``, ``censoring`` (none, left, right), ``use`` (true, false). Times are in min, or in the unit
@@ -401,16 +443,33 @@ def load_study(
     an empty one is missing. A folder may also hold ``subjects.csv`` (covariates; ``weight_kg`` is the
     covariate ``weight`` in kg), ``events.csv`` (one row a dose), ``truth.csv`` and ``datasheet.toml``.
 
+    A file, or a data frame, may also be half-wide (a column an analyte), wide (a column a time), an event
+    table of NONMEM or rxode2, or an export of Dexcom Clarity, LibreView, CareLink or Nightscout; CSV of any
+    encoding and separator, or a workbook. What was taken for what stands in the study's
+    ``datasheet["format"]`` and ``datasheet["note"]``. What a table does not say, such as a unit, is asked for
+    by an error that names the keyword of the answer.
+
     Parameters
     ----------
-    source : str, Path or Study
-        Name of a built-in study, or a path. A `Study` is returned as it is.
+    source : str, Path, Study, pandas.DataFrame or sequence of paths
+        Name of a built-in study, or a path; several where the tables of one study are in several files. A
+        `Study` is returned as it is.
     protocol : Protocol, str or mapping, optional
         What was done: a `Protocol` or its text for everyone, or a mapping by subject or (subject, occasion).
         It replaces the study's own.
     body_weight : float or mapping, optional
         Body weight in kg, for everyone or by subject. It replaces the datasheet's, which replaces that of the
         covariate ``weight`` or ``body_weight``. Needed where a dose is absolute.
+    format : str, optional
+        The form of a table, where it should not be looked for: ``long``, ``half-wide``, ``wide``, ``nonmem``,
+        ``clarity``, ``libreview``, ``carelink`` or ``nightscout``.
+    **answers
+        What a table does not say. ``units``: unit by analyte, or of ``time``; ``analytes``: analyte by the
+        name or number that the table has; ``columns``: name in the file by our name; ``doses``: what the
+        doses are (``"oral glucose g"``), for all or by compartment; ``start``: when each test's dose was
+        (``"08:00"``, or ``"first"``: at the first sample), for all or by subject; ``between``: two dates with
+        times, outside which an export is left out; ``dates``: ``"dmy"`` or ``"mdy"``; ``time_zone``: such as
+        ``"Europe/Berlin"``; ``decimal`` and ``thousands``: signs in numbers.
 
     Returns
     -------
@@ -420,14 +479,16 @@ def load_study(
     Raises
     ------
     StudyError
-        If there is no such study, or with every fault of every file at once.
+        If there is no such study, with what a table leaves to be asked, or with every fault of every file at
+        once.
     InputError
-        If a `Study` is given with a protocol or body weight, which it has already.
+        If a `Study` is given with a protocol or body weight, which it has already; if a format or an answer
+        is none.
 
     Warns
     -----
     StudyWarning
-        Where units look swapped.
+        Where units look swapped, and of what was found in a table and is not used.
 
     Examples
     --------
@@ -439,14 +500,44 @@ def load_study(
         if protocol is not None or body_weight is not None:
             raise InputError("A Study has its protocols and body weights already: give them when it is made.")
         return source
+    if isinstance(source, pd.DataFrame):
+        return _in_a_form([source], "table", protocol, body_weight, format, answers)
+    if not isinstance(source, str | Path):
+        paths = [_find(each) for each in source]
+        if not paths:
+            raise InputError("No table is given.")
+        return _in_a_form(paths, paths[0].stem, protocol, body_weight, format, answers)
     path = _find(source)
     if path.is_dir():
+        if format or answers:
+            raise InputError(
+                f"{source} is a folder, whose datasheet says how it is read. Name a table in it."
+            )
         return Study(**_folder(path, protocol, body_weight, Problems(str(source))))
     name = path.resolve().parent.name if path.stem == "observations" else path.stem
+    if format or answers or not is_plain(path):
+        return _in_a_form([path], name, protocol, body_weight, format, answers)
     tables = {"observations": Table.read(path)}
     beside = path.parent / "subjects.csv"
     advice = f" Load the folder to read {beside.name}, which lies beside." if beside.is_file() else ""
     return Study(**assemble(name, tables, Datasheet(), protocol, body_weight, Problems(str(source)), advice))
+
+
+def _in_a_form(
+    sources: Sequence[Path | pd.DataFrame],
+    name: str,
+    protocol: Any,
+    body_weight: Any,
+    format: str | None,
+    answers: Mapping[str, Any],
+) -> Study:
+    """A study of tables in any of the forms in which people have them."""
+    reading = read_forms(sources, format, Answers.of(answers), protocol is not None)
+    for sentence in reading.unused:
+        warn_caller(sentence, StudyWarning)
+    files = ", ".join(source.name for source in sources if isinstance(source, Path)) or name
+    sheet, problems = reading.sheet(files), Problems(files)
+    return Study(**assemble(name, reading.tables(), sheet, protocol, body_weight, problems))
 
 
 def _folder(path: Path, protocol: Any, body_weight: Any, problems: Problems) -> dict[str, Any]:
@@ -457,7 +548,9 @@ def _folder(path: Path, protocol: Any, body_weight: Any, problems: Problems) -> 
     found = [name for name in FILES if (path / name).is_file()]
     if "observations.csv" not in found:
         lying = some(sorted(other.name for other in path.iterdir())) or "nothing"
-        problems.add(f"has no file 'observations.csv'. Found: {lying}.")
+        problems.add(
+            f"has no file 'observations.csv'. Found: {lying}. `bayesglu import` reads tables of other forms."
+        )
     for other in sorted(path.glob("*.csv")):
         if other.name not in FILES and (meant := hint(other.name, set(FILES) - set(found))):
             problems.add(f"the file {other.name!r} is not read.{meant}")

@@ -60,10 +60,9 @@ class Faults:
         return [self._sentence(message, places) for message, places in by_line]
 
     def _sentence(self, message: str, places: list[tuple[int | None, str]]) -> str:
-        lines = [line for line, _ in places if line is not None]
-        where = (
-            f"{self.file}, {self.word}{'s' if len(lines) > 1 else ''} {ranges(lines)}" if lines else self.file
-        )
+        lines = {line for line, _ in places if line is not None}
+        word = f"{self.word}s" if len(lines) > 1 else self.word
+        where = f"{self.file}, {word} {ranges(lines)}" if lines else self.file
         different = list(dict.fromkeys(found for _, found in places))
         more = f" and {len(different) - 3} more" if len(different) > 3 else ""
         return f"{where}: {message.replace('{found}', ', '.join(different[:3]) + more)}"

@@ -112,10 +112,19 @@ def check_deliveries(
     advice: str = "",
     table: Table | None = None,
     lines: Lines | None = None,
-) -> None:
+) -> list[str]:
     """Note amounts per person without a body weight, and events after the last sample of their occasion; on
-    its lines of the `table` what is written there."""
+    its lines of the `table` what is written there.
+
+    Of people who left before what others were still sampled after, there are sentences, which come back.
+    """
     alike: dict[str, list[Occasion]] = {}
+    left: dict[str, dict[str, list[Event]]] = {}
+    reached: set[tuple[int | None, float | None]] = set()
+    for occasion, protocol in protocols.items():
+        for turn, event in enumerate(protocol.events):
+            if event.time <= last_samples.get(occasion, math.inf):
+                reached |= {(turn, None), (None, event.time)} if turn else {(None, event.time)}
 
     def note(message: str, occasion: Occasion, event: Event) -> None:
         written = (lines or {}).get((occasion, event.time))
@@ -136,11 +145,19 @@ def check_deliveries(
                 needy[0],
             )
         last = last_samples.get(occasion, math.inf)
-        for event in protocol.events:
-            if event.time > last:
+        for turn, event in enumerate(protocol.events):
+            if event.time > last and {(turn, None), (None, event.time)} & reached:
+                left.setdefault(f"{last:g} min", {}).setdefault(who(occasion), []).append(event)
+            elif event.time > last:
                 note(f"the event at {event} comes after the last sample, at {last:g} min.", occasion, event)
     for message, occasions in alike.items():
         problems.add(f"{some([who(occasion) for occasion in occasions])}: {message}")
+    return [
+        f"{some(list(people))} has no sample after {last}; what was given later, from "
+        f"{min(event.time for events in people.values() for event in events):g} min on, tells "
+        "nothing of them."
+        for last, people in left.items()
+    ]
 
 
 def _events(row: pd.Series, table: Table, line: int) -> Sequence[Event]:

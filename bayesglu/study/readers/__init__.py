@@ -1,0 +1,1 @@
+"""Tables as people have them, read as the tables of a study."""
