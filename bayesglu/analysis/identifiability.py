@@ -139,7 +139,7 @@ def identify(
     check_forcing(spec, forcing)
     sampled = _sampled(spec, protocol, times, measured, forcing)
     study = _study(spec, protocol, sampled, forcing, body_weight)
-    plan = make_design(_with_unknown(spec, parameters, prior_cv), study)
+    plan = make_design(_with_unknown(spec, parameters, prior_cv), study, remind=False)
     seed = seed_of(random_seed)
     rng = np.random.default_rng(seed)
     people = min(subjects, MOST_PEOPLE)

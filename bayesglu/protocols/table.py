@@ -18,8 +18,8 @@ ABSENT = tuple(each.name for each in fields(Event) if each.default is None)
 def keep_protocols(protocols: Mapping[tuple[str, str], Protocol]) -> xr.Dataset:
     """A Dataset of the protocols of occasions (subject, name), a row for each event.
 
-    Dim ``occasion`` ("subject/name"): ``name``, ``until`` (min). Dim ``event``: ``of`` (which occasion,
-    counted from 0) and the fields of `Event`.
+    Dim ``occasion`` ("subject/name"): ``name``, ``until`` and ``since`` (min). Dim ``event``: ``of`` (which
+    occasion, counted from 0) and the fields of `Event`.
     """
     rows = [(i, event) for i, protocol in enumerate(protocols.values()) for event in protocol.events]
     table = {"of": ("event", np.array([i for i, _ in rows], int))}
@@ -31,7 +31,9 @@ def keep_protocols(protocols: Mapping[tuple[str, str], Protocol]) -> xr.Dataset:
             table[name] = ("event", np.array([np.nan if v is None else v for v in found], float))
     named = np.array([protocol.name for protocol in protocols.values()], object)
     until = np.array([protocol.until for protocol in protocols.values()])
+    since = np.array([np.nan if p.since is None else p.since for p in protocols.values()])
     about = {"name": ("occasion", named), "until": ("occasion", until, {"units": "min"})}
+    about |= {"since": ("occasion", since, {"units": "min"})}
     return xr.Dataset(about | table, coords={"occasion": ["/".join(pair) for pair in protocols]})
 
 
@@ -43,5 +45,10 @@ def kept_protocols(kept: xr.Dataset) -> dict[str, Protocol]:
         values: dict[str, Any] = {n: str(c[row]) if n in TEXTS else float(c[row]) for n, c in columns.items()}
         values |= {n: None for n in ABSENT if np.isnan(values[n])}
         events[int(occasion)].append(Event(**values))
-    each = zip(kept.occasion.values, events, kept.name.values, kept.until.values, strict=True)
-    return {str(label): Protocol(tuple(own), str(name), float(until)) for label, own, name, until in each}
+    until = kept.until.values.tolist()
+    since = kept.since.values.tolist() if "since" in kept else [0.0] * len(until)  # as fits began before
+    each = zip(kept.occasion.values, events, kept.name.values, until, since, strict=True)
+    return {
+        str(label): Protocol(tuple(own), str(name), end, None if np.isnan(begin) else begin)
+        for label, own, name, end, begin in each
+    }

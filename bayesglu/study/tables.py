@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,32 @@ from bayesglu.text.problems import hint, nearest
 from bayesglu.units import UnitError, allowed_units, convert
 
 MISSING = frozenset({"", "na", "nan", "n/a", "null", "none", "<na>", "nat"})
+"""Words for a value that is missing. A label may be one of them: somebody's initials are NA."""
+
+OTHER_NAMES: Mapping[str, str] = {
+    "subject": "id subj subjectid subjid patient patientid usubjid participant participantid pid person ptid",
+    "time": "t minutes min hours tad ntime timepoint nominaltime sampletime clocktime",
+    "value": "dv conc concentration result measurement y obs response level reading",
+    "analyte": "dvid test paramcd variable measure marker assay",
+    "unit": "units uom dvunit dvu",
+    "occasion": "visit occ period day session testno arm phase cycle week visitnum treatment",
+    "substance": "drug what compound treatment hormone",
+    "amount": "dose amt",
+    "route": "adm roa administration",
+    "duration": "dur tinf length infusiontime",
+    "absorption_rate": "ka",
+    "parameter": "param",
+}
+"""What our columns are often called elsewhere, names without signs."""
+
+MOST_COLUMNS = 1000
+FARTHEST = 600_000.0
+"""Minutes, more than a year: no test is that long."""
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_GROUPED = re.compile(r"[+-]?\d{1,3}([,'\s]\d{3})+(\.\d+)?")
+_CLOCK = re.compile(r"\d{1,4}[-:/]\d{1,2}(\D|$)", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"[<>]?=?\s*[+-]?\d+,\d+")
 
 
 class StudyError(BayesgluError, ValueError):
@@ -95,31 +123,68 @@ class Table:
         rows: list[list[str]] = []
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.reader(file)
+                reader = csv.reader(file, strict=True)
                 for row in reader:
+                    if any("\0" in cell for cell in row):
+                        raise UnicodeError
                     if any(cell.strip() for cell in row):
                         lines.append(reader.line_num)
                         rows.append([cell.strip() for cell in row])
-        except UnicodeDecodeError:
+        except UnicodeError:
             faults.add("is not UTF-8 text. Save it again as 'CSV UTF-8'.")
+            rows = []
+        except csv.Error as error:
+            faults.add(f"cannot be read as CSV: {error}. Is a quotation mark not closed?", reader.line_num)
         except OSError as error:
             faults.add(f"cannot be read: {error.strerror}.")
         if not rows:
             if not faults:
                 faults.add("is empty.")
             return cls(pd.DataFrame(), faults)
-        header = [name.lower() for name in rows[0]]
-        if len(header) == 1 and re.search(r"[;\t]", header[0]):
+        if len(rows[0]) == 1 and re.search(r"[;\t]", rows[0][0]):
             faults.add(
                 "has one column. Are the values separated by ';' or tabs? Separate them by commas.", lines[0]
             )
             return cls(pd.DataFrame(), faults)
-        for name in dict.fromkeys(name for name in header if header.count(name) > 1):
-            faults.add(f"column {name!r} is there {header.count(name)} times.", lines[0])
-        if len(rows) == 1:
-            faults.add("has a header and no rows.", lines[0])
+        return cls._checked(rows[0], rows[1:], lines[1:], faults, lines[0])
+
+    @classmethod
+    def of(cls, table: Any, name: str) -> Table:
+        """Take a table from memory: a data frame of pandas or polars, or a mapping of columns. Its rows are
+        counted from 1."""
+        faults = Faults(name, word="row")
+        try:
+            names, columns = _columns_of(table)
+        except (TypeError, ValueError) as error:
+            faults.add(f"is no table: {_short(str(error))}. Give a data frame, or a mapping of columns.")
+            return cls(pd.DataFrame(), faults)
+        if any(isinstance(each, tuple) for each in names):
+            faults.add("has a header of several rows. Give each column one name.")
+            return cls(pd.DataFrame(), faults)
+        rows = [[_text(cell) for cell in row] for row in zip(*columns, strict=True)]
+        return cls._checked([str(each).strip() for each in names], rows, range(1, len(rows) + 1), faults)
+
+    @classmethod
+    def _checked(
+        cls,
+        header: Sequence[str],
+        rows: Sequence[list[str]],
+        lines: Sequence[int],
+        faults: Faults,
+        first: int | None = None,
+    ) -> Table:
+        """The table of these rows, on these lines, below a header on its line, if it has one."""
+        header = [name.lower() for name in header]
+        if len(header) > MOST_COLUMNS:
+            faults.add(f"has {len(header)} columns. Write one row a sample, and a column a property.", first)
+            return cls(pd.DataFrame(), faults)
+        for name, times in Counter(header).items():
+            if times > 1 and name:
+                faults.add(f"column {name!r} is there {times} times.", first)
+        if not rows:
+            faults.add("has a header and no rows." if header else "is empty.", first)
         whole = []
-        for line, row in zip(lines[1:], rows[1:], strict=True):
+        for line, row in zip(lines, rows, strict=True):
             if len(row) == len(header):
                 whole.append((line, row))
             else:
@@ -127,19 +192,17 @@ class Table:
         frame = pd.DataFrame(
             [row for _, row in whole], columns=header, index=[line for line, _ in whole], dtype=object
         )
-        return cls(frame.loc[:, ~frame.columns.duplicated()], faults)
+        if unnamed := [at for at, name in enumerate(header) if not name]:
+            filled = [at for at in unnamed if any(row[at] for _, row in whole)]
+            if filled and faults.word == "line":
+                faults.add(f"column {filled[0] + 1} has no name in the header.", first)
+        return cls(frame.loc[:, ~frame.columns.duplicated() & (frame.columns != "")], faults)
 
-    @classmethod
-    def of(cls, frame: pd.DataFrame, name: str) -> Table:
-        """Take a data frame; its rows are counted from 1."""
-        faults = Faults(name, word="row")
-        if frame.empty:
-            faults.add("is empty.")
-        text = {
-            str(name).strip().lower(): [_text(cell) for cell in frame[name].tolist()]
-            for name in frame.columns
-        }
-        return cls(pd.DataFrame(text, index=range(1, len(frame) + 1), dtype=object), faults)
+    def leave_out(self, names: Collection[str]) -> list[str]:
+        """Take away the columns of these names that are there; give back their names."""
+        there = [name for name in self.names if name in names]
+        self.rows = self.rows.drop(columns=there)
+        return there
 
     @property
     def names(self) -> list[str]:
@@ -152,6 +215,15 @@ class Table:
 
     def rename(self, columns: Mapping[str, str], all_there: bool = False) -> None:
         """Give columns our names: `columns` maps our name to the one in the file."""
+        taken = {
+            ours for ours, theirs in columns.items() if theirs.lower() in self.rows and ours in self.rows
+        }
+        for ours in sorted(taken):
+            if columns[ours].lower() != ours:
+                self.faults.add(
+                    f"has the columns {ours!r} and {columns[ours]!r}, which the datasheet calls {ours!r} too."
+                )
+                self.rows = self.rows.drop(columns=ours)
         for ours, theirs in columns.items():
             if (
                 all_there
@@ -162,24 +234,42 @@ class Table:
                 self.faults.add(f"has no column {theirs!r}, which the datasheet calls {ours!r}.")
         self.rows = self.rows.rename(columns={theirs.lower(): ours for ours, theirs in columns.items()})
 
-    def minutes(self, name: str, unit: str = "min", required: bool = True) -> None:
-        """Turn a column of times, called ``name`` or ``name_h`` and the like, into one of minutes."""
-        columns = [column for column in self.names if column == name or column.startswith(f"{name}_")]
+    def minutes(self, name: str, unit: str = "min", required: bool = True) -> str:
+        """Turn a column of times, called ``name``, ``name_h``, ``name (h)`` and the like, into one of
+        minutes. Gives back its unit."""
+        columns = [column for column in self.names if re.match(rf"{name}(_|\s*[\[(]|$)", column)]
         if len(columns) > 1:
             self.faults.add(f"has more than one column of {name}: {', '.join(columns)}. Keep one.")
         if not columns:
-            return
+            return unit
         column = columns[0]
-        unit = column.removeprefix(name).lstrip("_") or unit
+        unit = column.removeprefix(name).strip("_ ()[]") or unit
         try:
             factor = convert(1.0, unit, "time")
         except UnitError:
             known = ", ".join(allowed_units("time"))
             self.faults.add(f"the times of column {column!r} have an unknown unit {unit!r}. Known: {known}.")
-            return
-        self.rows[name] = self.numbers(column, required) * factor
-        if column != name:
-            self.rows = self.rows.drop(columns=columns)
+            return unit
+        self.rows[name] = [
+            self._minutes(cell, column, line, required, factor) for line, cell in cells(self.column(column))
+        ]
+        if others := [each for each in columns if each != name]:
+            self.rows = self.rows.drop(columns=others)
+        return unit
+
+    def _minutes(self, cell: str, name: str, line: int, required: bool, factor: float) -> float:
+        """One cell as minutes: a number of so many minutes each, or a number with a unit of its own."""
+        bare, _, unit = cell.partition(" ")
+        if unit in allowed_units("time") and not math.isnan(as_number(bare)):
+            cell, factor = bare, convert(1.0, unit, "time")
+        value = self.number(cell, name, line, required) * factor
+        if abs(value) > FARTHEST:
+            message = (
+                "{found} min is no time of a test: more than a year. Are these dates, or seconds of a clock?"
+            )
+            self.faults.add(f"{name} {message}", line, f"{value:g}")
+            return math.nan
+        return value
 
     def require(self, columns: Iterable[str], others: Iterable[str] = ()) -> bool:
         """Note the required columns that are missing; say whether all are there.
@@ -193,7 +283,7 @@ class Table:
         missing = [name for name in required if name not in self.rows]
         if missing:
             plural = "s" if len(missing) > 1 else ""
-            likely = "".join(hint(name, self.unread([*required, *others])) for name in missing)
+            likely = "".join(self._likely_column(name, [*required, *others]) for name in missing)
             self.faults.add(
                 f"lacks the column{plural} {', '.join(missing)}.{likely} Found: {', '.join(self.names)}."
             )
@@ -202,6 +292,11 @@ class Table:
             if not missing and (meant := nearest(name, absent)):
                 self.faults.add(f"column {name!r} is not known. Did you mean {meant!r}?")
         return not missing
+
+    def _likely_column(self, missing: str, known: Sequence[str]) -> str:
+        found = self.unread(known)
+        called = next((name for name in found if bare(name) in OTHER_NAMES.get(missing, "").split()), None)
+        return f" Is {missing!r} the column {called!r}?" if called else hint(missing, found)
 
     def unread(self, known: Iterable[str]) -> list[str]:
         """Names of the columns that are not among those known."""
@@ -218,7 +313,7 @@ class Table:
         if name not in self.rows and default is not None:
             return self.column(name, default)
         for line, label in cells(self.rows[name]):
-            if is_missing(label):
+            if not label:
                 self.faults.add(f"{name} is empty.", line)
         return self.rows[name]
 
@@ -238,8 +333,7 @@ class Table:
             return math.nan
         value = as_number(cell)
         if math.isnan(value):
-            fix = " Write a decimal point." if re.fullmatch(r"[<>]?\s*-?\d+,\d+", cell) else ""
-            self.faults.add(f"{name} {{found}} is not a number.{fix}", line, repr(cell))
+            self.faults.add(f"{name} {{found}} is not a number.{_likely(cell)}", line, repr(_short(cell)))
         return value
 
 
@@ -254,12 +348,34 @@ def records(frame: pd.DataFrame) -> Iterator[Any]:
 
 
 def as_number(cell: str) -> float:
-    """A text as a finite number, or NaN."""
-    try:
-        value = float(cell)
-    except ValueError:
-        return math.nan
+    """A text as a finite number, or NaN. Python's own notations, such as ``9_0``, are none."""
+    value = float(cell) if _NUMBER.fullmatch(cell) else math.nan
     return value if math.isfinite(value) else math.nan
+
+
+def bare(name: str) -> str:
+    """A name without signs and spaces."""
+    return "".join(filter(str.isalnum, name.lower()))
+
+
+def looks_like_a_number(cell: str) -> bool:
+    """Whether a cell is a number, or is one but for commas."""
+    return any(pattern.fullmatch(cell) for pattern in (_NUMBER, _GROUPED, _DECIMAL_COMMA))
+
+
+def _likely(cell: str) -> str:
+    """The likely fix of a cell that is no number."""
+    if _CLOCK.match(cell):
+        return " Is it a time of day, or a date? Write the minutes from the dose."
+    if _GROUPED.fullmatch(cell) and "," not in cell:
+        return " Write it without marks between thousands."
+    if _GROUPED.fullmatch(cell):
+        return " Is the comma a mark between thousands? Write none. Is it a decimal comma? Write a point."
+    return " Write a decimal point." if _DECIMAL_COMMA.fullmatch(cell) else ""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def is_missing(cell: str) -> bool:
@@ -268,14 +384,38 @@ def is_missing(cell: str) -> bool:
 
 
 def natural(label: str) -> list:
-    """Key that sorts labels as people do: 2 before 10, ``P2`` before ``P10``."""
-    parts = re.split(r"(\d+)", label)
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
+    """Key that sorts labels as people do: 2 before 10, ``P2`` before ``P10``; and ``01`` before ``1``."""
+    parts = [part for part in re.split(r"(\d+)", label) if part]
+    digits = [part.lstrip("0") if part.isdecimal() else None for part in parts]
+    keys = zip(digits, parts, strict=True)
+    return [*((1, 0, part) if d is None else (0, len(d), d) for d, part in keys), (2, 0, label)]
 
 
-def _text(cell: object) -> str:
-    if cell is None or cell is pd.NA or (isinstance(cell, float) and math.isnan(cell)):
+def _columns_of(table: Any) -> tuple[list, list[list]]:
+    """Names of the columns of a table in memory, and what stands in each."""
+    if isinstance(table, pd.DataFrame):
+        return list(table.columns), [table.iloc[:, at].tolist() for at in range(table.shape[1])]
+    if not isinstance(table, Mapping):
+        if not hasattr(table, "to_dict"):
+            raise TypeError(f"it is {table!r}")
+        table = table.to_dict(as_series=False)  # of polars
+    return _columns_of(pd.DataFrame(dict(table)))
+
+
+def _text(cell: Any) -> str:
+    """What stands in a cell, as a file would have it; a span of time as minutes."""
+    if isinstance(cell, np.generic):
+        cell = (
+            cell.item()
+            if cell.dtype.kind not in "mM"
+            else pd.Timedelta(cell)
+            if cell.dtype.kind == "m"
+            else cell
+        )
+    if cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and math.isnan(cell)):
         return ""
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
         return str(int(cell))
-    return str(cell).strip() if not isinstance(cell, np.generic) else str(cell.item())
+    if isinstance(cell, timedelta):
+        return f"{cell.total_seconds() / 60:.12g} min"
+    return str(cell).strip()

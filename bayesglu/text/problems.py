@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import difflib
 import math
+import tomllib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayesglu.errors import BayesgluError
+
+LARGEST = 1e100
+"""Beyond it a number is none, however finite: its square is no longer."""
 
 REQUIRED: Any = object()
 """Default of a key that must be given."""
@@ -131,8 +135,9 @@ class Section:
             self.fault(f"{key} must be a number, and is {show(value)}. Allowed: {limits}.")
             return None
         inside = (value >= above if closed else value > above) and value < below
-        if not math.isfinite(value) or not inside:
-            self.fault(f"{key} is {value:g}. Allowed: {limits}.")
+        if not is_number(value) or not inside:
+            found = show(value) if isinstance(value, int) else f"{value:g}"
+            self.fault(f"{key} is {found}. Allowed: {limits}.")
             return None
         return float(value)
 
@@ -176,7 +181,32 @@ class Section:
         return Section(value, inner, self.problems, allowed)
 
 
+def is_number(value: object) -> bool:
+    """Whether this is a finite number, and no more than a body or a table could hold.
+
+    >>> is_number(3), is_number(1e300), is_number(True)
+    (True, False, False)
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """The tables of a TOML text; ValueError, in words, where it is none or cannot be followed."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("tables or lists are nested too deeply") from None
+    except ValueError as error:
+        immense = "limit" in str(error) and not isinstance(error, tomllib.TOMLDecodeError)
+        raise ValueError("a whole number has thousands of digits" if immense else str(error)) from None
+
+
 def show(value: object) -> str:
     """A found value as a person would write it in the file, cut to one short line."""
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return "a number of too many digits"
+    try:
+        text = str(value).lower() if isinstance(value, bool) else repr(value)
+    except (ValueError, RecursionError):
+        return "immense"
     return text if len(text) <= 60 else text[:57] + "..."
