@@ -111,7 +111,7 @@ def test_when_a_fast_began_comes_back_from_its_table():
     kept = keep_protocols(given)
     assert list(kept_protocols(kept).values()) == list(given.values())
     old = kept_protocols(kept.drop_vars("since"))
-    assert [p.since for p in old.values()] == [0.0, 0.0, 0.0], "all fits began at zero before"
+    assert list(old.values()) == list(given.values()), "their names say so"
 
 
 @pytest.mark.parametrize("later", [0.0, 0.1, EIGHT_HOURS])

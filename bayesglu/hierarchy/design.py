@@ -14,7 +14,7 @@ import xarray as xr
 
 from bayesglu.errors import warn_caller
 from bayesglu.hierarchy.compatibility import check_study
-from bayesglu.hierarchy.covariates import warn_of_gaps, warn_of_near_levels
+from bayesglu.hierarchy.covariates import warn_of_gaps, warn_of_unknown_levels, warn_of_unused
 from bayesglu.hierarchy.forcing import (
     Curve,
     ForcingSamples,
@@ -236,4 +236,5 @@ def _warn(spec: ModelSpec, study: Study, used: xr.Dataset, estimated) -> None:
         )
     parameters = [spec.parameters[name] for name in estimated]
     warn_of_gaps(spec, study, parameters)
-    warn_of_near_levels(spec, study, parameters)
+    warn_of_unknown_levels(spec, study, parameters)
+    warn_of_unused(spec, study, parameters)

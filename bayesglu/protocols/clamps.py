@@ -157,8 +157,8 @@ def stepped_clamp(
       120 min: glucose held at 55 mg/dL over 60 min
     """
     raise_any([*not_a_list(targets=targets), *not_a_number(0, each=each, exclusive=True)])
-    first, *others = (clamp(target, each, unit=unit, start=i * each) for i, target in enumerate(targets))
-    steps = sum(others, first)
+    held = [clamp(target, each, unit=unit, start=i * each) for i, target in enumerate(targets)]
+    steps = Protocol(tuple(event for step in held for event in step.events))
     if insulin_rate is None:
         return steps
     return steps + infusion("insulin", insulin_rate, insulin_unit, each * len(targets))

@@ -14,7 +14,7 @@ from bayesglu.protocols import clamps, library  # noqa: F401
 from bayesglu.protocols.calls import PROTOCOLS
 from bayesglu.protocols.events import Protocol, ProtocolError
 from bayesglu.text.expressions import Evaluator, mismatch, parse
-from bayesglu.text.problems import hint
+from bayesglu.text.problems import hint, show
 
 _EXAMPLE = "'ogtt(75) + meal(60).shift(300)'"
 
@@ -59,7 +59,9 @@ def parse_protocol(text: Protocol | str) -> Protocol:
         why = "it is nested too deeply, or holds odd characters or immense numbers"
         raise ProtocolError(f"{_short(text)!r} cannot be read: {why}.") from None
     if not isinstance(result, Protocol):
-        raise ProtocolError(f"{text!r} is {result!r}, not a protocol. A protocol looks like {_EXAMPLE}.")
+        raise ProtocolError(
+            f"{_short(text)!r} is {show(result)}, not a protocol. A protocol looks like {_EXAMPLE}."
+        )
     return result
 
 
@@ -74,7 +76,7 @@ class _Protocols(Evaluator):
 
     def where(self, node: ast.expr) -> str:
         """The text of a part."""
-        return ast.get_source_segment(self.text, node) or self.text
+        return _short(ast.get_source_segment(self.text, node) or self.text)
 
     def combine(self, node: ast.expr, operation: Callable, *values: Any) -> Protocol | float | list[float]:
         protocols = isinstance(getattr(node, "op", None), ast.Add)
@@ -106,12 +108,12 @@ class _Protocols(Evaluator):
         return function(*args, **keywords)
 
     def other(self, node: ast.expr) -> Protocol | list[float]:
-        where = self.where(node)
+        if isinstance(node, ast.List | ast.Tuple):
+            values = [self.value(element) for element in node.elts]
+            if all(isinstance(value, Real) for value in values):
+                return values
+        where = self.where(node)  # slow in a long text: of what is wrong alone
         match node:
-            case ast.List(elts=elements) | ast.Tuple(elts=elements):
-                values = [self.value(element) for element in elements]
-                if all(isinstance(value, Real) for value in values):
-                    return values
             case ast.Call(func=ast.Name(id=name)):
                 known = ", ".join(sorted(PROTOCOLS))
                 raise ProtocolError(f"{where}: no protocol {name!r}.{hint(name, PROTOCOLS)} Known: {known}.")

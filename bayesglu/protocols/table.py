@@ -1,13 +1,14 @@
 """What was done to the people of a fit, as a table that is kept with it, and back."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bayesglu.protocols.events import Event, Protocol
+from bayesglu.protocols.events import Event, Protocol, ProtocolError
+from bayesglu.protocols.parse import parse_protocol
 
 FIELDS = tuple(each.name for each in fields(Event))
 TEXTS = ("kind", "substance", "route", "unit")
@@ -45,10 +46,20 @@ def kept_protocols(kept: xr.Dataset) -> dict[str, Protocol]:
         values: dict[str, Any] = {n: str(c[row]) if n in TEXTS else float(c[row]) for n, c in columns.items()}
         values |= {n: None for n in ABSENT if np.isnan(values[n])}
         events[int(occasion)].append(Event(**values))
-    until = kept.until.values.tolist()
-    since = kept.since.values.tolist() if "since" in kept else [0.0] * len(until)  # as fits began before
-    each = zip(kept.occasion.values, events, kept.name.values, until, since, strict=True)
-    return {
-        str(label): Protocol(tuple(own), str(name), end, None if np.isnan(begin) else begin)
-        for label, own, name, end, begin in each
-    }
+    names, until = map(str, kept.name.values), kept.until.values.tolist()
+    each = [Protocol(tuple(own), name, end) for own, name, end in zip(events, names, until, strict=True)]
+    if "since" in kept:
+        since = [None if np.isnan(begin) else begin for begin in kept.since.values.tolist()]
+    else:
+        since = [_since(protocol) for protocol in each]
+    pairs = zip(kept.occasion.values, each, since, strict=True)
+    return {str(label): replace(protocol, since=begin) for label, protocol, begin in pairs}
+
+
+def _since(protocol: Protocol) -> float | None:
+    """When a protocol of a fit that does not say so begins: as its name has it, where that can be read."""
+    try:
+        named = parse_protocol(protocol.name)
+    except ProtocolError:
+        return None if protocol.events else 0.0
+    return named.since if named.events == protocol.events else None

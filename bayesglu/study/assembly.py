@@ -13,6 +13,7 @@ import xarray as xr
 from bayesglu.analytes import analytes
 from bayesglu.errors import BayesgluWarning, warn_caller
 from bayesglu.protocols.events import Protocol
+from bayesglu.study.cells import natural
 from bayesglu.study.covariates import read_covariates
 from bayesglu.study.datasheet import Datasheet
 from bayesglu.study.plausible import (
@@ -34,7 +35,7 @@ from bayesglu.study.samples import (
     read_truth,
     suspicious_units,
 )
-from bayesglu.study.tables import StudyError, Table, natural
+from bayesglu.study.tables import StudyError, Table
 from bayesglu.study.treatments import Lines, assign, check_deliveries, read_events, some, who
 from bayesglu.text.problems import Problems, hint, show
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 
-from bayesglu.study.tables import OTHER_NAMES, Table, as_number, bare, cells, is_missing
+from bayesglu.study.cells import as_number, bare, is_missing
+from bayesglu.study.tables import OTHER_NAMES, Table, cells
 
 NO = frozenset({"0", "false", "no", "n", "f", "none", "ok", "."})
 YES = frozenset({"1", "true", "yes", "y", "t", "ok", "."})

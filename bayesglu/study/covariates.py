@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesglu.study.cells import as_number, is_missing, looks_like_a_number, natural
 from bayesglu.study.datasheet import Datasheet
 from bayesglu.study.samples import check_plausible
-from bayesglu.study.tables import Faults, Table, as_number, cells, is_missing, looks_like_a_number, natural
+from bayesglu.study.tables import Faults, Table, cells
 from bayesglu.units import UnitError, allowed_units, canonical_unit, convert, has_unit
 
 # Suffixes of covariate columns that say the unit, beside those that units.py knows for the covariate.

@@ -88,12 +88,15 @@ def read_datasheet(path: Path, problems: Problems) -> Datasheet:
     if not path.is_file():
         return Datasheet()
     try:
-        return parse_datasheet(read_toml(path.read_text(encoding="utf-8")), problems)
-    except ValueError as error:  # of TOML, or of bytes that are no UTF-8
-        problems.add(f"is not a TOML file: {error}.")
+        table, why = read_toml(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        table, why = {}, str(error)
     except OSError as error:
         problems.add(f"cannot be read: {error.strerror}.")
-    return Datasheet()
+        return Datasheet()
+    if why:
+        problems.add(f"is not a TOML file: {why}.")
+    return parse_datasheet(table, problems)
 
 
 def parse_datasheet(table: Mapping[str, Any], problems: Problems) -> Datasheet:

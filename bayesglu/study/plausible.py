@@ -16,7 +16,7 @@ import xarray as xr
 
 from bayesglu.analytes import analytes
 from bayesglu.protocols.events import Event, Protocol
-from bayesglu.study.tables import bare
+from bayesglu.study.cells import bare
 from bayesglu.text.wording import some
 from bayesglu.units import dose_amount, is_per_person
 

@@ -14,9 +14,10 @@ import xarray as xr
 
 from bayesglu.analytes import Limits, analytes
 from bayesglu.protocols.events import Protocol
+from bayesglu.study.cells import is_missing, natural
 from bayesglu.study.columns import check_unread
 from bayesglu.study.datasheet import Datasheet
-from bayesglu.study.tables import Faults, Table, cells, is_missing, natural, records
+from bayesglu.study.tables import Faults, Table, cells, records
 from bayesglu.text.problems import hint
 from bayesglu.units import UnitError, allowed_units, canonical_unit, convert
 

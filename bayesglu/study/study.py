@@ -228,6 +228,8 @@ class Study:
         rows.append(["body_weight", *map(_canonical_text, self.body_weight.values)])
         weights = dict(zip(self.subjects, self.body_weight.values, strict=True))
         for (subject, occasion), protocol in self.protocols.items():
+            if protocol.since:  # most begin with their first event, or at 0
+                rows.append([subject, occasion, _canonical_text(protocol.since)])
             weight = None if np.isnan(weights[subject]) else float(weights[subject])
             for delivery in protocol.canonical(weight):
                 values = [getattr(delivery, each.name) for each in fields(Delivery)]
@@ -469,11 +471,15 @@ def _find(source: str | Path) -> Path:
     """A bare name is that of a study that ships, wherever we are; anything else is a path."""
     from bayesglu import catalog
 
-    path = Path(source).expanduser()
+    path = Path(source)
     if isinstance(source, str) and source in catalog.names("study"):
         return Path(catalog.locate("study", source))
-    if path.exists():
-        return path
+    try:
+        path = path.expanduser()
+        if path.exists():
+            return path
+    except (OSError, ValueError, RuntimeError):  # nothing can be called so
+        pass
     shipped = catalog.names("study")
     raise StudyError(
         f"There is no file or folder {str(source)!r}, and no study of this name is shipped."

@@ -7,19 +7,15 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bayesglu.errors import BayesgluError
+from bayesglu.study.cells import as_number, bare, is_missing, likely_fix, short, written
 from bayesglu.text.problems import hint, nearest
 from bayesglu.units import UnitError, allowed_units, convert
-
-MISSING = frozenset({"", "na", "nan", "n/a", "null", "none", "<na>", "nat"})
-"""Words for a value that is missing. A label may be one of them: somebody's initials are NA."""
 
 OTHER_NAMES: Mapping[str, str] = {
     "subject": "id subj subjectid subjid patient patientid usubjid participant participantid pid person ptid",
@@ -40,11 +36,6 @@ OTHER_NAMES: Mapping[str, str] = {
 MOST_COLUMNS = 1000
 FARTHEST = 600_000.0
 """Minutes, more than a year: no test is that long."""
-
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-_GROUPED = re.compile(r"[+-]?\d{1,3}([,'\s]\d{3})+(\.\d+)?")
-_CLOCK = re.compile(r"\d{1,4}[-:/]\d{1,2}(\D|$)", re.ASCII)
-_DECIMAL_COMMA = re.compile(r"[<>]?=?\s*[+-]?\d+,\d+")
 
 
 class StudyError(BayesgluError, ValueError):
@@ -155,13 +146,13 @@ class Table:
         faults = Faults(name, word="row")
         try:
             names, columns = _columns_of(table)
-        except (TypeError, ValueError) as error:
-            faults.add(f"is no table: {_short(str(error))}. Give a data frame, or a mapping of columns.")
+        except (AttributeError, TypeError, ValueError) as error:
+            faults.add(f"is no table: {short(str(error))}. Give a data frame, or a mapping of columns.")
             return cls(pd.DataFrame(), faults)
         if any(isinstance(each, tuple) for each in names):
             faults.add("has a header of several rows. Give each column one name.")
             return cls(pd.DataFrame(), faults)
-        rows = [[_text(cell) for cell in row] for row in zip(*columns, strict=True)]
+        rows = [[written(cell) for cell in row] for row in zip(*columns, strict=True)]
         return cls._checked([str(each).strip() for each in names], rows, range(1, len(rows) + 1), faults)
 
     @classmethod
@@ -333,7 +324,7 @@ class Table:
             return math.nan
         value = as_number(cell)
         if math.isnan(value):
-            self.faults.add(f"{name} {{found}} is not a number.{_likely(cell)}", line, repr(_short(cell)))
+            self.faults.add(f"{name} {{found}} is not a number.{likely_fix(cell)}", line, repr(short(cell)))
         return value
 
 
@@ -347,75 +338,9 @@ def records(frame: pd.DataFrame) -> Iterator[Any]:
     yield from frame.itertuples()
 
 
-def as_number(cell: str) -> float:
-    """A text as a finite number, or NaN. Python's own notations, such as ``9_0``, are none."""
-    value = float(cell) if _NUMBER.fullmatch(cell) else math.nan
-    return value if math.isfinite(value) else math.nan
-
-
-def bare(name: str) -> str:
-    """A name without signs and spaces."""
-    return "".join(filter(str.isalnum, name.lower()))
-
-
-def looks_like_a_number(cell: str) -> bool:
-    """Whether a cell is a number, or is one but for commas."""
-    return any(pattern.fullmatch(cell) for pattern in (_NUMBER, _GROUPED, _DECIMAL_COMMA))
-
-
-def _likely(cell: str) -> str:
-    """The likely fix of a cell that is no number."""
-    if _CLOCK.match(cell):
-        return " Is it a time of day, or a date? Write the minutes from the dose."
-    if _GROUPED.fullmatch(cell) and "," not in cell:
-        return " Write it without marks between thousands."
-    if _GROUPED.fullmatch(cell):
-        return " Is the comma a mark between thousands? Write none. Is it a decimal comma? Write a point."
-    return " Write a decimal point." if _DECIMAL_COMMA.fullmatch(cell) else ""
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def is_missing(cell: str) -> bool:
-    """Say whether a cell is empty or says so."""
-    return cell.lower() in MISSING
-
-
-def natural(label: str) -> list:
-    """Key that sorts labels as people do: 2 before 10, ``P2`` before ``P10``; and ``01`` before ``1``."""
-    parts = [part for part in re.split(r"(\d+)", label) if part]
-    digits = [part.lstrip("0") if part.isdecimal() else None for part in parts]
-    keys = zip(digits, parts, strict=True)
-    return [*((1, 0, part) if d is None else (0, len(d), d) for d, part in keys), (2, 0, label)]
-
-
 def _columns_of(table: Any) -> tuple[list, list[list]]:
     """Names of the columns of a table in memory, and what stands in each."""
     if isinstance(table, pd.DataFrame):
         return list(table.columns), [table.iloc[:, at].tolist() for at in range(table.shape[1])]
-    if not isinstance(table, Mapping):
-        if not hasattr(table, "to_dict"):
-            raise TypeError(f"it is {table!r}")
-        table = table.to_dict(as_series=False)  # of polars
-    return _columns_of(pd.DataFrame(dict(table)))
-
-
-def _text(cell: Any) -> str:
-    """What stands in a cell, as a file would have it; a span of time as minutes."""
-    if isinstance(cell, np.generic):
-        cell = (
-            cell.item()
-            if cell.dtype.kind not in "mM"
-            else pd.Timedelta(cell)
-            if cell.dtype.kind == "m"
-            else cell
-        )
-    if cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and math.isnan(cell)):
-        return ""
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
-        return str(int(cell))
-    if isinstance(cell, timedelta):
-        return f"{cell.total_seconds() / 60:.12g} min"
-    return str(cell).strip()
+    columns = table if isinstance(table, Mapping) else table.to_dict(as_series=False)  # of polars
+    return _columns_of(pd.DataFrame(dict(columns)))

@@ -20,9 +20,10 @@ from bayesglu.protocols.events import (
 )
 from bayesglu.protocols.library import infusion, injection
 from bayesglu.protocols.parse import parse_protocol
+from bayesglu.study.cells import is_missing
 from bayesglu.study.columns import check_unread
 from bayesglu.study.datasheet import Datasheet
-from bayesglu.study.tables import Table, is_missing
+from bayesglu.study.tables import Table
 from bayesglu.text.problems import Problems, hint
 from bayesglu.text.wording import some
 from bayesglu.units import UnitError, convert, dose_amount, is_per_person

@@ -11,6 +11,7 @@ import difflib
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 LARGEST = 1e100
 """Beyond it a number is none, however finite: its square is no longer."""
+
+DEEPEST = 30
+"""Tables in tables: no file of ours has more than a few."""
 
 REQUIRED: Any = object()
 """Default of a key that must be given."""
@@ -190,15 +194,36 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
-def read_toml(text: str) -> dict[str, Any]:
-    """The tables of a TOML text; ValueError, in words, where it is none or cannot be followed."""
+def read_toml(text: str) -> tuple[dict[str, Any], str]:
+    """The tables of a TOML text, and why it cannot be read, or nothing."""
     try:
-        return tomllib.loads(text)
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        return {}, str(error)
+    except ValueError:  # of Python's own, about a whole number
+        return {}, "a number has thousands of digits"
     except RecursionError:
-        raise ValueError("tables or lists are nested too deeply") from None
-    except ValueError as error:
-        immense = "limit" in str(error) and not isinstance(error, tomllib.TOMLDecodeError)
-        raise ValueError("a whole number has thousands of digits" if immense else str(error)) from None
+        return {}, "tables or lists are nested too deeply"
+    if _depth(table) > DEEPEST:
+        return {}, "tables or lists are nested too deeply"
+    return table, ""
+
+
+def _depth(table: Any) -> int:
+    """How deeply tables and lists are nested."""
+    depth, inner = 0, [table]
+    while inner:
+        depth, nested = depth + 1, [each for each in inner if isinstance(each, list | dict)]
+        inner = [each for one in nested for each in (one.values() if isinstance(one, dict) else one)]
+    return depth
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; no, where no file can be called so."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def show(value: object) -> str:
