@@ -13,8 +13,11 @@ from typing import Any
 from bayesglu.protocols import clamps, library  # noqa: F401
 from bayesglu.protocols.calls import PROTOCOLS
 from bayesglu.protocols.events import Protocol, ProtocolError
-from bayesglu.text.expressions import Evaluator, mismatch, parse
+from bayesglu.text.expressions import Evaluator, depth, mismatch, parse
 from bayesglu.text.problems import hint, show
+
+DEEPEST = 500
+"""Of expressions in expressions: a sum of so many protocols takes a second to read."""
 
 _EXAMPLE = "'ogtt(75) + meal(60).shift(300)'"
 
@@ -48,7 +51,10 @@ def parse_protocol(text: Protocol | str) -> Protocol:
     if not isinstance(text, str) or len(text) > 20_000:
         raise ProtocolError("A protocol must be a text of at most 20,000 characters, such as 'ogtt(75)'.")
     try:
-        result = _Protocols(text.strip()).value(parse(text))
+        tree = parse(text)
+        if depth(tree) > DEEPEST:
+            raise RecursionError
+        result = _Protocols(text.strip()).value(tree)
     except SyntaxError as error:
         raise ProtocolError(
             f"{_short(text)!r} cannot be read: {error.msg}. A protocol looks like {_EXAMPLE}."

@@ -62,7 +62,7 @@ def assemble(
         problems.raise_any(StudyError)
     told: list[str] = []
     ignored = {key: table.leave_out(sheet.ignore) for key, table in tables.items()}
-    for absent in set(sheet.ignore) - {each for names in ignored.values() for each in names}:
+    for absent in sorted(set(sheet.ignore) - {each for names in ignored.values() for each in names}):
         problems.add(f"no table has the column {absent!r}.", "datasheet.toml, ignore:")
     samples = read_observations(tables["observations"], sheet, told)
     subjects = sorted(set(samples["subject"]) - {""}, key=natural)

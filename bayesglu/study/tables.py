@@ -240,7 +240,7 @@ class Table:
         except UnitError:
             known = ", ".join(allowed_units("time"))
             self.faults.add(f"the times of column {column!r} have an unknown unit {unit!r}. Known: {known}.")
-            return unit
+            factor = math.nan
         self.rows[name] = [
             self._minutes(cell, column, line, required, factor) for line, cell in cells(self.column(column))
         ]
@@ -250,9 +250,9 @@ class Table:
 
     def _minutes(self, cell: str, name: str, line: int, required: bool, factor: float) -> float:
         """One cell as minutes: a number of so many minutes each, or a number with a unit of its own."""
-        bare, _, unit = cell.partition(" ")
-        if unit in allowed_units("time") and not math.isnan(as_number(bare)):
-            cell, factor = bare, convert(1.0, unit, "time")
+        amount, _, unit = cell.partition(" ")
+        if unit in allowed_units("time") and not math.isnan(as_number(amount)):
+            cell, factor = amount, convert(1.0, unit, "time")
         value = self.number(cell, name, line, required) * factor
         if abs(value) > FARTHEST:
             message = (
@@ -280,7 +280,7 @@ class Table:
             )
         absent = [name for name in others if name not in self.rows]
         for name in self.unread([*required, *others]):
-            if not missing and (meant := nearest(name, absent)):
+            if not missing and len(name) > 3 and (meant := nearest(name, absent)):
                 self.faults.add(f"column {name!r} is not known. Did you mean {meant!r}?")
         return not missing
 
