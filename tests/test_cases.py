@@ -237,6 +237,11 @@ def test_hours_in_a_column_of_minutes_are_suspected(per_hour):
     read(table(times=hours), datasheet={"checked": ["times"]})
 
 
+def test_a_fast_in_hours_is_suspected():
+    with pytest.warns(StudyWarning, match="within 60 min after the dose. Is the time in hours"):
+        read(table(times=(0, 12, 24, 36, 60)), protocol="fast(60)")
+
+
 def test_one_persons_hours_are_suspected_among_the_minutes_of_others():
     both = pd.concat([table("AB"), table("C", times=tuple(t / 60 for t in TIMES))])
     with pytest.warns(StudyWarning, match="samples of subject C end within.*in hours"):
@@ -424,6 +429,18 @@ def test_codes_have_a_legend_or_are_told(codes):
     ).replace("group 1 ", "group '1' ")
 
 
+@pytest.mark.parametrize("words", [["m", "f", "F"], ["yes", "no", "No"], [True, False, False]])
+def test_male_may_be_written_in_words(words):
+    assert read(subjects=people(male=words)).covariates["male"].values.tolist() == [1, 0, 0]
+    assert "male 'x' is not a number" in faults(subjects=people(male=["m", "f", "x"]))
+
+
+def test_units_and_doses_are_no_covariates():
+    assert "Write it in the header: weight_kg" in faults(subjects=people(weight=70, weight_unit="kg"))
+    with pytest.warns(StudyWarning, match="column 'dose_g' is taken for a covariate. Doses stand in events"):
+        read(subjects=people(dose_g=75))
+
+
 def test_covariates_that_no_effect_is_of_are_told():
     with pytest.warns(
         StudyWarning, match="No effect of the model 'oral' is of age, smoker; it has effects of"
@@ -486,7 +503,10 @@ def test_a_table_from_memory_gets_every_check_of_a_file(tmp_path):
     base = table("A")
     assert "column 'time' is there 2 times" in faults(base.assign(Time=base.time / 60))
     assert "column 'value' is there 2 times" in faults(pd.concat([base, base[["value"]]], axis=1))
+    assert read(base.set_index("subject")) == read(base)
     assert "is empty" in faults(pd.DataFrame())
+    visits = pd.concat([base.assign(visit=1), base.assign(visit=2)])
+    assert "column 'occasion'. Is it the column 'visit'?" in faults(visits)
     assert "several rows" in faults(pd.concat({"x": base}, axis=1))
     assert "is no table" in faults([1, 2]) and "is no table" in faults({"subject": [1, 2], "time": [0]})
     columns = {name: base[name].tolist() for name in base}
@@ -622,6 +642,13 @@ def test_a_table_that_cannot_be_followed_is_answered_in_words(text, told, tmp_pa
     with pytest.raises(StudyError) as caught:
         load_study(tmp_path, protocol="fast(1)")
     assert told in str(caught.value) and len(str(caught.value)) < 3000
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_rows_that_a_program_counted_are_no_column(first, tmp_path):
+    rows = "".join(f"{n + first},A,{n},glucose,90,mg/dL\n" for n in range(3))
+    (tmp_path / "o.csv").write_text(f",subject,time,analyte,value,unit\n{rows}")
+    assert load_study(tmp_path / "o.csv", protocol="fast(1)").unread == ()
 
 
 def test_labels_of_thousands_of_digits_and_true_parameters_called_subject():

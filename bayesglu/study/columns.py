@@ -67,7 +67,6 @@ _EVENTS: Meanings = (
 _PEOPLE: Meanings = (
     ("exclude excluded excl omit drop dropped withdrawn flag", NO, PEOPLE),
     ("include included keep", YES, PEOPLE),
-    ("dose doseg dosemg doseperkg dosegkg amt", (), DOSES),
     (
         "weightunit weightunits heightunit unit units",
         (),
@@ -102,6 +101,10 @@ def check_unread(table: Table, kind: str, known: Collection[str]) -> list[str]:
         if bare(name) in said:
             without, what = said[bare(name)]
             _check_marks(table, name, without, what)
+        elif kind == "subjects" and re.match(r"dose|amount|amt$", name):
+            told.append(
+                f"column {name!r} is taken for a covariate. Doses stand in events.csv, or in a protocol."
+            )
         elif kind != "subjects" and name not in REMARKS:
             told.append(f"column {name!r} is not read.{_question(table, name, kind, absent)}")
     return told

@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesglu.study.cells import as_number, is_missing, looks_like_a_number, natural
+from bayesglu.study.columns import check_unread
 from bayesglu.study.datasheet import Datasheet
 from bayesglu.study.samples import check_plausible
 from bayesglu.study.tables import Faults, Table, cells
@@ -46,6 +47,9 @@ NAMES = {
 }
 """What some covariates are called elsewhere."""
 
+MALE = {"true": "1", "yes": "1", "y": "1", "m": "1", "male": "1", "man": "1"}
+MALE |= {"false": "0", "no": "0", "n": "0", "f": "0", "female": "0", "woman": "0"}
+
 LEVELS = frozenset({"none"})
 """Words for a missing number that are a level of a text."""
 
@@ -60,6 +64,7 @@ def read_covariates(table: Table, sheet: Datasheet, told: list[str]) -> xr.Datas
     table.rename(sheet.columns)
     if not table.require(("subject",)):
         return xr.Dataset(coords={"subject": np.array([], dtype=str)})
+    told += check_unread(table, "subjects", ("subject",))
     labels = table.labels("subject")
     seen: dict[str, int] = {}
     for line, label in cells(labels):
@@ -76,6 +81,8 @@ def read_covariates(table: Table, sheet: Datasheet, told: list[str]) -> xr.Datas
         if legend := sheet.legend.get(name) or sheet.legend.get(column):
             covariates[name] = ("subject", _by_legend(written, legend, name, faults))
             continue
+        if name == "male":
+            written = table.rows[column] = written.map(lambda cell: MALE.get(cell.lower(), cell))
         if not _is_number_column(written, name, unit, told):
             texts = ["" if is_missing(cell) and cell.lower() not in LEVELS else cell for cell in written]
             covariates[name] = ("subject", np.array(texts, dtype=str))
@@ -152,7 +159,7 @@ def _is_number_column(written: pd.Series, name: str, unit: str, told: list[str])
     numbers = sum(map(looks_like_a_number, given))
     if unit in ("text", "category"):
         return False
-    if has_unit(name) or 2 * numbers > len(given):
+    if has_unit(name) or name == "male" or 2 * numbers > len(given):
         return True
     if numbers:
         told.append(

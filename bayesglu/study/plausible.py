@@ -98,7 +98,7 @@ def _odd_dose(event: Event, weight: float) -> str:
     return f"{found} is outside the usual {limits}.{question}"
 
 
-_AMOUNTS = {"glucose": ("g", "mg", "mmol"), "insulin": ("U", "mU", "pmol"), "glucagon": ("mg", "ug", "ng")}
+_AMOUNTS = {"glucose": ("g", "mg"), "insulin": ("U", "mU"), "glucagon": ("mg", "ug", "ng")}
 
 
 def odd_times(samples: pd.DataFrame, protocols: Mapping[Occasion, Protocol], unit: str) -> list[str]:
@@ -150,9 +150,9 @@ def _shortest(protocol: Protocol, last: float) -> float:
     """Until when the samples of a test with this protocol must have ended to be suspected."""
     oral = any(event.route == "oral" for event in protocol.events)
     longer = protocol.duration - protocol.onset >= max(60.0, 30 * last)
-    if oral or longer:
-        return SHORT_ORAL
-    return SHORT_INTRAVENOUS if protocol.events else 0.0
+    if longer:
+        return last
+    return SHORT_ORAL if oral else SHORT_INTRAVENOUS if protocol.events else 0.0
 
 
 def odd_weights(weights: Mapping[str, float], covariates: xr.Dataset) -> list[str]:

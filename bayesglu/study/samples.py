@@ -15,7 +15,7 @@ import xarray as xr
 from bayesglu.analytes import Limits, analytes
 from bayesglu.protocols.events import Protocol
 from bayesglu.study.cells import is_missing, natural
-from bayesglu.study.columns import check_unread
+from bayesglu.study.columns import check_unread, meant
 from bayesglu.study.datasheet import Datasheet
 from bayesglu.study.tables import Faults, Table, cells, records
 from bayesglu.text.problems import hint
@@ -82,7 +82,8 @@ def read_observations(table: Table, sheet: Datasheet, told: list[str]) -> pd.Dat
     samples["censoring"] = [censoring for _, censoring in measured]
     samples["use"] = [_flag(cell, line, faults) for line, cell in cells(table.column("use", "true"))]
     samples["line"] = samples.index
-    _check_order(samples, faults)
+    called = [name for name in table.unread(OBSERVATION_COLUMNS) if meant(name, ["occasion"])]
+    _check_order(samples, faults, f" Is it the column {called[0]!r}?" if called else "")
     return samples
 
 
@@ -224,9 +225,9 @@ def check_plausible(
         faults.add(f"{name} {{found}} in '{unit}' is outside the plausible {limits}.{question}", line, found)
 
 
-def _check_order(samples: pd.DataFrame, faults: Faults) -> None:
+def _check_order(samples: pd.DataFrame, faults: Faults, likely: str) -> None:
     """Note repeated samples, and samples that come before an earlier one of the same analyte and occasion."""
-    apart = "or tell occasions apart by a column 'occasion'."
+    apart = f"or tell occasions apart by a column 'occasion'.{likely}"
     first: dict[tuple, int] = {}
     latest: dict[tuple, float] = {}
     for row in records(samples):

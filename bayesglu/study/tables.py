@@ -184,7 +184,7 @@ class Table:
             [row for _, row in whole], columns=header, index=[line for line, _ in whole], dtype=object
         )
         if unnamed := [at for at, name in enumerate(header) if not name]:
-            filled = [at for at in unnamed if any(row[at] for _, row in whole)]
+            filled = [at for at in unnamed if not _counts([row[at] for _, row in whole])]
             if filled and faults.word == "line":
                 faults.add(f"column {filled[0] + 1} has no name in the header.", first)
         return cls(frame.loc[:, ~frame.columns.duplicated() & (frame.columns != "")], faults)
@@ -338,9 +338,17 @@ def records(frame: pd.DataFrame) -> Iterator[Any]:
     yield from frame.itertuples()
 
 
+def _counts(found: Sequence[str]) -> bool:
+    """Whether cells are empty, or count the rows from 0 or 1, as a program writes them without a name."""
+    counted = [str(n) for n in range(len(found) + 1)]
+    return not any(found) or found in (counted[:-1], counted[1:])
+
+
 def _columns_of(table: Any) -> tuple[list, list[list]]:
     """Names of the columns of a table in memory, and what stands in each."""
     if isinstance(table, pd.DataFrame):
+        named = [each for each in table.index.names if each in OTHER_NAMES and each not in table.columns]
+        table = table.reset_index(named) if named else table
         return list(table.columns), [table.iloc[:, at].tolist() for at in range(table.shape[1])]
     columns = table if isinstance(table, Mapping) else table.to_dict(as_series=False)  # of polars
     return _columns_of(pd.DataFrame(dict(columns)))
