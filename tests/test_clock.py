@@ -11,6 +11,8 @@ from bayesglu.errors import InputError
 from bayesglu.hierarchy.compatibility import check_protocol
 from bayesglu.hierarchy.design import make_design
 from bayesglu.hierarchy.log_density import log_density
+from bayesglu.inference.density import Density
+from bayesglu.inference.fitting import fit
 from bayesglu.protocols.library import fast, infusion, injection, ogtt, pump_stop
 from bayesglu.protocols.parse import parse_protocol
 from bayesglu.protocols.table import keep_protocols, kept_protocols
@@ -40,10 +42,9 @@ VALUES |= {"gluconeogenesis": 0.8, "glycogenolysis": 1.0, "gluconeogenesis_share
 
 
 def study(spec, protocol, later: float = 0.0, times=TIMES, **columns) -> Study:
-    """Two people, sampled at these times, with clocks that started so many minutes earlier."""
+    """One person, sampled at these times, with a clock that started so many minutes earlier."""
     rows = [
-        (person, time + later, analyte, level * _value(analyte, time), canonical_unit(analyte))
-        for person, level in (("A", 1.0), ("B", 1.1))
+        ("A", time + later, analyte, _value(analyte, time), canonical_unit(analyte))
         for analyte in spec.analytes
         for time in times
     ]
@@ -119,7 +120,7 @@ def test_windows_of_a_datasheet_count_from_the_dose(later):
     window = {"glucose": {"from": 20.1, "until": 90, "also": [0.1]}}
     times = (0.0, 0.1, 20.1, 45.0, 90.0, 90.1)
     data = study(load_model("oral"), "ogtt(75)", later, times, datasheet={"use": window})
-    used = data.used.isel(obs=(data.used.analyte == "glucose").values & (data.used.subject == "A").values)
+    used = data.used.isel(obs=(data.used.analyte == "glucose").values)
     np.testing.assert_allclose(used.time - later, [0.1, 20.1, 45.0, 90.0])
 
 
@@ -182,8 +183,6 @@ def test_a_curve_that_covers_its_test_or_nearly_is_not_mentioned():
 
 
 def test_the_true_curve_of_a_fit_is_that_at_the_samples():
-    from bayesglu.inference.fitting import fit
-
     with pytest.warns(StudyWarning, match="first sample of insulin"):
         found = fit(
             "minimal", curve((2, 8, 20, 60, 120, 180)), method="laplace", draws=5, random_seed=1,
@@ -196,3 +195,13 @@ def test_the_true_curve_of_a_fit_is_that_at_the_samples():
 def test_a_study_that_ships_begins_where_it_did():
     d = make_design(load_model("minimal"), load_study("bergman1986"))
     assert d.solver.schedule.start.tolist() == [0.0]
+
+
+def test_the_gradient_sees_that_the_basal_value_holds_before_the_dose():
+    with pytest.warns(StudyWarning):
+        density_of = Density(make_design(load_model("minimal"), curve((2, 8, 20, 60))))
+    at, step = np.zeros(density_of.size), 1e-5
+    _, gradient = density_of(at)
+    for i in (0, 3, 12, 15):
+        ends = [density_of(at + sign * step * (np.arange(len(at)) == i))[0] for sign in (1, -1)]
+        assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(gradient[i], rel=1e-4, abs=1e-4)

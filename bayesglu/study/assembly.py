@@ -88,10 +88,9 @@ def assemble(
     told += check_deliveries(protocols, weights, times, problems, advice, tables.get("events"), lines)
     problems.found += [sentence for table in tables.values() for sentence in table.faults.sentences()]
     problems.raise_any(StudyError)
-    unit = sheet.units.get("time", "min")
     looks = {
         "doses": [lambda: odd_doses(protocols, weights)],
-        "times": [lambda: odd_times(samples, protocols, unit)],
+        "times": [lambda: odd_times(samples, protocols)],
         "units": [
             lambda: suspicious_units(samples, protocols),
             *(lambda look=look: look(samples, protocols) for look in (odd_insulin, odd_people, odd_ratios)),

@@ -67,11 +67,7 @@ _EVENTS: Meanings = (
 _PEOPLE: Meanings = (
     ("exclude excluded excl omit drop dropped withdrawn flag", NO, PEOPLE),
     ("include included keep", YES, PEOPLE),
-    (
-        "weightunit weightunits heightunit unit units",
-        (),
-        f"is a unit, {NOBODY} Write it in the header: weight_kg",
-    ),
+    ("weightunit weightunits unit units", ("kg",), f"is a unit, {NOBODY} Write it in the header: weight_kg"),
 )
 KNOWN: Mapping[str, Meanings] = {
     "observations": _SAMPLES,

@@ -101,8 +101,10 @@ def _odd_dose(event: Event, weight: float) -> str:
 _AMOUNTS = {"glucose": ("g", "mg"), "insulin": ("U", "mU"), "glucagon": ("mg", "ug", "ng")}
 
 
-def odd_times(samples: pd.DataFrame, protocols: Mapping[Occasion, Protocol], unit: str) -> list[str]:
-    """Times that are probably in another unit than `unit`, or of another clock."""
+def odd_times(samples: pd.DataFrame, protocols: Mapping[Occasion, Protocol]) -> list[str]:
+    """Times that are probably in another unit, or of another clock."""
+    unit = samples.attrs.get("unit of time", "min")
+    longer, shorter = {"s": ("min", "s"), "h": ("d", "min")}.get(unit, ("h", "s"))
     seen = samples[samples["value"].notna() & samples["time"].notna()]
     spans = {}
     for occasion, own in seen.groupby(["subject", "occasion"])["time"]:
@@ -116,8 +118,8 @@ def odd_times(samples: pd.DataFrame, protocols: Mapping[Occasion, Protocol], uni
     given = [protocol for occasion, protocol in protocols.items() if occasion in spans]
     if longest >= 3 and 0 < last <= min(_shortest(protocol, last) for protocol in given):
         sentences.append(
-            f"All samples lie within {last:g} min after the dose. Is the time in hours, and not in {unit}? "
-            "Call the column time_h."
+            f"All samples lie within {last:g} min after the dose. Is the time in {longer}, and not in "
+            f"{unit}? Call the column time_{longer}."
         )
     else:
         usual = float(np.median([after[-1] for after in spans.values()]))
@@ -141,7 +143,7 @@ def odd_times(samples: pd.DataFrame, protocols: Mapping[Occasion, Protocol], uni
     if long and not late:
         sentences.append(
             f"The samples of subject {some(list(dict.fromkeys(long)))} end {last:g} min after the dose, more "
-            f"than a day after the last one. Is the time in seconds, and not in {unit}? Call it time_s."
+            f"than a day after the last one. Is the time in {shorter}, not in {unit}? Call it time_{shorter}."
         )
     return sentences
 

@@ -53,7 +53,7 @@ def read_observations(table: Table, sheet: Datasheet, told: list[str]) -> pd.Dat
         faults.add(
             f"has columns {', '.join(wide)}. Write one row a sample, with the columns {columns}, unit."
         )
-    table.minutes("time", sheet.units.get("time", "min"))
+    unit = table.minutes("time", sheet.units.get("time", "min"))
     if not table.require(OBSERVATION_COLUMNS, OTHER_OBSERVATION_COLUMNS):
         return pd.DataFrame(
             columns=["subject", "occasion", "analyte", "time", "value", "censoring", "use", "line"]
@@ -82,6 +82,7 @@ def read_observations(table: Table, sheet: Datasheet, told: list[str]) -> pd.Dat
     samples["censoring"] = [censoring for _, censoring in measured]
     samples["use"] = [_flag(cell, line, faults) for line, cell in cells(table.column("use", "true"))]
     samples["line"] = samples.index
+    samples.attrs["unit of time"] = unit
     called = [name for name in table.unread(OBSERVATION_COLUMNS) if meant(name, ["occasion"])]
     _check_order(samples, faults, f" Is it the column {called[0]!r}?" if called else "")
     return samples
