@@ -139,7 +139,7 @@ def identify(
     check_forcing(spec, forcing)
     sampled = _sampled(spec, protocol, times, measured, forcing)
     study = _study(spec, protocol, sampled, forcing, body_weight)
-    plan = make_design(_with_unknown(spec, parameters, prior_cv), study, remind=False)
+    plan = make_design(_with_unknown(spec, parameters, prior_cv), study)
     seed = seed_of(random_seed)
     rng = np.random.default_rng(seed)
     people = min(subjects, MOST_PEOPLE)
@@ -356,7 +356,7 @@ def _study(spec, protocol, sampled, forcing, body_weight) -> Study:
         "value": values,
         "censoring": ["none"] * len(rows),
         "use": [True] * len(rows),
-        "line": np.arange(len(rows)),
+        "line": np.zeros(len(rows), int),  # in no table
     }
     person = {"subject": ["1"]}
     return Study(

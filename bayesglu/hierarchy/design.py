@@ -109,12 +109,11 @@ class Design:
         return self.rows.predict(outputs, theta), outcome
 
 
-def make_design(spec: ModelSpec, study: Study, *, remind: bool = True, **settings) -> Design:
+def make_design(spec: ModelSpec, study: Study, **settings) -> Design:
     """Put a model and a study together.
 
-    `remind`: whether to warn of what in the study has another effect than it seems to. `settings` go to the
-    solver (rtol, atol, max_steps). Raises SpecError or StudyError when they do not fit together, with every
-    reason.
+    `settings` go to the solver (rtol, atol, max_steps). Raises SpecError or StudyError when they do not fit
+    together, with every reason; warns of what has another effect than it seems to in a study that was read.
     """
     check_study(spec, study)
     study = _within_limits(spec, study)
@@ -130,7 +129,7 @@ def make_design(spec: ModelSpec, study: Study, *, remind: bool = True, **setting
     columns = (*physiology, *(n for n in spec.parameters if n not in physiology))
     unused = {a.background for n, a in spec.analytes.items() if a.background and n not in analytes}
     estimated = tuple(n for n in spec.estimated if n not in unused)
-    if remind:
+    if (study.observations.line > 0).any():  # or else it is planned, and was never read
         _warn(spec, study, used, estimated)
         labels = [_label(occasion, study.occasions) for occasion in study.occasions]
         warn_of_ends(spec, curves, schedule.end[: len(curves)], labels[: len(curves)])
