@@ -216,7 +216,7 @@ def same_words(one: str, other: str) -> bool:
     """Whether two tables have the same cells, up to spaces, capitals and how numbers are written."""
 
     def cells(text):
-        rows = csv.reader(io.StringIO(text.lstrip("\ufeff")))
+        rows = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""))
         return [[_word(cell) for cell in row] for row in rows if any(cell.strip() for cell in row)]
 
     return cells(one) == cells(other)

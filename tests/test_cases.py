@@ -237,6 +237,17 @@ def test_hours_in_a_column_of_minutes_are_suspected(per_hour):
     read(table(times=hours), datasheet={"checked": ["times"]})
 
 
+def test_a_window_that_holds_nothing_is_told():
+    window = {"use": {"insulin": {"from": 480, "until": 600, "also": [481]}}}
+    with (
+        pytest.warns(StudyWarning, match="leaves out every sample of insulin: they lie 0 to 120 min from"),
+        pytest.warns(StudyWarning, match="also names 481 min, at which nothing was sampled"),
+    ):
+        read(datasheet=window)
+    found = faults(datasheet={"use": {"insulin": {"from": 60, "until": 30}}})
+    assert "[use.insulin] begins at 60 and ends at 30 min" in found
+
+
 def test_a_fast_in_hours_is_suspected():
     with pytest.warns(StudyWarning, match="within 60 min after the dose. Is the time in h"):
         read(table(times=(0, 12, 24, 36, 60)), protocol="fast(60)")

@@ -82,7 +82,7 @@ def assemble(
     _check_labels(occasions, problems)
     weights = _body_weights(body_weight, sheet, covariates, subjects, problems)
     protocols, lines = _protocols(protocol, sheet, tables.get("events"), occasions, told, problems)
-    leave_out(samples, sheet, protocols)
+    leave_out(samples, sheet, protocols, told)
 
     times = samples[samples["value"].notna()].groupby(["subject", "occasion"])["time"].max().to_dict()
     told += check_deliveries(protocols, weights, times, problems, advice, tables.get("events"), lines)

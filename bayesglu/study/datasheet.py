@@ -170,6 +170,8 @@ def _windows(sheet: Section) -> dict[str, Window]:
         for analyte in inner.table:
             window = inner.section(analyte, ("from", "until", "also"))
             first, last = window.number("from", -math.inf), window.number("until", math.inf)
+            if first is not None and last is not None and first > last:
+                window.fault(f"begins at {first:g} and ends at {last:g} min: nothing lies between.")
             also = _numbers(window, "also") if "also" in window else ()
             given: dict[str, Any] = {"first": first, "last": last, "also": also}
             windows[analyte] = Window(**{end: value for end, value in given.items() if value is not None})

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesglu.analytes import Limits, analytes
-from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.events import SAME_MOMENT, Protocol
 from bayesglu.study.cells import is_missing, natural
 from bayesglu.study.columns import check_unread, meant
 from bayesglu.study.datasheet import Datasheet
@@ -116,12 +116,31 @@ def suspicious_units(samples: pd.DataFrame, protocols: Mapping[tuple[str, str], 
     return sentences
 
 
-def leave_out(samples: pd.DataFrame, sheet: Datasheet, protocols: Mapping[tuple[str, str], Protocol]) -> None:
-    """Mark the samples outside the datasheet's windows, which count from the onset of each protocol."""
+def leave_out(
+    samples: pd.DataFrame, sheet: Datasheet, protocols: Mapping[tuple[str, str], Protocol], told: list[str]
+) -> None:
+    """Mark the samples outside the datasheet's windows, which count from the onset of each protocol. A window
+    that leaves nothing, or names a time at which nothing was sampled, goes to `told`."""
+    used = samples["use"].copy()
     for row in records(samples):
         window, protocol = sheet.use.get(row.analyte), protocols.get((row.subject, row.occasion))
         if window is not None and protocol is not None and not window.holds(row.time - protocol.onset):
             samples.loc[row.Index, "use"] = False
+    for analyte, window in sheet.use.items():
+        own = samples[samples["analyte"] == analyte]
+        after = [
+            row.time - protocols[row.subject, row.occasion].onset
+            for row in records(own)
+            if (row.subject, row.occasion) in protocols
+        ]
+        if used[own.index].any() and not own["use"].any() and after:
+            told.append(
+                f"[use.{analyte}] of the datasheet leaves out every sample of {analyte}: they lie "
+                f"{min(after):g} to {max(after):g} min from the dose, from which the window counts."
+            )
+        lost = [t for t in window.also if not any(abs(t - time) <= SAME_MOMENT for time in after)]
+        if lost and after:
+            told.append(f"[use.{analyte}] also names {lost[0]:g} min, at which nothing was sampled.")
 
 
 def read_truth(table: Table, told: list[str]) -> xr.Dataset:

@@ -141,7 +141,8 @@ class Section:
         inside = (value >= above if closed else value > above) and value < below
         if not is_number(value) or not inside:
             found = show(value) if isinstance(value, int) else f"{value:g}"
-            self.fault(f"{key} is {found}. Allowed: {limits}.")
+            most = f", and at most {LARGEST:g} in size" if inside and abs(value) > LARGEST else ""
+            self.fault(f"{key} is {found}. Allowed: {limits}{most}.")
             return None
         return float(value)
 
