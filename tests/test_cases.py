@@ -356,6 +356,14 @@ def test_one_person_in_another_unit_is_told():
     read(table("ABCD", insulin_B=0.5)), read(table("ABCD", insulin_B=1.8))
 
 
+def test_a_site_in_another_unit_is_told():
+    levels = {"insulin_A": 0.6, "insulin_C": 1.4, "insulin_D": 0.1, "insulin_E": 0.16, "insulin_F": 0.25}
+    where = pd.DataFrame({"subject": list("ABCDEF"), "site": ["x"] * 3 + ["y"] * 3})
+    with pytest.warns(StudyWarning, match=r"insulin where site is x is 5\.\d times that elsewhere.*uU/mL"):
+        read(table("ABCDEF", **levels), subjects=where)
+    assert read(table("ABCDEF", insulin_A=0.6, insulin_F=1.4), subjects=where).analytes
+
+
 def test_half_of_the_people_in_another_unit_are_told():
     with pytest.warns(StudyWarning, match="insulin of subject D, E, F is"):
         read(table("ABCDEF", insulin_D=1 / 6, insulin_E=1 / 6, insulin_F=1 / 6))
@@ -401,6 +409,7 @@ def test_weights_in_pounds_are_suspected():
         ("age (years)", "age", "y"),
         ("wt", "weight", "kg"),
         ("height, cm", "height", "cm"),
+        ("weightkg", "weight", "kg"),
         ("a/b", "a_b", ""),
     ],
 )

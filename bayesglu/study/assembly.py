@@ -23,6 +23,7 @@ from bayesglu.study.plausible import (
     odd_insulin,
     odd_people,
     odd_ratios,
+    odd_sites,
     odd_times,
     odd_weights,
 )
@@ -93,6 +94,7 @@ def assemble(
         "times": [lambda: odd_times(samples, protocols)],
         "units": [
             lambda: suspicious_units(samples, protocols),
+            lambda: odd_sites(samples, covariates),
             *(lambda look=look: look(samples, protocols) for look in (odd_insulin, odd_people, odd_ratios)),
         ],
         "weights": [lambda: odd_weights(weights, covariates)],

@@ -44,6 +44,11 @@ NAMES = {
     "ht": "height",
     "a1c": "hba1c",
     "hb_a1c": "hba1c",
+    "weightkg": "weight",
+    "bodyweightkg": "body_weight",
+    "heightcm": "height",
+    "bmikgm2": "bmi",
+    "ageyears": "age",
 }
 """What some covariates are called elsewhere."""
 

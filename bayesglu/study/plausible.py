@@ -7,6 +7,7 @@ datasheet, under ``checked``.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
@@ -238,6 +239,36 @@ def odd_ratios(samples: pd.DataFrame, protocols: Mapping[Occasion, Protocol]) ->
         f"{some(list(ratio.index[far]))}; {LOW_RATIO:g} to {HIGH_RATIO:g} is usual. Is one of them in "
         "another unit, such as insulin in uU/mL?"
     ]
+
+
+SITES = re.compile("(site|cent(re|er)|lab|hospital|clinic|country|cohort|batch|assay|kit|source).*")
+"""Covariates that say where something was measured."""
+
+
+def odd_sites(samples: pd.DataFrame, covariates: xr.Dataset) -> list[str]:
+    """Sites whose values of an analyte are another unit's factor away from those of the others."""
+    whole = samples[(samples["censoring"] == "none") & (samples["value"] > 0)]
+    sites = [str(name) for name in covariates.data_vars if SITES.fullmatch(str(name))]
+    found = {}
+    for site in sites:
+        of_each = covariates[site].to_series().astype(str)
+        for analyte, kind in analytes().items():
+            level = pd.Series(_log_means(whole[whole["analyte"] == analyte]), dtype=float)
+            where = of_each.reindex(level.index)
+            for one in dict.fromkeys(where) if where.nunique() > 1 else ():
+                parts = [level[where == one], level[where != one]]
+                distance = parts[0].mean() - parts[1].mean()
+                spread = [max(float(part.std(ddof=0)), LEAST_SPREAD) / math.sqrt(len(part)) for part in parts]
+                for unit, worth in kind.units.items():
+                    step = abs(math.log(worth))
+                    away = step > 1 and abs(abs(distance) - step) < APART
+                    if away and abs(distance) > 4 * math.hypot(*spread):
+                        found.setdefault(
+                            analyte,
+                            f"{analyte} where {site} is {one} is {math.exp(distance):.2g} times that "
+                            f"elsewhere, as if one were in {unit}.",
+                        )
+    return list(found.values())
 
 
 def odd_people(samples: pd.DataFrame, protocols: Mapping[Occasion, Protocol]) -> list[str]:

@@ -246,7 +246,7 @@ def _by_rate(
         )
     if rate_minutes(rate_unit) is None:
         raise ProtocolError(f"rate_unit is {rate_unit!r}; it must be one per min or per h, such as 'g/h'")
-    if not others.get("amount"):
+    if "amount" not in others:
         return others | {"amount": rate}, rate_unit
     if is_per_person(unit) != is_per_person(without_time(rate_unit)):
         raise ProtocolError(
