@@ -175,7 +175,7 @@ def curve_of(spec: ModelSpec, samples: xr.Dataset, test: Protocol, last: float) 
     return Curve(samples, test, tuple(resting))
 
 
-def warn_of_ends(spec: ModelSpec, curves: Sequence[Curve], last: Sequence[float], whose) -> None:
+def warn_of_ends(spec: ModelSpec, curves: Sequence[Curve], last: np.ndarray, whose) -> None:
     """Say which curves begin after the dose, or end before the last sample, and what is taken instead."""
     alike: dict[str, list[str]] = {}
     for curve, end, who in zip(curves, last, whose, strict=True):

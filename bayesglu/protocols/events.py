@@ -280,8 +280,8 @@ class Protocol:
     since: float | None = None
 
     def __post_init__(self) -> None:
-        given = {} if self.since is None else {"since": self.since}
-        raise_any(not_a_number(-math.inf, until=self.until, **given))
+        begins = 0.0 if self.since is None else self.since
+        raise_any(not_a_number(-math.inf, until=self.until, since=begins))
         events = tuple(sorted(self.events, key=_order))
         object.__setattr__(self, "events", events)
         object.__setattr__(self, "until", float(self.until) + 0.0)

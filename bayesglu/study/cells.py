@@ -65,14 +65,10 @@ def natural(label: str) -> list:
 
 def written(cell: Any) -> str:
     """What stands in a cell, as a file would have it; a span of time as minutes."""
-    if isinstance(cell, np.generic):
-        cell = (
-            cell.item()
-            if cell.dtype.kind not in "mM"
-            else pd.Timedelta(cell)
-            if cell.dtype.kind == "m"
-            else cell
-        )
+    if isinstance(cell, np.timedelta64):
+        cell = pd.Timedelta(cell)
+    elif isinstance(cell, np.generic) and not isinstance(cell, np.datetime64):
+        cell = cell.item()
     if cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and math.isnan(cell)):
         return ""
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:

@@ -230,7 +230,7 @@ def odd_ratios(samples: pd.DataFrame, protocols: Mapping[Occasion, Protocol]) ->
     far = (ratio < LOW_RATIO / 3) | (ratio > HIGH_RATIO * 2)
     if not LOW_RATIO <= ratio.median() <= HIGH_RATIO:
         far = (ratio < LOW_RATIO) | (ratio > HIGH_RATIO)
-    elif odd := _apart(np.log(ratio).to_dict(), np.log(ratio).to_dict(), analytes()["insulin"].units):
+    elif odd := _apart(level := ratio.map(math.log).to_dict(), level, analytes()["insulin"].units):
         far |= ratio.index.isin(odd[0])
     if not far.any():
         return []
@@ -296,7 +296,7 @@ def odd_people(samples: pd.DataFrame, protocols: Mapping[Occasion, Protocol]) ->
 
 def _log_means(samples: pd.DataFrame) -> dict[str, float]:
     """Mean logarithm of each person's values."""
-    return np.log(samples["value"]).groupby(samples["subject"]).mean().to_dict()
+    return samples["value"].map(math.log).groupby(samples["subject"]).mean().to_dict()
 
 
 def _apart(level: Mapping[str, float], every: Mapping[str, float], units: Mapping[str, float]):

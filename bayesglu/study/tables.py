@@ -112,6 +112,7 @@ class Table:
         faults = Faults(path.name)
         lines: list[int] = []
         rows: list[list[str]] = []
+        reader = None
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
                 reader = csv.reader(file, strict=True)
@@ -125,7 +126,8 @@ class Table:
             faults.add("is not UTF-8 text. Save it again as 'CSV UTF-8'.")
             rows = []
         except csv.Error as error:
-            faults.add(f"cannot be read as CSV: {error}. Is a quotation mark not closed?", reader.line_num)
+            line = reader.line_num if reader else None
+            faults.add(f"cannot be read as CSV: {error}. Is a quotation mark not closed?", line)
         except OSError as error:
             faults.add(f"cannot be read: {error.strerror}.")
         if not rows:

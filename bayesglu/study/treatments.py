@@ -217,11 +217,11 @@ def _event(row: pd.Series, numbers: dict[str, float], rate_unit: str) -> Event:
         return _clamp(row["time"], numbers, unit, substance, route)
     if "amount" not in numbers or not unit:
         raise ProtocolError(f"a {kind} of {substance} needs an amount and a unit")
-    others = {name: value for name, value in numbers.items() if name not in ("amount", "duration")}
+    others: dict[str, Any] = {n: value for n, value in numbers.items() if n not in ("amount", "duration")}
     if kind == "infusion" and rate_minutes(unit) is not None:
         rate, duration = numbers["amount"], numbers.get("duration", 0.0)
         (event,) = infusion(substance, rate, unit, duration, start=row["time"]).events
-        return replace(event, **others, **({"route": route} if route else {}))
+        return replace(event, **others, route=route or event.route)
     if kind == "release" and "absorption_rate" not in numbers:
         share = others.pop("bioavailability", None)
         (event,) = injection(substance, numbers["amount"], unit, route=route, bioavailability=share).events
