@@ -1,5 +1,7 @@
 """Tables as people write them: what could be lost or misread in silence is read, refused, or told."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -513,14 +515,13 @@ except bg.StudyError as error:
 
 
 def test_nothing_depends_on_the_seed_of_pythons_hashes():
-    def run(seed):
-        set_to = {**os.environ, "PYTHONHASHSEED": str(seed)}
-        return subprocess.run(
-            [sys.executable, "-c", CODE], env=set_to, capture_output=True, text=True, check=True
-        ).stdout
-
-    first = run(1)
-    assert "('01', '1', 'a')" in first and run(5) == first
+    here = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(here):
+        exec(CODE, {})
+    another = {**os.environ, "PYTHONHASHSEED": "5"}
+    run = [sys.executable, "-c", CODE]
+    done = subprocess.run(run, env=another, capture_output=True, text=True, check=True)
+    assert done.stdout == here.getvalue() and "('01', '1', 'a')" in done.stdout
 
 
 # Tables from memory
@@ -718,6 +719,6 @@ def test_a_fast_that_events_cannot_hold_is_not_written_away(tmp_path):
 
 
 def test_damaged_and_mistaken_input_is_read_told_or_refused_and_never_anything_else():
-    fuzzer = fuzz(100, first=10_000)
-    assert set(fuzzer.found) == set(SHARES) and fuzzer.found["observations.csv"]["refused"] > 5
+    fuzzer = fuzz(60, first=10_000)
+    assert set(fuzzer.found) == set(SHARES) and fuzzer.found["observations.csv"]["refused"] > 3
     assert fuzzer.odd == []
