@@ -46,7 +46,10 @@ NASTY = (
 PROTOCOL = "clamp(90, insulin_rate=1) + ogtt(75).shift(7 * 60) + isoglycaemic([300, 330], [90, 140])"
 
 COUNTED = ("accepted", "told", "refused", "raw", "hang", "silent")
-COLUMNS = dict.fromkeys(("reader", "inputs", *COUNTED), "")
+COLUMNS = {name: name for name in ("reader", "inputs", *COUNTED)}
+
+SAME = {"pm": "pmol/l", "mm": "mmol/l"}
+"""Other words for a unit that tables may have."""
 
 
 def good() -> dict[str, str]:
@@ -223,6 +226,7 @@ def same_words(one: str, other: str) -> bool:
 
 def _word(cell: str) -> object:
     cell = "".join(cell.split()).lower()
+    cell = SAME.get(cell, cell)
     number = as_number(cell)
     return cell if number != number else number
 
