@@ -14,6 +14,7 @@ NAMES = (
     "terms",
     "figures",
     "compare",
+    "fuzz",
     "pymc_sampling",
     "truth",
     "learn",

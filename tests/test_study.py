@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from bayesglu.catalog import locate
 from bayesglu.protocols.library import fast, infusion, ivgtt, ogtt
 from bayesglu.protocols.parse import parse_protocol
+from bayesglu.study.cells import natural
+from bayesglu.study.covariates import covariate_name
 from bayesglu.study.datasheet import checksum
-from bayesglu.study.samples import covariate_name
 from bayesglu.study.study import Study, StudyError, StudyWarning, load_study
-from bayesglu.study.tables import natural, ranges
+from bayesglu.study.tables import ranges
 from bayesglu.units import canonical_unit, express
 
 HEADER = "subject,time,analyte,value,unit"

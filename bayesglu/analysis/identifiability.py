@@ -356,7 +356,7 @@ def _study(spec, protocol, sampled, forcing, body_weight) -> Study:
         "value": values,
         "censoring": ["none"] * len(rows),
         "use": [True] * len(rows),
-        "line": np.arange(len(rows)),
+        "line": np.zeros(len(rows), int),  # in no table
     }
     person = {"subject": ["1"]}
     return Study(

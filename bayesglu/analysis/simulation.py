@@ -108,7 +108,8 @@ def simulate(
     check_protocol(spec, protocol)
     check_forcing(spec, forcing)
     people = _people(spec, parameters or {}, start or {}, body_weight, atol)
-    schedule = _schedule(protocol, times, people.weights, forcing, forcing_channel(spec))
+    begin = min(times[0], protocol.start, *([] if not start and forcing is None else [0.0]))
+    schedule = _schedule(protocol, times, begin, people.weights, forcing, forcing_channel(spec))
     begun = {state_of(name) for name in start or ()}
     solving = _solver(spec, schedule, wanted, hold, begun, rtol, atol, max_steps)
     values = _solve_in_parts(solving, people)
@@ -252,13 +253,15 @@ def _array(name: str, value) -> xr.DataArray:
     return array
 
 
-def _schedule(protocol: Protocol, times: np.ndarray, weights: np.ndarray, forcing, channel) -> Schedule:
+def _schedule(
+    protocol: Protocol, times: np.ndarray, begin: float, weights: np.ndarray, forcing, channel
+) -> Schedule:
     people = len(weights)
     return build_schedule(
         [protocol] * people,
         [times] * people,
         body_weight=weights,
-        start=min(0.0, times[0], *(e.time for e in protocol.events)),
+        start=begin,
         forcing=None if forcing is None else [forcing] * people,
         forced=channel,
     )

@@ -62,5 +62,5 @@ def check_study(spec: ModelSpec, study: Study) -> None:
             f"The model '{spec.name}' has measured {', '.join(forced)} as its forcing function, "
             f"which the study '{study.name}' lacks."
         )
-    for protocol in set(study.protocols.values()):
+    for protocol in dict.fromkeys(study.protocols.values()):
         check_protocol(spec, protocol)

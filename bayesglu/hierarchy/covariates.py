@@ -10,7 +10,27 @@ from bayesglu.errors import warn_caller
 from bayesglu.spec.model import ModelSpec
 from bayesglu.spec.priors import Effect, Parameter
 from bayesglu.study.study import Study, StudyWarning
+from bayesglu.text.problems import nearest
 from bayesglu.text.wording import some
+
+SPELLINGS = [
+    line.split()
+    for line in """
+    t2d t2dm dm2 t2 dmii dmtype2 typeii diabetes2 diabetic diabetes dm niddm diabetesmellitus type2
+    t1d t1dm dm1 t1 dmi dmtype1 typei diabetes1 iddm type1
+    igt prediabetes prediabetic impaired igr ifg impairedglucosetolerance
+    ngt normal healthy control controls nondiabetic normoglycaemic normalglucosetolerance
+    f female woman women w females girl
+    m male man men males boy
+    """.strip().splitlines()
+]
+"""Levels as they are written, without signs; the last of a line may have more behind it."""
+
+WITHOUT = frozenset({*SPELLINGS[3], "none", "no", "reference", "placebo"})
+"""Levels that are a reference, of which no model has an effect."""
+
+OF_DOSES = frozenset({"weight", "body_weight"})
+"""Covariates that doses are counted by, which no effect has to be of."""
 
 
 class Acting(NamedTuple):
@@ -82,26 +102,69 @@ def warn_of_gaps(spec: ModelSpec, study: Study, parameters: Iterable[Parameter])
             )
 
 
-def warn_of_near_levels(spec: ModelSpec, study: Study, parameters: Iterable[Parameter]) -> None:
-    """Say which people are at a level that the model does not know but that looks like one it knows."""
+def warn_of_unknown_levels(spec: ModelSpec, study: Study, parameters: Iterable[Parameter]) -> None:
+    """Say which people are at a level that the model does not know but that looks like one it knows; and
+    where no level is one that it knows."""
     levels: dict[str, list[Effect]] = {}
     for effect in (e for parameter in parameters for e in parameter.effects.values()):
         if effect.form == "level" and effect.covariate in study.covariates:
             levels.setdefault(effect.covariate, []).append(effect)
     for covariate, effects in levels.items():
         known = dict.fromkeys(str(e.reference) for e in effects)
-        for found in dict.fromkeys(study.covariates[covariate].values):
-            meant = [k for k in known if _alike(str(found), k)]
-            if meant and not any(e.standardized(found) for e in effects):
+        values = [v for v in dict.fromkeys(study.covariates[covariate].values.tolist()) if v == v and v != ""]
+        there = list(map(_level, values))
+        unknown = [_level(v) for v in values if not any(e.standardized(v) for e in effects)]
+        told = False
+        for found in unknown:
+            meant = [k for k in known if _alike(found, k)]
+            if meant:
+                told = True
                 warn_caller(
                     f"The {covariate} '{found}' is none that the model '{spec.name}' knows "
                     f"({', '.join(known)}), so no effect acts on these people. If '{meant[0]}' is meant, "
-                    "write it so in subjects.csv.",
+                    f"write it so in subjects.csv, or say so under [legend.{covariate}] in the datasheet.",
                     StudyWarning,
                 )
+        if there and unknown == there and not told and not any(_bare(level) in WITHOUT for level in there):
+            warn_caller(
+                f"No {covariate} of the study ({some(there)}) is one that the model '{spec.name}' knows "
+                f"({', '.join(known)}), so no effect of it acts on anyone. If some are meant, say which "
+                f"under [legend.{covariate}] in the datasheet, such as {there[0]!r} = {next(iter(known))!r}.",
+                StudyWarning,
+            )
+
+
+def warn_of_unused(spec: ModelSpec, study: Study, parameters: Iterable[Parameter]) -> None:
+    """Say which covariates no effect of the model is of."""
+    asked = {e.covariate for parameter in parameters for e in parameter.effects.values()}
+    unused = [str(name) for name in study.covariates if name not in asked | OF_DOSES]
+    if unused:
+        has = f"it has effects of {some(sorted(asked))}" if asked else "it has none"
+        warn_caller(
+            f"No effect of the model '{spec.name}' is of {some(unused)}; {has}.{_meant(unused, asked)}",
+            StudyWarning,
+        )
+
+
+def _meant(unused: Sequence[str], asked: Iterable[str]) -> str:
+    """Which unused covariate is probably one that is asked for."""
+    near = {name: nearest(name, set(asked)) for name in unused}
+    return "".join(f" Is {name!r} {other!r}?" for name, other in near.items() if other)
+
+
+def _level(value) -> str:
+    """A level as text: of a column of codes, whole numbers."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _bare(level: str) -> str:
+    return "".join(filter(str.isalnum, level)).lower()
 
 
 def _alike(found: str, known: str) -> bool:
-    """Whether one begins as the other does, but for case and signs: ``t2d``, ``T2D-insulin``, ``T2``."""
-    a, b = ("".join(filter(str.isalnum, name)).lower() for name in (found, known))
+    """Whether one begins as the other does, but for case and signs, or is a usual spelling of it: ``t2d``,
+    ``T2D-insulin``, ``T2``, ``Type 2 diabetes``."""
+    a, b = _bare(found), _bare(known)
+    if any(b in words and (a in words or a.startswith(words[-1])) for words in SPELLINGS):
+        return True
     return len(a) > 1 and (a.startswith(b) or b.startswith(a))

@@ -14,8 +14,16 @@ import xarray as xr
 
 from bayesglu.errors import warn_caller
 from bayesglu.hierarchy.compatibility import check_study
-from bayesglu.hierarchy.covariates import warn_of_gaps, warn_of_near_levels
-from bayesglu.hierarchy.forcing import ForcingSamples, forcing_channel, forcing_of, is_compared
+from bayesglu.hierarchy.covariates import warn_of_gaps, warn_of_unknown_levels, warn_of_unused
+from bayesglu.hierarchy.forcing import (
+    Curve,
+    ForcingSamples,
+    curve_of,
+    forcing_channel,
+    forcing_of,
+    is_compared,
+    warn_of_ends,
+)
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.rows import Rows, rows_of
 from bayesglu.hierarchy.values import Values
@@ -104,14 +112,14 @@ class Design:
 def make_design(spec: ModelSpec, study: Study, **settings) -> Design:
     """Put a model and a study together.
 
-    `settings` go to the solver (rtol, atol, max_steps). Raises SpecError or StudyError when they do
-    not fit together, with every reason.
+    `settings` go to the solver (rtol, atol, max_steps). Raises SpecError or StudyError when they do not fit
+    together, with every reason; warns of what has another effect than it seems to in a study that was read.
     """
     check_study(spec, study)
     study = within_limits(spec, study)
     used = _compared(spec, study)
     forcing_analytes = {a for a, analyte in spec.analytes.items() if analyte.forcing}
-    curves = _curves(study, forcing_analytes)
+    curves = _curves(spec, study, forcing_analytes)
     schedule = _schedule(study, curves, forcing_channel(spec))
     outputs = _outputs(spec, study, forcing_analytes)
     solver = _solver(spec, schedule, outputs, settings)
@@ -121,7 +129,10 @@ def make_design(spec: ModelSpec, study: Study, **settings) -> Design:
     columns = (*physiology, *(n for n in spec.parameters if n not in physiology))
     unused = {a.background for n, a in spec.analytes.items() if a.background and n not in analytes}
     estimated = tuple(n for n in spec.estimated if n not in unused)
-    _warn(spec, study, used, estimated)
+    if (study.observations.line > 0).any():  # or else it is planned, and was never read
+        _warn(spec, study, used, estimated)
+        labels = [_label(occasion, study.occasions) for occasion in study.occasions]
+        warn_of_ends(spec, curves, schedule.end[: len(curves)], labels[: len(curves)])
     number = {occasion: i for i, occasion in enumerate(study.occasions)}
     whose = [number[pair] for pair in zip(used.subject.values, used.occasion.values, strict=True)]
     sample = schedule.sample_index(whose, used.time.values)
@@ -157,8 +168,9 @@ def within_limits(spec: ModelSpec, study: Study) -> Study:
 def _compared(spec: ModelSpec, study: Study) -> xr.Dataset:
     """The samples that are compared with the model."""
     used = study.used
-    pairs = zip(used.analyte.values, used.time.values, strict=True)
-    keep = np.array([is_compared(spec, a, t) for a, t in pairs], bool)
+    columns = (used[name].values for name in ("analyte", "time", "subject", "occasion"))
+    rows = zip(*columns, strict=True)
+    keep = np.array([is_compared(spec, a, t, study.protocols[s, o]) for a, t, s, o in rows], bool)
     if not keep.any():
         raise StudyError(
             f"The study '{study.name}' has no sample that the model '{spec.name}' can be compared with: of "
@@ -167,13 +179,14 @@ def _compared(spec: ModelSpec, study: Study) -> xr.Dataset:
     return used.isel(obs=keep)
 
 
-def _curves(study: Study, forcing_analytes) -> list[xr.Dataset]:
-    """The samples of the forcing function of each occasion, in the order of their times."""
+def _curves(spec: ModelSpec, study: Study, forcing_analytes) -> list[Curve]:
+    """The forcing function of each occasion."""
     obs, curves = study.observations, []
     for subject, occasion in study.occasions if forcing_analytes else ():
         mine = obs.isel(obs=(obs.subject.values == subject) & (obs.occasion.values == occasion))
         forces = np.isin(mine.analyte.values, list(forcing_analytes)) & np.isfinite(mine.value.values)
-        curves.append(mine.isel(obs=forces).sortby("time"))
+        last = float(mine.time.max())
+        curves.append(curve_of(spec, mine.isel(obs=forces), study.protocols[subject, occasion], last))
     return curves
 
 
@@ -185,9 +198,9 @@ def _schedule(study: Study, curves, channel: str) -> Schedule:
     return build_schedule(
         protocols,
         times,
-        start=[min(0.0, t[0], *(e.time for e in p.events)) for t, p in zip(times, protocols, strict=True)],
+        start=[min(t[0], p.start) for t, p in zip(times, protocols, strict=True)],
         body_weight=study.body_weight.sel(subject=[s for s, _ in study.occasions]).values,
-        forcing=[(c.time.values, c.value.values) for c in curves] or None,
+        forcing=[curve.knots for curve in curves] or None,
         labels=[_label(occasion, study.occasions) for occasion in study.occasions],
         forced=channel,
     )
@@ -222,4 +235,5 @@ def _warn(spec: ModelSpec, study: Study, used: xr.Dataset, estimated) -> None:
         )
     parameters = [spec.parameters[name] for name in estimated]
     warn_of_gaps(spec, study, parameters)
-    warn_of_near_levels(spec, study, parameters)
+    warn_of_unknown_levels(spec, study, parameters)
+    warn_of_unused(spec, study, parameters)

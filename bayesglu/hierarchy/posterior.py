@@ -66,7 +66,7 @@ def to_dataset(d: Design, values: Values) -> xr.Dataset:
         analyte = d.analytes[d.forcing.analyte]
         output = d.spec.analytes[analyte].output
         told = f"true {output} at the samples of the forcing function, a straight line from each to the next"
-        true = d.true_forcing(values)
+        true = d.true_forcing(values)[..., : len(d.forcing.obs)]
         put(names.forcing(output), true, ("forcing_obs",), "forcing", canonical_unit(analyte), told)
         coords["forcing_obs"] = forcing_labels(d)
     return xr.Dataset(found, coords=coords)

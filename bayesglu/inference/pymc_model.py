@@ -153,7 +153,7 @@ def _coords(d: Design) -> dict[str, list]:
     """Labels of the dimensions, but for those without any."""
     people = d.individuals
     together = correlated_names(people)
-    read, own = forcing_labels(d), d.forcing.error >= 0
+    read, own = forcing_labels(d), d.forcing.error[: len(d.forcing.obs)] >= 0
     found = {
         "parameter": people.names,
         "varying": [p.name for p in people.varying],
@@ -192,11 +192,11 @@ def _true_curve(d: Design, theta, sigma, forcing_error) -> None:
         return
     own = np.flatnonzero(r.error >= 0)
     true = pt.exp(r.log_value[own] + sigma[r.analyte] * forcing_error) - r.offset
-    if len(own) < len(r.obs):
+    if len(own) < len(r.error):
         basal = d.individuals.layout.columns.tolist().index(r.basal)
         true = theta[r.occasion, basal][own].set(true)
     output = d.spec.analytes[d.analytes[r.analyte]].output
-    pm.Deterministic(names.forcing(output), true, dims="forcing_obs")
+    pm.Deterministic(names.forcing(output), true[: len(r.obs)], dims="forcing_obs")
 
 
 def _compare(d: Design, theta, sigma, forcing_error) -> None:

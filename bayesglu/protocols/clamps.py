@@ -93,7 +93,7 @@ def clamp(
         problems.append(f"priming takes {PRIMING_STEPS} min, and the clamp lasts {number(duration)} min")
     raise_any(problems)
     events = [
-        Event(start, "clamp", "glucose", "intravenous", 0, "mg/kg", duration, target=_target(glucose, unit))
+        Event(start, "clamp", "glucose", "intravenous", 0, "mg/kg", duration, target=target_of(glucose, unit))
     ]
     if insulin_rate is not None:
         steps = PRIMING_STEPS if priming > 1 else 0
@@ -157,8 +157,8 @@ def stepped_clamp(
       120 min: glucose held at 55 mg/dL over 60 min
     """
     raise_any([*not_a_list(targets=targets), *not_a_number(0, each=each, exclusive=True)])
-    first, *others = (clamp(target, each, unit=unit, start=i * each) for i, target in enumerate(targets))
-    steps = sum(others, first)
+    held = [clamp(target, each, unit=unit, start=i * each) for i, target in enumerate(targets)]
+    steps = Protocol(tuple(event for step in held for event in step.events))
     if insulin_rate is None:
         return steps
     return steps + infusion("insulin", insulin_rate, insulin_unit, each * len(targets))
@@ -220,7 +220,7 @@ def isoglycaemic(times: Sequence[float], glucose: Sequence[float], *, unit: str 
             if two <= one + SAME_MOMENT
         ]
     raise_any(problems)
-    knots = zip(times, [_target(value, unit) for value in glucose], strict=True)
+    knots = zip(times, [target_of(value, unit) for value in glucose], strict=True)
     return Protocol(
         tuple(
             Event(
@@ -308,7 +308,7 @@ def pancreatic_clamp(
     return Protocol((*events, *held.events))
 
 
-def _target(glucose: float, unit: str) -> float:
+def target_of(glucose: float, unit: str) -> float:
     """The target of a clamp in mg/dL."""
     try:
         target = convert(float(glucose), unit, "glucose")

@@ -256,7 +256,9 @@ class Protocol:
     name : str
         The text that stands for the protocol, which functions that take a protocol read back.
     until : float
-        Minutes for which it goes on after its last event, as a fast does.
+        When it ends (min), where that is after its last event, as of a fast.
+    since : float, optional
+        When it begins (min), where that is before its first event, as of a fast.
 
     Raises
     ------
@@ -275,12 +277,16 @@ class Protocol:
     events: tuple[Event, ...] = ()
     name: str = field(default="", compare=False)
     until: float = 0.0
+    since: float | None = None
 
     def __post_init__(self) -> None:
-        raise_any(not_a_number(-math.inf, until=self.until))
+        begins = 0.0 if self.since is None else self.since
+        raise_any(not_a_number(-math.inf, until=self.until, since=begins))
         events = tuple(sorted(self.events, key=_order))
         object.__setattr__(self, "events", events)
         object.__setattr__(self, "until", float(self.until) + 0.0)
+        if self.since is not None:
+            object.__setattr__(self, "since", float(self.since) + 0.0)
         clamps = [event for event in events if event.kind == "clamp"]
         raise_any(
             f"two clamps at once ({one}; {two}); shift the second to {number(one.stop)} min or later"
@@ -300,11 +306,55 @@ class Protocol:
         """
         return max(0.0, self.until, *(event.stop for event in self.events))
 
+    @property
+    def start(self) -> float:
+        """When it begins (min): with its fast or its first event; 0 where there is neither.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> (bg.fast(10) + bg.ogtt(75).shift(600)).start
+        0.0
+        """
+        fast = [] if self.since is None else [self.since]
+        return min([*fast, *(event.time for event in self.events)], default=0.0)
+
+    @property
+    def rest_until(self) -> float:
+        """Until when nothing was given (min): the first event; without any, when it begins.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> bg.pump_stop(1, before=60).rest_until
+        -60.0
+        """
+        return min((event.time for event in self.events), default=self.start)
+
+    @property
+    def onset(self) -> float:
+        """Time zero of the test (min), from which the windows of a study and of a model count.
+
+        It is the first dose that is given at once: a drink, a meal, an injection. Infusions and clamps may
+        run before. Where there is none, it is the first infusion or clamp; where nothing is given, when the
+        fast begins.
+
+        Examples
+        --------
+        >>> import bayesglu as bg
+        >>> bg.ogtt(75).shift(480).onset, bg.pump_stop(1, before=60).onset, bg.fast(10).onset
+        (480.0, 0.0, 0.0)
+        """
+        doses = (event.time for event in self.events if event.kind in ("bolus", "release"))
+        return min(doses, default=self.rest_until)
+
     def __add__(self, other: Protocol) -> Protocol:
         if not isinstance(other, Protocol):
             return NotImplemented
         name = f"{self.name} + {other.name}" if self.name and other.name else ""
-        return Protocol(self.events + other.events, name, max(self.until, other.until))
+        since = [each.since for each in (self, other) if each.since is not None]
+        until = max(self.until, other.until)
+        return Protocol(self.events + other.events, name, until, min(since, default=None))
 
     def __radd__(self, other: object) -> Protocol:
         return self if other == 0 else NotImplemented  # lets sum() start from its 0
@@ -337,7 +387,8 @@ class Protocol:
         events = tuple(replace(event, time=event.time + minutes) for event in self.events)
         before = f"({self.name})" if " + " in self.name else self.name
         name = f"{before}.shift({number(minutes)})" if before else ""
-        return Protocol(events, name, self.until + minutes)
+        since = None if self.since is None else self.since + minutes
+        return Protocol(events, name, self.until + minutes, since)
 
     def canonical(self, body_weight: float | None = None) -> tuple[Delivery, ...]:
         """The events as amounts per kg of body weight.

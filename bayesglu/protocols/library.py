@@ -254,7 +254,7 @@ def fast(hours: float) -> Protocol:
     3000.0
     """
     raise_any(not_a_number(0, hours=hours))
-    return Protocol(until=60 * hours)
+    return Protocol(until=60 * hours, since=0.0)
 
 
 @named_by_call

@@ -13,8 +13,11 @@ from typing import Any
 from bayesglu.protocols import clamps, library  # noqa: F401
 from bayesglu.protocols.calls import PROTOCOLS
 from bayesglu.protocols.events import Protocol, ProtocolError
-from bayesglu.text.expressions import Evaluator, mismatch, parse
-from bayesglu.text.problems import hint
+from bayesglu.text.expressions import Evaluator, depth, mismatch, parse
+from bayesglu.text.problems import hint, show
+
+DEEPEST = 500
+"""Of expressions in expressions: a sum of so many protocols takes a second to read."""
 
 _EXAMPLE = "'ogtt(75) + meal(60).shift(300)'"
 
@@ -48,7 +51,10 @@ def parse_protocol(text: Protocol | str) -> Protocol:
     if not isinstance(text, str) or len(text) > 20_000:
         raise ProtocolError("A protocol must be a text of at most 20,000 characters, such as 'ogtt(75)'.")
     try:
-        result = _Protocols(text.strip()).value(parse(text))
+        tree = parse(text)
+        if depth(tree) > DEEPEST:
+            raise RecursionError
+        result = _Protocols(text.strip()).value(tree)
     except SyntaxError as error:
         raise ProtocolError(
             f"{_short(text)!r} cannot be read: {error.msg}. A protocol looks like {_EXAMPLE}."
@@ -59,7 +65,9 @@ def parse_protocol(text: Protocol | str) -> Protocol:
         why = "it is nested too deeply, or holds odd characters or immense numbers"
         raise ProtocolError(f"{_short(text)!r} cannot be read: {why}.") from None
     if not isinstance(result, Protocol):
-        raise ProtocolError(f"{text!r} is {result!r}, not a protocol. A protocol looks like {_EXAMPLE}.")
+        raise ProtocolError(
+            f"{_short(text)!r} is {show(result)}, not a protocol. A protocol looks like {_EXAMPLE}."
+        )
     return result
 
 
@@ -74,7 +82,7 @@ class _Protocols(Evaluator):
 
     def where(self, node: ast.expr) -> str:
         """The text of a part."""
-        return ast.get_source_segment(self.text, node) or self.text
+        return _short(ast.get_source_segment(self.text, node) or self.text)
 
     def combine(self, node: ast.expr, operation: Callable, *values: Any) -> Protocol | float | list[float]:
         protocols = isinstance(getattr(node, "op", None), ast.Add)
@@ -106,12 +114,12 @@ class _Protocols(Evaluator):
         return function(*args, **keywords)
 
     def other(self, node: ast.expr) -> Protocol | list[float]:
-        where = self.where(node)
+        if isinstance(node, ast.List | ast.Tuple):
+            values = [self.value(element) for element in node.elts]
+            if all(isinstance(value, Real) for value in values):
+                return values
+        where = self.where(node)  # slow in a long text: of what is wrong alone
         match node:
-            case ast.List(elts=elements) | ast.Tuple(elts=elements):
-                values = [self.value(element) for element in elements]
-                if all(isinstance(value, Real) for value in values):
-                    return values
             case ast.Call(func=ast.Name(id=name)):
                 known = ", ".join(sorted(PROTOCOLS))
                 raise ProtocolError(f"{where}: no protocol {name!r}.{hint(name, PROTOCOLS)} Known: {known}.")

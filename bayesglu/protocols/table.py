@@ -1,13 +1,14 @@
 """What was done to the people of a fit, as a table that is kept with it, and back."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from bayesglu.protocols.events import Event, Protocol
+from bayesglu.protocols.events import Event, Protocol, ProtocolError
+from bayesglu.protocols.parse import parse_protocol
 
 FIELDS = tuple(each.name for each in fields(Event))
 TEXTS = ("kind", "substance", "route", "unit")
@@ -18,8 +19,8 @@ ABSENT = tuple(each.name for each in fields(Event) if each.default is None)
 def keep_protocols(protocols: Mapping[tuple[str, str], Protocol]) -> xr.Dataset:
     """A Dataset of the protocols of occasions (subject, name), a row for each event.
 
-    Dim ``occasion`` ("subject/name"): ``name``, ``until`` (min). Dim ``event``: ``of`` (which occasion,
-    counted from 0) and the fields of `Event`.
+    Dim ``occasion`` ("subject/name"): ``name``, ``until`` and ``since`` (min). Dim ``event``: ``of`` (which
+    occasion, counted from 0) and the fields of `Event`.
     """
     rows = [(i, event) for i, protocol in enumerate(protocols.values()) for event in protocol.events]
     table = {"of": ("event", np.array([i for i, _ in rows], int))}
@@ -31,7 +32,9 @@ def keep_protocols(protocols: Mapping[tuple[str, str], Protocol]) -> xr.Dataset:
             table[name] = ("event", np.array([np.nan if v is None else v for v in found], float))
     named = np.array([protocol.name for protocol in protocols.values()], object)
     until = np.array([protocol.until for protocol in protocols.values()])
+    since = np.array([np.nan if p.since is None else p.since for p in protocols.values()])
     about = {"name": ("occasion", named), "until": ("occasion", until, {"units": "min"})}
+    about |= {"since": ("occasion", since, {"units": "min"})}
     return xr.Dataset(about | table, coords={"occasion": ["/".join(pair) for pair in protocols]})
 
 
@@ -43,5 +46,20 @@ def kept_protocols(kept: xr.Dataset) -> dict[str, Protocol]:
         values: dict[str, Any] = {n: str(c[row]) if n in TEXTS else float(c[row]) for n, c in columns.items()}
         values |= {n: None for n in ABSENT if np.isnan(values[n])}
         events[int(occasion)].append(Event(**values))
-    each = zip(kept.occasion.values, events, kept.name.values, kept.until.values, strict=True)
-    return {str(label): Protocol(tuple(own), str(name), float(until)) for label, own, name, until in each}
+    names, until = map(str, kept.name.values), kept.until.values.tolist()
+    each = [Protocol(tuple(own), name, end) for own, name, end in zip(events, names, until, strict=True)]
+    if "since" in kept:
+        since = [None if np.isnan(begin) else begin for begin in kept.since.values.tolist()]
+    else:
+        since = [_since(protocol) for protocol in each]
+    pairs = zip(kept.occasion.values, each, since, strict=True)
+    return {str(label): replace(protocol, since=begin) for label, protocol, begin in pairs}
+
+
+def _since(protocol: Protocol) -> float | None:
+    """When a protocol of a fit that does not say so begins: as its name has it, where that can be read."""
+    try:
+        named = parse_protocol(protocol.name)
+    except ProtocolError:
+        return None if protocol.events else 0.0
+    return named.since if named.events == protocol.events else None

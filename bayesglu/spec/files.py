@@ -6,7 +6,6 @@ Nothing here knows what a key means; :mod:`bayesglu.spec.model` checks that.
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -16,10 +15,11 @@ from bayesglu import catalog
 from bayesglu.errors import RenamedWarning, warn_caller
 from bayesglu.renamed import model_table
 from bayesglu.residuals import KINDS
-from bayesglu.text.problems import Problems
+from bayesglu.text.problems import Problems, is_file, read_toml, show
 
 Table = dict[str, Any]
 
+MOST_PARENTS = 50
 _VARIATION = ("between_subject", "between_occasion")
 _WITHOUT_SHAPE = frozenset(name for name, kind in KINDS.items() if kind.shape_above is None)
 
@@ -29,10 +29,9 @@ def parse(text: str, problems: Problems, remind: bool = True) -> Table:
 
     remind : whether to warn of names that were given up.
     """
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        problems.add(f"is not valid TOML: {error}.")
+    table, why = read_toml(text)
+    if why:
+        problems.add(f"is not valid TOML: {why}.")
         return {}
     return with_todays_names(table, problems, remind)
 
@@ -59,7 +58,10 @@ def resolve(table: Table, problems: Problems, folder: Path | None, seen: tuple[s
         return child
     parent = table["extends"]
     if not isinstance(parent, str):
-        problems.add(f"extends must name one model in quotes, and is {parent!r}. A file has one parent.")
+        problems.add(f"extends must name one model in quotes, and is {show(parent)}. A file has one parent.")
+        return child
+    if len(seen) > MOST_PARENTS:
+        problems.add(f"extends a chain of more than {MOST_PARENTS} files. Write the last ones as one.")
         return child
     path = _parent_path(parent, folder, problems)
     if path is None:
@@ -69,7 +71,11 @@ def resolve(table: Table, problems: Problems, folder: Path | None, seen: tuple[s
         chain = " -> ".join(Path(name).stem for name in (*seen[seen.index(step) :], step))
         problems.add(f"circular extends: {chain}. Let one of these files stand alone.")
         return child
-    inherited = parse(path.read_text(encoding="utf-8"), problems)
+    try:
+        inherited = parse(path.read_text(encoding="utf-8"), problems)
+    except UnicodeDecodeError:
+        problems.add(f"extends {parent!r}, which is not UTF-8 text, and so no model file.")
+        return child
     return overlay(resolve(inherited, problems, path.parent, (*seen, step)), child)
 
 
@@ -77,9 +83,9 @@ def _parent_path(parent: str, folder: Path | None, problems: Problems) -> Path |
     """Where the parent's file lies; None, with a problem noted, where there is none."""
     if parent.endswith(".toml"):
         path = (folder or Path()) / parent
-        if path.is_file():
+        if is_file(path):
             return path
-        problems.add(f"extends {parent!r}, and there is no such file beside it.")
+        problems.add(f"extends {show(parent)}, and there is no such file beside it.")
         return None
     try:
         return catalog.locate("model", parent)
@@ -105,6 +111,8 @@ def overlay(parent: Table, child: Mapping[str, Any]) -> Table:
     for name, given in parameters.items() if isinstance(parameters, Mapping) else ():
         level = given.get("level", "") if isinstance(given, Mapping) else ""
         written = laid["parameters"].get(name, {})
+        if not isinstance(written, dict) or not isinstance(level, str):
+            continue  # which the reader tells
         dropped = {
             "fixed": (*_VARIATION, "effects"),
             "shared": _VARIATION,
@@ -118,7 +126,8 @@ def overlay(parent: Table, child: Mapping[str, Any]) -> Table:
             typical.pop("gsd", None)
     analytes = child.get("analytes")
     for name, given in analytes.items() if isinstance(analytes, Mapping) else ():
-        if isinstance(given, Mapping) and given.get("residual") in _WITHOUT_SHAPE and "nu" not in given:
+        residual = given.get("residual") if isinstance(given, Mapping) else None
+        if isinstance(residual, str) and residual in _WITHOUT_SHAPE and "nu" not in given:
             laid["analytes"].get(name, {}).pop("nu", None)
     return laid
 

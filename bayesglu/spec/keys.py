@@ -178,7 +178,7 @@ ANALYTE = (
     ),
     _number(
         "samples_from",
-        "Samples after time zero and before this (min) are not compared with the model.",
+        "Samples after the dose, and less than so many minutes after it, are not compared with the model.",
         default=0.0,
         closed=True,
     ),
@@ -189,7 +189,7 @@ ANALYTE = (
         'predicted; insulin where `structure.insulin = "forced"`.',
         default=False,
     ),
-    _number("basal_from", "Of a forcing analyte: from this time (min) on it is basal again."),
+    _number("basal_from", "Of a forcing analyte: from so many minutes after the dose on it is basal again."),
 )
 
 PSEUDO_OBSERVATION = (

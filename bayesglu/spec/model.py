@@ -27,7 +27,7 @@ from bayesglu.spec.priors import (
     PseudoObservation,
     Variation,
 )
-from bayesglu.text.problems import Problems, hint
+from bayesglu.text.problems import Problems, hint, is_file
 from bayesglu.text.wording import some
 
 __all__ = [
@@ -356,12 +356,12 @@ def load_model(source: str | Path | ModelSpec) -> ModelSpec:
     if isinstance(source, str) and "\n" in source.strip():
         return read_model(source, papers=papers)
     path, where = Path(source), str(source)
-    if isinstance(source, str) and path.suffix != ".toml" and not path.is_file():
+    if isinstance(source, str) and path.suffix != ".toml" and not is_file(path):
         try:
             path, where = catalog.locate("model", source), f"models/{source}.toml"
         except LookupError as error:
             raise SpecError(f"{error}\n  Or give the path of a model file, ending in '.toml'.") from None
-    elif not path.is_file():
+    elif not is_file(path):
         near = hint(path.stem, catalog.list_models())
         raise SpecError(f"{where}: there is no such file.{near}")
     elif (own := path.parent / "references.bib").is_file():

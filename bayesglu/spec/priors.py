@@ -139,10 +139,11 @@ class Analyte:
     (value + error_offset)``, a proportional and an additive component, as the noise of magnetic resonance
     has. `lloq` and `uloq` are limits of quantification, beyond which no more is known of a sample than that.
     `background` names a parameter that the assay adds to the true value: an unspecific signal. Samples after
-    time zero and before `samples_from` (min) are not compared with the model. A `forcing` analyte is not
-    predicted: the true values behind its samples, known within `sigma`, enter the equations as an input.
-    Where it has a basal value among the parameters, its samples at or before time zero, and from `basal_from`
-    (min) on when it has come to rest again, are compared with that, which then is the true value.
+    the onset of the protocol, and less than `samples_from` (min) after it, are not compared with the model. A
+    `forcing` analyte is not predicted: the true values behind its samples, known within `sigma`, enter the
+    equations as an input. Where it has a basal value among the parameters, its samples before anything was
+    given, and from `basal_from` (min after the onset) on when it has come to rest again, are compared with
+    that, which then is the true value.
     """
 
     name: str

@@ -88,7 +88,8 @@ def _keep_what_serves(sections: dict[str, dict], own: Mapping, loop: Loop | None
         outputs = {"analytes": {*loop.states, *loop.fluxes}, "pseudo_observations": loop.constant_quantities}
         for kind, known in outputs.items():
             for name, entry in list(sections[kind].items()):
-                if entry.table.get("output", name) not in known and not written(kind, name):
+                output = entry.table.get("output", name)
+                if isinstance(output, str) and output not in known and not written(kind, name):
                     del sections[kind][name]
     every = available().parameters
     used = loop.parameters if loop else every

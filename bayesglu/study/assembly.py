@@ -13,19 +13,32 @@ import xarray as xr
 from bayesglu.analytes import analytes
 from bayesglu.errors import BayesgluWarning, warn_caller
 from bayesglu.protocols.events import Protocol
+from bayesglu.study.cells import natural
+from bayesglu.study.covariates import read_covariates
 from bayesglu.study.datasheet import Datasheet
+from bayesglu.study.plausible import (
+    alike_labels,
+    doubts,
+    odd_doses,
+    odd_insulin,
+    odd_people,
+    odd_ratios,
+    odd_sites,
+    odd_times,
+    odd_weights,
+)
 from bayesglu.study.samples import (
     OBSERVATION_COLUMNS,
     OTHER_OBSERVATION_COLUMNS,
     PLAUSIBLE,
-    read_covariates,
+    leave_out,
     read_observations,
     read_truth,
     suspicious_units,
 )
-from bayesglu.study.tables import StudyError, Table, natural
+from bayesglu.study.tables import StudyError, Table
 from bayesglu.study.treatments import Lines, assign, check_deliveries, read_events, some, who
-from bayesglu.text.problems import Problems, hint
+from bayesglu.text.problems import Problems, hint, show
 
 
 class StudyWarning(BayesgluWarning):
@@ -48,7 +61,11 @@ def assemble(
     """
     if "observations" not in tables:
         problems.raise_any(StudyError)
-    samples = read_observations(tables["observations"], sheet)
+    told: list[str] = []
+    ignored = {key: table.leave_out(sheet.ignore) for key, table in tables.items()}
+    for absent in sorted(set(sheet.ignore) - {each for names in ignored.values() for each in names}):
+        problems.add(f"no table has the column {absent!r}.", "datasheet.toml, ignore:")
+    samples = read_observations(tables["observations"], sheet, told)
     subjects = sorted(set(samples["subject"]) - {""}, key=natural)
     seen = dict.fromkeys(zip(samples["subject"], samples["occasion"], strict=True))
     occasions = sorted((o for o in seen if o[0]), key=lambda o: subjects.index(o[0]))
@@ -56,21 +73,34 @@ def assemble(
     covariates = xr.Dataset(coords={"subject": np.array(subjects, dtype=str)})
     if "subjects" in tables:
         covariates = _same_people(
-            read_covariates(tables["subjects"], sheet), subjects, tables["subjects"], problems
+            read_covariates(tables["subjects"], sheet, told), subjects, tables["subjects"], problems
         )
     truth = None
     if "truth" in tables:
-        truth = read_truth(tables["truth"])
+        truth = read_truth(tables["truth"], told)
         truth = _same_people(truth, subjects, tables["truth"], problems)
     _check_units(sheet, tables, covariates, problems)
+    _check_labels(occasions, problems)
     weights = _body_weights(body_weight, sheet, covariates, subjects, problems)
-    protocols, lines = _protocols(protocol, sheet, tables.get("events"), occasions, problems)
+    protocols, lines = _protocols(protocol, sheet, tables.get("events"), occasions, told, problems)
+    leave_out(samples, sheet, protocols, told)
 
     times = samples[samples["value"].notna()].groupby(["subject", "occasion"])["time"].max().to_dict()
-    early = check_deliveries(protocols, weights, times, problems, advice, tables.get("events"), lines)
+    told += check_deliveries(protocols, weights, times, problems, advice, tables.get("events"), lines)
     problems.found += [sentence for table in tables.values() for sentence in table.faults.sentences()]
     problems.raise_any(StudyError)
-    for sentence in [*early, *suspicious_units(samples)]:
+    looks = {
+        "doses": [lambda: odd_doses(protocols, weights)],
+        "times": [lambda: odd_times(samples, protocols)],
+        "units": [
+            lambda: suspicious_units(samples, protocols),
+            lambda: odd_sites(samples, covariates),
+            *(lambda look=look: look(samples, protocols) for look in (odd_insulin, odd_people, odd_ratios)),
+        ],
+        "weights": [lambda: odd_weights(weights, covariates)],
+        "labels": [lambda: alike_labels(subjects)],
+    }
+    for sentence in [*told, *doubts(sheet.checked, looks)]:
         warn_caller(f"{name}: {sentence}", StudyWarning)
 
     known = {*OBSERVATION_COLUMNS, *OTHER_OBSERVATION_COLUMNS}
@@ -86,8 +116,12 @@ def assemble(
             attrs={"units": "kg"},
         ),
         truth=truth,
-        datasheet={**sheet.about, **({"plausible": dict(sheet.plausible)} if sheet.plausible else {})},
-        unread=tuple(tables["observations"].unread(known)),
+        datasheet={
+            **sheet.about,
+            **({"plausible": dict(sheet.plausible)} if sheet.plausible else {}),
+            **({"checked": list(sheet.checked)} if sheet.checked else {}),
+        },
+        unread=(*tables["observations"].unread(known), *ignored["observations"]),
     )
 
 
@@ -96,11 +130,25 @@ def _check_units(
 ) -> None:
     """Note each unit and limit of the datasheet that belongs to nothing."""
     columns = tables["subjects"].unread(["subject"]) if "subjects" in tables else []
-    known = {"time", "duration", *analytes(), *map(str, covariates.data_vars), *columns}
-    for name in set(sheet.units) - known:
+    known = {"time", "duration", "rate", "ii", *analytes(), *map(str, covariates.data_vars), *columns}
+    for name in sorted(set(sheet.legend) - {*map(str, covariates.data_vars), *columns}):
+        problems.unknown(name, columns, "covariate", "datasheet.toml, [legend]")
+    for name in sorted(set(sheet.units) - known):
         problems.unknown(name, known, "column", "datasheet.toml, [units]")
-    for name in set(sheet.plausible) - (limited := {*analytes(), *PLAUSIBLE}):
+    for name in sorted(set(sheet.plausible) - (limited := {*analytes(), *PLAUSIBLE})):
         problems.unknown(name, limited, "quantity", "datasheet.toml, [plausible]")
+
+
+def _check_labels(occasions: Sequence[tuple[str, str]], problems: Problems) -> None:
+    """Note tests whose labels are one when they are joined, as a fit joins them."""
+    joined: dict[str, list[tuple[str, str]]] = {}
+    for occasion in occasions:
+        joined.setdefault("/".join(occasion), []).append(occasion)
+    for label, several in joined.items():
+        if len(several) > 1:
+            problems.add(
+                f"{some(list(map(who, several)))} are both {label!r} in a fit. Write one without '/'."
+            )
 
 
 def _same_people(people: xr.Dataset, subjects: Sequence[str], table: Table, problems: Problems) -> xr.Dataset:
@@ -121,18 +169,20 @@ def _body_weights(
 ) -> dict[str, float]:
     """Body weight by subject: the caller's, else the datasheet's, else the covariate's."""
     weights = covariate_weight(covariates) or {}
+    given = given.to_dict() if isinstance(given, pd.Series) else given
     for source, where in ((sheet.body_weight, "datasheet.toml"), (given, "")):
         stated = dict(source) if isinstance(source, Mapping) else dict.fromkeys(subjects, source)
         for subject, weight in stated.items():
-            if weight is None or weight != weight:  # NaN is an unknown weight, too
+            number = isinstance(weight, int | float | np.number) and not isinstance(weight, bool)
+            if weight is None or (number and math.isnan(weight)):  # NaN is an unknown weight, too
                 continue
             if str(subject) not in subjects:
                 problems.add(
                     f"body_weight names subject {subject!r}, who has no samples.{hint(subject, subjects)}",
                     where,
                 )
-            elif not isinstance(weight, int | float | np.number) or not 2 <= weight <= 400:
-                message = f"body_weight is {weight!r}; it must be a number of kg between 2 and 400."
+            elif not number or not 2 <= weight <= 400:
+                message = f"body_weight is {show(weight)}; it must be a number of kg between 2 and 400."
                 if not any(message in sentence for sentence in problems.found):
                     problems.add(message, where)
             else:
@@ -154,11 +204,12 @@ def _protocols(
     sheet: Datasheet,
     events: Table | None,
     occasions: Sequence[tuple[str, str]],
+    told: list[str],
     problems: Problems,
 ) -> tuple[dict[tuple[str, str], Protocol], Lines]:
     """Protocol of each occasion: the caller's, else that of events.csv or of the datasheet, never of both;
     and where it is written, if in events.csv."""
-    found, lines = read_events(events, sheet) if events is not None else ({}, {})
+    found, lines = read_events(events, sheet, told) if events is not None else ({}, {})
     if given is not None:
         return assign(given, occasions, problems, "protocol:"), {}
     if events is not None and sheet.protocol is not None:

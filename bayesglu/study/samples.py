@@ -1,4 +1,4 @@
-"""What the tables of samples, people and true parameters must look like; clean, canonical values come back.
+"""What the tables of samples and of true parameters must look like; clean, canonical values come back.
 
 Faults are noted in the table and reading goes on, so that one attempt tells all of them.
 """
@@ -13,10 +13,13 @@ import pandas as pd
 import xarray as xr
 
 from bayesglu.analytes import Limits, analytes
+from bayesglu.protocols.events import SAME_MOMENT, Protocol
+from bayesglu.study.cells import is_missing, natural
+from bayesglu.study.columns import check_unread, meant
 from bayesglu.study.datasheet import Datasheet
-from bayesglu.study.tables import Faults, Table, as_number, cells, is_missing, natural, records
+from bayesglu.study.tables import Faults, Table, cells, records
 from bayesglu.text.problems import hint
-from bayesglu.units import UnitError, allowed_units, canonical_unit, convert, has_unit
+from bayesglu.units import UnitError, allowed_units, canonical_unit, convert
 
 CENSORING = ("none", "left", "right")
 
@@ -35,25 +38,13 @@ USUAL: Mapping[str, Limits] = {
     "age": (1, 100),
 }
 
-# Suffixes of covariate columns that say the unit, beside those that units.py knows for the covariate.
-SUFFIXES = {
-    "kg": "kg",
-    "lb": "lb",
-    "cm": "cm",
-    "y": "y",
-    "years": "y",
-    "months": "months",
-    "h": "h",
-    "min": "min",
-}
-SUFFIXES |= {"kg_m2": "kg/m2", "percent": "%", "mmol_mol": "mmol/mol", "mg_dl": "mg/dL", "mmol_l": "mmol/L"}
-
 OBSERVATION_COLUMNS = ("subject", "time", "analyte", "value")
 OTHER_OBSERVATION_COLUMNS = ("unit", "occasion", "censoring", "use")
 
 
-def read_observations(table: Table, sheet: Datasheet) -> pd.DataFrame:
-    """Samples in canonical units, as columns of text and numbers; NaN where a value is empty."""
+def read_observations(table: Table, sheet: Datasheet, told: list[str]) -> pd.DataFrame:
+    """Samples in canonical units, as columns of text and numbers; NaN where a value is empty. What can be
+    right and probably is not goes to `told`, a sentence each."""
     faults = table.faults
     table.rename(sheet.columns, all_there=True)
     wide = [name for name in table.names if name in analytes()]
@@ -63,11 +54,12 @@ def read_observations(table: Table, sheet: Datasheet) -> pd.DataFrame:
             f"has columns {', '.join(wide)}. Write one row a sample, with the columns {columns}, unit, as "
             "`bayesglu import FILE --out FOLDER` does."
         )
-    table.minutes("time", sheet.units.get("time", "min"))
+    unit = table.minutes("time", sheet.units.get("time", "min"))
     if not table.require(OBSERVATION_COLUMNS, OTHER_OBSERVATION_COLUMNS):
         return pd.DataFrame(
             columns=["subject", "occasion", "analyte", "time", "value", "censoring", "use", "line"]
         )
+    told += check_unread(table, "observations", (*OBSERVATION_COLUMNS, *OTHER_OBSERVATION_COLUMNS))
     samples = pd.DataFrame(
         {
             "subject": table.labels("subject"),
@@ -90,17 +82,21 @@ def read_observations(table: Table, sheet: Datasheet) -> pd.DataFrame:
     samples["value"] = [value for value, _ in measured]
     samples["censoring"] = [censoring for _, censoring in measured]
     samples["use"] = [_flag(cell, line, faults) for line, cell in cells(table.column("use", "true"))]
-    for row in records(samples):
-        if row.analyte in sheet.use and not sheet.use[row.analyte].holds(row.time):
-            samples.loc[row.Index, "use"] = False
     samples["line"] = samples.index
-    _check_order(samples, faults)
+    samples.attrs["unit of time"] = unit
+    called = [name for name in table.unread(OBSERVATION_COLUMNS) if meant(name, ["occasion"])]
+    _check_order(samples, faults, f" Is it the column {called[0]!r}?" if called else "")
     return samples
 
 
-def suspicious_units(samples: pd.DataFrame) -> list[str]:
+def suspicious_units(samples: pd.DataFrame, protocols: Mapping[tuple[str, str], Protocol]) -> list[str]:
     """Sentences about analytes whose fasting median is no person's, but would be in another unit."""
-    fasting = samples[(samples["time"] <= 0) & (samples["censoring"] == "none")]
+    columns = (samples[name] for name in ("subject", "occasion", "time", "censoring"))
+    at_rest = [
+        censoring == "none" and (s, o) in protocols and time <= protocols[s, o].rest_until
+        for s, o, time, censoring in zip(*columns, strict=True)
+    ]
+    fasting = samples[np.array(at_rest, bool)]
     sentences = []
     for analyte, kind in analytes().items():
         if kind.usual_fasting is None:
@@ -121,70 +117,48 @@ def suspicious_units(samples: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def read_covariates(table: Table, sheet: Datasheet) -> xr.Dataset:
-    """Covariates by subject: numbers with their unit in ``attrs``, texts as they are."""
-    faults = table.faults
-    table.rename(sheet.columns)
-    if not table.require(("subject",)):
-        return xr.Dataset(coords={"subject": np.array([], dtype=str)})
-    labels = table.labels("subject")
-    seen: dict[str, int] = {}
-    for line, label in cells(labels):
-        if label in seen:
-            faults.add("subject {found} is there already.", line, repr(label))
-        seen.setdefault(label, line)
-    covariates = xr.Dataset(coords={"subject": np.array(list(labels), dtype=str)})
-    for column in table.unread(["subject"]):
-        name, unit = covariate_name(column, sheet.units)
-        if name in covariates:
-            faults.add(f"column {column!r} is the covariate {name!r} a second time.")
-            continue
-        written = table.rows[column]
-        values = table.numbers(column, required=False) if _is_number_column(written, unit) else None
-        if values is None:
-            texts = ["" if is_missing(cell) else cell for cell in written]
-            covariates[name] = ("subject", np.array(texts, dtype=str))
-            continue
-        if has_unit(name):
-            values, unit = (
-                _covariate_in_canonical_unit(values, name, unit, sheet, faults),
-                canonical_unit(name),
+def leave_out(
+    samples: pd.DataFrame, sheet: Datasheet, protocols: Mapping[tuple[str, str], Protocol], told: list[str]
+) -> None:
+    """Mark the samples outside the datasheet's windows, which count from the onset of each protocol. A window
+    that leaves nothing, or names a time at which nothing was sampled, goes to `told`."""
+    used = samples["use"].copy()
+    for row in records(samples):
+        window, protocol = sheet.use.get(row.analyte), protocols.get((row.subject, row.occasion))
+        if window is not None and protocol is not None and not window.holds(row.time - protocol.onset):
+            samples.loc[row.Index, "use"] = False
+    for analyte, window in sheet.use.items():
+        own = samples[samples["analyte"] == analyte]
+        after = [
+            row.time - protocols[row.subject, row.occasion].onset
+            for row in records(own)
+            if (row.subject, row.occasion) in protocols
+        ]
+        if used[own.index].any() and not own["use"].any() and after:
+            told.append(
+                f"[use.{analyte}] of the datasheet leaves out every sample of {analyte}: they lie "
+                f"{min(after):g} to {max(after):g} min from the dose, from which the window counts."
             )
-        if name == "male":
-            for line, value in cells(values[~values.isin([0, 1]) & values.notna()]):
-                faults.add("male is {found}; it must be 1 or 0.", line, f"{value:g}")
-        covariates[name] = ("subject", values.to_numpy(float), {"units": unit or "1"})
-    return covariates.isel(subject=[list(labels).index(label) for label in sorted(seen, key=natural)])
+        lost = [t for t in window.also if not any(abs(t - time) <= SAME_MOMENT for time in after)]
+        if lost and after:
+            told.append(f"[use.{analyte}] also names {lost[0]:g} min, at which nothing was sampled.")
 
 
-def covariate_name(column: str, units: Mapping[str, str]) -> tuple[str, str]:
-    """Split ``weight_kg`` into the covariate ``weight`` and its unit; the datasheet's ``units`` come first.
-
-    >>> covariate_name("weight_kg", {}), covariate_name("height_m", {}), covariate_name("group", {})
-    (('weight', 'kg'), ('height', 'm'), ('group', ''))
-    """
-    if column in units:
-        return column, units[column]
-    for suffix, unit in SUFFIXES.items():
-        if column.endswith(f"_{suffix}"):
-            name = column.removesuffix(f"_{suffix}")
-            return name, units.get(name, unit)
-    name, _, suffix = column.rpartition("_")
-    if has_unit(name) and suffix in allowed_units(name):
-        return name, suffix
-    return column, canonical_unit(column) if has_unit(column) else ""
-
-
-def read_truth(table: Table) -> xr.Dataset:
+def read_truth(table: Table, told: list[str]) -> xr.Dataset:
     """True parameters by subject, on their natural scale, with the unit of each in ``attrs``."""
     if not table.require(("subject", "parameter", "value"), ("unit",)):
         return xr.Dataset(coords={"subject": np.array([], dtype=str)})
+    told += check_unread(table, "truth", ("subject", "parameter", "value", "unit"))
     rows = pd.DataFrame({"subject": table.labels("subject"), "parameter": table.labels("parameter")})
     rows["value"] = table.numbers("value", required=True)
     rows["unit"] = table.column("unit")
     for line, name in cells(rows.loc[rows.duplicated(["subject", "parameter"]), "parameter"]):
         table.faults.add("the parameter {found} of this subject is there already.", line, name)
     rows = rows.drop_duplicates(["subject", "parameter"])
+    for line, name in cells(rows["parameter"]):
+        if name == "subject" or "/" in name:
+            table.faults.add("the parameter cannot be called {found}.", line, repr(name))
+    rows = rows[~rows["parameter"].isin(["subject"])]
     wide = rows.pivot(index="subject", columns="parameter", values="value")
     wide = wide.loc[sorted(wide.index, key=natural), list(dict.fromkeys(rows["parameter"]))]
     units = dict(zip(rows["parameter"], rows["unit"], strict=True))
@@ -237,11 +211,11 @@ def _measured(
     except UnitError as error:
         faults.add(f"{error}"[0].lower() + f"{error}"[1:], line)
         return math.nan, censoring
-    _check_plausible(value, analyte, unit, sheet, faults, line, censoring)
+    check_plausible(value, analyte, unit, sheet, faults, line, censoring)
     return canonical, censoring
 
 
-def _check_plausible(
+def check_plausible(
     value: float, name: str, unit: str, sheet: Datasheet, faults: Faults, line: int, censoring: str = "none"
 ) -> None:
     """Note a value that no person can have, with the unit in which one could."""
@@ -272,9 +246,9 @@ def _check_plausible(
         faults.add(f"{name} {{found}} in '{unit}' is outside the plausible {limits}.{question}", line, found)
 
 
-def _check_order(samples: pd.DataFrame, faults: Faults) -> None:
+def _check_order(samples: pd.DataFrame, faults: Faults, likely: str) -> None:
     """Note repeated samples, and samples that come before an earlier one of the same analyte and occasion."""
-    apart = "or tell occasions apart by a column 'occasion'."
+    apart = f"or tell occasions apart by a column 'occasion'.{likely}"
     first: dict[tuple, int] = {}
     latest: dict[tuple, float] = {}
     for row in records(samples):
@@ -299,23 +273,3 @@ def _flag(cell: str, line: int, faults: Faults) -> bool:
     if cell.lower() not in flags:
         faults.add("use is {found}; it must be true or false.", line, repr(cell))
     return flags.get(cell.lower(), True)
-
-
-def _is_number_column(cells: pd.Series, unit: str) -> bool:
-    """A column with a unit, or one in which most cells are numbers."""
-    given = [cell for cell in cells if not is_missing(cell)]
-    numbers = sum(not math.isnan(as_number(cell)) for cell in given)
-    return unit not in ("text", "category") and (bool(unit) or 2 * numbers > len(given))
-
-
-def _covariate_in_canonical_unit(
-    values: pd.Series, name: str, unit: str, sheet: Datasheet, faults: Faults
-) -> pd.Series:
-    try:
-        factor = convert(1.0, unit, name)
-    except UnitError as error:
-        faults.add(f"{error}"[0].lower() + f"{error}"[1:])
-        return values
-    for line, value in cells(values):
-        _check_plausible(value, name, unit, sheet, faults, line)
-    return values * factor

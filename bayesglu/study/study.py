@@ -51,7 +51,7 @@ class Study:
         How the study is called.
     observations : xarray.Dataset
         Samples, dim ``obs``, in the order of the table: ``subject``, ``occasion``, ``analyte`` (text),
-        ``time`` (min; before zero is fasting), ``value`` (canonical unit of its analyte, NaN where missing),
+        ``time`` (min, of the protocol's clock), ``value`` (canonical unit of its analyte, NaN where missing),
         ``censoring`` (none, left, right: the value is then the limit), ``use`` (False: kept, but left out of
         a fit), ``line`` (in the table).
     covariates : xarray.Dataset
@@ -91,33 +91,34 @@ class Study:
     @classmethod
     def from_table(
         cls,
-        observations: pd.DataFrame,
+        observations: Any,
         *,
         protocol: Any = None,
         body_weight: float | Mapping[str, float] | None = None,
         name: str = "table",
-        subjects: pd.DataFrame | None = None,
-        events: pd.DataFrame | None = None,
-        truth: pd.DataFrame | None = None,
+        subjects: Any = None,
+        events: Any = None,
+        truth: Any = None,
         datasheet: Mapping[str, Any] | None = None,
     ) -> Study:
-        """Make a study of data frames, with the columns and the checks of the files that `load_study` reads.
+        """Make a study of tables in memory, with the columns and the checks of the files of `load_study`.
 
         Parameters
         ----------
-        observations : pandas.DataFrame
-            One row a sample: ``subject, time, analyte, value, unit``, and what else `load_study` names.
+        observations : pandas.DataFrame, polars.DataFrame or mapping
+            One row a sample: ``subject, time, analyte, value, unit``, and what else `load_study` names. Like
+            the other tables a data frame, or a mapping of columns; spans of time are minutes.
         protocol : Protocol, str or mapping, optional
             What was done, as in `load_study`.
         body_weight : float or mapping, optional
             Body weight in kg, for everyone or by subject.
         name : str
             How the study is called.
-        subjects : pandas.DataFrame, optional
+        subjects : pandas.DataFrame, polars.DataFrame or mapping, optional
             Covariates, one row a person.
-        events : pandas.DataFrame, optional
+        events : pandas.DataFrame, polars.DataFrame or mapping, optional
             Doses, one row each.
-        truth : pandas.DataFrame, optional
+        truth : pandas.DataFrame, polars.DataFrame or mapping, optional
             True parameters of simulated people.
         datasheet : mapping, optional
             What ``datasheet.toml`` would say.
@@ -131,6 +132,11 @@ class Study:
         ------
         StudyError
             With every fault at once, by row (the first is 1).
+
+        Warns
+        -----
+        StudyWarning
+            Of columns that are not read, and of what can be right and probably is not.
 
         Examples
         --------
@@ -234,6 +240,8 @@ class Study:
         rows.append(["body_weight", *map(_canonical_text, self.body_weight.values)])
         weights = dict(zip(self.subjects, self.body_weight.values, strict=True))
         for (subject, occasion), protocol in self.protocols.items():
+            if protocol.since:  # most begin with their first event, or at 0
+                rows.append([subject, occasion, _canonical_text(protocol.since)])
             weight = None if np.isnan(weights[subject]) else float(weights[subject])
             for delivery in protocol.canonical(weight):
                 values = [getattr(delivery, each.name) for each in fields(Delivery)]
@@ -439,9 +447,10 @@ def load_study(
 
     ``observations.csv`` has one row a sample: ``subject, time, analyte, value, unit`` and, if wanted,
     ``occasion``, ``censoring`` (none, left, right), ``use`` (true, false). Times are in min, or in the unit
-    that the column's name ends in (``time_h``). A value ``<2.0`` is left-censored, ``>300`` right-censored;
-    an empty one is missing. A folder may also hold ``subjects.csv`` (covariates; ``weight_kg`` is the
-    covariate ``weight`` in kg), ``events.csv`` (one row a dose), ``truth.csv`` and ``datasheet.toml``.
+    that the column's name ends in (``time_h``); windows count from the dose (`Protocol.onset`). A value
+    ``<2.0`` is left-censored, ``>300`` right-censored; an empty one is missing. A folder may also hold
+    ``subjects.csv`` (covariates; ``weight_kg`` is the covariate ``weight`` in kg), ``events.csv`` (one row a
+    dose), ``truth.csv`` and ``datasheet.toml``.
 
     A file, or a data frame, may also be half-wide (a column an analyte), wide (a column a time), an event
     table of NONMEM or rxode2, or an export of Dexcom Clarity, LibreView, CareLink or Nightscout; CSV of any
@@ -488,7 +497,9 @@ def load_study(
     Warns
     -----
     StudyWarning
-        Where units look swapped, and of what was found in a table and is not used.
+        Of columns that are not read, of what was found in a table and is not used, and of what can be right
+        and probably is not: doses, times, units, weights and labels that look like a slip. The datasheet's
+        ``checked`` says that they are right.
 
     Examples
     --------
@@ -562,11 +573,15 @@ def _find(source: str | Path) -> Path:
     """A bare name is that of a study that ships, wherever we are; anything else is a path."""
     from bayesglu import catalog
 
-    path = Path(source).expanduser()
+    path = Path(source)
     if isinstance(source, str) and source in catalog.names("study"):
         return Path(catalog.locate("study", source))
-    if path.exists():
-        return path
+    try:
+        path = path.expanduser()
+        if path.exists():
+            return path
+    except (OSError, ValueError, RuntimeError):  # nothing can be called so
+        pass
     shipped = catalog.names("study")
     raise StudyError(
         f"There is no file or folder {str(source)!r}, and no study of this name is shipped."

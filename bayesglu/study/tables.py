@@ -5,18 +5,37 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bayesglu.errors import BayesgluError
+from bayesglu.study.cells import as_number, bare, is_missing, likely_fix, short, written
 from bayesglu.text.problems import hint, nearest
 from bayesglu.units import UnitError, allowed_units, convert
 
-MISSING = frozenset({"", "na", "nan", "n/a", "null", "none", "<na>", "nat"})
+OTHER_NAMES: Mapping[str, str] = {
+    "subject": "id subj subjectid subjid patient patientid usubjid participant participantid pid person ptid",
+    "time": "t minutes min hours tad ntime timepoint nominaltime sampletime clocktime",
+    "value": "dv conc concentration result measurement y obs response level reading",
+    "analyte": "dvid test paramcd variable measure marker assay",
+    "unit": "units uom dvunit dvu",
+    "occasion": "visit occ period day session testno arm phase cycle week visitnum treatment",
+    "substance": "drug what compound treatment hormone",
+    "amount": "dose amt",
+    "route": "adm roa administration",
+    "duration": "dur tinf length infusiontime",
+    "absorption_rate": "ka",
+    "parameter": "param",
+}
+"""What our columns are often called elsewhere, names without signs."""
+
+MOST_COLUMNS = 1000
+FARTHEST = 600_000.0
+"""Minutes, more than a year: no test is that long."""
 
 
 class StudyError(BayesgluError, ValueError):
@@ -92,33 +111,72 @@ class Table:
         faults = Faults(path.name)
         lines: list[int] = []
         rows: list[list[str]] = []
+        reader = None
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.reader(file)
+                reader = csv.reader(file, strict=True)
                 for row in reader:
+                    if any("\0" in cell for cell in row):
+                        raise UnicodeError
                     if any(cell.strip() for cell in row):
                         lines.append(reader.line_num)
                         rows.append([cell.strip() for cell in row])
-        except UnicodeDecodeError:
+        except UnicodeError:
             faults.add("is not UTF-8 text. Save it again as 'CSV UTF-8'.")
+            rows = []
+        except csv.Error as error:
+            line = reader.line_num if reader else None
+            faults.add(f"cannot be read as CSV: {error}. Is a quotation mark not closed?", line)
         except OSError as error:
             faults.add(f"cannot be read: {error.strerror}.")
         if not rows:
             if not faults:
                 faults.add("is empty.")
             return cls(pd.DataFrame(), faults)
-        header = [name.lower() for name in rows[0]]
-        if len(header) == 1 and re.search(r"[;\t]", header[0]):
+        if len(rows[0]) == 1 and re.search(r"[;\t]", rows[0][0]):
             faults.add(
                 "has one column. Are the values separated by ';' or tabs? Separate them by commas.", lines[0]
             )
             return cls(pd.DataFrame(), faults)
-        for name in dict.fromkeys(name for name in header if header.count(name) > 1):
-            faults.add(f"column {name!r} is there {header.count(name)} times.", lines[0])
-        if len(rows) == 1:
-            faults.add("has a header and no rows.", lines[0])
+        return cls._checked(rows[0], rows[1:], lines[1:], faults, lines[0])
+
+    @classmethod
+    def of(cls, table: Any, name: str) -> Table:
+        """Take a table from memory: a data frame of pandas or polars, or a mapping of columns. Its rows are
+        counted from 1."""
+        faults = Faults(name, word="row")
+        try:
+            names, columns = _columns_of(table)
+        except (AttributeError, TypeError, ValueError) as error:
+            faults.add(f"is no table: {short(str(error))}. Give a data frame, or a mapping of columns.")
+            return cls(pd.DataFrame(), faults)
+        if any(isinstance(each, tuple) for each in names):
+            faults.add("has a header of several rows. Give each column one name.")
+            return cls(pd.DataFrame(), faults)
+        rows = [[written(cell) for cell in row] for row in zip(*columns, strict=True)]
+        return cls._checked([str(each).strip() for each in names], rows, range(1, len(rows) + 1), faults)
+
+    @classmethod
+    def _checked(
+        cls,
+        header: Sequence[str],
+        rows: Sequence[list[str]],
+        lines: Sequence[int],
+        faults: Faults,
+        first: int | None = None,
+    ) -> Table:
+        """The table of these rows, on these lines, below a header on its line, if it has one."""
+        header = [name.lower() for name in header]
+        if len(header) > MOST_COLUMNS:
+            faults.add(f"has {len(header)} columns. Write one row a sample, and a column a property.", first)
+            return cls(pd.DataFrame(), faults)
+        for name, times in Counter(header).items():
+            if times > 1 and name:
+                faults.add(f"column {name!r} is there {times} times.", first)
+        if not rows:
+            faults.add("has a header and no rows." if header else "is empty.", first)
         whole = []
-        for line, row in zip(lines[1:], rows[1:], strict=True):
+        for line, row in zip(lines, rows, strict=True):
             if len(row) == len(header):
                 whole.append((line, row))
             else:
@@ -126,19 +184,17 @@ class Table:
         frame = pd.DataFrame(
             [row for _, row in whole], columns=header, index=[line for line, _ in whole], dtype=object
         )
-        return cls(frame.loc[:, ~frame.columns.duplicated()], faults)
+        if unnamed := [at for at, name in enumerate(header) if not name]:
+            filled = [at for at in unnamed if not _counts([row[at] for _, row in whole])]
+            if filled and faults.word == "line":
+                faults.add(f"column {filled[0] + 1} has no name in the header.", first)
+        return cls(frame.loc[:, ~frame.columns.duplicated() & (frame.columns != "")], faults)
 
-    @classmethod
-    def of(cls, frame: pd.DataFrame, name: str) -> Table:
-        """Take a data frame; its rows are counted from 1."""
-        faults = Faults(name, word="row")
-        if frame.empty:
-            faults.add("is empty.")
-        text = {
-            str(name).strip().lower(): [_text(cell) for cell in frame[name].tolist()]
-            for name in frame.columns
-        }
-        return cls(pd.DataFrame(text, index=range(1, len(frame) + 1), dtype=object), faults)
+    def leave_out(self, names: Collection[str]) -> list[str]:
+        """Take away the columns of these names that are there; give back their names."""
+        there = [name for name in self.names if name in names]
+        self.rows = self.rows.drop(columns=there)
+        return there
 
     @property
     def names(self) -> list[str]:
@@ -151,6 +207,15 @@ class Table:
 
     def rename(self, columns: Mapping[str, str], all_there: bool = False) -> None:
         """Give columns our names: `columns` maps our name to the one in the file."""
+        taken = {
+            ours for ours, theirs in columns.items() if theirs.lower() in self.rows and ours in self.rows
+        }
+        for ours in sorted(taken):
+            if columns[ours].lower() != ours:
+                self.faults.add(
+                    f"has the columns {ours!r} and {columns[ours]!r}, which the datasheet calls {ours!r} too."
+                )
+                self.rows = self.rows.drop(columns=ours)
         for ours, theirs in columns.items():
             if (
                 all_there
@@ -161,24 +226,42 @@ class Table:
                 self.faults.add(f"has no column {theirs!r}, which the datasheet calls {ours!r}.")
         self.rows = self.rows.rename(columns={theirs.lower(): ours for ours, theirs in columns.items()})
 
-    def minutes(self, name: str, unit: str = "min", required: bool = True) -> None:
-        """Turn a column of times, called ``name`` or ``name_h`` and the like, into one of minutes."""
-        columns = [column for column in self.names if column == name or column.startswith(f"{name}_")]
+    def minutes(self, name: str, unit: str = "min", required: bool = True) -> str:
+        """Turn a column of times, called ``name``, ``name_h``, ``name (h)`` and the like, into one of
+        minutes. Gives back its unit."""
+        columns = [column for column in self.names if re.match(rf"{name}(_|\s*[\[(]|$)", column)]
         if len(columns) > 1:
             self.faults.add(f"has more than one column of {name}: {', '.join(columns)}. Keep one.")
         if not columns:
-            return
+            return unit
         column = columns[0]
-        unit = column.removeprefix(name).lstrip("_") or unit
+        unit = column.removeprefix(name).strip("_ ()[]") or unit
         try:
             factor = convert(1.0, unit, "time")
         except UnitError:
             known = ", ".join(allowed_units("time"))
             self.faults.add(f"the times of column {column!r} have an unknown unit {unit!r}. Known: {known}.")
-            return
-        self.rows[name] = self.numbers(column, required) * factor
-        if column != name:
-            self.rows = self.rows.drop(columns=columns)
+            factor = math.nan
+        self.rows[name] = [
+            self._minutes(cell, column, line, required, factor) for line, cell in cells(self.column(column))
+        ]
+        if others := [each for each in columns if each != name]:
+            self.rows = self.rows.drop(columns=others)
+        return unit
+
+    def _minutes(self, cell: str, name: str, line: int, required: bool, factor: float) -> float:
+        """One cell as minutes: a number of so many minutes each, or a number with a unit of its own."""
+        amount, _, unit = cell.partition(" ")
+        if unit in allowed_units("time") and not math.isnan(as_number(amount)):
+            cell, factor = amount, convert(1.0, unit, "time")
+        value = self.number(cell, name, line, required) * factor
+        if abs(value) > FARTHEST:
+            message = (
+                "{found} min is no time of a test: more than a year. Are these dates, or seconds of a clock?"
+            )
+            self.faults.add(f"{name} {message}", line, f"{value:g}")
+            return math.nan
+        return value
 
     def require(self, columns: Iterable[str], others: Iterable[str] = ()) -> bool:
         """Note the required columns that are missing; say whether all are there.
@@ -192,15 +275,20 @@ class Table:
         missing = [name for name in required if name not in self.rows]
         if missing:
             plural = "s" if len(missing) > 1 else ""
-            likely = "".join(hint(name, self.unread([*required, *others])) for name in missing)
+            likely = "".join(self._likely_column(name, [*required, *others]) for name in missing)
             self.faults.add(
                 f"lacks the column{plural} {', '.join(missing)}.{likely} Found: {', '.join(self.names)}."
             )
         absent = [name for name in others if name not in self.rows]
         for name in self.unread([*required, *others]):
-            if not missing and (meant := nearest(name, absent)):
+            if not missing and len(name) > 3 and (meant := nearest(name, absent)):
                 self.faults.add(f"column {name!r} is not known. Did you mean {meant!r}?")
         return not missing
+
+    def _likely_column(self, missing: str, known: Sequence[str]) -> str:
+        found = self.unread(known)
+        called = next((name for name in found if bare(name) in OTHER_NAMES.get(missing, "").split()), None)
+        return f" Is {missing!r} the column {called!r}?" if called else hint(missing, found)
 
     def unread(self, known: Iterable[str]) -> list[str]:
         """Names of the columns that are not among those known."""
@@ -217,7 +305,7 @@ class Table:
         if name not in self.rows and default is not None:
             return self.column(name, default)
         for line, label in cells(self.rows[name]):
-            if is_missing(label):
+            if not label:
                 self.faults.add(f"{name} is empty.", line)
         return self.rows[name]
 
@@ -237,8 +325,7 @@ class Table:
             return math.nan
         value = as_number(cell)
         if math.isnan(value):
-            fix = " Write a decimal point." if re.fullmatch(r"[<>]?\s*-?\d+,\d+", cell) else ""
-            self.faults.add(f"{name} {{found}} is not a number.{fix}", line, repr(cell))
+            self.faults.add(f"{name} {{found}} is not a number.{likely_fix(cell)}", line, repr(short(cell)))
         return value
 
 
@@ -252,29 +339,17 @@ def records(frame: pd.DataFrame) -> Iterator[Any]:
     yield from frame.itertuples()
 
 
-def as_number(cell: str) -> float:
-    """A text as a finite number, or NaN."""
-    try:
-        value = float(cell)
-    except ValueError:
-        return math.nan
-    return value if math.isfinite(value) else math.nan
+def _counts(found: Sequence[str]) -> bool:
+    """Whether cells are empty, or count the rows from 0 or 1, as a program writes them without a name."""
+    counted = [str(n) for n in range(len(found) + 1)]
+    return not any(found) or found in (counted[:-1], counted[1:])
 
 
-def is_missing(cell: str) -> bool:
-    """Say whether a cell is empty or says so."""
-    return cell.lower() in MISSING
-
-
-def natural(label: str) -> list:
-    """Key that sorts labels as people do: 2 before 10, ``P2`` before ``P10``."""
-    parts = re.split(r"(\d+)", label)
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
-
-
-def _text(cell: object) -> str:
-    if cell is None or cell is pd.NA or (isinstance(cell, float) and math.isnan(cell)):
-        return ""
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
-        return str(int(cell))
-    return str(cell).strip() if not isinstance(cell, np.generic) else str(cell.item())
+def _columns_of(table: Any) -> tuple[list, list[list]]:
+    """Names of the columns of a table in memory, and what stands in each."""
+    if isinstance(table, pd.DataFrame):
+        named = [each for each in table.index.names if each in OTHER_NAMES and each not in table.columns]
+        table = table.reset_index(named) if named else table
+        return list(table.columns), [table.iloc[:, at].tolist() for at in range(table.shape[1])]
+    columns = table if isinstance(table, Mapping) else table.to_dict(as_series=False)  # of polars
+    return _columns_of(pd.DataFrame(dict(columns)))

@@ -97,11 +97,12 @@ def _as_text(protocols: Mapping[tuple[str, str], Protocol]) -> Any:
 
 
 def _event_table(protocols: Mapping[tuple[str, str], Protocol]) -> pd.DataFrame:
-    silent = [subject for (subject, _), protocol in protocols.items() if not protocol.events]
+    silent = [s for (s, _), protocol in protocols.items() if protocol.start < protocol.rest_until]
+    silent += [s for (s, _), protocol in protocols.items() if not protocol.events]
     if silent:
         raise StudyError(
-            f"Subject {some(silent)} has a protocol without events, whose name parse_protocol cannot read; "
-            "such a study cannot be written."
+            f"Subject {some(silent)} has a protocol with a fast and a name that parse_protocol cannot read; "
+            "events.csv holds what is given, and such a study cannot be written."
         )
     repeated = [occasion[0] for occasion, p in protocols.items() if len(set(p.events)) < len(p.events)]
     if repeated:

@@ -25,6 +25,18 @@ def parse(text: str) -> ast.expr:
     return ast.parse(text.strip(), mode="eval").body
 
 
+def depth(tree: ast.AST) -> int:
+    """How deeply an expression is nested; a sum of n things is n deep.
+
+    >>> depth(parse("1 + (2 + (3 + 4))")) > depth(parse("[1, 2, 3, 4]"))
+    True
+    """
+    found, inner = 0, [tree]
+    while inner:
+        found, inner = found + 1, [child for node in inner for child in ast.iter_child_nodes(node)]
+    return found
+
+
 def mismatch(function: Callable, args: Sequence, keywords: Mapping[str, Any]) -> str:
     """Why a function cannot be called like this, or nothing.
 

@@ -9,11 +9,19 @@ from __future__ import annotations
 
 import difflib
 import math
+import tomllib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayesglu.errors import BayesgluError
+
+LARGEST = 1e100
+"""Beyond it a number is none, however finite: its square is no longer."""
+
+DEEPEST = 30
+"""Tables in tables: no file of ours has more than a few."""
 
 REQUIRED: Any = object()
 """Default of a key that must be given."""
@@ -131,8 +139,10 @@ class Section:
             self.fault(f"{key} must be a number, and is {show(value)}. Allowed: {limits}.")
             return None
         inside = (value >= above if closed else value > above) and value < below
-        if not math.isfinite(value) or not inside:
-            self.fault(f"{key} is {value:g}. Allowed: {limits}.")
+        if not is_number(value) or not inside:
+            found = show(value) if isinstance(value, int) else f"{value:g}"
+            most = f", and at most {LARGEST:g} in size" if inside and abs(value) > LARGEST else ""
+            self.fault(f"{key} is {found}. Allowed: {limits}{most}.")
             return None
         return float(value)
 
@@ -176,7 +186,53 @@ class Section:
         return Section(value, inner, self.problems, allowed)
 
 
+def is_number(value: object) -> bool:
+    """Whether this is a finite number, and no more than a body or a table could hold.
+
+    >>> is_number(3), is_number(1e300), is_number(True)
+    (True, False, False)
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
+def read_toml(text: str) -> tuple[dict[str, Any], str]:
+    """The tables of a TOML text, and why it cannot be read, or nothing."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        return {}, str(error)
+    except ValueError:  # of Python's own, about a whole number
+        return {}, "a number has thousands of digits"
+    except RecursionError:
+        return {}, "tables or lists are nested too deeply"
+    if _depth(table) > DEEPEST:
+        return {}, "tables or lists are nested too deeply"
+    return table, ""
+
+
+def _depth(table: Any) -> int:
+    """How deeply tables and lists are nested."""
+    depth, inner = 0, [table]
+    while inner:
+        depth, nested = depth + 1, [each for each in inner if isinstance(each, list | dict)]
+        inner = [each for one in nested for each in (one.values() if isinstance(one, dict) else one)]
+    return depth
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; no, where no file can be called so."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def show(value: object) -> str:
     """A found value as a person would write it in the file, cut to one short line."""
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return "a number of too many digits"
+    try:
+        text = str(value).lower() if isinstance(value, bool) else repr(value)
+    except (ValueError, RecursionError):
+        return "immense"
     return text if len(text) <= 60 else text[:57] + "..."
