@@ -177,6 +177,15 @@ def is_whole(fit: Path) -> bool:
     return MARK in _attributes(fit)
 
 
+def draws_of(fit: Path) -> int | None:
+    """How many draws a chain has in a whole fit kept as .zarr; None where there is none."""
+    attributes = _attributes(fit)
+    try:
+        return json.loads(attributes["settings"])["draws"] if MARK in attributes else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
 def check_place(path: str | Path, run: str | Path | None = None) -> None:
     """Raise an error unless a fit may be saved at `path`: where nothing is, or an older fit to be replaced.
 

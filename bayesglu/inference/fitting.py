@@ -23,8 +23,9 @@ from bayesglu.inference.datatree import (
     tree_of,
 )
 from bayesglu.inference.density import Density
-from bayesglu.inference.fit_files import is_whole, load, write
+from bayesglu.inference.fit_files import draws_of, load, write
 from bayesglu.inference.kept_coordinates import COORDINATES, keep_coordinates
+from bayesglu.inference.linearise import Expansion
 from bayesglu.inference.modes import find_modes
 from bayesglu.inference.pilot import refresh
 from bayesglu.inference.run_folder import Run
@@ -139,48 +140,80 @@ def fit(
     began = time.perf_counter()
     d = _design(model, study, **solver_settings)
     run = Run(resume) if resume is not None else None
-    going_on = run is not None and run.described
-    if going_on and random_seed is None:
+    if run is not None and run.described and random_seed is None:
         random_seed = run.about()["seed"]
     seed = seed_of(random_seed)
     sampling = Sampling(
         draws, tune, chains, seed, target_accept, parametrization, dict(nuts or {}), solver_settings
     )
+    shown = cores, progressbar
+    if run is None:
+        return _fitted(d, sampling, method, shown, began)
     about = {**asdict(sampling), **_identity(d)}
-    failures = Failures(d)
-    pilot = (
-        tune // 4 if parametrization == "whitened" and method == "nuts" and tune >= SHORTEST_WITH_PILOT else 0
-    )
-    if going_on:
+    if run.described:
         run.check(about)
-        if run.about()["draws"] == draws and is_whole(run.fit):
+        if draws_of(run.fit) == draws:
             return load(run.fit)
-        expansion = run.expansion()
-    else:
-        expansion = find_modes(d) if parametrization == "whitened" or method == "laplace" else None
-        if pilot:
-            first = Density(d, expansion)
-            short = replace(sampling, draws=pilot, tune=pilot, seed=seed + 2)
-            seen, _, _ = sample(first, short, failures, cores, progressbar, doing="pilot")
-            expansion = refresh(first, seen)
-    if run is not None:
-        run.begin(about, expansion)
+    with run.work(about):
+        tree = _fitted(d, sampling, method, shown, began, run)
+        write(tree, run.fit)
+    return tree
+
+
+def _fitted(
+    d: Design,
+    sampling: Sampling,
+    method: str,
+    shown: tuple[int | None, bool],
+    began: float,
+    run: Run | None = None,
+) -> xr.DataTree:
+    """The fit; with a `run` from what is kept there, as far as that goes."""
+    seed, failures = sampling.seed, Failures(d)
+    pilot = sampling.tune // 4 if method == "nuts" and sampling.tune >= SHORTEST_WITH_PILOT else 0
+    if sampling.parametrization != "whitened":
+        pilot = 0
+    expansion = None
+    if sampling.parametrization == "whitened" or method == "laplace":
+        expansion = _expansion(d, sampling, pilot, failures, shown, run)
     density = Density(d, expansion)
     groups: dict[str, xr.Dataset] = {}
     breaks: list[dict] = []
     if method == "laplace":
-        positions = np.random.default_rng(seed).normal(size=(1, draws, density.size))
+        positions = np.random.default_rng(seed).normal(size=(1, sampling.draws, density.size))
     else:
-        rest = replace(sampling, tune=tune - 2 * pilot)
-        found = sample(density, rest, failures, cores, progressbar, run)
+        rest = replace(sampling, tune=sampling.tune - 2 * pilot)
+        found = sample(density, rest, failures, *shown, run and run.chains)
         positions, groups["sample_stats"], breaks = found
     attrs = provenance(d, method, seed, asdict(sampling))
     tree = _tree(d, density, positions, np.random.default_rng(seed + 1), groups, failures, attrs)
     tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
     tree.attrs["continued"] = json.dumps(breaks)
-    if run is not None:
-        write(tree, run.fit)
     return tree
+
+
+def _expansion(
+    d: Design,
+    sampling: Sampling,
+    pilot: int,
+    failures: Failures,
+    shown: tuple[int | None, bool],
+    run: Run | None,
+) -> Expansion:
+    """The linear model about the modes, or about the draws of a pilot run of so many."""
+    if run is not None and (kept := run.expansion("coordinates")):
+        return kept
+    expansion = (run and run.expansion("modes")) or find_modes(d)
+    if pilot:
+        if run is not None:
+            run.keep_expansion("modes", expansion)
+        first = Density(d, expansion)
+        short = replace(sampling, draws=pilot, tune=pilot, seed=sampling.seed + 2)
+        seen, _, _ = sample(first, short, failures, *shown, run and run.pilot, doing="pilot")
+        expansion = refresh(first, seen)
+    if run is not None:
+        run.keep_expansion("coordinates", expansion)
+    return expansion
 
 
 def refit(
