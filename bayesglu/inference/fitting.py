@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from bayesglu.errors import InputError
+from bayesglu.errors import InputError, RunWarning, warn_caller
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.posterior import to_dataset
+from bayesglu.inference.checksums import DamagedFitError
 from bayesglu.inference.datatree import (
     data_groups,
     in_chains,
@@ -153,7 +154,10 @@ def fit(
     if run.described:
         run.check(about)
         if draws_of(run.fit) == draws:
-            return load(run.fit)
+            try:
+                return load(run.fit)
+            except DamagedFitError as error:
+                warn_caller(f"{error} It is written anew from the draws of the run.", RunWarning)
     with run.work(about):
         tree = _fitted(d, sampling, method, shown, began, run)
         write(tree, run.fit)

@@ -174,6 +174,11 @@ class Run:
         self._describe(about)
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run, or of a process that makes one."""
+    return folder.suffix == ".zarr" and any((folder / name).exists() for name in (ABOUT, COPY, LOCK))
+
+
 def _described(path: Path) -> dict | None:
     """What a description says; None where it is not there, or not as it was written."""
     try:
