@@ -1,5 +1,6 @@
 """Options that commands share, and how changes, subjects and times are written as text."""
 
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, overload
@@ -101,9 +102,15 @@ def parse_numbers(text: str | None) -> list[float] | None:
     if text is None:
         return None
     try:
-        return [float(part) for part in text.split(",")]
+        return [_finite(part) for part in text.split(",")]
     except ValueError:
         raise InputError(f"{text!r} are not numbers between commas, such as 0,30,60,120.") from None
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)) or "_" in text:
+        raise ValueError(text)
+    return number
 
 
 def parse_noise(text: str | None) -> dict[str, float] | float | None:
@@ -117,8 +124,8 @@ def parse_noise(text: str | None) -> dict[str, float] | float | None:
     pairs = [part.partition("=") for part in text.split(",")]
     try:
         if len(pairs) == 1 and not pairs[0][1]:
-            return float(text)
-        return {name.strip(): float(value) for name, _, value in pairs}
+            return _finite(text)
+        return {name.strip(): _finite(value) for name, _, value in pairs}
     except ValueError:
         raise InputError(f"{text!r} is no noise. Write 0.05, or glucose=0.03,insulin=0.1.") from None
 

@@ -32,6 +32,7 @@ from bayesglu.inference.pilot import refresh
 from bayesglu.inference.run_folder import Run
 from bayesglu.inference.sampler import Failures, Sampling, sample
 from bayesglu.seeds import seed_of
+from bayesglu.settings import NUTS, SAMPLING, SOLVER, check_all, check_settings
 from bayesglu.spec.model import ModelSpec, load_model, model_of
 from bayesglu.study.study import Study, load_study
 
@@ -130,30 +131,31 @@ def fit(
     >>> 1e-5 < float(fit.posterior.insulin_sensitivity.median()) < 1e-3
     True
     """
-    if method not in DRAWS:
-        raise InputError(f"There is no method '{method}'. Known: {', '.join(DRAWS)}.")
-    if parametrization not in ("whitened", "noncentered"):
-        raise InputError(f"There is no parametrization '{parametrization}'. Known: whitened, noncentered.")
+    given = {
+        "draws": DRAWS.get(str(method), PRIOR_DRAWS) if draws is None else draws,
+        **{"tune": tune, "chains": chains, "cores": cores, "target_accept": target_accept},
+        **{"progressbar": progressbar, "method": method, "parametrization": parametrization},
+    }
+    checked, nuts, solver_settings = check_all(
+        (given, SAMPLING, ""), ({} if nuts is None else nuts, NUTS, "nuts"), (solver_settings, SOLVER, "")
+    )
     if resume is not None and method != "nuts":
         raise InputError(f"resume keeps draws of method 'nuts'; '{method}' takes seconds and needs none.")
-    draws = DRAWS[method] if draws is None else draws
-    _check_counts(draws=draws, chains=chains)
     began = time.perf_counter()
     d = _design(model, study, **solver_settings)
     run = Run(resume) if resume is not None else None
     if run is not None and run.described and random_seed is None:
         random_seed = run.about()["seed"]
     seed = seed_of(random_seed)
-    sampling = Sampling(
-        draws, tune, chains, seed, target_accept, parametrization, dict(nuts or {}), solver_settings
-    )
-    shown = cores, progressbar
+    shown = checked.pop("cores"), checked.pop("progressbar")
+    del checked["method"]
+    sampling = Sampling(**checked, seed=seed, nuts=nuts, solver=solver_settings)
     if run is None:
         return _fitted(d, sampling, method, shown, began)
     about = {**asdict(sampling), **_identity(d)}
     if run.described:
         run.check(about)
-        if draws_of(run.fit) == draws:
+        if draws_of(run.fit) == sampling.draws:
             try:
                 return load(run.fit)
             except DamagedFitError as error:
@@ -320,7 +322,7 @@ def prior_predictive(
     >>> expected.prior_predictive["glucose"].sizes["draw"]
     20
     """
-    _check_counts(draws=draws)
+    draws = check_settings({"draws": draws}, SAMPLING)["draws"]
     d = _design(model, study, **solver_settings)
     seed, failures = seed_of(random_seed), Failures(d)
     rng = np.random.default_rng(seed)
@@ -335,13 +337,8 @@ def prior_predictive(
 
 
 def _design(model, study, **solver_settings) -> Design:
+    solver_settings = check_settings(solver_settings, SOLVER)
     return make_design(load_model(model), load_study(study), **solver_settings)
-
-
-def _check_counts(**counts: int) -> None:
-    wrong = [f"{name} is {count}; it must be 1 or more." for name, count in counts.items() if count < 1]
-    if wrong:
-        raise InputError("\n".join(wrong))
 
 
 def _identity(d: Design) -> dict[str, str]:
