@@ -123,9 +123,11 @@ def load(path: str | Path) -> xr.DataTree:
     ------
     MissingFileError
         If there is no such file.
+    DamagedFitError
+        If it is no fit, or not a whole one: cut short, or not what was written. An InputError too.
     InputError
-        If it is not a whole fit, its model is not the one that was fitted, it was written by a later version,
-        or its run has not finished.
+        If its model is not the one that was fitted, it was written by a later version, or its run has not
+        finished.
     SpecError
         If the model has a part that is not registered.
 
@@ -133,6 +135,8 @@ def load(path: str | Path) -> xr.DataTree:
     -----
     FitWarning
         Where the equations, or the source of a registered part, have changed since the fit was made.
+    RunWarning
+        Where a run was asked for more draws since, and has not finished.
 
     Examples
     --------

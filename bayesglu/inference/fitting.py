@@ -93,9 +93,11 @@ def fit(
     resume : str or Path, optional
         A folder, ``"run.zarr"``, in which draws are kept as they come. When the run is interrupted, even
         killed, the same call resumes it; with more draws it draws more. A chain that was interrupted while it
-        tuned starts again and is the same to the last bit. One that had draws continues from its last, with a
-        short new warm-up: a valid continuation, but not the chain that it would have been; where, stands in
-        the attribute ``continued``, and `check` says so.
+        tuned starts again and is the same to the last bit, but for one that was interrupted more than three
+        times: it tunes for a shorter time. One that had draws continues from its last, with a short new
+        warm-up: a valid continuation, but not the chain that it would have been; where, stands in the
+        attribute ``continued``, and `check` says so. The same holds for the pilot run. One process at a time
+        works in the folder, and nothing in it is ever deleted.
     **solver_settings
         Settings of the ODE solver: ``rtol``, ``atol``, ``max_steps``.
 
@@ -115,14 +117,23 @@ def fit(
     Raises
     ------
     InputError
-        If a setting cannot be used, `resume` names a folder of something else, or a protocol of the study
-        gives what the model has no place for.
+        If a setting cannot be used, `resume` names a folder of something else or one whose description or
+        coordinates are damaged, or a protocol of the study gives what the model has no place for.
+    InUseError
+        If another process works in the folder `resume`.
+    WriteError
+        If nothing can be written there. The draws that are kept stay.
     SpecError
         If there is no such model, or it correlates parameters that differ between occasions.
     StudyError
         If there is no such study, or model and study do not go together.
     SolverError
         If the equations cannot be solved where the sampler is to start.
+
+    Warns
+    -----
+    RunWarning
+        Where the folder `resume` was left behind by a process that was stopped, or a part of it is damaged.
 
     Examples
     --------
