@@ -6,6 +6,7 @@ the process is gone (on the same host), or that nobody kept the file fresh (on a
 
 import json
 import os
+import secrets
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ from bayesglu.errors import BayesgluError, RunWarning, warn_caller
 NAME = "in_use.json"
 FRESH, STALE = 5.0, 60.0
 """Seconds after which the file is touched again, and after which an untouched one has nobody any more."""
+_calls: set[str] = set()
+"""Of this process, that work somewhere now."""
+
 UNKNOWN = dict.fromkeys(("process", "host", "since"), "?")
 
 
@@ -35,7 +39,7 @@ def in_use(folder: Path) -> Iterator[None]:
     """
     place = folder / NAME
     mine = {"host": socket.gethostname(), "process": os.getpid(), "started": _started(os.getpid())}
-    mine["since"] = datetime.now(UTC).isoformat(timespec="seconds")
+    mine |= {"since": datetime.now(UTC).isoformat(timespec="seconds"), "call": secrets.token_hex(8)}
     try:
         _take(place, mine)
     except OSError as error:
@@ -43,9 +47,11 @@ def in_use(folder: Path) -> Iterator[None]:
     done = Event()
     fresh = Thread(target=_keep_fresh, args=(place, done), daemon=True)
     fresh.start()
+    _calls.add(mine["call"])
     try:
         yield
     finally:
+        _calls.discard(mine["call"])
         done.set()
         fresh.join()
         if _owner(place) == mine:
@@ -106,6 +112,8 @@ def _works(owner: dict, place: Path) -> bool:
         number = owner.get("process")
         if not isinstance(number, int) or not _exists(number) or _started(number) != owner.get("started"):
             return False
+        if number == os.getpid():
+            return owner.get("call") in _calls
         if _started(number):
             return True
     try:

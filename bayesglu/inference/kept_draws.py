@@ -85,7 +85,7 @@ class KeptDraws:
             statistics[name] = made.statistics[name]
         memory = io.BytesIO()
         np.savez(memory, positions=made.positions, statistics=statistics, place=(chain, part, first))
-        with whole(self.place(chain, part) / f"draws-{first:06}.npz") as new:
+        with whole(self.place(chain, part) / _name(first)) as new:
             new.write_bytes(sealed(memory.getvalue()))
 
     def finish(self, chain: int, part: int, draws: int) -> None:
@@ -112,15 +112,18 @@ class KeptDraws:
         made, gaps, at, kept = [], [], 0, 0
         for first, segment in sorted(self._files(chain, part), key=lambda file: file[0]):
             if first != at:
-                _tell(f"{place}: the draws {at} to {first - 1} of this part of the chain are lost.")
+                self._tell_lost(place, at, first)
                 gaps.append(kept)
             made.append(segment)
             at, kept = first + len(segment), kept + len(segment)
-        if at < (all_of_it := _number(place / "whole")):
-            _tell(f"{place}: the draws {at} to {all_of_it - 1} of this part of the chain are lost.")
+        self._tell_lost(place, at, _number(place / "whole"))
         if not made:
             return Segment(np.empty((0, 0)), {})
         return replace(joined(made), gaps=tuple(gaps))
+
+    def _tell_lost(self, place: Path, first: int, end: int) -> None:
+        if first < end and not (place / f"{DAMAGED}{_name(first)}").exists():  # of which it is told
+            _tell(f"{place}: the draws {first} to {end - 1} of this part of the chain are lost.")
 
     def _files(self, chain: int, part: int) -> Iterator[tuple[int, Segment]]:
         for path in self.place(chain, part).glob("draws-*.npz"):
@@ -130,7 +133,7 @@ class KeptDraws:
                     own, first = kept["place"][:2].tolist(), int(kept["place"][2])
                     statistics = {name: kept["statistics"][name] for name in STATISTICS}
                     segment = Segment(kept["positions"], statistics)
-                if own == [chain, part] and path.stem == f"draws-{first:06}":
+                if own == [chain, part] and path.name == _name(first):
                     yield first, segment
                     continue
             aside = path.with_name(DAMAGED + path.name)
@@ -139,6 +142,10 @@ class KeptDraws:
                 f"{path}: this file is not as it was written, and its draws are not used. It is kept as "
                 f"{aside.name}; the draws of all other files are used, and as many as are missing are made."
             )
+
+
+def _name(first: int) -> str:
+    return f"draws-{first:06}.npz"
 
 
 def _number(path: Path) -> int:

@@ -120,9 +120,10 @@ def sample(
                         chain.look()
                 time.sleep(0.02)
         except WriteError as error:
+            there = run is not None and run.folder.exists()
+            stay = "The draws that are kept stay" if there else "The folder is gone; put it back"
             raise WriteError(
-                f"{error} The draws that are kept stay; the same call goes on from them once there can be "
-                "written again."
+                f"{error} {stay}: the same call goes on once it can write there again."
             ) from error
         except KeyboardInterrupt:
             for chain in running.values():
