@@ -7,6 +7,7 @@ whoever is stopped, even killed, on the way leaves what was there before.
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -62,6 +63,14 @@ def make_folder(path: Path, parents: bool = False) -> None:
         path.mkdir(parents=parents, exist_ok=True)
     except OSError as error:
         raise WriteError(f"{path}: cannot be made: {error.strerror or error}.") from error
+
+
+def require_writable(path: Path) -> None:
+    """Raise WriteError where no file can be made beside `path`; before hours of work, and not after."""
+    try:
+        tempfile.TemporaryFile(dir=Path(os.path.realpath(path)).parent).close()
+    except OSError as error:
+        raise WriteError(f"{path}: cannot be written: {error.strerror or error}.") from error
 
 
 def remove(path: Path) -> None:

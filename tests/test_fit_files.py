@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import h5py
@@ -15,6 +16,7 @@ from fake_fit import fake_fit
 from test_cli import run
 
 import bayesglu
+from bayesglu.atomic import WriteError
 from bayesglu.errors import BayesgluError, InputError
 from bayesglu.inference import checksums, fit_files
 from bayesglu.inference.checksums import CHECKSUMS, DamagedFitError
@@ -254,6 +256,21 @@ def test_nothing_but_a_fit_is_ever_replaced(fit, tmp_path):
         with pytest.raises(BayesgluError, match=told):
             save(fit, place)
         assert kept.exists() and (kept.suffix != ".txt" or kept.read_text() == "all I have")
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_done(tmp_path, monkeypatch):
+    def read_only(**_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
+    with pytest.raises(WriteError, match=r"people\.nc: cannot be written: Read-only file system"):
+        check_place(tmp_path / "people.nc")
+
+
+def test_only_a_fit_is_saved(tmp_path):
+    for given in (xr.Dataset(), None, xr.DataTree()):
+        with pytest.raises(InputError, match="A fit is needed"):
+            save(given, tmp_path / "people.nc")
 
 
 def test_a_file_or_a_folder_with_nothing_in_it_may_be_written_to(fit, tmp_path):

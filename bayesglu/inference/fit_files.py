@@ -10,7 +10,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from bayesglu.atomic import is_clutter, present, whole
+from bayesglu.atomic import is_clutter, present, require_writable, whole
 from bayesglu.errors import InputError, MissingFileError, RunWarning, warn_caller
 from bayesglu.inference.checksums import (
     CHECKSUMS,
@@ -59,7 +59,7 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
     Raises
     ------
     InputError
-        If the name ends otherwise, or something other than a fit is there.
+        If it is no fit, the name ends otherwise, or something other than a fit is there.
     MissingFileError
         If the folder does not exist.
     WriteError
@@ -76,6 +76,9 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
     True
     """
     path = Path(path)
+    if not isinstance(fit, xr.DataTree) or "model_text" not in fit.attrs:
+        found = "one without the text of its model" if isinstance(fit, xr.DataTree) else type(fit).__name__
+        raise InputError(f"A fit is needed, as fit(...) and load(...) return it; this is {found}.")
     check_place(path)
     kept = fit
     if without_data:
@@ -237,7 +240,8 @@ def draws_of(fit: Path) -> int | None:
 
 
 def check_place(path: str | Path, run: str | Path | None = None) -> None:
-    """Raise an error unless a fit may be saved at `path`: where nothing is, or an older fit to be replaced.
+    """Raise an error unless a fit may be saved at `path`: where nothing is, or an older fit to be replaced,
+    in a folder that can be written.
 
     run : the folder of a run that is still to begin, if there is one. No fit may be saved there, nor in any
     other folder of a run, for it holds draws.
@@ -249,6 +253,7 @@ def check_place(path: str | Path, run: str | Path | None = None) -> None:
         )
     if not path.absolute().parent.is_dir():
         raise MissingFileError(f"{path}: the folder {path.parent} does not exist.")
+    require_writable(path)
     real = Path(os.path.realpath(path))
     runs = {Path(os.path.realpath(run))} if run is not None else set()
     for place in (real, *real.parents):

@@ -275,10 +275,16 @@ class Chain:
         if new[1] > 0:
             draws, statistics = draws.slice(*new), statistics.slice(*new)
             made = Segment(
-                np.array(draws.column("position").to_pylist()),
-                {name: np.asarray(statistics.column(name)) for name in STATISTICS},
+                _positions(draws), {name: np.asarray(statistics.column(name)) for name in STATISTICS}
             )
             if self.run:
                 self.run.keep(self.number, self.part, first, made)
             self.made.append(made)
             self.last = time.monotonic()
+
+
+def _positions(draws) -> np.ndarray:
+    """Positions (draw, x) of a batch as nutpie hands it over; some at a time, for they go through lists."""
+    total, few = draws.num_rows, 256
+    parts = [draws.slice(i, min(few, total - i)).column("position") for i in range(0, total, few)]
+    return np.concatenate([np.array(part.to_pylist(), float) for part in parts])
