@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayesglu.atomic import WriteError
+from bayesglu.atomic import REPLACED, WriteError
 from bayesglu.errors import InputError, RunWarning
 from bayesglu.inference import fitting, sampler
 from bayesglu.inference.fit_files import check_place, load
@@ -201,11 +201,21 @@ def test_draws_are_not_read_in_other_coordinates(stopped):
 
 
 def test_a_run_goes_on_without_a_damaged_file_and_says_where(stopped, finished):
-    place = next(stopped.glob("chain-1/part-0/draws-*"))
+    chains = Run(stopped).chains
+    drawn = chains.parts(1)[0]
+    for path in stopped.glob("chain-1/part-0/draws-*"):
+        path.unlink()
+    for first, end in ((0, 16), (16, 30), (30, 40)):
+        some = {name: values[first:end] for name, values in drawn.statistics.items()}
+        chains.keep(1, 0, first, Segment(drawn.positions[first:end], some))
+    place = chains.place(1, 0) / "draws-000016.npz"
     place.write_bytes(place.read_bytes()[:-5])
     with pytest.warns(RunWarning, match="not as it was written"):
         found = again(stopped)
-    xr.testing.assert_equal(found.posterior, finished[1].posterior)  # all of the chain is drawn again
+    xr.testing.assert_equal(*(f.posterior.sel(chain=0) for f in (found, finished[1])))
+    mine, same = (f.posterior.basal_glucose.sel(chain=1).values for f in (found, finished[1]))
+    assert (mine[:26] == same[[*range(16), *range(30, 40)]]).all() and mine.shape == same.shape
+    assert json.loads(found.attrs["continued"]) == [{"chain": 1, "draw": 16}, {"chain": 1, "draw": 26}]
     assert load(stopped).identical(found)
 
 
@@ -260,6 +270,13 @@ def test_a_damaged_fit_is_written_anew_from_the_draws(finished, tmp_path):
     with pytest.warns(RunWarning, match="It is written anew from the draws of the run"):
         xr.testing.assert_equal(again(folder).posterior, finished[1].posterior)
     assert load(folder).identical(again(folder))
+
+
+def test_a_fit_is_found_though_a_kill_came_between_the_moves_that_replace_it(finished, tmp_path):
+    folder = tmp_path / "run.zarr"
+    shutil.copytree(finished[0], folder)
+    (folder / "fit.zarr").rename(folder / f"{REPLACED}fit.zarr")
+    assert load(folder).identical(finished[1]) and again(folder).identical(finished[1])
 
 
 def test_the_older_fit_stays_until_one_with_more_draws_is_whole(finished, tmp_path, monkeypatch):

@@ -275,7 +275,7 @@ def check_place(path: str | Path, run: str | Path | None = None) -> None:
 def _attributes(path: Path) -> dict:
     """The attributes of a folder of zarr; none where there is no such folder."""
     try:
-        found = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+        found = json.loads((present(path) / "zarr.json").read_text(encoding="utf-8"))["attributes"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bayesglu.atomic import UNFINISHED, is_clutter, is_hidden, make_folder, present, remove, whole
+from bayesglu.atomic import UNFINISHED, is_clutter, is_hidden, make_folder, remove, whole
 from bayesglu.errors import InputError, RunWarning, warn_caller
 from bayesglu.inference.kept_draws import DAMAGED, KeptDraws
 from bayesglu.inference.linearise import Expansion
@@ -94,7 +94,7 @@ class Run:
     @property
     def fit(self) -> Path:
         """Where the fit is, once the run has finished."""
-        return present(self.folder / "fit.zarr")
+        return self.folder / "fit.zarr"
 
     @contextmanager
     def work(self, about: Mapping) -> Iterator[None]:

@@ -112,8 +112,9 @@ def sample(
                     this = replace(sampling, draws=waiting.pop(number), tune=tunes[number])
                     running[number] = Chain(density, this, number, kept[number], run, progress)
                 for number, chain in list(running.items()):
+                    finished = chain.finished  # first: none of its failures comes later
                     failures.add(chain.new_failures())
-                    if chain.finished:
+                    if finished:
                         kept[number][chain.part] = chain.end()
                         del running[number]
                     else:
