@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -327,6 +328,19 @@ def test_a_run_of_an_earlier_version_is_not_gone_on_with_and_its_fit_is_read(sto
     assert content(stopped) == before
     shutil.copytree(finished[0] / "fit.zarr", stopped / "fit.zarr")
     assert again(stopped).identical(load(stopped))
+
+
+def test_a_panic_of_the_sampler_is_an_exception_that_names_the_chain():
+    class Panic(BaseException):
+        pass
+
+    def wait():
+        raise Panic("assertion failed")
+
+    chain = sampler.Chain.__new__(sampler.Chain)
+    chain.number, chain.sampler = 3, SimpleNamespace(wait=wait)
+    with pytest.raises(sampler.NutpieError, match="nutpie gave up chain 3: assertion failed"):
+        chain.end()
 
 
 # --- who works there ---

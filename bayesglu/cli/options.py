@@ -101,15 +101,18 @@ def parse_numbers(text: str | None) -> list[float] | None:
     """
     if text is None:
         return None
+    told = f"{text!r} are not numbers between commas, such as 0,30,60,120."
+    return [_number(part, told) for part in text.split(",")]
+
+
+def _number(text: str, told: str) -> float:
+    """A finite number; InputError with what is told where there is none."""
     try:
-        return [_finite(part) for part in text.split(",")]
+        number = float(text)
     except ValueError:
-        raise InputError(f"{text!r} are not numbers between commas, such as 0,30,60,120.") from None
-
-
-def _finite(text: str) -> float:
-    if not math.isfinite(number := float(text)) or "_" in text:
-        raise ValueError(text)
+        number = math.nan
+    if not math.isfinite(number) or "_" in text:
+        raise InputError(told)
     return number
 
 
@@ -121,13 +124,11 @@ def parse_noise(text: str | None) -> dict[str, float] | float | None:
     """
     if text is None:
         return None
+    told = f"{text!r} is no noise. Write 0.05, or glucose=0.03,insulin=0.1."
     pairs = [part.partition("=") for part in text.split(",")]
-    try:
-        if len(pairs) == 1 and not pairs[0][1]:
-            return _finite(text)
-        return {name.strip(): _finite(value) for name, _, value in pairs}
-    except ValueError:
-        raise InputError(f"{text!r} is no noise. Write 0.05, or glucose=0.03,insulin=0.1.") from None
+    if len(pairs) == 1 and not pairs[0][1]:
+        return _number(text, told)
+    return {name.strip(): _number(value, told) for name, _, value in pairs}
 
 
 @overload

@@ -170,6 +170,10 @@ def _check_start(density: Density, failures: Failures) -> None:
         )
 
 
+class NutpieError(RuntimeError):
+    """nutpie gave up a chain: a fault of the program, for settings were checked before."""
+
+
 class Chain:
     """nutpie at work on a chain in threads of its own, from where its parts end.
 
@@ -259,7 +263,7 @@ class Chain:
         except (Exception, KeyboardInterrupt):
             raise
         except BaseException as panic:  # of Rust, which is no Exception to Python
-            raise RuntimeError(f"nutpie gave up chain {self.number}: {panic}") from panic
+            raise NutpieError(f"nutpie gave up chain {self.number}: {panic}") from panic
         if self.run:
             self.run.finish(self.number, self.part, self.handed_over)
         return joined(self.made)
