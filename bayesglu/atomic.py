@@ -7,6 +7,7 @@ whoever is stopped, even killed, on the way leaves what was there before.
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from bayesglu.errors import BayesgluError
 
 UNFINISHED, REPLACED = ".unfinished-", ".replaced-"
 """How the hidden names begin: of what is being written or taken away, and of what is being replaced."""
+
+CLUTTER = {".DS_Store", ".localized", ".directory", "Icon\r", "Thumbs.db", "ehthumbs.db", "desktop.ini"}
 
 
 class WriteError(BayesgluError, OSError):
@@ -42,7 +45,7 @@ def whole(path: str | Path) -> Iterator[Path]:
             yield path
             return
         place = Path(os.path.realpath(path))
-        new = _hidden(place)
+        new = beside(place)
         try:
             yield new
             _settle(new)
@@ -54,9 +57,25 @@ def whole(path: str | Path) -> Iterator[Path]:
         raise WriteError(f"{path}: cannot be written: {why}. What was there before is as it was.") from error
 
 
+def make_folder(path: Path, parents: bool = False) -> None:
+    """Make a folder if it is not there; WriteError where that cannot be."""
+    try:
+        path.mkdir(parents=parents, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"{path}: cannot be made: {error.strerror or error}.") from error
+
+
+def require_writable(path: Path) -> None:
+    """Raise WriteError where no file can be made beside `path`; before hours of work, and not after."""
+    try:
+        tempfile.TemporaryFile(dir=Path(os.path.realpath(path)).parent).close()
+    except OSError as error:
+        raise WriteError(f"{path}: cannot be written: {error.strerror or error}.") from error
+
+
 def remove(path: Path) -> None:
     """Take away a file or a folder, at once: nothing half deleted is ever found at `path`."""
-    gone = _hidden(path)
+    gone = beside(path)
     with suppress(FileNotFoundError):
         os.rename(path, gone)
         _discard(gone)
@@ -69,12 +88,18 @@ def present(path: Path) -> Path:
     return replaced if replaced.exists() and not path.exists() else path
 
 
+def is_clutter(path: Path) -> bool:
+    """Whether a file is one that file managers and network disks leave in every folder."""
+    return path.name in CLUTTER or path.name.startswith(("._", ".nfs", ".fuse_hidden"))
+
+
 def is_hidden(path: Path) -> bool:
     """Whether a path is one of the hidden ones of this module."""
     return path.name.startswith((UNFINISHED, REPLACED))
 
 
-def _hidden(path: Path) -> Path:
+def beside(path: Path) -> Path:
+    """A hidden name of its own in the same folder, for what is not yet, or not any more, at `path`."""
     # The end of a name may say in which format to write.
     return path.with_name(f"{UNFINISHED}{secrets.token_hex(4)}{path.suffix}")
 

@@ -63,6 +63,10 @@ class FitWarning(BayesgluWarning):
     """
 
 
+class RunWarning(BayesgluWarning):
+    """A run on disk that was stopped or damaged; the message says where, and what was made of it."""
+
+
 def warn_caller(message: str, category: type[BayesgluWarning]) -> None:
     """Warn at the line that called this package, however many of its functions lie between."""
     warnings.warn(message, category, skip_file_prefixes=(_PACKAGE,))

@@ -6,17 +6,22 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
+import h5py
 import pytest
 import xarray as xr
 from fake_fit import fake_fit
 from test_cli import run
 
 import bayesglu
-from bayesglu.errors import BayesgluError
-from bayesglu.inference import fit_files
-from bayesglu.inference.fit_files import MARK, check_place, is_whole, load, save
+from bayesglu.atomic import WriteError
+from bayesglu.errors import BayesgluError, InputError
+from bayesglu.inference import checksums, fit_files
+from bayesglu.inference.checksums import CHECKSUMS, DamagedFitError
+from bayesglu.inference.fit_files import MARK, check_place, load, save
+from bayesglu.sealed import is_sealed
 
 each_ending = pytest.mark.parametrize("ending", fit_files.ENDINGS)
 
@@ -107,6 +112,91 @@ def test_the_older_fit_outlives_a_disk_that_is_full_and_the_error_says_so(fit, t
 
 
 @each_ending
+def test_groups_and_variables_come_back_in_their_order(fit, tmp_path, ending):
+    found = load(save(fit, tmp_path / f"people{ending}"))
+    assert list(found.children) == list(fit.children)
+    for name, group in fit.children.items():
+        assert list(found[name].data_vars) == list(group.data_vars)
+        assert set(found[name].coords) == set(group.coords)
+
+
+def damages(place):
+    """Every file of a fit with every kind of damage, one at a time; of large ones at a few places."""
+    files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())[::5]
+    for path in {*files, place if place.is_file() else place / CHECKSUMS}:
+        content = path.read_bytes()
+        places = {8, len(content) // 2, len(content) - 1}
+        for at in sorted(p for p in places if 0 <= p < len(content)):
+            for changed in (
+                content[:at],
+                content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :],
+                content[:at] + bytes(min(4096, len(content) - at)) + content[at + 4096 :],
+            ):
+                if changed != content:
+                    yield path, content, changed
+
+
+@each_ending
+def test_whatever_is_damaged_in_a_file_is_seen_before_a_library_reads_it(fit, tmp_path, monkeypatch, ending):
+    place = save(fit, tmp_path / f"people{ending}")
+    for name in ("open_datatree", "load_datatree"):
+        monkeypatch.setattr(xr, name, lambda *_, **__: pytest.fail("it was read"))
+    tried = 0
+    for path, whole, changed in damages(place):
+        if path == place and not is_sealed(changed):
+            continue  # as fits without a checksum: see the next test
+        path.write_bytes(changed)
+        with pytest.raises(DamagedFitError, match="this fit is not whole any more"):
+            load(place)
+        path.write_bytes(whole)
+        tried += 1
+    assert tried > 5
+
+
+def test_a_netcdf_file_without_checksum_is_read_by_another_process_first(fit, tmp_path, monkeypatch):
+    place = as_an_older_version_wrote_it(fit, tmp_path / "people.nc")
+    whole = place.read_bytes()
+    place.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DamagedFitError, match="HDF5 cannot read it to its end"):
+        load(place)
+    for stands_for_hdf5 in ("while True: pass", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"):
+        monkeypatch.setattr(checksums, "READ", stands_for_hdf5)
+        monkeypatch.setattr(checksums, "LONGEST", 0.5)
+        place.write_bytes(whole)
+        with pytest.raises(DamagedFitError, match="HDF5 cannot read it to its end"):
+            load(place)
+
+
+def test_what_another_program_changed_is_named_and_what_it_only_wrote_anew_is_read(fit, tmp_path):
+    place = save(fit, tmp_path / "people.nc")
+    with h5py.File(place, "r+") as file:
+        file.attrs["study_name"] = "another"
+    assert not is_sealed(place.read_bytes()) and load(place).attrs["study_name"] == "another"
+    with h5py.File(place, "r+") as file:
+        file["posterior/insulin_sensitivity"][0, 0] *= 2
+    with pytest.raises(DamagedFitError, match="other numbers than were written have posterior/insulin_sens"):
+        load(place)
+    place = save(fit, tmp_path / "people.zarr")
+    (place / CHECKSUMS).unlink()
+    xr.testing.assert_identical(load(place), fit)
+
+
+def test_attributes_that_cannot_be_read_are_named(fit, tmp_path):
+    odd = fit.copy()
+    odd.attrs = {**fit.attrs, "settings": "[[[", "format": "two"}
+    with pytest.raises(InputError, match="attributes that cannot be read: settings, format"):
+        load(save(odd, tmp_path / "people.nc"))
+
+
+def test_what_a_file_manager_leaves_in_a_fit_is_no_reason_to_refuse_it(fit, tmp_path):
+    place = save(fit, tmp_path / "people.zarr")
+    for folder in (place, place / "posterior", place / "posterior" / "chain" / "c"):
+        (folder / ".DS_Store").write_bytes(b"\0\1")
+    xr.testing.assert_identical(load(place), fit)
+    save(fit, place)
+
+
+@each_ending
 def test_a_fit_without_the_mark_is_not_taken_for_whole(fit, tmp_path, ending):
     half = xr.DataTree.from_dict({"posterior": fit.posterior.to_dataset()})
     half.attrs = dict(fit.attrs)
@@ -117,11 +207,12 @@ def test_a_fit_without_the_mark_is_not_taken_for_whole(fit, tmp_path, ending):
 
 def test_a_fit_that_lacks_what_its_mark_names_is_not_whole(fit, tmp_path):
     place = save(fit, tmp_path / "people.zarr")
-    assert is_whole(place) and not is_whole(tmp_path)
     shutil.rmtree(place / "posterior" / "insulin_sensitivity")
     shutil.rmtree(place / "protocols")
-    with pytest.raises(BayesgluError, match="not whole any more; it lacks posterior/insulin_sens"):
-        load(place)
+    for _ in range(2):
+        with pytest.raises(BayesgluError, match="not whole any more; it lacks posterior/insulin_sens"):
+            load(place)
+        (place / CHECKSUMS).unlink(missing_ok=True)
 
 
 def test_the_mark_is_the_files_and_not_the_fits(fit, tmp_path):
@@ -165,6 +256,21 @@ def test_nothing_but_a_fit_is_ever_replaced(fit, tmp_path):
         with pytest.raises(BayesgluError, match=told):
             save(fit, place)
         assert kept.exists() and (kept.suffix != ".txt" or kept.read_text() == "all I have")
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_done(tmp_path, monkeypatch):
+    def read_only(**_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", read_only)
+    with pytest.raises(WriteError, match=r"people\.nc: cannot be written: Read-only file system"):
+        check_place(tmp_path / "people.nc")
+
+
+def test_only_a_fit_is_saved(tmp_path):
+    for given in (xr.Dataset(), None, xr.DataTree()):
+        with pytest.raises(InputError, match="A fit is needed"):
+            save(given, tmp_path / "people.nc")
 
 
 def test_a_file_or_a_folder_with_nothing_in_it_may_be_written_to(fit, tmp_path):

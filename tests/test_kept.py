@@ -1,6 +1,8 @@
 """Compiled code on disk is used only while it is whole, and a disk that cannot keep it only costs time."""
 
 import os
+import re
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 import bayesglu
 from bayesglu.solver import kept
-from bayesglu.solver.compiled import compiled
+from bayesglu.solver.compiled import COMPILED, compiled
 from bayesglu.solver.kept import CHECKSUM, CacheWarning, find, keep
 from bayesglu.solver.kernels import PARTS, Compiled, _object_code
 from bayesglu.solver.symbolic import system
@@ -81,6 +83,49 @@ def test_code_under_the_name_of_other_code_is_not_found(tmp_path):
     keep(tmp_path / "one.o", b"code")
     (tmp_path / "one.o").rename(tmp_path / "two.o")
     assert find(tmp_path / "two.o") is None
+
+
+def test_code_that_others_can_write_is_not_run_and_is_replaced(tmp_path):
+    place = tmp_path / "one.o"
+    for mode in (0o666, 0o620, 0o602):
+        keep(place, b"code")
+        assert find(place) == b"code" and stat.S_IMODE(place.stat().st_mode) == 0o600
+        place.chmod(mode)
+        assert find(place) is None
+
+
+def test_code_of_another_user_is_not_run(tmp_path, monkeypatch):
+    place = tmp_path / "one.o"
+    keep(place, b"code")
+    if os.getuid() == 0:
+        os.chown(place, 4321, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert find(place) is None
+
+
+def test_a_disk_where_everybody_may_write_is_told(tmp_path, monkeypatch):
+    kept._tell.cache_clear()
+    monkeypatch.setattr(Path, "chmod", lambda *_: None)
+    before = os.umask(0)
+    try:
+        with pytest.warns(CacheWarning, match="others can write to the files there"):
+            keep(tmp_path / "one.o", b"code")
+    finally:
+        os.umask(before)
+    assert find(tmp_path / "one.o") is None
+
+
+def test_code_compiled_by_numba_takes_nothing_from_folders_that_do_not_decide_its_cache():
+    """A constant is compiled into whatever reads it."""
+    package, users = Path(bayesglu.__file__).parent, 0
+    for path in package.rglob("*.py"):
+        text = path.read_text()
+        if re.search(r"^\s*@(compiled|separate)\(", text, re.MULTILINE):
+            taken = set(re.findall(r"^from bayesglu\.(\w+)", text, re.MULTILINE)) | {path.parent.name}
+            assert {name for name in taken if (package / name).is_dir()} <= set(COMPILED), path
+            users += 1
+    assert users > 8
 
 
 @each_damage

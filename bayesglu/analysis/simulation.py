@@ -16,6 +16,7 @@ from bayesglu.physiology.registry import available
 from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.parse import parse_protocol
 from bayesglu.protocols.schedule import AMOUNT_CHANNELS, Forcing, Schedule, build_schedule
+from bayesglu.settings import SOLVER, check_settings
 from bayesglu.solver.solver import Solver, make_solver, require_solved
 from bayesglu.spec.model import ModelSpec, load_model
 from bayesglu.text.problems import hint
@@ -97,6 +98,7 @@ def simulate(
     >>> 120 < float(glucose.max()) < 180
     True
     """
+    settings = check_settings({"rtol": rtol, "atol": atol, "max_steps": max_steps}, SOLVER)
     spec = load_model(model)
     protocol = parse_protocol(protocol)
     times = default_times(protocol) if times is None else np.asarray(times, float)
@@ -107,11 +109,11 @@ def simulate(
     hold = _held(assemble(spec.structure), _names(hold))
     check_protocol(spec, protocol)
     check_forcing(spec, forcing)
-    people = _people(spec, parameters or {}, start or {}, body_weight, atol)
+    people = _people(spec, parameters or {}, start or {}, body_weight, settings["atol"])
     begin = min(times[0], protocol.start, *([] if not start and forcing is None else [0.0]))
     schedule = _schedule(protocol, times, begin, people.weights, forcing, forcing_channel(spec))
     begun = {state_of(name) for name in start or ()}
-    solving = _solver(spec, schedule, wanted, hold, begun, rtol, atol, max_steps)
+    solving = make_solver(spec.structure, schedule, wanted, hold, begun, **settings)
     values = _solve_in_parts(solving, people)
 
     loop = solving.system.loop
@@ -211,8 +213,23 @@ def _people(spec: ModelSpec, parameters: Mapping, start: Mapping, body_weight, a
         theta[:, i] = values.get(n, spec.parameters[n].typical.median)
     begun = {n: values[f"{n} at the start"] for n in start}
     found = _People(theta, dims, shape, dict(together[0].coords), weight.values.reshape(-1))
+    _check_values(spec, {n: values[n] for n in parameters}, found.label)
     known = dict(zip(names, theta.T, strict=True))
     return replace(found, theta=np.column_stack([theta, *_initial(loop, known, begun, atol, found.label)]))
+
+
+def _check_values(spec: ModelSpec, values: Mapping, label: Callable[[int], str]) -> None:
+    """Raise InputError where a parameter has a value that none can have; with NaN nothing is solved."""
+    problems = []
+    for name, value in values.items():
+        fraction = spec.parameters[name].scale == "logit"
+        wrong = np.flatnonzero((value < 0) | (value > 1 if fraction else np.isinf(value)))
+        if len(wrong):
+            allowed = "a fraction, 0 to 1" if fraction else "a finite number of at least 0"
+            found = f"{name} of {label(wrong[0])} is {value[wrong[0]]:g}"
+            problems.append(f"parameters: {found}; it must be {allowed}.")
+    if problems:
+        raise InputError("\n".join(problems))
 
 
 def _initial(
@@ -265,11 +282,6 @@ def _schedule(
         forcing=None if forcing is None else [forcing] * people,
         forced=channel,
     )
-
-
-def _solver(spec, schedule, outputs, hold, start, rtol, atol, max_steps) -> Solver:
-    settings = {"rtol": rtol, "atol": atol, "max_steps": max_steps}
-    return make_solver(spec.structure, schedule, outputs, hold, start, **settings)
 
 
 def _solve_in_parts(solving: Solver, people: _People, at_once: int = 4096) -> np.ndarray:

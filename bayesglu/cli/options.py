@@ -1,5 +1,6 @@
 """Options that commands share, and how changes, subjects and times are written as text."""
 
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, overload
@@ -120,10 +121,19 @@ def parse_numbers(text: str | None) -> list[float] | None:
     """
     if text is None:
         return None
+    told = f"{text!r} are not numbers between commas, such as 0,30,60,120."
+    return [_number(part, told) for part in text.split(",")]
+
+
+def _number(text: str, told: str) -> float:
+    """A finite number; InputError with what is told where there is none."""
     try:
-        return [float(part) for part in text.split(",")]
+        number = float(text)
     except ValueError:
-        raise InputError(f"{text!r} are not numbers between commas, such as 0,30,60,120.") from None
+        number = math.nan
+    if not math.isfinite(number) or "_" in text:
+        raise InputError(told)
+    return number
 
 
 def parse_noise(text: str | None) -> dict[str, float] | float | None:
@@ -134,13 +144,11 @@ def parse_noise(text: str | None) -> dict[str, float] | float | None:
     """
     if text is None:
         return None
+    told = f"{text!r} is no noise. Write 0.05, or glucose=0.03,insulin=0.1."
     pairs = [part.partition("=") for part in text.split(",")]
-    try:
-        if len(pairs) == 1 and not pairs[0][1]:
-            return float(text)
-        return {name.strip(): float(value) for name, _, value in pairs}
-    except ValueError:
-        raise InputError(f"{text!r} is no noise. Write 0.05, or glucose=0.03,insulin=0.1.") from None
+    if len(pairs) == 1 and not pairs[0][1]:
+        return _number(text, told)
+    return {name.strip(): _number(value, told) for name, _, value in pairs}
 
 
 @overload

@@ -2,26 +2,37 @@
 
 import json
 import os
+import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 import xarray as xr
 
-from bayesglu.atomic import present, whole
-from bayesglu.errors import InputError, MissingFileError
+from bayesglu.atomic import is_clutter, present, require_writable, whole
+from bayesglu.errors import InputError, MissingFileError, RunWarning, warn_caller
+from bayesglu.inference.checksums import (
+    CHECKSUMS,
+    MARK,
+    DamagedFitError,
+    mark_of,
+    require_sound,
+    unmarked,
+    write_checksums,
+)
 from bayesglu.inference.datatree import FORMAT
 from bayesglu.inference.kept_coordinates import COORDINATES
 from bayesglu.inference.old_fits import has_format, modernized, without_format
-from bayesglu.inference.run_folder import Run
+from bayesglu.inference.run_folder import Run, is_run
 from bayesglu.protocols.table import kept_protocols
+from bayesglu.sealed import is_sealed, sealed
 from bayesglu.spec.model import model_of
 
 ENDINGS = (".nc", ".zarr")
 
-MARK = "contents"
-"""Attribute of a file: the names of its variables by group. Without it, or without one of these, the file is
-not whole."""
+ENCODED = ("settings", "versions", "parts", "equations", "failed_solves", "continued")
+"""Attributes that are texts of JSON."""
 
 
 def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path:
@@ -48,7 +59,7 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
     Raises
     ------
     InputError
-        If the name ends otherwise, or something other than a fit is there.
+        If it is no fit, the name ends otherwise, or something other than a fit is there.
     MissingFileError
         If the folder does not exist.
     WriteError
@@ -65,6 +76,9 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
     True
     """
     path = Path(path)
+    if not isinstance(fit, xr.DataTree) or "model_text" not in fit.attrs:
+        found = "one without the text of its model" if isinstance(fit, xr.DataTree) else type(fit).__name__
+        raise InputError(f"A fit is needed, as fit(...) and load(...) return it; this is {found}.")
     check_place(path)
     kept = fit
     if without_data:
@@ -84,15 +98,15 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
 
 
 def write(fit: xr.DataTree, path: Path) -> None:
-    """Write a fit with its mark, whole or not at all, in place of whatever is there."""
-    contents = {name: sorted(map(str, group.variables)) for name, group in fit.children.items()}
+    """Write a fit with its mark and checksums, whole or not at all, in place of whatever is there."""
     marked = fit.copy()
-    marked.attrs = {**fit.attrs, MARK: json.dumps(contents)}
+    marked.attrs = {**fit.attrs, MARK: mark_of(fit)}
     with whole(path) as new:
         if path.suffix == ".nc":  # by way of memory: HDF5 brings the process down where a disk is full
-            new.write_bytes(marked.to_netcdf(engine="h5netcdf"))
+            new.write_bytes(sealed(bytes(marked.to_netcdf(engine="h5netcdf"))))
         else:
             marked.to_zarr(new, consolidated=False)
+            write_checksums(new)
 
 
 def load(path: str | Path) -> xr.DataTree:
@@ -112,9 +126,11 @@ def load(path: str | Path) -> xr.DataTree:
     ------
     MissingFileError
         If there is no such file.
+    DamagedFitError
+        If it is no fit, or not a whole one: cut short, or not what was written. An InputError too.
     InputError
-        If it is not a whole fit, its model is not the one that was fitted, it was written by a later version,
-        or its run has not finished.
+        If its model is not the one that was fitted, it was written by a later version, or its run has not
+        finished.
     SpecError
         If the model has a part that is not registered.
 
@@ -122,6 +138,8 @@ def load(path: str | Path) -> xr.DataTree:
     -----
     FitWarning
         Where the equations, or the source of a registered part, have changed since the fit was made.
+    RunWarning
+        Where a run was asked for more draws since, and has not finished.
 
     Examples
     --------
@@ -137,31 +155,59 @@ def load(path: str | Path) -> xr.DataTree:
         raise MissingFileError(
             f"{path}: there is no such file. A fit is written by `bayesglu fit --out {path.name}`."
         )
-    if (path / "run.json").exists():
-        if not is_whole(Run(path).fit):
-            raise InputError(f"{path}: this run has not finished; fit(..., resume='{path}') goes on with it.")
-        path = Run(path).fit
+    if is_run(path):
+        return _load_of_run(path)
+    checked = require_sound(path)
     try:
-        if path.suffix == ".zarr":
-            tree = xr.open_datatree(path, engine="zarr", consolidated=False).load()
-        else:
-            tree = xr.load_datatree(path, engine="h5netcdf")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: this cannot be read as a fit, saved as .nc or .zarr.") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # at what a file manager left in a folder of zarr
+            if path.suffix == ".zarr":
+                tree = xr.open_datatree(path, engine="zarr", consolidated=False).load()
+            else:
+                tree = xr.load_datatree(path, engine="h5netcdf")
+    except Exception as error:  # of any kind, where the file was not made by this package
+        raise DamagedFitError(f"{path}: this cannot be read as a fit, saved as .nc or .zarr.") from error
     if "model_text" not in tree.attrs:
         raise InputError(f"{path}: this is not a fit of bayesglu; it has no model_text in its attributes.")
     if not has_format(tree):
         return without_format(tree, str(path))
-    _require_whole(tree, path)
-    _check_model(tree, path)
+    tree = unmarked(tree, path, checked)
+    _check_attributes(tree, path)
     if int(tree.attrs["format"]) < FORMAT:
         tree = modernized(tree, str(path))
     model_of(tree.attrs, str(path))  # warns where the equations have changed since
     return tree
 
 
-def _check_model(tree: xr.DataTree, path: Path) -> None:
-    """Raise InputError where a fit does not hold the model that was fitted, or is of a later version."""
+def _load_of_run(folder: Path) -> xr.DataTree:
+    """The fit of a run that has finished."""
+    run = Run(folder)
+    draws = draws_of(run.fit)
+    if draws is None:
+        raise InputError(f"{folder}: this run has not finished; fit(..., resume='{folder}') goes on with it.")
+    try:
+        tree = load(run.fit)
+    except DamagedFitError as error:
+        told = f"{error} fit(..., resume='{folder}') writes it anew from the draws of the run."
+        raise DamagedFitError(told) from error
+    with suppress(InputError):  # the fit says by itself of what it is
+        if (asked := run.about()["draws"]) != draws:
+            warn_caller(
+                f"{folder}: this run was asked for {asked} draws and has not finished; the fit is the one "
+                f"with {draws}.",
+                RunWarning,
+            )
+    return tree
+
+
+def _check_attributes(tree: xr.DataTree, path: Path) -> None:
+    """Raise InputError where a fit does not hold the model that was fitted, is of a later version, or has
+    attributes that cannot be read."""
+    unreadable = [name for name in ENCODED if not _is_encoded(tree.attrs.get(name, "{}"))]
+    if not str(tree.attrs["format"]).isdecimal():
+        unreadable.append("format")
+    if unreadable:
+        raise InputError(f"{path}: this fit has attributes that cannot be read: {', '.join(unreadable)}.")
     if (later := int(tree.attrs["format"])) > FORMAT:
         raise InputError(
             f"{path}: this fit has the format {later}, of a later version of bayesglu "
@@ -172,13 +218,30 @@ def _check_model(tree: xr.DataTree, path: Path) -> None:
         raise InputError(f"{path}: the text of the model is not the one that was fitted; its hash differs.")
 
 
+def _is_encoded(text: object) -> bool:
+    try:
+        json.loads(str(text))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def is_whole(fit: Path) -> bool:
     """Whether a fit kept as .zarr bears the mark of one that was written to its end."""
     return MARK in _attributes(fit)
 
 
+def draws_of(fit: Path) -> int | None:
+    """How many draws a chain has in a whole fit kept as .zarr; None where there is none."""
+    try:
+        return json.loads(_attributes(fit)["settings"])["draws"] if is_whole(fit) else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
 def check_place(path: str | Path, run: str | Path | None = None) -> None:
-    """Raise an error unless a fit may be saved at `path`: where nothing is, or an older fit to be replaced.
+    """Raise an error unless a fit may be saved at `path`: where nothing is, or an older fit to be replaced,
+    in a folder that can be written.
 
     run : the folder of a run that is still to begin, if there is one. No fit may be saved there, nor in any
     other folder of a run, for it holds draws.
@@ -190,10 +253,11 @@ def check_place(path: str | Path, run: str | Path | None = None) -> None:
         )
     if not path.absolute().parent.is_dir():
         raise MissingFileError(f"{path}: the folder {path.parent} does not exist.")
+    require_writable(path)
     real = Path(os.path.realpath(path))
     runs = {Path(os.path.realpath(run))} if run is not None else set()
     for place in (real, *real.parents):
-        if place in runs or (place.suffix == ".zarr" and (place / "run.json").exists()):
+        if place in runs or is_run(place):
             raise InputError(
                 f"{path}: {place.name} is the folder of a run, which keeps its draws and its own fit there; "
                 "load(...) reads it. Save to another name."
@@ -208,32 +272,13 @@ def check_place(path: str | Path, run: str | Path | None = None) -> None:
         )
 
 
-def _require_whole(tree: xr.DataTree, path: Path) -> None:
-    """Take the mark off a tree; raise InputError where it is missing, or something that it names."""
-    if MARK not in tree.attrs:
-        raise InputError(
-            f"{path}: this fit bears no mark that it was written to its end. It was cut short, or was not "
-            "written by bayesglu.save of this version: fit again. From the folder of a run, "
-            "fit(..., resume=...) writes it anew without another draw."
-        )
-    contents = json.loads(tree.attrs.pop(MARK))
-    lost = [
-        f"{group}/{name}"
-        for group, names in contents.items()
-        for name in names
-        if group not in tree.children or name not in tree[group].variables
-    ]
-    if lost:
-        more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
-        raise InputError(f"{path}: this fit is not whole any more; it lacks {', '.join(lost[:5])}{more}.")
-
-
 def _attributes(path: Path) -> dict:
     """The attributes of a folder of zarr; none where there is no such folder."""
     try:
-        return json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
-    except (OSError, ValueError, KeyError, TypeError):
+        found = json.loads((present(path) / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _strangers(folder: Path) -> Iterator[Path]:
@@ -241,22 +286,27 @@ def _strangers(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if (path / "zarr.json").is_file():
             yield from _strangers(path)
-        elif path.name not in ("zarr.json", "c"):
+        elif path.name not in ("zarr.json", "c", CHECKSUMS) and not (path.is_file() and is_clutter(path)):
             yield path
 
 
 def _is_netcdf_fit(path: Path) -> bool:
     import h5py
 
+    if not path.is_file():
+        return False
+    if is_sealed(path.read_bytes()):
+        return True
     try:
+        require_sound(path)
         with h5py.File(path, "r") as file:
             return "model_text" in file.attrs
-    except OSError:
+    except (OSError, DamagedFitError):
         return False
 
 
 def _is_empty(path: Path) -> bool:
     """Whether nothing would be lost with what is at a path."""
     if path.is_dir():
-        return path.suffix == ".zarr" and not any(path.iterdir())
+        return path.suffix == ".zarr" and all(map(is_clutter, path.iterdir()))
     return not path.exists() or (path.suffix == ".nc" and not path.stat().st_size)

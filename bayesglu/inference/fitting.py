@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from bayesglu.errors import InputError
+from bayesglu.errors import InputError, RunWarning, warn_caller
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.posterior import to_dataset
+from bayesglu.inference.checksums import DamagedFitError
 from bayesglu.inference.datatree import (
     data_groups,
     in_chains,
@@ -23,13 +24,15 @@ from bayesglu.inference.datatree import (
     tree_of,
 )
 from bayesglu.inference.density import Density
-from bayesglu.inference.fit_files import is_whole, load, write
+from bayesglu.inference.fit_files import draws_of, load, write
 from bayesglu.inference.kept_coordinates import COORDINATES, keep_coordinates
+from bayesglu.inference.linearise import Expansion
 from bayesglu.inference.modes import find_modes
 from bayesglu.inference.pilot import refresh
 from bayesglu.inference.run_folder import Run
 from bayesglu.inference.sampler import Failures, Sampling, sample
 from bayesglu.seeds import seed_of
+from bayesglu.settings import NUTS, SAMPLING, SOLVER, check_all, check_settings
 from bayesglu.spec.model import ModelSpec, load_model, model_of
 from bayesglu.study.study import Study, load_study
 
@@ -90,9 +93,11 @@ def fit(
     resume : str or Path, optional
         A folder, ``"run.zarr"``, in which draws are kept as they come. When the run is interrupted, even
         killed, the same call resumes it; with more draws it draws more. A chain that was interrupted while it
-        tuned starts again and is the same to the last bit. One that had draws continues from its last, with a
-        short new warm-up: a valid continuation, but not the chain that it would have been; where, stands in
-        the attribute ``continued``, and `check` says so.
+        tuned starts again and is the same to the last bit, but for one that was interrupted more than three
+        times: it tunes for a shorter time. One that had draws continues from its last, with a short new
+        warm-up: a valid continuation, but not the chain that it would have been; where, stands in the
+        attribute ``continued``, and `check` says so. The same holds for the pilot run. One process at a time
+        works in the folder, and nothing in it is ever deleted.
     **solver_settings
         Settings of the ODE solver: ``rtol``, ``atol``, ``max_steps``.
 
@@ -112,14 +117,23 @@ def fit(
     Raises
     ------
     InputError
-        If a setting cannot be used, `resume` names a folder of something else, or a protocol of the study
-        gives what the model has no place for.
+        If a setting cannot be used, `resume` names a folder of something else or one whose description or
+        coordinates are damaged, or a protocol of the study gives what the model has no place for.
+    InUseError
+        If another process works in the folder `resume`.
+    WriteError
+        If nothing can be written there. The draws that are kept stay.
     SpecError
         If there is no such model, or it correlates parameters that differ between occasions.
     StudyError
         If there is no such study, or model and study do not go together.
     SolverError
         If the equations cannot be solved where the sampler is to start.
+
+    Warns
+    -----
+    RunWarning
+        Where the folder `resume` was left behind by a process that was stopped, or a part of it is damaged.
 
     Examples
     --------
@@ -128,59 +142,95 @@ def fit(
     >>> 1e-5 < float(fit.posterior.insulin_sensitivity.median()) < 1e-3
     True
     """
-    if method not in DRAWS:
-        raise InputError(f"There is no method '{method}'. Known: {', '.join(DRAWS)}.")
-    if parametrization not in ("whitened", "noncentered"):
-        raise InputError(f"There is no parametrization '{parametrization}'. Known: whitened, noncentered.")
+    given = {
+        "draws": DRAWS.get(str(method), PRIOR_DRAWS) if draws is None else draws,
+        **{"tune": tune, "chains": chains, "cores": cores, "target_accept": target_accept},
+        **{"progressbar": progressbar, "method": method, "parametrization": parametrization},
+    }
+    checked, nuts, solver_settings = check_all(
+        (given, SAMPLING, ""), ({} if nuts is None else nuts, NUTS, "nuts"), (solver_settings, SOLVER, "")
+    )
     if resume is not None and method != "nuts":
         raise InputError(f"resume keeps draws of method 'nuts'; '{method}' takes seconds and needs none.")
-    draws = DRAWS[method] if draws is None else draws
-    _check_counts(draws=draws, chains=chains)
     began = time.perf_counter()
     d = _design(model, study, **solver_settings)
     run = Run(resume) if resume is not None else None
-    going_on = run is not None and run.described
-    if going_on and random_seed is None:
+    if run is not None and run.described and random_seed is None:
         random_seed = run.about()["seed"]
     seed = seed_of(random_seed)
-    sampling = Sampling(
-        draws, tune, chains, seed, target_accept, parametrization, dict(nuts or {}), solver_settings
-    )
+    shown = checked.pop("cores"), checked.pop("progressbar")
+    del checked["method"]
+    sampling = Sampling(**checked, seed=seed, nuts=nuts, solver=solver_settings)
+    if run is None:
+        return _fitted(d, sampling, method, shown, began)
     about = {**asdict(sampling), **_identity(d)}
-    failures = Failures(d)
-    pilot = (
-        tune // 4 if parametrization == "whitened" and method == "nuts" and tune >= SHORTEST_WITH_PILOT else 0
-    )
-    if going_on:
+    if run.described:
         run.check(about)
-        if run.about()["draws"] == draws and is_whole(run.fit):
-            return load(run.fit)
-        expansion = run.expansion()
-    else:
-        expansion = find_modes(d) if parametrization == "whitened" or method == "laplace" else None
-        if pilot:
-            first = Density(d, expansion)
-            short = replace(sampling, draws=pilot, tune=pilot, seed=seed + 2)
-            seen, _, _ = sample(first, short, failures, cores, progressbar, doing="pilot")
-            expansion = refresh(first, seen)
-    if run is not None:
-        run.begin(about, expansion)
+        if draws_of(run.fit) == sampling.draws:
+            try:
+                return load(run.fit)
+            except DamagedFitError as error:
+                warn_caller(f"{error} It is written anew from the draws of the run.", RunWarning)
+    with run.work(about):
+        tree = _fitted(d, sampling, method, shown, began, run)
+        write(tree, run.fit)
+    return tree
+
+
+def _fitted(
+    d: Design,
+    sampling: Sampling,
+    method: str,
+    shown: tuple[int | None, bool],
+    began: float,
+    run: Run | None = None,
+) -> xr.DataTree:
+    """The fit; with a `run` from what is kept there, as far as that goes."""
+    seed, failures = sampling.seed, Failures(d)
+    pilot = sampling.tune // 4 if method == "nuts" and sampling.tune >= SHORTEST_WITH_PILOT else 0
+    if sampling.parametrization != "whitened":
+        pilot = 0
+    expansion = None
+    if sampling.parametrization == "whitened" or method == "laplace":
+        expansion = _expansion(d, sampling, pilot, failures, shown, run)
     density = Density(d, expansion)
     groups: dict[str, xr.Dataset] = {}
     breaks: list[dict] = []
     if method == "laplace":
-        positions = np.random.default_rng(seed).normal(size=(1, draws, density.size))
+        positions = np.random.default_rng(seed).normal(size=(1, sampling.draws, density.size))
     else:
-        rest = replace(sampling, tune=tune - 2 * pilot)
-        found = sample(density, rest, failures, cores, progressbar, run)
+        rest = replace(sampling, tune=sampling.tune - 2 * pilot)
+        found = sample(density, rest, failures, *shown, run and run.chains)
         positions, groups["sample_stats"], breaks = found
     attrs = provenance(d, method, seed, asdict(sampling))
     tree = _tree(d, density, positions, np.random.default_rng(seed + 1), groups, failures, attrs)
     tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
     tree.attrs["continued"] = json.dumps(breaks)
-    if run is not None:
-        write(tree, run.fit)
     return tree
+
+
+def _expansion(
+    d: Design,
+    sampling: Sampling,
+    pilot: int,
+    failures: Failures,
+    shown: tuple[int | None, bool],
+    run: Run | None,
+) -> Expansion:
+    """The linear model about the modes, or about the draws of a pilot run of so many."""
+    if run is not None and (kept := run.expansion("coordinates")):
+        return kept
+    expansion = (run and run.expansion("modes")) or find_modes(d)
+    if pilot:
+        if run is not None:
+            run.keep_expansion("modes", expansion)
+        first = Density(d, expansion)
+        short = replace(sampling, draws=pilot, tune=pilot, seed=sampling.seed + 2)
+        seen, _, _ = sample(first, short, failures, *shown, run and run.pilot, doing="pilot")
+        expansion = refresh(first, seen)
+    if run is not None:
+        run.keep_expansion("coordinates", expansion)
+    return expansion
 
 
 def refit(
@@ -283,7 +333,7 @@ def prior_predictive(
     >>> expected.prior_predictive["glucose"].sizes["draw"]
     20
     """
-    _check_counts(draws=draws)
+    draws = check_settings({"draws": draws}, SAMPLING)["draws"]
     d = _design(model, study, **solver_settings)
     seed, failures = seed_of(random_seed), Failures(d)
     rng = np.random.default_rng(seed)
@@ -298,13 +348,8 @@ def prior_predictive(
 
 
 def _design(model, study, **solver_settings) -> Design:
+    solver_settings = check_settings(solver_settings, SOLVER)
     return make_design(load_model(model), load_study(study), **solver_settings)
-
-
-def _check_counts(**counts: int) -> None:
-    wrong = [f"{name} is {count}; it must be 1 or more." for name, count in counts.items() if count < 1]
-    if wrong:
-        raise InputError("\n".join(wrong))
 
 
 def _identity(d: Design) -> dict[str, str]:

@@ -34,6 +34,10 @@ class Progress:
             self.bar.update(self.task, completed=self.total)
         self.bar.stop()
 
+    def draws(self, number: int) -> int:
+        """How many draws chain `number` has made, those of tuning with them."""
+        return self.chains.get(number, (0,))[0]
+
     def update(self, number: int, chain) -> None:
         """Called by the sampler from its own threads, with the state of chain `number`."""
         self.chains[number] = chain.finished_draws, chain.total_num_steps, chain.divergences

@@ -21,6 +21,7 @@ from bayesglu.inference.modes import find_modes
 from bayesglu.inference.operations import parameters, predictions
 from bayesglu.inference.pymc_prior import centre, factor_of, noncentered, whitened
 from bayesglu.inference.pymc_samples import measured, samples_of
+from bayesglu.settings import SOLVER, check_settings
 from bayesglu.spec.model import ModelSpec, load_model
 from bayesglu.study.study import Study, load_study
 from bayesglu.text.problems import Problems
@@ -106,6 +107,7 @@ def build(
     >>> [variable.name for variable in model.observed_RVs]
     ['glucose', 'insulin']
     """
+    solver_settings = check_settings(solver_settings, SOLVER)
     d = make_design(load_model(model), load_study(study), **solver_settings)
     return model_of(d, _coordinates(d, parametrization, coordinates_of))
 

@@ -1,136 +1,196 @@
-"""A run on disk: of what it is, its coordinates, the draws of its chains as they come, in the end the fit."""
+"""A run on disk: of what it is, its coordinates, the draws of its chains as they come, in the end the fit.
 
+Nothing in it is read without its checksum, and nothing is ever taken away: what is damaged is given another
+name, and told.
+"""
+
+import io
 import json
-import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
-from bayesglu.atomic import is_hidden, remove, whole
-from bayesglu.errors import InputError
+from bayesglu.atomic import UNFINISHED, is_clutter, is_hidden, make_folder, remove, whole
+from bayesglu.errors import InputError, RunWarning, warn_caller
+from bayesglu.inference.kept_draws import DAMAGED, KeptDraws
 from bayesglu.inference.linearise import Expansion
+from bayesglu.lock import NAME as LOCK
+from bayesglu.lock import in_use
 
-CHUNK = 16
-"""Draws that nutpie writes at a time. The last batch of a stopped chain may be half written: it is not
-read."""
+FORMAT = 2
+"""Of the folder of a run. The first had no checksums."""
 
-STATISTICS = (
-    "depth",
-    "diverging",
-    "energy",
-    "energy_error",
-    "index_in_trajectory",
-    "logp",
-    "max_energy_error",
-    "maxdepth_reached",
-    "mean_tree_accept",
-    "n_steps",
-    "step_size",
-    "step_size_bar",
-)
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Draws of a chain that were made without a stop: positions (draw, x) and statistics (draw,) by name."""
-
-    positions: np.ndarray
-    statistics: Mapping[str, np.ndarray]
+ABOUT, COPY = "run.json", "run-copy.json"
+CHECKSUM = "sha256"
 
 
 class Run:
-    """A folder that holds a run: ``run.json`` (of what), the coordinates, the segments of every chain, and in
-    the end the fit."""
+    """A folder that holds a run: ``run.json`` (of what) and a copy of it, the coordinates of the pilot run
+    and of the chains, the draws of both, and in the end the fit."""
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         if self.folder.suffix != ".zarr":
             raise InputError(f"{folder}: a run is kept in a folder whose name ends in .zarr.")
-        if self.folder.exists() and not self.described and any(self._strangers()):
-            raise InputError(f"{folder}: there is something else here, not a run that was begun with resume.")
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"{folder}: a run is kept in a folder, and this is none.")
+        if self.folder.exists() and not self.described and (found := sorted(self._strangers())):
+            raise InputError(self._not_a_run(found))
+        self.chains, self.pilot = KeptDraws(self.folder), KeptDraws(self.folder / "pilot")
 
     @property
     def described(self) -> bool:
-        return (self.folder / "run.json").exists()
+        """Whether it says of what it is."""
+        return any((self.folder / name).exists() for name in (ABOUT, COPY))
 
-    def _strangers(self) -> Iterator[Path]:
+    def _strangers(self) -> Iterator[str]:
         """What lies in the folder and was not left by a run that was stopped before it began."""
-        own = self.folder / "coordinates.npz"
-        return (path for path in self.folder.iterdir() if path != own and not is_hidden(path))
+        for path in self.folder.iterdir():
+            if not (path.name == LOCK or is_hidden(path) or is_clutter(path)):
+                yield path.name
+
+    def _not_a_run(self, found: list[str]) -> str:
+        if any(name.startswith(("chain-", "pilot")) for name in found):
+            return (
+                f"{self.folder}: {ABOUT} and {COPY} are missing, without which nobody knows of what the "
+                "draws there are. Put one of them back, or give another folder to begin anew."
+            )
+        return (
+            f"{self.folder}: there is something else here ({', '.join(found[:3])}), not a run that was "
+            "begun with resume. Give another folder."
+        )
 
     def about(self) -> dict:
-        return json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+        """Of what the run is: settings, and hashes of model, study and coordinates.
+
+        Raises InputError where neither ``run.json`` nor its copy is as it was written.
+        """
+        for name in (ABOUT, COPY):
+            if (kept := _described(self.folder / name)) is not None:
+                return kept
+        raise InputError(
+            f"{self.folder / ABOUT}: this file and {COPY} are damaged, without which nobody knows of what "
+            "the draws there are. Put one of them back from a backup, or give another folder to begin anew; "
+            "nothing here was changed."
+        )
+
+    def check(self, about: Mapping) -> None:
+        """Raise InputError when this is a run of something else, with every difference."""
+        kept, differences = self.about(), []
+        for key, wanted in json.loads(json.dumps(about)).items():
+            before = kept.get(key)
+            if key == "draws" and isinstance(before, int):
+                if wanted < before:
+                    differences.append(f"draws: {before} then, only {wanted} now; give as many or more")
+            elif before != wanted:
+                differences.append(f"{key}: {before} then, {wanted} now")
+        if differences:
+            raise InputError("\n  ".join([f"{self.folder} was begun with something else:", *differences]))
 
     @property
     def fit(self) -> Path:
         """Where the fit is, once the run has finished."""
         return self.folder / "fit.zarr"
 
-    def begin(self, about: Mapping, expansion: Expansion | None) -> None:
-        """Write down of what the run is, last: a folder without it was never begun. A fit with fewer draws
-        goes."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if expansion is not None and not self.described:
-            with whole(self.folder / "coordinates.npz") as new:
-                np.savez(new, **asdict(expansion))
-        remove(self.fit)
-        with whole(self.folder / "run.json") as new:
-            new.write_text(json.dumps(about, indent=1), encoding="utf-8")
+    @contextmanager
+    def work(self, about: Mapping) -> Iterator[None]:
+        """Work in the folder, alone; of what the run is stands there first.
 
-    def expansion(self) -> Expansion | None:
-        path = self.folder / "coordinates.npz"
-        if not path.exists():
+        Raises InUseError where another process works there, InputError where it is of an earlier version,
+        WriteError where nothing can be written.
+        """
+        make_folder(self.folder, parents=True)
+        with in_use(self.folder):
+            coordinates = {}
+            if self.described:
+                kept = self.about()
+                if kept.get("format") != FORMAT:
+                    raise InputError(
+                        f"{self.folder} was begun by another version of bayesglu, whose draws this one "
+                        "does not read: go on with that version, or give another folder to begin anew. "
+                        "Nothing here was changed."
+                    )
+                coordinates = kept["coordinates"]
+                self._put_aside()
+            for left in self.folder.rglob(f"{UNFINISHED}*"):
+                remove(left)
+            self._describe({**about, "format": FORMAT, "coordinates": coordinates})
+            make_folder(self.pilot.folder)
+            yield
+
+    def _put_aside(self) -> None:
+        """Give a damaged description another name; its copy takes its place."""
+        for name in (ABOUT, COPY):
+            path = self.folder / name
+            if path.exists() and _described(path) is None:
+                path.replace(path.with_name(DAMAGED + name))
+                other = COPY if name == ABOUT else ABOUT
+                warn_caller(
+                    f"{path}: this file is damaged; {other} says the same and takes its place. It is kept as "
+                    f"{DAMAGED}{name}.",
+                    RunWarning,
+                )
+
+    def _describe(self, about: dict) -> None:
+        about = json.loads(json.dumps(about))
+        for name in (COPY, ABOUT):
+            if _described(self.folder / name) != about:
+                text = json.dumps({**about, CHECKSUM: _checksum(about)}, indent=1)
+                with whole(self.folder / name) as new:
+                    new.write_text(text, encoding="utf-8")
+
+    def expansion(self, name: str) -> Expansion | None:
+        """The coordinates of that name, if they are settled.
+
+        Raises InputError where they are not those that were kept: draws mean nothing in others.
+        """
+        wanted, path = self.about()["coordinates"].get(name), self.folder / f"{name}.npz"
+        if wanted is None:
             return None
-        with np.load(path) as kept:
+        content = path.read_bytes() if path.exists() else b""
+        if sha256(content).hexdigest() != wanted:
+            raise InputError(
+                f"{path}: this file is {'damaged' if content else 'missing'}. It holds the coordinates of "
+                "the run's draws, which mean nothing in others. Put it back from a backup, or give another "
+                "folder to begin anew; nothing here was changed."
+            )
+        with np.load(io.BytesIO(content)) as kept:
             if set(kept.files) != {f.name for f in fields(Expansion)}:
                 raise InputError(f"{self.folder} was begun by another version of bayesglu: begin anew.")
             return Expansion(**{name: kept[name] for name in kept.files})
 
-    def check(self, about: Mapping) -> None:
-        """Raise ValueError when this is a run of something else, with every difference."""
-        kept, differences = self.about(), []
-        for key, wanted in json.loads(json.dumps(about)).items():
-            if key == "draws":
-                if wanted < kept[key]:
-                    differences.append(f"draws: {kept[key]} then, only {wanted} now; give as many or more")
-            elif kept[key] != wanted:
-                differences.append(f"{key}: {kept[key]} then, {wanted} now")
-        if differences:
-            raise InputError("\n  ".join([f"{self.folder} was begun with something else:", *differences]))
-
-    def place(self, chain: int, segment: int) -> Path:
-        return self.folder / f"chain-{chain}" / f"part-{segment}"
-
-    def finish(self, chain: int, segment: int) -> None:
-        """Mark a segment as whole."""
-        (self.place(chain, segment) / "whole").touch()
-
-    def segments(self, chain: int) -> list[Segment]:
-        """What is kept of a chain; a segment without a draw is taken away, so that it is made again."""
-        found = []
-        while (place := self.place(chain, len(found))).exists():
-            segment = _read(place, whole=(place / "whole").exists())
-            if not len(segment.positions):
-                shutil.rmtree(place)
-                break
-            found.append(segment)
-        return found
+    def keep_expansion(self, name: str, expansion: Expansion) -> None:
+        """Settle the coordinates of that name."""
+        memory = io.BytesIO()
+        np.savez(memory, **asdict(expansion))
+        with whole(self.folder / f"{name}.npz") as new:
+            new.write_bytes(memory.getvalue())
+        about = self.about()
+        about["coordinates"][name] = sha256(memory.getvalue()).hexdigest()
+        self._describe(about)
 
 
-def _read(place: Path, whole: bool) -> Segment:
-    import zarr
-    from zarr.errors import GroupNotFoundError
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run, or of a process that makes one."""
+    return folder.suffix == ".zarr" and any((folder / name).exists() for name in (ABOUT, COPY, LOCK))
 
+
+def _described(path: Path) -> dict | None:
+    """What a description says; None where it is not there, or not as it was written."""
     try:
-        kept = zarr.open_group(str(place), mode="r")
-        positions = kept["posterior/position"][0]
-        statistics = {name: kept[f"sample_stats/{name}"][0] for name in STATISTICS}
-    except (GroupNotFoundError, FileNotFoundError, KeyError, ValueError):  # stopped before it was laid out
-        return Segment(np.empty((0, 0)), {})
-    made = np.isfinite(positions).all(-1) & np.isfinite(statistics["energy"]) & (statistics["n_steps"] > 0)
-    n = len(made) if made.all() else int(made.argmin())
-    if not whole:
-        n = max(0, n // CHUNK - 1) * CHUNK
-    return Segment(positions[:n], {name: values[:n] for name, values in statistics.items()})
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    if not isinstance(kept, dict):
+        return None
+    checksum = kept.pop(CHECKSUM, None)
+    earlier = {"draws", "seed", "model", "study"} <= set(kept) and "format" not in kept
+    return kept if earlier or checksum == _checksum(kept) else None
+
+
+def _checksum(about: dict) -> str:
+    return sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()

@@ -3,21 +3,30 @@
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xarray as xr
 
+from bayesglu.atomic import WriteError
 from bayesglu.hierarchy.design import Design
 from bayesglu.inference.density import Density
+from bayesglu.inference.kept_draws import STATISTICS, KeptDraws, Segment, joined
 from bayesglu.inference.progress import Progress
-from bayesglu.inference.run_folder import STATISTICS, Run, Segment
 from bayesglu.parallel import cores as usable_cores
 from bayesglu.solver.integrate import FINE, OUTCOMES
 from bayesglu.solver.solver import SolverError
 
 RETUNE = 250
 """Tuning draws, at most, of a chain that resumes from its last draw: its step sizes are adapted again."""
+
+PATIENCE, SHORTEST = 3, 20
+"""How often a chain may be stopped before it keeps a draw until it tunes for a shorter time, and the fewest
+draws that it then tunes."""
+
+CHUNK, OFTEN, SELDOM = 16, 0.5, 10.0
+"""Draws that are written at a time, at least, and the seconds after which they are; or fewer after many."""
 
 ARVIZ_NAMES = {
     "depth": "tree_depth",
@@ -76,7 +85,7 @@ def sample(
     failures: Failures,
     cores: int | None = None,
     progressbar: bool = True,
-    run: Run | None = None,
+    run: KeptDraws | None = None,
     doing: str = "sampling",
 ) -> tuple[np.ndarray, xr.Dataset, list[dict]]:
     """Positions (chain, draw, x), the sampler's statistics, and where chains went on after a stop.
@@ -84,48 +93,71 @@ def sample(
     A chain depends on the seed and on its own number alone, whatever else runs. With a `run` its draws are
     written as they come, and chains that are there already go on: one that had not yet finished its tuning
     starts again, the same to the last bit; one that had draws goes on from the last of them, with new random
-    numbers and at most `RETUNE` draws to learn its step sizes again, which are not kept.
+    numbers and at most `RETUNE` draws to learn its step sizes again, which are not kept. One that was stopped
+    `PATIENCE` times before it kept a draw tunes half as long each time, so that it gets there in the end.
     """
     _check_start(density, failures)
-    segments = [run.segments(chain) if run else [] for chain in range(sampling.chains)]
-    missing = [sampling.draws - sum(len(p.positions) for p in own) for own in segments]
-    waiting = [chain for chain in range(sampling.chains) if missing[chain] > 0]
-    tunes = {c: min(sampling.tune, RETUNE) if segments[c] else sampling.tune for c in waiting}
+    kept = [run.parts(chain) if run else {} for chain in range(sampling.chains)]
+    waiting = {c: n for c, own in enumerate(kept) if (n := sampling.draws - sum(map(len, own.values()))) > 0}
+    tunes = {c: min(sampling.tune, RETUNE) if kept[c] else sampling.tune for c in waiting}
     at_once = min(len(waiting), cores or usable_cores())
     running: dict[int, Chain] = {}
-    expected = sum(missing[c] + tunes[c] for c in waiting)
-    with Progress(expected, progressbar, failures.counts, doing) as progress:
+    with Progress(
+        sum(waiting.values()) + sum(tunes.values()), progressbar, failures.counts, doing
+    ) as progress:
         try:
             while waiting or running:
                 while waiting and len(running) < at_once:
-                    number = waiting.pop(0)
-                    this = replace(sampling, draws=missing[number], tune=tunes[number])
-                    running[number] = _start(density, this, number, segments[number], run, progress)
-                finished = [number for number, chain in running.items() if _finished(chain.sampler)]
-                for chain in running.values():
+                    number = next(iter(waiting))
+                    this = replace(sampling, draws=waiting.pop(number), tune=tunes[number])
+                    running[number] = Chain(density, this, number, kept[number], run, progress)
+                for number, chain in list(running.items()):
+                    finished = chain.finished  # first: none of its failures comes later
                     failures.add(chain.new_failures())
-                for number in finished:
-                    trace = running.pop(number).sampler.wait()
-                    if run:
-                        run.finish(number, len(segments[number]))
-                    segments[number].append(_segment(trace))
+                    if finished:
+                        kept[number][chain.part] = chain.end()
+                        del running[number]
+                    else:
+                        chain.look()
                 time.sleep(0.02)
+        except WriteError as error:
+            there = run is not None and run.folder.exists()
+            stay = "The draws that are kept stay" if there else "The folder is gone; put it back"
+            raise WriteError(
+                f"{error} {stay}: the same call goes on once it can write there again."
+            ) from error
         except KeyboardInterrupt:
             for chain in running.values():
-                chain.sampler.cancel()
+                with suppress(WriteError):
+                    chain.look(now=True)
             raise
-    whole = [_joined(own, sampling.draws) for own in segments]
+        finally:
+            for chain in running.values():
+                chain.stop()
+    whole = [joined(list(own.values())) for own in kept]
     breaks = [
         {"chain": chain, "draw": int(at)}
-        for chain, own in enumerate(segments)
-        for at in np.cumsum([len(p.positions) for p in own])[:-1]
+        for chain, own in enumerate(kept)
+        for at in _breaks(list(own.values()))
+        if at < sampling.draws
     ]
     dims = {"chain": np.arange(sampling.chains), "draw": np.arange(sampling.draws)}
     statistics = {
-        ARVIZ_NAMES.get(n, n): (("chain", "draw"), np.stack([w.statistics[n] for w in whole]))
+        ARVIZ_NAMES.get(n, n): (
+            ("chain", "draw"),
+            np.stack([w.statistics[n][: sampling.draws] for w in whole]),
+        )
         for n in STATISTICS
     }
-    return np.stack([w.positions for w in whole]), xr.Dataset(statistics, coords=dims), breaks
+    positions = np.stack([w.positions[: sampling.draws] for w in whole])
+    return positions, xr.Dataset(statistics, coords=dims), breaks
+
+
+def _breaks(segments: list[Segment]) -> list[int]:
+    """The draws of a chain before which something is lost, or it was begun anew."""
+    ends = np.cumsum([0, *map(len, segments)])
+    lost = [start + gap for start, own in zip(ends, segments, strict=False) for gap in own.gaps]
+    return sorted({*ends[1:-1], *lost})
 
 
 def _check_start(density: Density, failures: Failures) -> None:
@@ -138,72 +170,126 @@ def _check_start(density: Density, failures: Failures) -> None:
         )
 
 
-@dataclass
-class Chain:
-    """A chain that runs, and its failed solves so far ``(occasion, outcome)``, which it goes on counting."""
+class NutpieError(RuntimeError):
+    """nutpie gave up a chain: a fault of the program, for settings were checked before."""
 
-    sampler: object
-    failed: np.ndarray
-    seen: np.ndarray
+
+class Chain:
+    """nutpie at work on a chain in threads of its own, from where its parts end.
+
+    Its draws are handed over from time to time and written here: nutpie's own writing brings the process down
+    where it fails.
+    """
+
+    def __init__(
+        self,
+        density: Density,
+        sampling: Sampling,
+        number: int,
+        before: Mapping[int, Segment],
+        run: KeptDraws | None,
+        progress: Progress,
+    ):
+        self.number, self.run, self.progress = number, run, progress
+        self.part = max(before, default=-1) + 1
+        self.tune = sampling.tune
+        if run:
+            if before and not before[self.part - 1].gaps:
+                run.finish(number, self.part - 1, len(before[self.part - 1]))
+            stops = run.begin(number, self.part)
+            self.tune = max(self.tune >> max(0, stops - PATIENCE), min(self.tune, SHORTEST))
+        rng = np.random.default_rng([sampling.seed, number, self.part])
+        start = before[self.part - 1].positions[-1] if before else 0.3 * rng.normal(size=density.size)
+        if not np.isfinite(density(start)[0]):
+            start = np.zeros(density.size)
+        self.failed, self.seen = density.no_failures(), density.no_failures()
+        self.made: list[Segment] = []
+        self.last = time.monotonic()
+        self.sampler = self._started(
+            density, replace(sampling, tune=self.tune), start, int(rng.integers(2**31))
+        )
+
+    def _started(self, density: Density, sampling: Sampling, start: np.ndarray, seed: int):
+        import nutpie
+
+        from bayesglu.inference.from_nutpie import model_of
+
+        return nutpie.sample(
+            model_of(density, self.failed, start),
+            draws=sampling.draws,
+            tune=sampling.tune,
+            chains=1,
+            cores=1,
+            seed=seed,
+            progress_bar=False,
+            progress_callback=lambda chains: self.progress.update(self.number, chains[0]),
+            target_accept=sampling.target_accept,
+            return_raw_trace=True,
+            blocking=False,
+            **sampling.nuts,
+        )
 
     def new_failures(self) -> np.ndarray:
-        """Failed solves since this was last asked."""
+        """Failed solves ``(occasion, outcome)`` since this was last asked."""
         now = self.failed.copy()
         new, self.seen = now - self.seen, now
         return new
 
+    @property
+    def finished(self) -> bool:
+        """Whether all draws are made."""
+        try:
+            return self.sampler.is_finished
+        except TimeoutError:  # too busy to say
+            return False
 
-def _start(density, sampling, number, before, run, progress) -> Chain:
-    """nutpie at work on a chain in threads of its own, from where its segments end."""
-    import nutpie
+    @property
+    def handed_over(self) -> int:
+        """Draws that are here already."""
+        return sum(map(len, self.made))
 
-    from bayesglu.inference.from_nutpie import model_of
+    def look(self, now: bool = False) -> None:
+        """Take over what is new and write it down, if there is enough of it, or not little and long ago."""
+        new = self.progress.draws(self.number) - self.tune - self.handed_over
+        since = time.monotonic() - self.last
+        if self.run and new > 0 and (now or (new >= CHUNK and since > OFTEN) or since > SELDOM):
+            with suppress(TimeoutError):
+                self._take(self.sampler.inspect())
 
-    rng = np.random.default_rng([sampling.seed, number, len(before)])
-    start = before[-1].positions[-1] if before else 0.3 * rng.normal(size=density.size)
-    if not np.isfinite(density(start)[0]):
-        start = np.zeros(density.size)
+    def end(self) -> Segment:
+        """All that this chain has drawn."""
+        try:
+            self._take(self.sampler.wait())
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as panic:  # of Rust, which is no Exception to Python
+            raise NutpieError(f"nutpie gave up chain {self.number}: {panic}") from panic
+        if self.run:
+            self.run.finish(self.number, self.part, self.handed_over)
+        return joined(self.made)
 
-    failed = density.no_failures()
-    model = model_of(density, failed, start)
-    store = None
-    if run:
-        place = run.place(number, len(before))
-        place.mkdir(parents=True)
-        store = nutpie.zarr_store.LocalStore(str(place))
-    sampler = nutpie.sample(
-        model,
-        draws=sampling.draws,
-        tune=sampling.tune,
-        chains=1,
-        cores=1,
-        seed=int(rng.integers(2**31)),
-        progress_bar=False,
-        progress_callback=lambda chains: progress.update(number, chains[0]),
-        target_accept=sampling.target_accept,
-        save_warmup=False,
-        blocking=False,
-        zarr_store=store,
-        **sampling.nuts,
-    )
-    return Chain(sampler, failed, density.no_failures())
+    def stop(self) -> None:
+        """Stop the threads; without, they would outlive what they read."""
+        with suppress(ValueError):  # they have ended
+            self.sampler.cancel()
 
-
-def _finished(sampler) -> bool:
-    try:
-        return sampler.is_finished
-    except TimeoutError:  # too busy to say
-        return False
-
-
-def _segment(trace: xr.DataTree) -> Segment:
-    return Segment(
-        trace.posterior.position.values[0], {name: trace.sample_stats[name].values[0] for name in STATISTICS}
-    )
+    def _take(self, trace) -> None:
+        (draws,), (statistics,) = trace.get_arrow_trace()
+        first = self.handed_over
+        new = self.tune + first, draws.num_rows - self.tune - first
+        if new[1] > 0:
+            draws, statistics = draws.slice(*new), statistics.slice(*new)
+            made = Segment(
+                _positions(draws), {name: np.asarray(statistics.column(name)) for name in STATISTICS}
+            )
+            if self.run:
+                self.run.keep(self.number, self.part, first, made)
+            self.made.append(made)
+            self.last = time.monotonic()
 
 
-def _joined(segments: list[Segment], draws: int) -> Segment:
-    return Segment(
-        np.concatenate([p.positions for p in segments])[:draws],
-        {name: np.concatenate([p.statistics[name] for p in segments])[:draws] for name in STATISTICS},
-    )
+def _positions(draws) -> np.ndarray:
+    """Positions (draw, x) of a batch as nutpie hands it over; some at a time, for they go through lists."""
+    total, few = draws.num_rows, 256
+    parts = [draws.slice(i, min(few, total - i)).column("position") for i in range(0, total, few)]
+    return np.concatenate([np.array(part.to_pylist(), float) for part in parts])

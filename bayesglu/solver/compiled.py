@@ -27,11 +27,16 @@ at each start, and the solver again for each function that calls it. So with BAY
 environment, and with a numba whose inner parts may be others than those known here."""
 
 
+COMPILED = ("solver", "inference", "hierarchy", "residuals")
+"""Folders whose functions and constants are compiled by numba."""
+
+
 @cache
 def sources() -> str:
-    """Hash of the sources of the solver and of the log density."""
+    """Hash of the sources of the solver and of the log density, and of all whose constants are compiled into
+    them."""
     package = Path(__file__).parents[1]
-    files = sorted([*package.glob("solver/*.py"), *package.glob("inference/*.py")])
+    files = sorted(file for folder in COMPILED for file in package.glob(f"{folder}/*.py"))
     return sha256(b"\n".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 

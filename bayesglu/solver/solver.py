@@ -7,6 +7,7 @@ import numpy as np
 
 from bayesglu.errors import BayesgluError
 from bayesglu.protocols.schedule import Schedule
+from bayesglu.settings import COUNT, SOLVER, check_settings
 from bayesglu.solver.adjoint import solve_adjoint
 from bayesglu.solver.integrate import FINE, OUTCOMES, solve
 from bayesglu.solver.kernels import Compiled, usual_lanes
@@ -79,6 +80,9 @@ class Solver:
     lanes: int = field(default_factory=usual_lanes)
 
     def __post_init__(self):
+        given = {"rtol": self.rtol, "atol": self.atol, "max_steps": self.max_steps}
+        for name, value in check_settings(given, SOLVER).items():
+            object.__setattr__(self, name, value)
         object.__setattr__(self, "compiled", Compiled(self.system, self.lanes))
         object.__setattr__(self, "plan", plan_of(self.schedule, self.system))
         object.__setattr__(self, "tolerance", SHARE_OF_A_STEP * np.array([self.rtol, self.atol]))
@@ -138,6 +142,7 @@ def make_solver(
 ) -> Solver:
     """A `Solver` of the model `structure` for a `schedule`; only the inputs that the schedule uses are
     compiled. Initial values of the states in `start` are its last parameters."""
+    settings = check_settings(settings, {**SOLVER, "lanes": COUNT})
     if "clamp" in schedule.channels:
         structure = {**structure, "glucose_clamp": "infusion"}
     return Solver(system(structure, outputs, *channels_of(schedule), hold, start), schedule, **settings)
