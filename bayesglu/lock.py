@@ -39,7 +39,8 @@ def in_use(folder: Path) -> Iterator[None]:
     """
     place = folder / NAME
     mine = {"host": socket.gethostname(), "process": os.getpid(), "started": _started(os.getpid())}
-    mine |= {"since": datetime.now(UTC).isoformat(timespec="seconds"), "call": secrets.token_hex(8)}
+    call = secrets.token_hex(8)
+    mine |= {"since": datetime.now(UTC).isoformat(timespec="seconds"), "call": call}
     try:
         _take(place, mine)
     except OSError as error:
@@ -47,11 +48,11 @@ def in_use(folder: Path) -> Iterator[None]:
     done = Event()
     fresh = Thread(target=_keep_fresh, args=(place, done), daemon=True)
     fresh.start()
-    _calls.add(mine["call"])
+    _calls.add(call)
     try:
         yield
     finally:
-        _calls.discard(mine["call"])
+        _calls.discard(call)
         done.set()
         fresh.join()
         if _owner(place) == mine:

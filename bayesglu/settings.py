@@ -38,10 +38,12 @@ class Number:
         if isinstance(value, bool) or not isinstance(value, Integral if self.whole else Real):
             wanted = f"a {'whole ' if self.whole else ''}number, {wanted}"
         elif math.isfinite(value) and (
-            self.lowest < value < self.highest if self.within else self.lowest <= value <= self.highest
+            self.lowest < float(value) < self.highest
+            if self.within
+            else self.lowest <= float(value) <= self.highest
         ):
             return ""
-        if self.highest >= MANY and isinstance(value, Real) and self.highest < value < math.inf:
+        if self.highest >= MANY and isinstance(value, Real) and self.highest < float(value) < math.inf:
             wanted += f", and not above {self.highest:g}"
         return f"{name} is {show(value)}; it must be {wanted}{' or None' if self.optional else ''}."
 

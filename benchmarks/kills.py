@@ -134,6 +134,7 @@ def killed(number: int, random_seed: int, reference: Reference, folder: Path) ->
     waits = {"compile": 8.0, "any": sum(reference.seconds.values())}
     delay = float(rng.uniform(0, waits.get(phase) or reference.seconds[phase]))
     compiled = cache if phase == "compile" else reference.cache
+    before = {p.name for p in _code(compiled) if find(p) is None}
     process = _begun(run, out, log, compiled)
     while process.poll() is None and not _has(log, phase if phase not in waits else "start"):
         time.sleep(0.001)
@@ -141,7 +142,8 @@ def killed(number: int, random_seed: int, reference: Reference, folder: Path) ->
     process.kill()
     process.wait()
     fell = _lines(log)[-1][2] if _lines(log) else "start"
-    faults = [f"damaged code {p.name}" for p in _code(compiled) if find(p) is None]
+    damaged = {p.name for p in _code(compiled) if find(p) is None} - before
+    faults = [f"damaged code {name}" for name in sorted(damaged)]
     if phase == "compile" and _begun(folder / "again.zarr", folder / "again.nc", log, compiled).wait():
         faults.append("what was compiled cannot be run")
     kept, draws = _seen(run, out, reference, faults)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from bayesglu.plots.style import BLUE, GREY, PALE, VERMILLION, styled
+from bayesglu.plots.style import GREY, PALE, VERMILLION, styled
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 PAGE = Path(__file__).with_suffix(".md")
@@ -36,7 +36,6 @@ PICTURE = Path(__file__).parent / "figures" / "truth.png"
 DRAWN = {
     "truth_14a2322": ("at commit 14a2322", GREY),
     "truth": ("shipped models", VERMILLION),
-    "truth_wide": ("the candidate", BLUE),
 }
 """Kept results in the picture, with what they are called there."""
 
@@ -58,7 +57,7 @@ def picture() -> Figure:
     for place, (name, (called, colour)) in enumerate(DRAWN.items()):
         rows = [kept[name][question] for question in asked]
         held, low, high = (np.array([100 * row[n] for row in rows]) for n in ("held_90", "low_90", "high_90"))
-        y = np.arange(len(asked)) + 0.22 * (place - 1)
+        y = np.arange(len(asked)) + 0.22 * (place - 0.5)
         axis.hlines(y, low, high, color=colour, lw=1.2)
         axis.plot(held, y, "o", color=colour, ms=4.5, label=called)
     axis.set_yticks(range(len(asked)), [f"{title}: {WORDS.get(of, of)}" for title, of in asked])

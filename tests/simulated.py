@@ -62,7 +62,7 @@ def simulated(
     """
     spec, rng = load_model(model), np.random.default_rng(seed)
     forced = any(analyte.forcing for analyte in spec.analytes.values())
-    labels = [chr(ord("A") + i) for i in range(people)]
+    labels = [chr(ord("A") + i) if i < 26 else f"person {i + 1}" for i in range(people)]
     table = pd.DataFrame(
         [
             (person, str(test + 1), time, analyte, _usual(spec, analyte, time), canonical_unit(analyte))

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bayesglu.solver.kept import cache_folder
 from benchmarks import kills
 
-TRIED = ("pilot", "drawing", "save")
+TRIED = ("drawing", "save")
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ def test_what_is_delivered_what_waits_in_depots_and_what_comes_later_add_up_to_w
 
 @pytest.mark.parametrize("text", ["ogtt(75)", "meal(75)", "meal_day(25, 25, 25)"])
 def test_of_the_carbohydrate_that_is_eaten_the_bioavailable_share_appears_in_the_blood(text):
-    run = done(text, 24 * 60, every=2)
+    run = done(text, 24 * 60, every=0.2)  # what goes past the stomach begins to appear at once
     left = float(run.stomach[-1] + run.gut[-1])
     appeared = float(run.glucose_appearance.integrate("time"))
     expected = TYPICAL["bioavailability"] * (75_000 / WEIGHT - left)
@@ -179,7 +179,8 @@ def test_a_mixed_meal_empties_more_slowly_than_a_drink_and_raises_glucose_less()
     drink, mixed = done("ogtt(75)", 480), done("meal(75)", 480)
     assert (mixed.stomach >= drink.stomach - 1e-6).all()
     assert float(mixed.glucose.max()) < float(drink.glucose.max())
-    assert float(mixed.glucose_appearance.idxmax()) > float(drink.glucose_appearance.idxmax())
+    half = [float((run.stomach > run.stomach.max() / 2).sum()) for run in (drink, mixed)]
+    assert half[1] > 1.2 * half[0]
     appeared = [float(run.glucose_appearance.integrate("time")) for run in (drink, mixed)]
     assert appeared[0] == pytest.approx(appeared[1], rel=0.02)
 

