@@ -1,6 +1,7 @@
 """Tables as people have them give the numbers of the long table, or a question that a keyword answers."""
 
 import itertools
+import math
 import re
 import warnings
 
@@ -27,6 +28,7 @@ from many_forms import (
     written,
 )
 
+from bayesglu.analytes import analytes
 from bayesglu.errors import BayesgluError, InputError
 from bayesglu.study.readers.clock import moment
 from bayesglu.study.readers.forms import FORMS
@@ -176,7 +178,11 @@ def test_headers_of_times_and_covariates():
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=30))
 def test_any_header_is_read_without_a_fault_of_the_program(header):
-    measured(header), only_time(header), covariate(header), moment(header, "dmy")
+    found, time, about = measured(header), only_time(header), covariate(header)
+    assert found is None or found.analyte in analytes()
+    assert time is None or math.isfinite(time[0])
+    assert about is None or all(isinstance(part, str) for part in about)
+    moment(header, "dmy")
 
 
 # --- half-wide and long tables ---

@@ -1,4 +1,4 @@
-"""In the folder of a run nothing is lost: what is damaged is named and kept, and the rest is gone on with."""
+"""In the folder of a run nothing is lost: what is damaged is named and kept; the rest is resumed."""
 
 import json
 import os

@@ -364,7 +364,7 @@ def demo(
     seed: Annotated[int, option("Random seed.", "--seed", "-s", metavar="N")] = 1,
     progress: Annotated[bool, option("Show progress bars.")] = True,
 ) -> None:
-    """Fit one real and twelve simulated subjects, check both fits and predict a counterfactual: 5 minutes."""
+    """Fit one real and twelve simulated subjects, check both fits and predict a counterfactual: 6 minutes."""
     from bayesglu.cli.demo import run
 
     if run(out, seed, progress) is False:

@@ -1,4 +1,4 @@
-"""The demonstration: one real person, twelve simulated ones, and a what-if, in about five minutes."""
+"""The demonstration: one real person, twelve simulated ones, and a what-if, in about six minutes."""
 
 from pathlib import Path
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
 from bayesglu.study.cells import as_number, bare, is_missing
 from bayesglu.study.tables import OTHER_NAMES, Table, cells
@@ -108,13 +108,10 @@ def check_unread(table: Table, kind: str, known: Collection[str]) -> list[str]:
 
 def _check_marks(table: Table, name: str, without: Collection[str], what: str) -> None:
     """A fault where a column of marks has any, on the lines that bear one."""
-    says: Callable[[str], bool] = lambda cell: not is_missing(cell) and not _is_one_of(cell, without)  # noqa: E731
-    lines = [line for line, cell in cells(table.rows[name]) if says(cell)]
-    for line in lines:
-        table.faults.add(
-            f"column {name!r} {what}. Where it is of no account, name it under 'ignore' in the datasheet.",
-            line,
-        )
+    told = f"column {name!r} {what}. Where it is of no account, name it under 'ignore' in the datasheet."
+    for line, cell in cells(table.rows[name]):
+        if not is_missing(cell) and not _is_one_of(cell, without):
+            table.faults.add(told, line)
 
 
 def _is_one_of(cell: str, words: Collection[str]) -> bool:

@@ -95,7 +95,7 @@ def balance(
         beyond = (np.maximum(np.abs(r) - 0.93, 0).clip(0, 5) ** 2).sum()
         return 2 * (r.clip(-6, 6) ** 2).sum() + BEYOND * beyond + away(x)
 
-    def foretold(d, x, r, slope):
+    def linearised_cost(d, x, r, slope):
         return cost(x + d * step, r + slope @ (d * step))
 
     x = origin.copy()
@@ -109,7 +109,7 @@ def balance(
                 slope[:, k] = (facts(moved)[0] - r) / (0.3 * step[k])
             reach = max(reach, 0.6)
         settings = {"bounds": [(-reach, reach)] * len(x), "options": {"maxfun": 100_000}}
-        found = minimize(foretold, np.zeros(len(x)), (x, r, slope), "L-BFGS-B", **settings)
+        found = minimize(linearised_cost, np.zeros(len(x)), (x, r, slope), "L-BFGS-B", **settings)
         move = found.x * step
         new, told = facts(x + move)
         slope = slope + np.outer(new - r - slope @ move, move / step**2) / (move @ (move / step**2))
