@@ -198,18 +198,24 @@ def test_the_density_is_level_where_the_modes_are(name):
     np.testing.assert_allclose(gradient[density.individuals], 0, atol=0.1)
 
 
-def test_errors_are_not_too_small_though_few_samples_tell_many_parameters():
-    """Of twelve samples a person, parameters take a third or more; without that, errors would be 0.08.
+HARDLY_TAUGHT = (
+    *("uptake_half_saturation", "early_emptying_share", "mass_action_uptake", "insulin_action_rate"),
+    *("hepatic_uptake_maximum", "insulin_suppression_half_saturation", "hepatic_insulin_rate"),
+    *("interstitial_insulin_volume", "extraction_half_saturation", "emptying_saturation"),
+    "incretin_potentiation",
+)
+"""Of people, by samples every half hour."""
 
-    The SD of an error's estimate from the rest is 0.007; what the linear model gets wrong comes on top.
-    """
-    known = simulated("oral_cpeptide", 40, (0, 30, 60, 120), noise=0.1)
+
+def test_errors_are_not_too_small_though_few_samples_tell_many_parameters():
+    """Of twelve samples a person, parameters take a third or more; without that, errors would be 0.08."""
+    spec = varied("oral_cpeptide", "shared", *HARDLY_TAUGHT)
+    known = simulated(spec, 40, (0, 30, 60, 120), noise=0.1)
     found = find_modes(known.design)
     precision = prior_precision(known.design, found)
     learnt = np.linalg.solve(found.information + precision, found.information).trace(axis1=1, axis2=2)
     assert learnt.sum() > 0.3 * known.design.n_obs
-    assert ((found.sigma > 0.085) & (found.sigma < 0.13)).all()
-    assert 0.095 < found.sigma.mean() < 0.115
+    assert ((found.sigma > 0.09) & (found.sigma < 0.12)).all()
 
 
 def test_when_nobodys_equations_can_be_solved_it_is_said_who_and_why():
