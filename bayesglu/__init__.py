@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what an editor and a type checker see; the table below says the same to Python
     from bayesglu import plots
+    from bayesglu.analysis.changes import scale, set_to, shift
     from bayesglu.analysis.checks import check
-    from bayesglu.analysis.counterfactual import scale, set_to, shift, what_if
+    from bayesglu.analysis.cohort import new_people
+    from bayesglu.analysis.counterfactual import what_if
     from bayesglu.analysis.cross_validation import coverage, leave_one_out
     from bayesglu.analysis.identifiability import identify
     from bayesglu.analysis.log_likelihoods import join_log_likelihoods
+    from bayesglu.analysis.quantities import Quantity, in_units, quantities
+    from bayesglu.analysis.scenarios import Scenario, grid, load_scenarios
     from bayesglu.analysis.simulated_study import simulate_study
     from bayesglu.analysis.simulation import simulate
     from bayesglu.analysis.summaries import (
@@ -39,6 +43,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.solver.solver import SolverError
     from bayesglu.spec.model import ModelSpec, SpecError, load_model
     from bayesglu.study.study import Study, StudyError, load_study
+    from bayesglu.units import set_units
     from bayesglu.validation.facts import load_facts, validate
 
 _HOMES = {
@@ -64,7 +69,12 @@ _HOMES = {
     "spec.model": ("ModelSpec", "SpecError", "load_model"),
     "study.study": ("Study", "StudyError", "load_study"),
     "analysis.summaries": ("summarize_individuals", "summarize_occasions", "summarize_population"),
-    "analysis.counterfactual": ("scale", "set_to", "shift", "what_if"),
+    "analysis.changes": ("scale", "set_to", "shift"),
+    "analysis.cohort": ("new_people",),
+    "analysis.counterfactual": ("what_if",),
+    "analysis.quantities": ("Quantity", "in_units", "quantities"),
+    "analysis.scenarios": ("Scenario", "grid", "load_scenarios"),
+    "units": ("set_units",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -74,6 +84,8 @@ __all__ = [
     "ModelSpec",
     "Part",
     "Protocol",
+    "Quantity",
+    "Scenario",
     "SolverError",
     "SpecError",
     "State",
@@ -87,7 +99,9 @@ __all__ = [
     "fast",
     "fit",
     "get_part",
+    "grid",
     "identify",
+    "in_units",
     "infusion",
     "injection",
     "isoglycaemic",
@@ -100,20 +114,24 @@ __all__ = [
     "load",
     "load_facts",
     "load_model",
+    "load_scenarios",
     "load_study",
     "meal",
     "meal_day",
+    "new_people",
     "ogtt",
     "pancreatic_clamp",
     "plots",
     "prior_predictive",
     "pump_stop",
+    "quantities",
     "refit",
     "register_analyte",
     "register_part",
     "save",
     "scale",
     "set_to",
+    "set_units",
     "shift",
     "simulate",
     "simulate_study",

@@ -46,7 +46,8 @@ NAMES = {
             "summarize_population",
             "summarize_individuals",
         ),
-        *("summarize_occasions", "what_if", "scale", "shift", "set_to", "leave_one_out", "coverage"),
+        *("summarize_occasions", "what_if", "Scenario", "scale", "shift", "set_to", "grid", "load_scenarios"),
+        *("new_people", "quantities", "Quantity", "in_units", "set_units", "leave_one_out", "coverage"),
         "join_log_likelihoods",
     ),
     "Parts of your own": (

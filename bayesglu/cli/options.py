@@ -13,7 +13,7 @@ from bayesglu.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from bayesglu.analysis.counterfactual import Change
+    from bayesglu.analysis.changes import Change
     from bayesglu.protocols.events import Protocol
 
 FIGURES = (".png", ".pdf", ".svg")

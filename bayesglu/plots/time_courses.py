@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bayesglu.analysis.quantities import in_units
 from bayesglu.analytes import analytes, words
 from bayesglu.errors import InputError
 from bayesglu.plots.style import (
@@ -45,6 +46,7 @@ def trajectories(
     simulations: xr.Dataset | Mapping[str, xr.Dataset],
     outputs: Iterable[str | Sequence[str]] | None = None,
     probability: float = 0.9,
+    units: str | None = None,
 ) -> Figure:
     """Concentrations, glycogen and the liver's fluxes over time.
 
@@ -59,6 +61,8 @@ def trajectories(
         by default glucose, hormones, glycogen where it changes, and fluxes.
     probability : float
         Probability of the equal-tailed bands.
+    units : str, optional
+        ``"canonical"``, ``"SI"`` or ``"conventional"``; by default that of `set_units`.
 
     Returns
     -------
@@ -69,6 +73,8 @@ def trajectories(
     ------
     InputError
         If an output is not in the simulations, or there is none.
+    UnitError
+        If there is no such system of units.
 
     Examples
     --------
@@ -77,7 +83,7 @@ def trajectories(
     >>> len(figure.axes)
     2
     """
-    runs = _runs(simulations)
+    runs = {name: in_units(run, units) for name, run in _runs(simulations).items()}
     shown = _panels_of(runs, outputs)
     figure, axes = panels(len(shown), 3 if len(shown) != 4 else 2, 3.1, 2.2)
     times = np.concatenate([run["time"].values for run in runs.values()])
