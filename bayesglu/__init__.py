@@ -16,10 +16,13 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.analysis.changes import scale, set_to, shift
     from bayesglu.analysis.checks import check
     from bayesglu.analysis.cohort import new_people
+    from bayesglu.analysis.comparisons import comparisons, slopes
     from bayesglu.analysis.counterfactual import what_if
     from bayesglu.analysis.cross_validation import coverage, leave_one_out
+    from bayesglu.analysis.effects import effects
     from bayesglu.analysis.identifiability import identify
     from bayesglu.analysis.log_likelihoods import join_log_likelihoods
+    from bayesglu.analysis.predictions import predictions
     from bayesglu.analysis.quantities import Quantity, in_units, quantities
     from bayesglu.analysis.scenarios import Scenario, grid, load_scenarios
     from bayesglu.analysis.simulated_study import simulate_study
@@ -71,7 +74,10 @@ _HOMES = {
     "analysis.summaries": ("summarize_individuals", "summarize_occasions", "summarize_population"),
     "analysis.changes": ("scale", "set_to", "shift"),
     "analysis.cohort": ("new_people",),
+    "analysis.comparisons": ("comparisons", "slopes"),
     "analysis.counterfactual": ("what_if",),
+    "analysis.effects": ("effects",),
+    "analysis.predictions": ("predictions",),
     "analysis.quantities": ("Quantity", "in_units", "quantities"),
     "analysis.scenarios": ("Scenario", "grid", "load_scenarios"),
     "units": ("set_units",),
@@ -95,7 +101,9 @@ __all__ = [
     "check",
     "citation",
     "clamp",
+    "comparisons",
     "coverage",
+    "effects",
     "fast",
     "fit",
     "get_part",
@@ -122,6 +130,7 @@ __all__ = [
     "ogtt",
     "pancreatic_clamp",
     "plots",
+    "predictions",
     "prior_predictive",
     "pump_stop",
     "quantities",
@@ -135,6 +144,7 @@ __all__ = [
     "shift",
     "simulate",
     "simulate_study",
+    "slopes",
     "stepped_clamp",
     "summarize_individuals",
     "summarize_occasions",

@@ -47,6 +47,7 @@ NAMES = {
             "summarize_individuals",
         ),
         *("summarize_occasions", "what_if", "Scenario", "scale", "shift", "set_to", "grid", "load_scenarios"),
+        *("predictions", "comparisons", "slopes", "effects"),
         *("new_people", "quantities", "Quantity", "in_units", "set_units", "leave_one_out", "coverage"),
         "join_log_likelihoods",
     ),

@@ -153,6 +153,18 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.build("minimal", "synthetic_ogtt"),
         lambda: bg.build("minimal", "bergman1986", "centered"),
     ],
+    "bayesglu.comparisons": [
+        lambda: bg.comparisons(quick("ivgtt"), {"group": ["NGT"]}),
+        lambda: bg.comparisons(quick("ivgtt"), {"insulin_sensitivity": bg.scale(2)}, units="metric"),
+    ],
+    "bayesglu.effects": [lambda: bg.effects(quick("ivgtt"))],
+    "bayesglu.predictions": [
+        lambda: bg.predictions(quick("ivgtt"), "peek"),
+        lambda: bg.predictions(quick("ivgtt"), "peak", "ivgt()"),
+    ],
+    "bayesglu.slopes": [lambda: bg.slopes(quick("ivgtt"), "sex")],
+    "bayesglu.plots.conditional": [lambda: bg.plots.conditional(3)],
+    "bayesglu.plots.forest": [lambda: bg.plots.forest(3)],
     "bayesglu.check": [lambda: bg.check(NOTHING)],
     "bayesglu.citation": [lambda: bg.citation("nobody2099")],
     "bayesglu.clamp": [lambda: bg.clamp(5), lambda: bg.clamp(unit="g"), lambda: bg.clamp(priming=2)],

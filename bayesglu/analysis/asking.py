@@ -4,7 +4,7 @@ memory."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,16 @@ class Question:
     measured: bool = False
     units: str | None = None
     progressbar: bool = True
+
+
+def question_of(asked: Mapping[str, Any], **own: Any) -> Question:
+    """A question from the arguments of `what_if` that a caller passes on, and some of its own.
+
+    Raises InputError where there is no such argument.
+    """
+    known = [each.name for each in fields(Question) if each.name not in own]
+    check_names("argument", asked, known)
+    return Question(**own, **asked)
 
 
 def ask(fit: xr.DataTree, scenarios: Mapping[str, Scenario], q: Question) -> tuple[xr.Dataset, Cohort]:

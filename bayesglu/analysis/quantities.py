@@ -203,6 +203,17 @@ def in_units(simulated: xr.Dataset, units: str | None = None) -> xr.Dataset:
     return simulated.assign(found)
 
 
+def quantity_words(name: str) -> str:
+    """The name of a quantity as words.
+
+    >>> quantity_words("glucose_iauc")
+    'glucose incremental AUC'
+    """
+    short = {"auc": "AUC", "iauc": "incremental AUC", "gmi": "GMI", "cv": "CV", "mage": "MAGE"}
+    begin, _, last = name.rpartition("_")
+    return words(f"{begin} {short[last]}" if last in short else name)
+
+
 def _split(name: str, outputs: Iterable[str]) -> tuple[str, str, float | None] | None:
     """Output, statistic and number that a name is made of; None where it is made of none."""
     of = sorted((o for o in outputs if name.startswith(f"{o}_")), key=len)

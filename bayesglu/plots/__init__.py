@@ -8,16 +8,19 @@ are equal-tailed, colours are safe for colour-blind eyes, and a person has the s
 from typing import Any
 
 from bayesglu.plots.demo import demo_figure
+from bayesglu.plots.effects import conditional, forest
 from bayesglu.plots.fits import fit_overview
 from bayesglu.plots.identifiability import expected_contraction
 from bayesglu.plots.loop_map import organs
 from bayesglu.plots.posteriors import contraction, parameters
 from bayesglu.plots.rothman1991 import fasting
+from bayesglu.plots.scenarios import contrast
 from bayesglu.plots.study import study
-from bayesglu.plots.time_courses import contrast, trajectories
+from bayesglu.plots.time_courses import trajectories
 from bayesglu.plots.validation import facts
 
 __all__ = [
+    "conditional",
     "contraction",
     "contrast",
     "demo_figure",
@@ -25,6 +28,7 @@ __all__ = [
     "facts",
     "fasting",
     "fit_overview",
+    "forest",
     "organs",
     "parameters",
     "study",
