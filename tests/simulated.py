@@ -156,7 +156,7 @@ def _missing_covariates(**settings) -> Design:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".* is missing for .*", StudyWarning)
         return simulated(
-            spec.with_changes(parameters=effects), 5, INTRAVENOUS_TIMES, tests={"B": 2}, covariates=known,
+            spec.with_changes(parameters=effects), 5, (0, 8, 30, 80, 160), tests={"B": 2}, covariates=known,
             **settings,
         ).design  # fmt: skip
 
