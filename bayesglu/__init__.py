@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.analysis.cross_validation import coverage, leave_one_out
     from bayesglu.analysis.identifiability import identify
     from bayesglu.analysis.log_likelihoods import join_log_likelihoods
+    from bayesglu.analysis.next_patient import fit_person
+    from bayesglu.analysis.percentiles import percentiles
     from bayesglu.analysis.simulated_study import simulate_study
     from bayesglu.analysis.simulation import simulate
     from bayesglu.analysis.summaries import (
@@ -58,6 +60,8 @@ _HOMES = {
     "protocols.events": ("Protocol",),
     "protocols.library": ("fast", "infusion", "injection", "ivgtt", "meal", "meal_day", "ogtt", "pump_stop"),
     "analysis.log_likelihoods": ("join_log_likelihoods",),
+    "analysis.next_patient": ("fit_person",),
+    "analysis.percentiles": ("percentiles",),
     "analysis.simulated_study": ("simulate_study",),
     "analysis.simulation": ("simulate",),
     "solver.solver": ("SolverError",),
@@ -86,6 +90,7 @@ __all__ = [
     "coverage",
     "fast",
     "fit",
+    "fit_person",
     "get_part",
     "identify",
     "infusion",
@@ -105,6 +110,7 @@ __all__ = [
     "meal_day",
     "ogtt",
     "pancreatic_clamp",
+    "percentiles",
     "plots",
     "prior_predictive",
     "pump_stop",

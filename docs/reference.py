@@ -33,7 +33,7 @@ NAMES = {
     ),
     "Fits": (
         "From a model and a study to a posterior. [How a posterior is sampled](../inference.md) says how.",
-        *("fit", "refit", "prior_predictive", "build", "save", "load", "check"),
+        *("fit", "refit", "fit_person", "prior_predictive", "build", "save", "load", "check"),
     ),
     "Questions": (
         "What a model or a fit is asked.",
@@ -47,6 +47,7 @@ NAMES = {
             "summarize_individuals",
         ),
         *("summarize_occasions", "what_if", "scale", "shift", "set_to", "leave_one_out", "coverage"),
+        "percentiles",
         "join_log_likelihoods",
     ),
     "Parts of your own": (

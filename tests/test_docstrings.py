@@ -164,6 +164,13 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.fit("oral", "synthetic_ogtt"),
         lambda: bg.fit("minimal", "bergman1986", method="laplace", max_steps=1, progressbar=False),
     ],
+    "bayesglu.fit_person": [
+        lambda: bg.fit_person(NOTHING, "bergman1986"),
+        lambda: bg.fit_person(quick(), "bergman1986", draws=0),
+        lambda: bg.fit_person(quick(), []),
+        lambda: bg.fit_person(quick(), "nobody"),
+        lambda: bg.fit_person(quick(), "bergman1986", max_steps=1),
+    ],
     "bayesglu.get_part": [
         lambda: bg.get_part("lung", "left"),
         lambda: bg.get_part("liver", "left"),
@@ -199,6 +206,12 @@ REFUSED: dict[str, list[Callable]] = {
     "bayesglu.meal_day": [lambda: bg.meal_day(times=[0])],
     "bayesglu.ogtt": [lambda: bg.ogtt(-75), lambda: bg.ogtt("75"), lambda: bg.ogtt(unit="oz")],
     "bayesglu.pancreatic_clamp": [lambda: bg.pancreatic_clamp(-1)],
+    "bayesglu.percentiles": [
+        lambda: bg.percentiles(NOTHING),
+        lambda: bg.percentiles(quick(), {"weather": "fine"}),
+        lambda: bg.percentiles(quick(), {"bmi": "high"}),
+        lambda: bg.percentiles(quick(), probability=90),
+    ],
     "bayesglu.plots.contrast": [
         lambda: bg.plots.contrast(SIMULATION),
         lambda: bg.plots.contrast(SIMULATION, "lactate"),

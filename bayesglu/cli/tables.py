@@ -127,3 +127,17 @@ def _band(row: Mapping, band: int) -> str:
 def _interval(row: Mapping, of: str = "") -> str:
     low, high = row[f"{of}lower"], row[f"{of}upper"]
     return "" if np.isnan(low) else f"{low:.4g} to {high:.4g}"
+
+
+def standing(percentiles: xr.Dataset) -> pd.DataFrame:
+    """One row a person and parameter: percentiles among each kind of people that they are compared with."""
+    rows = []
+    for who in percentiles["subject"].values:
+        for name in percentiles["parameter"].values:
+            cells = {"subject": who, "parameter": name}
+            for among in percentiles["among"].values:
+                row = percentiles.sel(subject=who, parameter=name, among=among)
+                low, middle, high = (float(row[kind]) for kind in ("lower", "median", "upper"))
+                cells[f"{among} (%)"] = f"{middle:.0f} ({low:.0f} to {high:.0f})"
+            rows.append(cells)
+    return pd.DataFrame(rows)
