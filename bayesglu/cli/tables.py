@@ -141,3 +141,20 @@ def standing(percentiles: xr.Dataset) -> pd.DataFrame:
                 cells[f"{among} (%)"] = f"{middle:.0f} ({low:.0f} to {high:.0f})"
             rows.append(cells)
     return pd.DataFrame(rows)
+
+
+def index_rows(indices: xr.Dataset) -> pd.DataFrame:
+    """One row an index and person: posterior, raw, and why there is no number."""
+    rows = []
+    for name in indices["index"].values:
+        one = indices.sel(index=name)
+        for who in one["subject"].values:
+            own = one.sel(subject=who)
+            cells = {"index": name, "subject": who, "unit": str(own["unit"].item())}
+            if "median" in own:
+                numbers = {kind: float(own[kind]) for kind in ("median", "lower", "upper")}
+                cells |= {**numbers, "raw": float(own["raw"]), "why": str(own["why"].item())}
+            else:
+                cells["raw"] = float(own["raw"])
+            rows.append(cells | {"why raw": str(own["why_raw"].item())})
+    return pd.DataFrame(rows)

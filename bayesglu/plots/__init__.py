@@ -10,6 +10,7 @@ from typing import Any
 from bayesglu.plots.demo import demo_figure
 from bayesglu.plots.fits import fit_overview
 from bayesglu.plots.identifiability import expected_contraction
+from bayesglu.plots.indices import index
 from bayesglu.plots.loop_map import organs
 from bayesglu.plots.posteriors import contraction, parameters
 from bayesglu.plots.rothman1991 import fasting
@@ -25,6 +26,7 @@ __all__ = [
     "facts",
     "fasting",
     "fit_overview",
+    "index",
     "organs",
     "parameters",
     "study",
