@@ -41,6 +41,8 @@ NAMES = {
         *(
             "simulate",
             "simulate_study",
+            "calibrate",
+            "Calibration",
             "identify",
             "validate",
             "load_facts",

@@ -2,8 +2,9 @@
 
 import xarray as xr
 
+from bayesglu.hierarchy.covariates import lacking
 from bayesglu.hierarchy.individuals import Individuals
-from bayesglu.hierarchy.posterior import individuals_of, population_of
+from bayesglu.hierarchy.posterior import acting_in, individuals_of, population_of
 from bayesglu.physiology.loop import assemble
 from bayesglu.spec.model import ModelSpec
 
@@ -23,17 +24,23 @@ def occasions_of(posterior: xr.Dataset) -> list[tuple[str, str]]:
     return [(str(subject), "1") for subject in posterior.subject.values]
 
 
-def covariates_of(known: xr.Dataset) -> xr.Dataset:
-    """Covariates by subject from a fit's constant data; empty where it was saved without them."""
-    names = {str(c).removeprefix("covariate_"): c for c in known if str(c).startswith("covariate_")}
+def covariates_of(known: xr.Dataset, posterior: xr.Dataset) -> xr.Dataset:
+    """Covariates by subject from a fit's constant data; empty where it was saved without them.
+
+    A covariate that some people lack and that acts on nothing, as in fits of earlier versions, is left out.
+    """
+    named = {str(c).removeprefix("covariate_"): c for c in known if str(c).startswith("covariate_")}
     coords = {"subject": [str(s) for s in known.subject.values]}
-    return xr.Dataset({name: ("subject", known[c].values) for name, c in names.items()}, coords=coords)
+    found = xr.Dataset({name: ("subject", known[c].values) for name, c in named.items()}, coords=coords)
+    acted = {label.rpartition(" by ")[2].partition(":")[0] for label in acting_in(posterior)}
+    return found.drop_vars([name for name in named if name not in acted and lacking(found, name)])
 
 
 def random_effects(spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset):
     """The people of a fit and their deviations from what their covariates let expect, eta ``(chain, draw, S,
     D)``, on the scales on which priors are Normal."""
-    people = people_of(spec, posterior, occasions_of(posterior), covariates_of(known))
+    people = people_of(spec, posterior, occasions_of(posterior), covariates_of(known, posterior))
     population = population_of(posterior, people, absent_effect=0.0)
-    eta = individuals_of(posterior, people) - people.centre(population.typical, population.effect)
+    centre = people.centre(population.typical, population.effect, population.missing)
+    eta = individuals_of(posterior, people) - centre
     return people, eta
