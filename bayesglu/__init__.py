@@ -18,7 +18,11 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.analysis.counterfactual import scale, set_to, shift, what_if
     from bayesglu.analysis.cross_validation import coverage, leave_one_out
     from bayesglu.analysis.identifiability import identify
+    from bayesglu.analysis.indices import indices
     from bayesglu.analysis.log_likelihoods import join_log_likelihoods
+    from bayesglu.analysis.next_patient import fit_person
+    from bayesglu.analysis.percentiles import percentiles
+    from bayesglu.analysis.ranking import ranking
     from bayesglu.analysis.simulated_study import simulate_study
     from bayesglu.analysis.simulation import simulate
     from bayesglu.analysis.summaries import (
@@ -59,7 +63,11 @@ _HOMES = {
     "protocols.clamps": ("clamp", "isoglycaemic", "pancreatic_clamp", "stepped_clamp"),
     "protocols.events": ("Protocol",),
     "protocols.library": ("fast", "infusion", "injection", "ivgtt", "meal", "meal_day", "ogtt", "pump_stop"),
+    "analysis.indices": ("indices",),
     "analysis.log_likelihoods": ("join_log_likelihoods",),
+    "analysis.next_patient": ("fit_person",),
+    "analysis.percentiles": ("percentiles",),
+    "analysis.ranking": ("ranking",),
     "analysis.simulated_study": ("simulate_study",),
     "analysis.simulation": ("simulate",),
     "solver.solver": ("SolverError",),
@@ -91,8 +99,10 @@ __all__ = [
     "coverage",
     "fast",
     "fit",
+    "fit_person",
     "get_part",
     "identify",
+    "indices",
     "infusion",
     "injection",
     "isoglycaemic",
@@ -110,9 +120,11 @@ __all__ = [
     "meal_day",
     "ogtt",
     "pancreatic_clamp",
+    "percentiles",
     "plots",
     "prior_predictive",
     "pump_stop",
+    "ranking",
     "refit",
     "register_analyte",
     "register_part",
