@@ -301,15 +301,15 @@ def cohort_of(
         _check_occasion(occasion, new=True)
         return replace(cohort, parameters=typical_person(spec, posterior, TYPICAL))
     occasion = _check_occasion((FITTED if as_fitted else ANOTHER) if occasion is None else occasion)
-    known = fit.constant_data.to_dataset().sel(subject=labels)
+    everyone = fit.constant_data.to_dataset()
     followed = followed_by(fit)
     seen = [max(1, sum(subject == label for subject, _ in followed)) for label in labels]
     anew = (seen, rng) if occasion == ANOTHER else None
     return replace(
         cohort,
-        parameters=fitted_people(spec, posterior, known, anew),
-        covariates=covariates_of(known),
-        body_weight=known.body_weight,
+        parameters=fitted_people(spec, posterior, everyone, labels, anew),
+        covariates=covariates_of_fit(fit).sel(subject=labels),
+        body_weight=everyone.body_weight.sel(subject=labels),
         occasion=occasion,
         told=f"{len(labels)} people of the study" if len(labels) > 1 else f"subject {labels[0]}",
         at_references=False,
@@ -329,7 +329,7 @@ def _like(cohort: Cohort, fit: xr.DataTree, asked: NewPeople, rng: np.random.Gen
     rows, told = asked.covariates, f"{asked.n} new people" + (f" like {asked.like}" if asked.like else "")
     if asked.of_study:
         known = fit.constant_data.to_dataset()
-        study = covariates_of(known).to_dataframe().assign(body_weight=known.body_weight.values)
+        study = covariates_of_fit(fit).to_dataframe().assign(body_weight=known.body_weight.values)
         rows = study.assign(**(rows.iloc[0].to_dict() if len(rows) else {}))
         rows = rows[~(rows.isna() | (rows == "")).drop(columns="body_weight").any(axis=1)]
         if rows.empty:
@@ -348,7 +348,7 @@ def _like(cohort: Cohort, fit: xr.DataTree, asked: NewPeople, rng: np.random.Gen
 
 def covariates_of_fit(fit: xr.DataTree) -> xr.Dataset:
     """Covariates of the study's people by subject."""
-    return covariates_of(fit.constant_data.to_dataset())
+    return covariates_of(fit.constant_data.to_dataset(), fit.posterior.to_dataset())
 
 
 def _mean_weight(fit: xr.DataTree) -> float | None:

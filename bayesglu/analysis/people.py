@@ -7,6 +7,7 @@ import xarray as xr
 
 from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
+from bayesglu.hierarchy.covariates import lacking
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.posterior import acting_in, individuals_of, population_of
 from bayesglu.hierarchy.values import Values
@@ -29,19 +30,25 @@ def occasions_of(posterior: xr.Dataset) -> list[tuple[str, str]]:
     return [(str(subject), "1") for subject in posterior.subject.values]
 
 
-def covariates_of(known: xr.Dataset) -> xr.Dataset:
-    """Covariates by subject from a fit's constant data; empty where it was saved without them."""
-    names = {str(c).removeprefix("covariate_"): c for c in known if str(c).startswith("covariate_")}
+def covariates_of(known: xr.Dataset, posterior: xr.Dataset) -> xr.Dataset:
+    """Covariates by subject from a fit's constant data; empty where it was saved without them.
+
+    A covariate that some people lack and that acts on nothing, as in fits of earlier versions, is left out.
+    """
+    named = {str(c).removeprefix("covariate_"): c for c in known if str(c).startswith("covariate_")}
     coords = {"subject": [str(s) for s in known.subject.values]}
-    return xr.Dataset({name: ("subject", known[c].values) for name, c in names.items()}, coords=coords)
+    found = xr.Dataset({name: ("subject", known[c].values) for name, c in named.items()}, coords=coords)
+    acted = {label.rpartition(" by ")[2].partition(":")[0] for label in acting_in(posterior)}
+    return found.drop_vars([name for name in named if name not in acted and lacking(found, name)])
 
 
 def random_effects(spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset):
     """The people of a fit and their deviations from what their covariates let expect, eta ``(chain, draw, S,
     D)``, on the scales on which priors are Normal."""
-    people = people_of(spec, posterior, occasions_of(posterior), covariates_of(known))
+    people = people_of(spec, posterior, occasions_of(posterior), covariates_of(known, posterior))
     population = population_of(posterior, people, absent_effect=0.0)
-    eta = individuals_of(posterior, people) - people.centre(population.typical, population.effect)
+    centre = people.centre(population.typical, population.effect, population.missing)
+    eta = individuals_of(posterior, people) - centre
     return people, eta
 
 
@@ -49,23 +56,27 @@ def random_effects(spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset):
 
 
 def fitted_people(
-    spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset, anew: tuple | None = None
+    spec: ModelSpec,
+    posterior: xr.Dataset,
+    known: xr.Dataset,
+    labels: Sequence[str],
+    anew: tuple | None = None,
 ) -> dict[str, xr.DataArray]:
     """Parameters of people of the study, on the first of each one's occasions, or on another one.
 
-    known : what the fit knows of each. anew : for another occasion, on how many each was seen, and what draws
-    it.
+    known : what the fit knows of everyone. anew : for another occasion, on how many each was seen, and what
+    draws it.
     """
     first = dict(reversed(occasions_of(posterior)))
-    occasions = [(str(label), first[str(label)]) for label in known.subject.values]
-    covariates = covariates_of(known)
+    occasions = [(label, first[label]) for label in labels]
+    covariates = covariates_of(known, posterior)
     people = people_of(spec, posterior, occasions, covariates)
     _require_covariates(people, posterior, covariates)
     population = population_of(posterior, people, absent_effect=0.0)
     own = individuals_of(posterior, people)
     if anew is not None:
         deviating = population.typical, population.effect, population.omega, population.correlation
-        own = people.draw_another_occasion(*deviating, own, *anew)
+        own = people.draw_another_occasion(*deviating, own, *anew, population.missing)
     return _parameters(people, population, own, posterior)
 
 
@@ -97,7 +108,7 @@ def _parameters(
     people: Individuals, population: Values, individual: np.ndarray, posterior: xr.Dataset
 ) -> dict[str, xr.DataArray]:
     """Parameters by name, with the dims chain, draw and subject."""
-    theta = people.theta(population.typical, population.effect, individual)
+    theta = people.theta(population.typical, population.effect, individual, population.missing)
     coords = {"chain": posterior.chain, "draw": posterior.draw, "subject": list(people.subjects)}
     return {
         p.name: xr.DataArray(theta[..., column], coords, ("chain", "draw", "subject"))

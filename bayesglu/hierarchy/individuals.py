@@ -6,6 +6,7 @@ On the scale on which its prior is Normal, a parameter of a person (or of an occ
 
 the typical value, covariate effects, each times its standardized covariate x, and a deviation; deviations of
 different parameters may be correlated. What people share has no deviation.
+Of those who lack a covariate see `missing`.
 
 Where people were seen on one occasion, a deviation is the person's and that occasion's together. How much of
 it is the occasion's, of which the data say nothing, is known beforehand, and needed only for another one.
@@ -14,6 +15,7 @@ it is the occasion's, of which the data say nothing, is known beforehand, and ne
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +24,7 @@ import xarray as xr
 from bayesglu.frozen import frozen
 from bayesglu.hierarchy.correlation import below_diagonal, beta_shapes, factor_of, matrices_of
 from bayesglu.hierarchy.covariates import Acting, acting_effects, standardized
+from bayesglu.hierarchy.missing import MissingCovariates, MissingLayout, missing_covariates
 from bayesglu.spec.model import ModelSpec
 from bayesglu.spec.priors import Parameter
 from bayesglu.spec.scales import from_scale
@@ -46,6 +49,7 @@ class Layout(NamedTuple):
     ``subject``             (T,)        whose occasion it is
     ``component``           (T, V)      where an occasion reads its varying parameters
     ``correlated``          (m,)        components whose deviations are correlated
+    ``missing``                         who lacks which covariate: in their places stand expected ones
     ======================  ==========  ===================================================================
     """
 
@@ -61,6 +65,7 @@ class Layout(NamedTuple):
     subject: np.ndarray
     component: np.ndarray
     correlated: np.ndarray
+    missing: MissingLayout
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +81,7 @@ class Individuals:
     columns: tuple[str, ...]
     estimated: tuple[Parameter, ...]
     effects: tuple[Acting, ...]
+    missing: MissingCovariates
     layout: Layout
     lkj_eta: float = 1.0
 
@@ -88,7 +94,8 @@ class Individuals:
         occasions: Sequence[tuple[str, str]],
         covariates: xr.Dataset,
     ) -> "Individuals":
-        """The individual parameters of a model for people (subject, occasion) with covariates by subject.
+        """The individual parameters of a model for people (subject, occasion) with covariates by subject:
+        also those of others, who tell of what is missing.
 
         Columns that are not estimated are at the medians of the model.
         """
@@ -96,10 +103,12 @@ class Individuals:
         subjects = tuple(dict.fromkeys(subject for subject, _ in occasions))
         effects = acting_effects(parameters, covariates)
         subject = np.array([subjects.index(s) for s, _ in occasions], int)
-        own_covariates = standardized(effects, covariates, [s for s, _ in occasions])
-        layout = _layout(spec, tuple(columns), parameters, effects, own_covariates, subject)
+        missing = missing_covariates(
+            effects, covariates, subjects, standardized(effects, covariates, subjects)
+        )
+        layout = _layout(spec, tuple(columns), parameters, effects, missing, subject)
         lkj_eta = spec.lkj_eta or cls.lkj_eta
-        return cls(subjects, tuple(occasions), tuple(columns), parameters, effects, layout, lkj_eta)
+        return cls(subjects, tuple(occasions), tuple(columns), parameters, effects, missing, layout, lkj_eta)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -153,10 +162,31 @@ class Individuals:
 
     # --- from the population to people ---
 
-    def centre(self, typical, effect):
-        """Where individual parameters are expected: ``(..., S, D)`` from ``(..., K)`` and ``(..., E)``."""
+    def centre(self, typical, effect, missing=None):
+        """Where individual parameters are expected: ``(..., S, D)`` from ``(..., K)`` and ``(..., E)``.
+
+        missing : the model of missing covariates ``(..., M)``, as expected where it is not given; levels
+        count by their expected shares.
+        """
         shift = np.einsum("sde,...e->...sd", self.layout.component_covariates, effect)
+        if who := self.layout.missing.subject.tolist():
+            x = self.missing.standardized(self.missing.centre if missing is None else missing)
+            for g, s in enumerate(who):
+                shift[..., s, :] += self._on_components(x[..., g, :] * effect)
         return typical[..., None, self.layout.component_parameter] + shift
+
+    def _on_components(self, shift):
+        """What effects ``(..., E)`` add to components ``(..., D)``."""
+        acts = self.layout.component_parameter[:, None] == self.layout.effect_parameter
+        return shift @ acts.T
+
+    def covariates_at(self, missing) -> np.ndarray:
+        """Standardized covariates of components (S, D, E), with one draw of the missing ones (M,)."""
+        found, x = self.layout.component_covariates.copy(), self.missing.standardized(missing)
+        acts = self.layout.component_parameter[:, None] == self.layout.effect_parameter
+        for g, s in enumerate(self.layout.missing.subject):
+            found[s] += x[g] * acts
+        return found
 
     def covariance(self, omega, correlation):
         """Covariance of one person's deviations, ``(..., D, D)``."""
@@ -167,21 +197,63 @@ class Individuals:
             whole[..., together[:, None], together] = matrices_of(correlation)
         return spread[..., :, None] * whole * spread[..., None, :]
 
-    def draw(self, typical, effect, omega, correlation, rng: np.random.Generator):
-        """Everyone's own parameters ``(..., S, D)`` drawn from the population, with each of its draws."""
-        z = rng.normal(size=(*typical.shape[:-1], *self.shape))
+    def log_density(self, typical, effect, omega, correlation, individual, missing):
+        """Log density of everyone's own parameters given the population, ``(..., S)``: of those who lack a
+        level summed over all that it may be."""
+        covariance = self.covariance(omega, correlation)
+        centre = self.centre(typical, effect, missing)
+        found = _log_normal(individual - centre, covariance[..., None, :, :])
+        for j, s in enumerate(self.layout.missing.mixed):
+            each = self.log_levels(j, typical, effect, omega, correlation, individual, missing)
+            found[..., s] = np.logaddexp.reduce(each, axis=-1)
+        return found
+
+    def log_levels(self, j: int, typical, effect, omega, correlation, individual, missing):
+        """Of the j-th of the people who lack a level, the log density ``(..., combination)`` of their own
+        parameters together with each combination of levels."""
+        s, combinations = self.layout.missing.mixed[j], self.missing.combinations(j)
+        centre = self.centre(typical, effect, missing)[..., None, s, :]
+        shift = self._on_components(self.layout.missing.shift[combinations] * effect[..., None, :])
+        away = individual[..., None, s, :] - centre - shift
+        covariance = self.covariance(omega, correlation)[..., None, :, :]
+        return self.missing.log_share(missing, j) + _log_normal(away, covariance)
+
+    def draw(self, typical, effect, omega, correlation, rng: np.random.Generator, missing=None):
+        """Everyone's own parameters ``(..., S, D)`` drawn from the population, with each of its draws.
+
+        missing : the model of missing covariates ``(..., M)``; drawn where it is not given.
+        """
+        deviation = self._deviation(omega, correlation, rng)
+        if missing is None:
+            missing = self.missing.draw(self.missing.unknown(typical.shape[:-1]), rng)
+        centre = self.centre(typical, effect, missing)
+        for j, s in enumerate(self.layout.missing.mixed):
+            log_share = self.missing.log_share(missing, j)
+            centre[..., s, :] += self._shift_of_levels(j, log_share, effect, rng)
+        return centre + deviation
+
+    def _deviation(self, omega, correlation, rng: np.random.Generator):
+        """Everyone's deviations ``(..., S, D)``, drawn."""
+        z = rng.normal(size=(*omega.shape[:-1], *self.shape))
         together = self.layout.correlated
         if len(together):
             factor = np.linalg.cholesky(matrices_of(correlation))
             z[..., together] = np.einsum("...ij,...sj->...si", factor, z[..., together])
-        return self.centre(typical, effect) + omega[..., None, self.layout.component_varying] * z
+        return omega[..., None, self.layout.component_varying] * z
+
+    def _shift_of_levels(self, j: int, log_density, effect, rng: np.random.Generator):
+        """What the levels of the j-th of the people who lack one add to their centre ``(..., D)``, drawn by
+        the log density ``(..., combination)`` of each combination."""
+        chosen = np.argmax(log_density + rng.gumbel(size=log_density.shape), axis=-1)
+        return self._on_components(self.layout.missing.shift[self.missing.combinations(j)][chosen] * effect)
 
     def draw_another_occasion(
-        self, typical, effect, omega, correlation, individual, seen, rng: np.random.Generator
+        self, typical, effect, omega, correlation, individual, seen, rng: np.random.Generator, missing=None
     ):
         r"""The same people's parameters ``(..., S, D)`` on an occasion that was not fitted.
 
-        individual : ``(..., S, D)`` as fitted. seen : on how many occasions each was seen (S).
+        individual : ``(..., S, D)`` as fitted. seen : on how many occasions each was seen (S). missing : the
+        model of missing covariates as fitted; levels are drawn, given the fitted parameters.
 
         Of the variance of a fitted deviation, :math:`s = \min(1, \kappa^2 / (n \omega^2))` is the share of
         the n fitted occasions' mean. Given the deviation, the person's own part has the mean (1 - s) times it
@@ -196,8 +268,11 @@ class Individuals:
         variance = np.square(omega)[..., None, component]
         share = np.minimum(1.0, np.square(kappa)[..., None, component] / (n * variance))
         share, n = (np.where(of_occasion[component], 1.0, each) for each in (share, n))
-        centre = self.centre(typical, effect)
-        others = self.draw(typical, effect, omega, correlation, rng) - centre
+        centre = self.centre(typical, effect, missing)
+        others = self._deviation(omega, correlation, rng)
+        for j, s in enumerate(self.layout.missing.mixed):
+            each = self.log_levels(j, typical, effect, omega, correlation, individual, missing)
+            centre[..., s, :] += self._shift_of_levels(j, each, effect, rng)
         return centre + (1 - share) * (individual - centre) + np.sqrt(share * (1 - share + n)) * others
 
     def draw_population(self, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
@@ -211,12 +286,16 @@ class Individuals:
 
     # --- from people to what the model reads ---
 
-    def theta(self, typical, effect, individual):
+    def theta(self, typical, effect, individual, missing=None):
         """Parameters ``(..., T, P)`` of each occasion, on their natural scale."""
         layout = self.layout
         shift = np.zeros((*typical.shape[:-1], len(layout.subject), len(self.estimated)))
         for e, k in enumerate(layout.effect_parameter):
             shift[..., k] += layout.covariates[:, e] * effect[..., None, e]
+        if who := layout.missing.subject.tolist():
+            x = self.missing.standardized(self.missing.centre if missing is None else missing)
+            for (g, s), (e, k) in product(enumerate(who), enumerate(layout.effect_parameter)):
+                shift[..., layout.subject == s, k] += (x[..., g, e] * effect[..., e])[..., None]
         phi = typical[..., None, :] + shift
         phi[..., layout.varying] = individual[..., layout.subject[:, None], layout.component]
         theta = np.broadcast_to(layout.fixed, (*phi.shape[:-1], len(layout.fixed))).copy()
@@ -233,7 +312,14 @@ def _pair(rows: list) -> tuple[np.ndarray, np.ndarray]:
     return mean.copy(), sd.copy()
 
 
-def _layout(spec: ModelSpec, columns, parameters, effects, own_covariates, subject: np.ndarray) -> Layout:
+def _log_normal(away, covariance):
+    """Log density of deviations ``(..., D)``."""
+    squares = (away * np.linalg.solve(covariance, away[..., None])[..., 0]).sum(-1)
+    return -0.5 * (squares + np.linalg.slogdet(covariance)[1] + away.shape[-1] * np.log(2 * np.pi))
+
+
+def _layout(spec: ModelSpec, columns, parameters, effects, missing, subject: np.ndarray) -> Layout:
+    own_covariates = missing.expected[subject]
     names = [p.name for p in parameters]
     of_people = [k for k, p in enumerate(parameters) if p.level == "subject"]
     of_occasions = [k for k, p in enumerate(parameters) if p.level == "occasion"]
@@ -267,5 +353,6 @@ def _layout(spec: ModelSpec, columns, parameters, effects, own_covariates, subje
         subject=subject,
         component=component,
         correlated=np.array(correlated if len(correlated) > 1 else [], int),
+        missing=missing.layout,
     )
     return frozen(layout)

@@ -7,10 +7,12 @@ are equal-tailed, colours are safe for colour-blind eyes, and a person has the s
 
 from typing import Any
 
+from bayesglu.plots.calibration import calibration
 from bayesglu.plots.demo import demo_figure
 from bayesglu.plots.effects import conditional, forest
 from bayesglu.plots.fits import fit_overview
 from bayesglu.plots.identifiability import expected_contraction
+from bayesglu.plots.indices import index
 from bayesglu.plots.loop_map import organs
 from bayesglu.plots.posteriors import contraction, parameters
 from bayesglu.plots.rothman1991 import fasting
@@ -20,6 +22,7 @@ from bayesglu.plots.time_courses import trajectories
 from bayesglu.plots.validation import facts
 
 __all__ = [
+    "calibration",
     "conditional",
     "contraction",
     "contrast",
@@ -29,6 +32,7 @@ __all__ = [
     "fasting",
     "fit_overview",
     "forest",
+    "index",
     "organs",
     "parameters",
     "study",
