@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     )
     from bayesglu.analytes import register_analyte
     from bayesglu.catalog import citation, list_models, list_studies
-    from bayesglu.errors import BayesgluError, FitWarning
+    from bayesglu.errors import BayesgluError, FitWarning, ModelWarning
     from bayesglu.inference.fit_files import load, save
     from bayesglu.inference.fitting import fit, prior_predictive, refit
     from bayesglu.inference.pymc_model import build
@@ -51,7 +51,7 @@ _HOMES = {
     "catalog": ("citation", "list_models", "list_studies"),
     "analysis.calibration": ("Calibration", "calibrate"),
     "analysis.checks": ("check",),
-    "errors": ("BayesgluError", "FitWarning"),
+    "errors": ("BayesgluError", "FitWarning", "ModelWarning"),
     "validation.facts": ("load_facts", "validate"),
     "analysis.cross_validation": ("coverage", "leave_one_out"),
     "analysis.identifiability": ("identify",),
@@ -83,6 +83,7 @@ __all__ = [
     "Calibration",
     "FitWarning",
     "ModelSpec",
+    "ModelWarning",
     "Part",
     "Protocol",
     "SolverError",

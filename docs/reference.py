@@ -60,7 +60,7 @@ NAMES = {
     "Figures": ("`bg.plots`: figures of what the functions return.", *(f"plots.{n}" for n in plots.__all__)),
     "Errors and warnings": (
         "All derive from `BayesgluError` and `BayesgluWarning`.",
-        *("BayesgluError", "SpecError", "StudyError", "SolverError", "FitWarning"),
+        *("BayesgluError", "SpecError", "StudyError", "SolverError", "FitWarning", "ModelWarning"),
     ),
 }
 """Pages of the reference of Python: what each is about, and its names."""
