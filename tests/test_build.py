@@ -294,7 +294,9 @@ def test_the_same_variables_with_the_users_labels_are_in_both_forms(design, mode
         assert m.named_vars_to_dims["theta"] == ("occasion", "parameter")
         if d.individuals.varying:
             assert m.named_vars_to_dims["eta"] == ("subject", "random_effect")
-            assert set(m.coords["varying"]) == {e.partition("/")[0] for e in m.coords["random_effect"]}
+            own = {e.partition("/")[0] for e in m.coords["random_effect"]}
+            within = {f"{name}/occasion" for name in d.individuals.nested}
+            assert set(m.coords["varying"]) == own | within
         if len(d.forcing.obs):
             assert m.named_vars_to_dims[curve_of(d)] == ("forcing_obs",)
             labels, own = m.coords["forcing_obs"], d.forcing.error >= 0

@@ -2,6 +2,7 @@
 
 import xarray as xr
 
+from bayesglu.hierarchy import names
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.posterior import individuals_of, population_of
 from bayesglu.physiology.loop import assemble
@@ -10,10 +11,11 @@ from bayesglu.spec.model import ModelSpec
 
 def people_of(spec: ModelSpec, posterior: xr.Dataset, occasions, covariates: xr.Dataset) -> Individuals:
     """People whose parameters come from the population of a posterior: occasions (subject, name), and
-    covariates by subject."""
+    covariates by subject. Occasions are told from people where the posterior does so."""
     columns = assemble(spec.structure).parameters
     estimated = [n for n in spec.estimated if n in posterior and n in columns]
-    return Individuals.of(spec, columns, estimated, occasions, covariates)
+    nested = [n for n in estimated if names.kappa(n) in posterior]
+    return Individuals.of(spec, columns, estimated, occasions, covariates, nested)
 
 
 def occasions_of(posterior: xr.Dataset) -> list[tuple[str, str]]:
@@ -25,9 +27,9 @@ def occasions_of(posterior: xr.Dataset) -> list[tuple[str, str]]:
 
 def covariates_of(known: xr.Dataset) -> xr.Dataset:
     """Covariates by subject from a fit's constant data; empty where it was saved without them."""
-    names = {str(c).removeprefix("covariate_"): c for c in known if str(c).startswith("covariate_")}
+    found = {str(c).removeprefix("covariate_"): c for c in known if str(c).startswith("covariate_")}
     coords = {"subject": [str(s) for s in known.subject.values]}
-    return xr.Dataset({name: ("subject", known[c].values) for name, c in names.items()}, coords=coords)
+    return xr.Dataset({name: ("subject", known[c].values) for name, c in found.items()}, coords=coords)
 
 
 def random_effects(spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset):

@@ -95,8 +95,8 @@ def log_prior_group(d: Design, values: Values, predicted: np.ndarray) -> xr.Data
 
     for k, p in enumerate(people.estimated):
         put(names.typical(p.name) if p.varies else p.name, density["typical"][..., k])
-    for v, p in enumerate(people.varying):
-        put(names.omega(p.name), density["omega"][..., v])
+    for v, each in enumerate(people.deviations):
+        put(each.name, density["omega"][..., v])
     for a, analyte in enumerate(d.analytes):
         put(names.sigma(analyte), density["sigma"][..., a])
     if people.effects:

@@ -31,7 +31,7 @@ def keep_coordinates(c: Coordinates, d: Design) -> xr.Dataset:
     people = d.individuals
     labels = {
         "subject": people.subjects,
-        "varying": [p.name for p in people.varying],
+        "varying": [each.label for each in people.deviations],
         "analyte": d.analytes,
     }
     return xr.Dataset(

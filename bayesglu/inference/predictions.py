@@ -46,10 +46,11 @@ def parameters_at(shared, individual, layout):
     for t in range(len(natural)):
         for k in range(n_k):
             phi[k] = shared[k]
+        for v in range(len(layout.varying)):
+            read = individual[layout.subject[t], layout.component[t, v]]
+            phi[layout.varying[v]] = phi[layout.varying[v]] + read if layout.nested[v] else read
         for e in range(n_e):
             phi[layout.effect_parameter[e]] += layout.covariates[t, e] * shared[n_k + e]
-        for v in range(len(layout.varying)):
-            phi[layout.varying[v]] = individual[layout.subject[t], layout.component[t, v]]
         for k in range(n_k):
             natural[t, k] = 1.0 / (1.0 + np.exp(-phi[k])) if layout.is_logit[k] else np.exp(phi[k])
     return natural
@@ -74,8 +75,7 @@ def parameters_adjoint(natural, bar_natural, layout, bar_shared, bar_individual)
             if not is_varying[k]:
                 bar_shared[k] += bar_phi[k]
         for e in range(n_e):
-            if not is_varying[layout.effect_parameter[e]]:
-                bar_shared[n_k + e] += layout.covariates[t, e] * bar_phi[layout.effect_parameter[e]]
+            bar_shared[n_k + e] += layout.covariates[t, e] * bar_phi[layout.effect_parameter[e]]
 
 
 @compiled(inner=True)

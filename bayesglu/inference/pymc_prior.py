@@ -109,7 +109,7 @@ def centre(d: Design, shared):
     """Where individual parameters are expected ``(subject, component)``: `Individuals.centre`."""
     layout, n_k = d.individuals.layout, len(d.individuals.estimated)
     shift = pt.tensordot(pt.constant(layout.component_covariates), shared[n_k:], axes=[[2], [0]])
-    return shared[layout.component_parameter] + shift
+    return layout.component_typical * shared[layout.component_parameter] + shift
 
 
 def factor_of(partial, m: int):
