@@ -19,7 +19,7 @@ import xarray as xr
 
 from bayesglu.frozen import frozen
 from bayesglu.hierarchy.correlation import below_diagonal, beta_shapes, factor_of, matrices_of
-from bayesglu.hierarchy.covariates import Acting, acting_effects, standardized
+from bayesglu.hierarchy.covariates import Acting, acting_effects, standardized, within_people
 from bayesglu.hierarchy.variation import Components, Deviation, components_of, deviations_of, nested_in
 from bayesglu.spec.model import ModelSpec
 from bayesglu.spec.priors import Parameter
@@ -92,18 +92,21 @@ class Individuals:
         estimated: Sequence[str],
         occasions: Sequence[tuple[str, str]],
         covariates: xr.Dataset,
+        of_occasions: xr.Dataset | None = None,
         nested: Collection[str] | None = None,
     ) -> "Individuals":
-        """The individual parameters of a model for people (subject, occasion) with covariates by subject.
+        """The individual parameters of a model for people (subject, occasion) with covariates by subject, and
+        `of_occasions` by occasion where they differ.
 
         Columns that are not estimated are at the medians of the model. nested : the parameters whose
         deviations of occasions are told apart from those of people; by default, `nested_in` these occasions.
         """
         parameters = tuple(spec.parameters[name] for name in estimated)
         subjects = tuple(dict.fromkeys(subject for subject, _ in occasions))
-        effects = acting_effects(parameters, covariates)
+        effects = acting_effects(parameters, covariates, of_occasions)
         subject = np.array([subjects.index(s) for s, _ in occasions], int)
         own_covariates = standardized(effects, covariates, [s for s, _ in occasions])
+        own_covariates += within_people(effects, covariates, of_occasions, occasions)
         nested = nested_in(parameters, occasions) if nested is None else nested
         deviations = deviations_of(parameters, nested)
         components = components_of(deviations, subject)

@@ -124,6 +124,10 @@ def data_groups(d: Design) -> dict:
         values = covariate.values
         values = values.astype(object) if values.dtype.kind in "UOT" else values
         people[f"covariate_{name}"] = ("subject", values, dict(covariate.attrs))
+    for name, covariate in (d.study.occasion_covariates or {}).items():
+        people[f"occasion_covariate_{name}"] = covariate.astype(
+            object if covariate.dtype.kind == "U" else float
+        )
     for analyte in d.analytes:
         own = samples.isel(obs=samples.analyte.values == analyte)
         if own.sizes["obs"]:

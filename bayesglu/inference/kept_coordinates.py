@@ -58,6 +58,11 @@ def kept_coordinates(fit: xr.DataTree, d: Design) -> tuple[Coordinates | None, l
     if problems:
         return None, problems
     kept, empty = fit[COORDINATES].to_dataset(), noncentered(d)
+    if "offset" in kept and kept["offset"].shape != empty.offset.shape:
+        problem = (
+            "coordinates_of is a fit by a version that did not tell occasions from people: fit it again."
+        )
+        return None, [problem]
     arrays = {n: kept[n].values if n in kept else getattr(empty, n) for n in Coordinates._fields}
     if "information" in kept:
         arrays |= _along_directions(kept["information"].values, arrays, d)
