@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what an editor and a type checker see; the table below says the same to Python
     from bayesglu import plots
+    from bayesglu.analysis.calibration import Calibration, calibrate
     from bayesglu.analysis.checks import check
     from bayesglu.analysis.counterfactual import scale, set_to, shift, what_if
     from bayesglu.analysis.cross_validation import coverage, leave_one_out
@@ -44,6 +45,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
 _HOMES = {
     "analytes": ("register_analyte",),
     "catalog": ("citation", "list_models", "list_studies"),
+    "analysis.calibration": ("Calibration", "calibrate"),
     "analysis.checks": ("check",),
     "errors": ("BayesgluError", "FitWarning"),
     "validation.facts": ("load_facts", "validate"),
@@ -70,6 +72,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BayesgluError",
+    "Calibration",
     "FitWarning",
     "ModelSpec",
     "Part",
@@ -80,6 +83,7 @@ __all__ = [
     "Study",
     "StudyError",
     "build",
+    "calibrate",
     "check",
     "citation",
     "clamp",

@@ -40,6 +40,8 @@ NAMES = {
         *(
             "simulate",
             "simulate_study",
+            "calibrate",
+            "Calibration",
             "identify",
             "validate",
             "load_facts",

@@ -1,5 +1,6 @@
 """Small studies of simulated people, whose parameters are known, and the models that they are for."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +17,7 @@ from bayesglu.physiology.quantities import Glucose, GlucoseRate
 from bayesglu.physiology.registry import register_part
 from bayesglu.residuals import KINDS, residual
 from bayesglu.spec.model import ModelSpec, load_model, read_model
-from bayesglu.study.study import Study, load_study
+from bayesglu.study.study import Study, StudyWarning, load_study
 from bayesglu.units import canonical_unit
 
 USUAL = {"glucose": 100.0, "insulin": 60.0, "c_peptide": 500.0, "glucagon": 100.0}
@@ -131,6 +132,35 @@ def _covariates(**settings) -> Design:
     return simulated(spec, 4, INTRAVENOUS_TIMES, covariates=covariates, **settings).design
 
 
+def _missing_covariates(**settings) -> Design:
+    """Two numbers and two levels, each missing for some, of people who differ in correlated parameters and on
+    two occasions; on one and on two scales."""
+    names = ("insulin_sensitivity", "basal_insulin", "glucose_volume")
+    spec = read_model(f"{load_model('minimal').text}[correlations]\nparameters = {list(names)}\n")
+    rise = {"form": "exponential", "reference": 23, "per": 5, "median": 0.9, "gsd": 1.2}
+    power = {"form": "power", "reference": 50, "per": 2, "median": 1.3, "gsd": 1.2}
+    effects = {
+        "mass_action_uptake": {"level": "shared", "effects": {"bmi": rise, "age": {**rise, "reference": 45}}},
+        "insulin_action_rate": {
+            "level": "occasion",
+            "effects": {"age": power, "sex:F": {"median": 1.2, "gsd": 1.3}},
+        },
+        "glucose_volume": {"effects": {"sex:F": {"median": 1.2, "gsd": 1.3}}},
+    }
+    known = {
+        "bmi": [21.0, np.nan, 24.0, 29.0, np.nan],
+        "age": [31.0, np.nan, 62.0, 45.0, 58.0],
+        "group": ["NGT", "", "IGT", "T2D", "NGT"],
+        "sex": ["F", "", "M", "", "F"],
+    }
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* is missing for .*", StudyWarning)
+        return simulated(
+            spec.with_changes(parameters=effects), 5, (0, 8, 30, 80, 160), tests={"B": 2}, covariates=known,
+            **settings,
+        ).design  # fmt: skip
+
+
 def _several_tests(**settings) -> Design:
     spec = varied("minimal", "occasion", "insulin_action_rate", "insulin_sensitivity")
     return simulated(spec, 3, INTRAVENOUS_TIMES, tests={"A": 2, "C": 2}, **settings).design
@@ -203,6 +233,7 @@ SHARED = "nothing differs between people"
 OUTLIERS = "outliers"
 CORRELATED = "deviations of people that go together, those of tests within them"
 CONSTANT_ERROR = "an error with a constant part"
+MISSING = "covariates that some people lack"
 EXERCISE = "measured exercise, without a value at rest"
 
 CASES: Mapping[str, Callable[..., Design]] = {
@@ -215,5 +246,6 @@ CASES: Mapping[str, Callable[..., Design]] = {
     OUTLIERS: cache(_outliers),
     CORRELATED: cache(_correlated),
     CONSTANT_ERROR: cache(_constant_error),
+    MISSING: cache(_missing_covariates),
     EXERCISE: cache(_exercise),
 }

@@ -1,6 +1,8 @@
 """The PyMC model says what the model file says, in both parametrizations, and takes part in all that PyMC can
 do."""
 
+import itertools
+
 import numpy as np
 import pymc as pm
 import pytest
@@ -8,7 +10,7 @@ import xarray as xr
 from pymc.stats import compute_log_likelihood, compute_log_prior
 from pytensor.graph.traversal import ancestors
 from scipy.special import betaln, expit, logit
-from scipy.stats import beta, lognorm, norm, t
+from scipy.stats import beta, gamma, lognorm, norm, t
 from simulated import (
     CASES,
     CONSTANT_ERROR,
@@ -107,15 +109,25 @@ def values_at(d: Design, point: dict) -> Values:
         factor = factor_of(2 * expit(point["partial_logodds__"]) - 1)
         correlation = below_diagonal(factor @ factor.T)
         z[:, layout.correlated] = z[:, layout.correlated] @ factor.T
-    individual = people.centre(point["transformed_typical"], effect) + omega[layout.component_varying] * z
+    missing = missing_at(d, point)
+    centre = people.centre(point["transformed_typical"], effect, missing)
+    individual = centre + omega[layout.component_varying] * z
     sigma, error = np.exp(point["log_sigma"]), point.get("z_forcing", none)
-    return Values(point["transformed_typical"], effect, omega, sigma, correlation, individual, error)
+    return Values(point["transformed_typical"], effect, omega, sigma, correlation, individual, error, missing)
+
+
+def missing_at(d: Design, point: dict) -> np.ndarray:
+    """The vector of missing covariates."""
+    none = np.zeros(0)
+    log_sd = -0.5 * point.get("covariate_precision_log__", none)
+    mean, value = point.get("covariate_mean", none), point.get("missing_number", none)
+    return np.concatenate([mean, log_sd, value, point.get("level_fraction_logodds__", none)])
 
 
 def point_of(d: Design, values: Values) -> dict[str, np.ndarray]:
     """The inverse: the free variables of the non-centered model."""
     people, layout = d.individuals, d.individuals.layout
-    away = values.individual - people.centre(values.typical, values.effect)
+    away = values.individual - people.centre(values.typical, values.effect, values.missing)
     z = away / values.omega[layout.component_varying]
     point = {"transformed_typical": values.typical, "log_sigma": np.log(values.sigma)}
     if len(layout.correlated):
@@ -128,6 +140,12 @@ def point_of(d: Design, values: Values) -> dict[str, np.ndarray]:
         point |= {"log_omega": np.log(values.omega), "z_eta": z}
     if d.forcing.n_errors:
         point["z_forcing"] = values.forcing_error
+    parts = people.missing.parts(values.missing)
+    if people.missing.numbers:
+        point |= {"covariate_mean": parts.mean, "missing_number": parts.value}
+        point["covariate_precision_log__"] = -2 * parts.log_sd
+    if people.missing.levels:
+        point["level_fraction_logodds__"] = parts.log_odds
     return point
 
 
@@ -140,7 +158,8 @@ def test_the_log_density_is_the_sum_that_scipy_makes_of_priors_and_samples(desig
     expected = norm(*people.typical_prior).logpdf(values.typical).sum()
     expected += norm(*people.omega_prior).logpdf(np.log(values.omega)).sum()
     expected += norm(*d.sigma_prior).logpdf(point["log_sigma"]).sum()
-    expected += norm().logpdf(point.get("z_eta", np.zeros(0))).sum()
+    expected += random_effects_log_density(d, values, point.get("z_eta", np.zeros(people.shape)))
+    expected += missing_log_density(d, point)
     expected += norm(*people.effect_prior).logpdf(values.effect).sum()
     if len(people.layout.correlated):
         share, shapes = expit(point["partial_logodds__"]), people.partial_shapes
@@ -161,6 +180,78 @@ def test_the_log_density_is_the_sum_that_scipy_makes_of_priors_and_samples(desig
     assert log_p(point) == pytest.approx(float(expected), rel=1e-9, abs=1e-7)
 
 
+def random_effects_log_density(d: Design, values: Values, z: np.ndarray) -> float:
+    """Of standard Normal numbers; of people who lack levels, about each that they may be at."""
+    people, known = d.individuals, d.study.covariates
+    if not people.varying:
+        return 0.0
+    factor = np.eye(people.shape[1])
+    together = people.layout.correlated
+    if len(together):
+        factor[np.ix_(together, together)] = np.linalg.cholesky(matrices_of(values.correlation))
+    found = norm().logpdf(z)
+    for subject in people.subjects:
+        lacked = [of for of in people.missing.levels if known[of.name].sel(subject=subject).item() == ""]
+        if not lacked:
+            continue
+        s, shares = people.subjects.index(subject), [shares_of(d, values, of) for of in lacked]
+        total = 0.0
+        for levels in itertools.product(*(of.levels for of in lacked)):
+            share = np.prod([shares[i][lacked[i].levels.index(level)] for i, level in enumerate(levels)])
+            away = np.zeros(people.shape[1])
+            for acting, effect in zip(people.effects, values.effect, strict=True):
+                for of, level in zip(lacked, levels, strict=True):
+                    if acting.effect.covariate == of.name:
+                        counts = counts_of(d, of)
+                        expected = (counts / counts.sum())[of.levels.index(str(acting.effect.reference))]
+                        x = acting.effect.standardized(level) - expected
+                        k = people.names.index(acting.parameter)
+                        whole = people.layout.component_typical == 1  # not what is nested in it
+                        away += np.where(whole & (people.layout.component_parameter == k), x * effect, 0.0)
+            mean = np.linalg.solve(factor, away / values.omega[people.layout.component_varying])
+            total += share * np.exp(norm(mean).logpdf(z[s]).sum())
+        found[s] = np.log(total) / people.shape[1]
+    return found.sum()
+
+
+def counts_of(d: Design, of) -> np.ndarray:
+    """How many people are at each level, with one for the prior."""
+    known = list(d.study.covariates[of.name].values)
+    named = [known.count(level) for level in of.levels[:-1]]
+    return 1.0 + np.array([*named, len(known) - known.count("") - sum(named)])
+
+
+def shares_of(d: Design, values: Values, of) -> np.ndarray:
+    missing = d.individuals.missing
+    own = missing.shares_of(missing.levels.index(of))
+    return np.exp(missing.log_shares(values.missing)[own])
+
+
+def missing_log_density(d: Design, point: dict) -> float:
+    """Of means, precisions and numbers by what the known ones leave open, and of shares by counts."""
+    found, at = 0.0, 0
+    for c, of in enumerate(d.individuals.missing.numbers):
+        known = d.study.covariates[of.name].values
+        x = np.log(known[np.isfinite(known)]) if of.is_log else known[np.isfinite(known)]
+        n, (origin, unit) = len(x), {"bmi": (23.0, 5.0), "age": (np.log(50), np.log(2))}[of.name]
+        rate = unit**2 + 0.5 * n * x.var() + 0.5 * 0.01 * n * (x.mean() - origin) ** 2 / (n + 0.01)
+        precision, mean = np.exp(point["covariate_precision_log__"][c]), point["covariate_mean"][c]
+        found += gamma(1 + n / 2, scale=1 / rate).logpdf(precision) + np.log(precision)
+        middle = (x.sum() + 0.01 * origin) / (n + 0.01)
+        found += norm(middle, 1 / np.sqrt((n + 0.01) * precision)).logpdf(mean)
+        own = point["missing_number"][d.individuals.layout.missing.number == c]
+        found += norm(mean, precision**-0.5).logpdf(own).sum()
+    for of in d.individuals.missing.levels:
+        counts = counts_of(d, of)
+        for i, count in enumerate(counts[:-1]):
+            odds = point["level_fraction_logodds__"][at]
+            found += beta(count, counts[i + 1 :].sum()).logpdf(expit(odds)) + np.log(
+                expit(odds) * expit(-odds)
+            )
+            at += 1
+    return found
+
+
 def test_the_log_density_is_the_obvious_one_in_its_own_variables(design, model, log_p):
     """Random effects in units of their SDs, correlations by log odds, samples by themselves and not by their
     logarithms."""
@@ -173,6 +264,7 @@ def expected_log_density(d: Design, point: dict) -> float:
     """What the hierarchy makes of the free variables of the non-centered model."""
     a, samples, values = d.individuals.partial_shapes, d.rows.part(slice(d.n_obs)), values_at(d, point)
     constant = -(betaln(a, a) + 2 * a * np.log(2)).sum() - samples.log_value[samples.censoring == 0].sum()
+    constant -= np.log(2) * len(d.individuals.missing.numbers)  # precisions, not SDs
     volume = 0.5 * np.linalg.slogdet(d.individuals.covariance(values.omega, values.correlation))[1]
     return obvious.log_density(d, values) + constant + len(d.individuals.subjects) * volume
 
@@ -353,8 +445,9 @@ def posterior(m: pm.Model, density: Density, draws: int = 3) -> xr.DataTree:
     d, values = density.design, density.unpack(x)
     points = [point_of(d, values.at(i)) for i in range(draws)]
     for point in points:
-        if "partial_logodds__" in point:
-            point["partial"] = expit(point.pop("partial_logodds__"))
+        for name in [name for name in point if name.endswith("__")]:
+            natural = np.exp if name.endswith("_log__") else expit
+            point[name.removesuffix("_log__").removesuffix("_logodds__")] = natural(point.pop(name))
     if [v.name for v in m.free_RVs] == ["whitened_coordinates"]:
         points = [{"whitened_coordinates": row} for row in x]
     found = {}
@@ -399,6 +492,12 @@ def test_the_log_prior_is_that_of_the_hierarchy(design, density, model, other_mo
         partial = partial_of(np.linalg.cholesky(matrices_of(at.correlation)))
         parts["correlation"] = (
             parts["correlation"] - np.log1p(-(partial**2)) - betaln(a, a) - (2 * a - 2) * np.log(2)
+        )
+        # of precisions, not of log SDs; of fractions, not of log odds
+        missing = design.individuals.missing.parts(at.missing)
+        parts["missing"] = np.concatenate([parts["missing"], -np.log(2) + 2 * missing.log_sd])
+        parts["missing"] = np.append(
+            parts["missing"], -np.log(expit(missing.log_odds) * expit(-missing.log_odds))
         )
         volume = 0.5 * np.linalg.slogdet(design.individuals.covariance(at.omega, at.correlation))[1]
         people = obvious.log_individuals(design, at).sum() + len(design.individuals.subjects) * volume

@@ -40,8 +40,8 @@ def _log_residual(kind, nu, side, z):
 
 
 @njit
-def _parameters_at(shared, individual, layout):
-    return parameters_at(shared, individual, layout)
+def _parameters_at(shared, individual, missing, layout):
+    return parameters_at(shared, individual, missing, layout)
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -126,12 +126,13 @@ def test_positions_unpack_to_the_same_people_in_compiled_code_and_in_numpy(densi
         "correlation": (len(people.partial_shapes),),
         "individual": people.shape,
         "forcing_error": (design.forcing.n_errors,),
+        "missing": (people.missing.size,),
     }
     assert {name: array.shape[1:] for name, array in values._asdict().items()} == shapes
     theta = design.theta(values)[..., people.layout.columns]
     for i in range(POINTS):
         shared = np.concatenate([values.typical[i], values.effect[i]])
-        compiled = _parameters_at(shared, values.individual[i], people.layout)
+        compiled = _parameters_at(shared, values.individual[i], values.missing[i], people.layout)
         np.testing.assert_allclose(compiled, theta[i], rtol=1e-12)
 
 

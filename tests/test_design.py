@@ -230,11 +230,28 @@ def test_an_effect_acts_when_the_study_knows_its_covariate_of_everyone(covariate
     assert {acts.key for acts in d.individuals.effects} == acting
 
 
-@pytest.mark.parametrize("covariates", [{"bmi": [22.0, np.nan]}, {"group": ["T2D", ""]}])
-def test_a_covariate_with_gaps_is_left_out_and_that_is_said(covariates):
-    with pytest.warns(StudyWarning, match=r"is missing for subject B.*is left out for everyone.*select\("):
+@pytest.mark.parametrize(
+    ("covariates", "acting"), [({"bmi": [22.0, np.nan]}, "bmi"), ({"group": ["T2D", ""]}, "group:T2D")]
+)
+def test_a_covariate_that_some_lack_acts_on_all_and_that_is_said(covariates, acting):
+    said = rf"{next(iter(covariates))} is missing for B \(1 of 2 people\): it is estimated with the rest"
+    with pytest.warns(StudyWarning, match=said):
+        d = simulated("minimal", 2, (0, 10, 40, 130), covariates=covariates).design
+    assert {acts.key for acts in d.individuals.effects} == {acting}
+
+
+@pytest.mark.parametrize("covariates", [{"bmi": [np.nan, np.nan]}, {"group": ["", ""]}])
+def test_a_covariate_that_everyone_lacks_is_left_out_and_that_is_said(covariates):
+    with pytest.warns(StudyWarning, match="is missing for everyone: its effect on basal_.* is left out"):
         d = simulated("minimal", 2, (0, 10, 40, 130), covariates=covariates).design
     assert not d.individuals.effects
+
+
+def test_a_missing_level_that_acts_on_what_people_share_is_refused_with_the_ways_out():
+    spec = varied("minimal", "shared", "basal_glucose")
+    said = r"group is missing for B, and acts on basal_glucose, which people share.*level = \"subject\""
+    with pytest.raises(StudyError, match=said):
+        simulated(spec, 2, (0, 10, 40, 130), covariates={"group": ["T2D", ""]})
 
 
 def test_samples_beyond_the_models_limits_of_quantification_are_known_to_be_beyond_them_and_no_more():

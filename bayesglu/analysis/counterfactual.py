@@ -256,7 +256,8 @@ def what_if(
         spoken_of = _occasion((FITTED if own == {protocol} else ANOTHER) if occasion is None else occasion)
         seen = [max(1, sum(subject == label for subject, _ in followed)) for label in labels]
         anew = (seen, rng) if spoken_of == ANOTHER else None
-        parameters, weight = _fitted_people(spec, chosen, known, anew), known.body_weight
+        everyone = fit.constant_data.to_dataset()
+        parameters, weight = _fitted_people(spec, chosen, everyone, labels, anew), known.body_weight
     weight = float(body_weight) if body_weight is not None else weight
     scenarios = {REFERENCE: parameters}
     if change:
@@ -323,23 +324,27 @@ def _labels(fit: xr.DataTree, subjects: str | Sequence[str]) -> list[str]:
 
 
 def _fitted_people(
-    spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset, anew: tuple | None = None
+    spec: ModelSpec,
+    posterior: xr.Dataset,
+    known: xr.Dataset,
+    labels: Sequence[str],
+    anew: tuple | None = None,
 ) -> dict[str, xr.DataArray]:
     """Parameters of people of the study, on the first of each one's occasions, or on another one.
 
-    known : what the fit knows of each. anew : for another occasion, on how many each was seen, and what draws
-    it.
+    known : what the fit knows of everyone. anew : for another occasion, on how many each was seen, and what
+    draws it.
     """
     first = dict(reversed(occasions_of(posterior)))
-    occasions = [(str(label), first[str(label)]) for label in known.subject.values]
-    covariates = covariates_of(known)
+    occasions = [(label, first[label]) for label in labels]
+    covariates = covariates_of(known, posterior)
     people = people_of(spec, posterior, occasions, covariates)
     _require_covariates(people, posterior, covariates)
     population = population_of(posterior, people, absent_effect=0.0)
     own = individuals_of(posterior, people)
     if anew is not None:
         deviating = population.typical, population.effect, population.omega, population.correlation
-        own = people.draw_another_occasion(*deviating, own, *anew)
+        own = people.draw_another_occasion(*deviating, own, *anew, population.missing)
     return _parameters(people, population, own, posterior)
 
 
@@ -358,7 +363,7 @@ def _parameters(
     people: Individuals, population: Values, individual: np.ndarray, posterior: xr.Dataset
 ) -> dict[str, xr.DataArray]:
     """Parameters by name, with the dims chain, draw and subject."""
-    theta = people.theta(population.typical, population.effect, individual)
+    theta = people.theta(population.typical, population.effect, individual, population.missing)
     coords = {"chain": posterior.chain, "draw": posterior.draw, "subject": list(people.subjects)}
     return {
         p.name: xr.DataArray(theta[..., column], coords, ("chain", "draw", "subject"))

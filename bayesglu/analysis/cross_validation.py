@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ import xarray as xr
 
 from bayesglu.analysis.checks import check
 from bayesglu.errors import InputError
+from bayesglu.hierarchy.covariates import lacking
 from bayesglu.hierarchy.design import Design, make_design
+from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.posterior import population_of
 from bayesglu.inference.datatree import measured, predict
 from bayesglu.inference.fitting import fit
@@ -92,7 +95,7 @@ def leave_one_out(
         clean.append(check(found, warn=False).clean)
         if known:
             solver = json.loads(found.attrs["settings"])["solver"]
-            left_out = make_design(spec, study.select(subjects=[person], analytes=known), **solver)
+            left_out = _left_out(spec, study, person, known, solver)
             rng = np.random.default_rng(seed)
             parts.append(_bands(left_out, _measured(left_out, found, rng), probability))
     result = xr.concat(parts, "obs").assign_coords(left_out_subject=people)
@@ -138,14 +141,26 @@ def coverage(left_out: xr.Dataset) -> pd.DataFrame:
     return both.assign(share=both["inside"] / both["samples"])
 
 
+def _left_out(spec: ModelSpec, study: Study, person: str, analytes: Sequence[str], solver: dict) -> Design:
+    """A person's own samples; of a covariate that is missing is known what it may be from the others."""
+    one = study.select(subjects=[person], analytes=analytes)
+    known = one.covariates.drop_vars([name for name in one.covariates if lacking(one.covariates, name)])
+    d = make_design(spec, replace(one, covariates=known), **solver)
+    people = d.individuals
+    occasions, covariates = people.occasions, study.covariates
+    people = Individuals.of(spec, people.columns, people.names, occasions, covariates)
+    return replace(d, individuals=people)
+
+
 def _measured(d: Design, found: xr.DataTree, rng: np.random.Generator) -> np.ndarray:
     """Samples ``(draw, obs)`` of a new person whose occasions are those of `d`, drawn from a fit's
     population."""
     people = d.individuals
     values = population_of(found.posterior.to_dataset(), people, d.analytes, rng=rng)
-    own = people.draw(values.typical, values.effect, values.omega, values.correlation, rng)
+    missing = people.missing.draw(values.missing, rng)
+    own = people.draw(values.typical, values.effect, values.omega, values.correlation, rng, missing)
     forcing_error = rng.normal(size=(*own.shape[:2], d.forcing.n_errors))
-    values = values._replace(individual=own, forcing_error=forcing_error)
+    values = values._replace(individual=own, forcing_error=forcing_error, missing=missing)
     predicted, _ = predict(d, values)
     return measured(d, values, predicted, rng).reshape(-1, d.n_obs)
 

@@ -3,8 +3,9 @@
 import xarray as xr
 
 from bayesglu.hierarchy import names
+from bayesglu.hierarchy.covariates import lacking
 from bayesglu.hierarchy.individuals import Individuals
-from bayesglu.hierarchy.posterior import individuals_of, population_of
+from bayesglu.hierarchy.posterior import acting_in, individuals_of, population_of
 from bayesglu.physiology.loop import assemble
 from bayesglu.spec.model import ModelSpec
 
@@ -32,11 +33,16 @@ def occasions_of(posterior: xr.Dataset) -> list[tuple[str, str]]:
     return [(str(subject), "1") for subject in posterior.subject.values]
 
 
-def covariates_of(known: xr.Dataset) -> xr.Dataset:
-    """Covariates by subject from a fit's constant data; empty where it was saved without them."""
-    found = {str(c).removeprefix("covariate_"): c for c in known if str(c).startswith("covariate_")}
+def covariates_of(known: xr.Dataset, posterior: xr.Dataset) -> xr.Dataset:
+    """Covariates by subject from a fit's constant data; empty where it was saved without them.
+
+    A covariate that some people lack and that acts on nothing, as in fits of earlier versions, is left out.
+    """
+    named = {str(c).removeprefix("covariate_"): c for c in known if str(c).startswith("covariate_")}
     coords = {"subject": [str(s) for s in known.subject.values]}
-    return xr.Dataset({name: ("subject", known[c].values) for name, c in found.items()}, coords=coords)
+    found = xr.Dataset({name: ("subject", known[c].values) for name, c in named.items()}, coords=coords)
+    acted = {label.rpartition(" by ")[2].partition(":")[0] for label in acting_in(posterior)}
+    return found.drop_vars([name for name in named if name not in acted and lacking(found, name)])
 
 
 def occasion_covariates_of(known: xr.Dataset, posterior: xr.Dataset) -> xr.Dataset | None:
@@ -50,8 +56,9 @@ def occasion_covariates_of(known: xr.Dataset, posterior: xr.Dataset) -> xr.Datas
 def random_effects(spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset):
     """The people of a fit and their deviations from what their covariates let expect, eta ``(chain, draw, S,
     D)``, on the scales on which priors are Normal."""
-    of_occasions = occasion_covariates_of(known, posterior)
-    people = people_of(spec, posterior, occasions_of(posterior), covariates_of(known), of_occasions)
+    covariates, of_occasions = covariates_of(known, posterior), occasion_covariates_of(known, posterior)
+    people = people_of(spec, posterior, occasions_of(posterior), covariates, of_occasions)
     population = population_of(posterior, people, absent_effect=0.0)
-    eta = individuals_of(posterior, people) - people.centre(population.typical, population.effect)
+    centre = people.centre(population.typical, population.effect, population.missing)
+    eta = individuals_of(posterior, people) - centre
     return people, eta

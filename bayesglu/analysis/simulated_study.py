@@ -182,10 +182,14 @@ def _drawn(d: Design, fitted: xr.DataTree | None, population: str, rng: np.rando
         known = {a: one[names.sigma(a)].item() for a in d.analytes if names.sigma(a) in one}
         sigma = np.array([known.get(a, usual) for a, usual in zip(d.analytes, at.sigma, strict=True)])
     shared = [getattr(population_, name)[None] for name in ("typical", "effect", "omega", "correlation")]
-    individual = i.draw(*shared, rng)
+    missing = population_.missing[None].copy()
+    i.missing.parts(missing).value[:] = np.nan  # of these people it is drawn anew
+    missing = i.missing.draw(missing, rng)
+    individual = i.draw(*shared, rng, missing)
     typical, effect, omega, correlation = shared
     forcing_error = rng.normal(size=(1, d.forcing.n_errors))
-    return Values(typical, effect, omega, sigma[None].copy(), correlation, individual, forcing_error)
+    errors = sigma[None].copy()
+    return Values(typical, effect, omega, errors, correlation, individual, forcing_error, missing)
 
 
 def _with_samples(d: Design, sampled: np.ndarray) -> xr.Dataset:

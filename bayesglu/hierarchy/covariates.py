@@ -10,8 +10,8 @@ from bayesglu.errors import warn_caller
 from bayesglu.hierarchy.names import occasion
 from bayesglu.spec.model import ModelSpec
 from bayesglu.spec.priors import Effect, Parameter
-from bayesglu.study.study import Study, StudyWarning
-from bayesglu.text.problems import nearest
+from bayesglu.study.study import Study, StudyError, StudyWarning
+from bayesglu.text.problems import Problems, nearest
 from bayesglu.text.wording import some
 
 SPELLINGS = [
@@ -45,7 +45,7 @@ class Acting(NamedTuple):
 def acting_effects(
     parameters: Iterable[Parameter], covariates: xr.Dataset, of_occasions: xr.Dataset | None = None
 ) -> tuple[Acting, ...]:
-    """The effects of which everyone's covariate is known and, for a level, at which anyone is.
+    """The effects of which anyone's covariate is known and, for a level, at which anyone is.
 
     of_occasions : covariates by occasion, those that differ.
     """
@@ -58,7 +58,8 @@ def acting_effects(
 
 
 def standardized(acting: Sequence[Acting], covariates: xr.Dataset, subjects: Sequence[str]) -> np.ndarray:
-    """Standardized covariates ``(subject, effect)`` of people with these labels."""
+    """Standardized covariates ``(subject, effect)`` of people with these labels; of those who lack one NaN,
+    or 0 of a level."""
     of_each = [covariates[a.effect.covariate].sel(subject=list(subjects)).values for a in acting]
     found = [
         [a.effect.standardized(value) for value in values] for a, values in zip(acting, of_each, strict=True)
@@ -73,7 +74,7 @@ def within_people(
     occasions: Sequence[tuple[str, str]],
 ) -> np.ndarray:
     """By how much the standardized covariates ``(occasion, effect)`` of occasions (subject, name) differ from
-    those of the person."""
+    those of the person; not at all where these are missing."""
     found = np.zeros((len(occasions), len(acting)))
     if of_occasions is None:
         return found
@@ -83,7 +84,7 @@ def within_people(
     for column, e in enumerate(known):
         values = here[acting[e].effect.covariate].values
         found[:, e] = [acting[e].effect.standardized(value) for value in values] - own[:, column]
-    return found
+    return np.nan_to_num(found)
 
 
 def typical_of(parameter: Parameter, value, covariates):
@@ -99,40 +100,69 @@ def typical_of(parameter: Parameter, value, covariates):
     return value + sum(logs)
 
 
+def lacking(covariates: xr.Dataset, name: str) -> list[str]:
+    """People whose covariate is missing."""
+    missing = covariates[name].isnull() | (covariates[name] == "")
+    return [str(s) for s, absent in zip(covariates.subject.values, missing.values, strict=True) if absent]
+
+
 def _acts(effect: Effect, covariates: xr.Dataset, of_occasions: xr.Dataset | None) -> bool:
     name = effect.covariate
-    if name not in covariates or _without(covariates, name):
+    if name not in covariates or len(lacking(covariates, name)) == covariates.sizes["subject"]:
         return False
     return effect.form != "level" or any(
         map(effect.standardized, _everywhere(name, covariates, of_occasions))
     )
 
 
-def _everywhere(name: str, covariates: xr.Dataset, of_occasions: xr.Dataset | None) -> list:
+def _everywhere(name: str, covariates: xr.Dataset, of_occasions: xr.Dataset | None) -> np.ndarray:
     """Values of a covariate, of people and of occasions."""
-    more = [] if of_occasions is None or name not in of_occasions else of_occasions[name].values.tolist()
-    return covariates[name].values.tolist() + more
+    more = [] if of_occasions is None or name not in of_occasions else [of_occasions[name].values]
+    return np.concatenate([covariates[name].values, *more])
 
 
-def _without(covariates: xr.Dataset, name: str) -> list[str]:
-    """People whose covariate is missing."""
-    missing = covariates[name].isnull() | (covariates[name] == "")
-    return [str(s) for s, absent in zip(covariates.subject.values, missing.values, strict=True) if absent]
+def check_gaps(study: Study, parameters: Sequence[Parameter]) -> None:
+    """Raise StudyError where some people lack a level that acts on what all share: their samples would have
+    to be predicted once for each level."""
+    problems = Problems(f"study '{study.name}'")
+    shared = [p for p in parameters if not p.varies]
+    for covariate in dict.fromkeys(a.effect.covariate for a in acting_effects(shared, study.covariates)):
+        without = lacking(study.covariates, covariate)
+        on = {a.parameter for a in _levels_of(covariate, acting_effects(shared, study.covariates))}
+        if without and on:
+            problems.add(
+                f"{covariate} is missing for {some(without)}, and acts on {some(sorted(on))}, which people "
+                "share. What a level does to such a parameter can be learnt only from people whose level is "
+                "known: fill it in, fit without them (study.select(subjects=[...])), or let the parameter "
+                'differ between people (level = "subject").'
+            )
+    problems.raise_any(StudyError)
 
 
-def warn_of_gaps(spec: ModelSpec, study: Study, parameters: Iterable[Parameter]) -> None:
-    """Say which covariates are left out since some people lack them, and how to keep them."""
+def _levels_of(covariate: str, acting: Iterable[Acting]) -> list[Acting]:
+    return [a for a in acting if a.effect.covariate == covariate and a.effect.form == "level"]
+
+
+def warn_of_gaps(study: Study, parameters: Iterable[Parameter]) -> None:
+    """Say which covariates that act some people lack, and what becomes of them."""
     acting: dict[str, list[str]] = {}
     for parameter in parameters:
         for covariate in dict.fromkeys(e.covariate for e in parameter.effects.values()):
             acting.setdefault(covariate, []).append(parameter.name)
+    people = len(study.subjects)
     for covariate, names in acting.items():
-        if covariate in study.covariates and (without := _without(study.covariates, covariate)):
-            people = f"subject{'s' * (len(without) > 1)} {some(without)}"
+        without = lacking(study.covariates, covariate) if covariate in study.covariates else []
+        if len(without) == people:
             warn_caller(
-                f"The covariate '{covariate}' is missing for {people}, so that its effect on "
-                f"{', '.join(names)} is left out for everyone. To keep it, fill the gap, or fit without "
-                f"{'them' if len(without) > 1 else 'this person'}: study.select(subjects=[...]).",
+                f"{covariate} is missing for everyone: its effect on {some(names)} is left out, and what is "
+                "said of people in general is said of people like these.",
+                StudyWarning,
+            )
+        elif without:
+            warn_caller(
+                f"{covariate} is missing for {some(without)} ({len(without)} of {people} people): it is "
+                "estimated with the rest, from those of whom it is known and by its effect on "
+                f"{some(names)}.",
                 StudyWarning,
             )
 
@@ -146,10 +176,9 @@ def warn_of_unknown_levels(spec: ModelSpec, study: Study, parameters: Iterable[P
             levels.setdefault(effect.covariate, []).append(effect)
     for covariate, effects in levels.items():
         known = dict.fromkeys(str(e.reference) for e in effects)
-        all_values = _everywhere(covariate, study.covariates, study.occasion_covariates)
-        values = [v for v in dict.fromkeys(all_values) if v == v and v != ""]
-        there = list(map(_level, values))
-        unknown = [_level(v) for v in values if not any(e.standardized(v) for e in effects)]
+        values = known_levels(_everywhere(covariate, study.covariates, study.occasion_covariates))
+        there = list(map(level_name, values))
+        unknown = [level_name(v) for v in values if not any(e.standardized(v) for e in effects)]
         told = False
         for found in unknown:
             meant = [k for k in known if _alike(found, k)]
@@ -188,7 +217,12 @@ def _meant(unused: Sequence[str], asked: Iterable[str]) -> str:
     return "".join(f" Is {name!r} {other!r}?" for name, other in near.items() if other)
 
 
-def _level(value) -> str:
+def known_levels(values: np.ndarray) -> list:
+    """Every level that someone is at, once."""
+    return [v for v in dict.fromkeys(values.tolist()) if v == v and v != ""]
+
+
+def level_name(value) -> str:
     """A level as text: of a column of codes, whole numbers."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 

@@ -14,7 +14,12 @@ import xarray as xr
 
 from bayesglu.errors import warn_caller
 from bayesglu.hierarchy.compatibility import check_study
-from bayesglu.hierarchy.covariates import warn_of_gaps, warn_of_unknown_levels, warn_of_unused
+from bayesglu.hierarchy.covariates import (
+    check_gaps,
+    warn_of_gaps,
+    warn_of_unknown_levels,
+    warn_of_unused,
+)
 from bayesglu.hierarchy.forcing import (
     Curve,
     ForcingSamples,
@@ -81,6 +86,7 @@ class Design:
             correlation=np.zeros(len(i.partial_shapes)),
             individual=i.centre(typical, effect),
             forcing_error=np.zeros(self.forcing.n_errors),
+            missing=i.missing.centre,
         )
 
     def draw_prior(self, draws: int, rng: np.random.Generator) -> Values:
@@ -88,13 +94,14 @@ class Design:
         i = self.individuals
         typical, effect, omega, correlation = i.draw_population(draws, rng)
         sigma = np.exp(rng.normal(*self.sigma_prior, size=(draws, len(self.analytes))))
-        individual = i.draw(typical, effect, omega, correlation, rng)
+        missing = i.missing.draw(i.missing.unknown((draws,)), rng)
+        individual = i.draw(typical, effect, omega, correlation, rng, missing)
         forcing_error = rng.normal(size=(draws, self.forcing.n_errors))
-        return Values(typical, effect, omega, sigma, correlation, individual, forcing_error)
+        return Values(typical, effect, omega, sigma, correlation, individual, forcing_error, missing)
 
     def theta(self, values: Values) -> np.ndarray:
         """Parameters ``(..., occasion, parameter)`` on their natural scale."""
-        return self.individuals.theta(values.typical, values.effect, values.individual)
+        return self.individuals.theta(values.typical, values.effect, values.individual, values.missing)
 
     def true_forcing(self, values: Values) -> np.ndarray:
         """True concentrations at the samples of the forcing function ``(..., forcing_obs)``."""
@@ -129,6 +136,7 @@ def make_design(spec: ModelSpec, study: Study, **settings) -> Design:
     columns = (*physiology, *(n for n in spec.parameters if n not in physiology))
     unused = {a.background for n, a in spec.analytes.items() if a.background and n not in analytes}
     estimated = tuple(n for n in spec.estimated if n not in unused)
+    check_gaps(study, [spec.parameters[name] for name in estimated])
     if (study.observations.line > 0).any():  # or else it is planned, and was never read
         _warn(spec, study, used, estimated)
         labels = [_label(occasion, study.occasions) for occasion in study.occasions]
@@ -236,6 +244,6 @@ def _warn(spec: ModelSpec, study: Study, used: xr.Dataset, estimated) -> None:
             StudyWarning,
         )
     parameters = [spec.parameters[name] for name in estimated]
-    warn_of_gaps(spec, study, parameters)
+    warn_of_gaps(study, parameters)
     warn_of_unknown_levels(spec, study, parameters)
     warn_of_unused(spec, study, parameters)

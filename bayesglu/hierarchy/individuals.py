@@ -6,64 +6,25 @@ On the scale on which its prior is Normal, a parameter of a person (or of an occ
 
 the typical value, covariate effects, each times its standardized covariate x, and deviations (`variation`):
 the person's or the occasion's, or both, one nested in the other. Those of people in different parameters may
-be correlated. What people share has no deviation.
+be correlated. What people share has no deviation. Of those who lack a covariate see `missing`.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from itertools import product
 
 import numpy as np
 import xarray as xr
 
-from bayesglu.frozen import frozen
 from bayesglu.hierarchy.correlation import below_diagonal, beta_shapes, factor_of, matrices_of
 from bayesglu.hierarchy.covariates import Acting, acting_effects, standardized, within_people
-from bayesglu.hierarchy.variation import Components, Deviation, components_of, deviations_of, nested_in
+from bayesglu.hierarchy.layout import Layout, layout_of
+from bayesglu.hierarchy.missing import MissingCovariates, missing_covariates
+from bayesglu.hierarchy.variation import Deviation, components_of, deviations_of, nested_in
 from bayesglu.spec.model import ModelSpec
 from bayesglu.spec.priors import Parameter
 from bayesglu.spec.scales import from_scale
-
-
-class Layout(NamedTuple):
-    """Who reads which number: arrays that compiled code reads as they are.
-
-    Each of S subjects has a vector of D individual parameters: first those that are the same on all of a
-    person's occasions, then those of each occasion in turn. A component is a place in that vector.
-
-    ======================  ==========  ===================================================================
-    ``fixed``               (P,)        every parameter that the model reads, where it is not estimated
-    ``columns``             (K,)        which of them each estimated parameter is
-    ``is_logit``            (K,)        whose scale is the log odds
-    ``varying``             (V,)        which estimated parameter a deviation is of
-    ``nested``              (V,)        which deviations are added to another one of that parameter
-    ``component_parameter``  (D,)       which estimated parameter a component is of
-    ``component_typical``   (D,)        how often its typical value is in it: once, or never in a nested one
-    ``component_varying``   (D,)        which deviation that is
-    ``component_covariates``    (S, D, E)   standardized covariate of an effect on a component
-    ``covariates``          (T, E)      that of an effect on an occasion, but for what a component has of it
-    ``effect_parameter``    (E,)        which estimated parameter it acts on
-    ``subject``             (T,)        whose occasion it is
-    ``component``           (T, V)      where an occasion reads its deviations
-    ``correlated``          (m,)        components whose deviations are correlated
-    ======================  ==========  ===================================================================
-    """
-
-    fixed: np.ndarray
-    columns: np.ndarray
-    is_logit: np.ndarray
-    varying: np.ndarray
-    nested: np.ndarray
-    component_parameter: np.ndarray
-    component_typical: np.ndarray
-    component_varying: np.ndarray
-    component_covariates: np.ndarray
-    covariates: np.ndarray
-    effect_parameter: np.ndarray
-    subject: np.ndarray
-    component: np.ndarray
-    correlated: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +42,7 @@ class Individuals:
     estimated: tuple[Parameter, ...]
     deviations: tuple[Deviation, ...]
     effects: tuple[Acting, ...]
+    missing: MissingCovariates
     layout: Layout
     lkj_eta: float = 1.0
 
@@ -96,7 +58,7 @@ class Individuals:
         nested: Collection[str] | None = None,
     ) -> "Individuals":
         """The individual parameters of a model for people (subject, occasion) with covariates by subject, and
-        `of_occasions` by occasion where they differ.
+        `of_occasions` by occasion where they differ: also those of others, who tell of what is missing.
 
         Columns that are not estimated are at the medians of the model. nested : the parameters whose
         deviations of occasions are told apart from those of people; by default, `nested_in` these occasions.
@@ -105,17 +67,32 @@ class Individuals:
         subjects = tuple(dict.fromkeys(subject for subject, _ in occasions))
         effects = acting_effects(parameters, covariates, of_occasions)
         subject = np.array([subjects.index(s) for s, _ in occasions], int)
-        own_covariates = standardized(effects, covariates, [s for s, _ in occasions])
-        own_covariates += within_people(effects, covariates, of_occasions, occasions)
+        missing = missing_covariates(
+            effects, covariates, subjects, standardized(effects, covariates, subjects)
+        )
+        of_each = missing.expected[subject] + within_people(effects, covariates, of_occasions, occasions)
         nested = nested_in(parameters, occasions) if nested is None else nested
         deviations = deviations_of(parameters, nested)
-        components = components_of(deviations, subject)
-        layout = _layout(
-            spec, tuple(columns), parameters, deviations, components, effects, own_covariates, subject
+        layout = layout_of(
+            spec,
+            columns,
+            parameters,
+            deviations,
+            components_of(deviations, subject),
+            effects,
+            of_each,
+            missing,
         )
-        lkj_eta = spec.lkj_eta or cls.lkj_eta
         return cls(
-            subjects, tuple(occasions), tuple(columns), parameters, deviations, effects, layout, lkj_eta
+            subjects=subjects,
+            occasions=tuple(occasions),
+            columns=tuple(columns),
+            estimated=parameters,
+            deviations=deviations,
+            effects=effects,
+            missing=missing,
+            layout=layout,
+            lkj_eta=spec.lkj_eta or cls.lkj_eta,
         )
 
     @property
@@ -174,10 +151,29 @@ class Individuals:
 
     # --- from the population to people ---
 
-    def centre(self, typical, effect):
-        """Where individual parameters are expected: ``(..., S, D)`` from ``(..., K)`` and ``(..., E)``."""
+    def centre(self, typical, effect, missing=None):
+        """Where individual parameters are expected: ``(..., S, D)`` from ``(..., K)`` and ``(..., E)``.
+
+        missing : the model of missing covariates ``(..., M)``, as expected where it is not given; levels
+        count by their expected shares.
+        """
         shift = np.einsum("sde,...e->...sd", self.layout.component_covariates, effect)
+        if who := self.layout.missing.subject.tolist():
+            x = self.missing.standardized(self.missing.centre if missing is None else missing)
+            for g, s in enumerate(who):
+                shift[..., s, :] += self._on_components(x[..., g, :] * effect)
         return self.layout.component_typical * typical[..., None, self.layout.component_parameter] + shift
+
+    def _on_components(self, shift):
+        """What effects ``(..., E)`` add to components ``(..., D)``."""
+        return shift @ self.layout.acts.T
+
+    def covariates_at(self, missing) -> np.ndarray:
+        """Standardized covariates of components (S, D, E), with one draw of the missing ones (M,)."""
+        found, x = self.layout.component_covariates.copy(), self.missing.standardized(missing)
+        for g, s in enumerate(self.layout.missing.subject):
+            found[s] += x[g] * self.layout.acts
+        return found
 
     def covariance(self, omega, correlation):
         """Covariance of one person's deviations, ``(..., D, D)``."""
@@ -188,21 +184,63 @@ class Individuals:
             whole[..., together[:, None], together] = matrices_of(correlation)
         return spread[..., :, None] * whole * spread[..., None, :]
 
-    def draw(self, typical, effect, omega, correlation, rng: np.random.Generator):
-        """Everyone's own parameters ``(..., S, D)`` drawn from the population, with each of its draws."""
-        z = rng.normal(size=(*typical.shape[:-1], *self.shape))
+    def log_density(self, typical, effect, omega, correlation, individual, missing):
+        """Log density of everyone's own parameters given the population, ``(..., S)``: of those who lack a
+        level summed over all that it may be."""
+        covariance = self.covariance(omega, correlation)
+        centre = self.centre(typical, effect, missing)
+        found = _log_normal(individual - centre, covariance[..., None, :, :])
+        for j, s in enumerate(self.layout.missing.mixed):
+            each = self.log_levels(j, typical, effect, omega, correlation, individual, missing)
+            found[..., s] = np.logaddexp.reduce(each, axis=-1)
+        return found
+
+    def log_levels(self, j: int, typical, effect, omega, correlation, individual, missing):
+        """Of the j-th of the people who lack a level, the log density ``(..., combination)`` of their own
+        parameters together with each combination of levels."""
+        s, combinations = self.layout.missing.mixed[j], self.missing.combinations(j)
+        centre = self.centre(typical, effect, missing)[..., None, s, :]
+        shift = self._on_components(self.layout.missing.shift[combinations] * effect[..., None, :])
+        away = individual[..., None, s, :] - centre - shift
+        covariance = self.covariance(omega, correlation)[..., None, :, :]
+        return self.missing.log_share(missing, j) + _log_normal(away, covariance)
+
+    def draw(self, typical, effect, omega, correlation, rng: np.random.Generator, missing=None):
+        """Everyone's own parameters ``(..., S, D)`` drawn from the population, with each of its draws.
+
+        missing : the model of missing covariates ``(..., M)``; drawn where it is not given.
+        """
+        deviation = self._deviation(omega, correlation, rng)
+        if missing is None:
+            missing = self.missing.draw(self.missing.unknown(typical.shape[:-1]), rng)
+        centre = self.centre(typical, effect, missing)
+        for j, s in enumerate(self.layout.missing.mixed):
+            log_share = self.missing.log_share(missing, j)
+            centre[..., s, :] += self._shift_of_levels(j, log_share, effect, rng)
+        return centre + deviation
+
+    def _deviation(self, omega, correlation, rng: np.random.Generator):
+        """Everyone's deviations ``(..., S, D)``, drawn."""
+        z = rng.normal(size=(*omega.shape[:-1], *self.shape))
         together = self.layout.correlated
         if len(together):
             factor = np.linalg.cholesky(matrices_of(correlation))
             z[..., together] = np.einsum("...ij,...sj->...si", factor, z[..., together])
-        return self.centre(typical, effect) + omega[..., None, self.layout.component_varying] * z
+        return omega[..., None, self.layout.component_varying] * z
+
+    def _shift_of_levels(self, j: int, log_density, effect, rng: np.random.Generator):
+        """What the levels of the j-th of the people who lack one add to their centre ``(..., D)``, drawn by
+        the log density ``(..., combination)`` of each combination."""
+        chosen = np.argmax(log_density + rng.gumbel(size=log_density.shape), axis=-1)
+        return self._on_components(self.layout.missing.shift[self.missing.combinations(j)][chosen] * effect)
 
     def draw_another_occasion(
-        self, typical, effect, omega, correlation, individual, seen, rng: np.random.Generator
+        self, typical, effect, omega, correlation, individual, seen, rng: np.random.Generator, missing=None
     ):
         r"""The same people's parameters ``(..., S, D)`` on an occasion that was not fitted.
 
-        individual : ``(..., S, D)`` as fitted. seen : on how many occasions each was seen (S).
+        individual : ``(..., S, D)`` as fitted. seen : on how many occasions each was seen (S). missing : the
+        model of missing covariates as fitted; levels are drawn, given the fitted parameters.
 
         Of the variance of a fitted deviation, :math:`s = \min(1, \kappa^2 / (n \omega^2))` is the share of
         the n fitted occasions' mean. Given the deviation, the person's own part has the mean (1 - s) times it
@@ -217,8 +255,11 @@ class Individuals:
         variance = np.square(omega)[..., None, component]
         share = np.minimum(1.0, np.square(kappa)[..., None, component] / (n * variance))
         share, n = (np.where(of_occasion[component], 1.0, each) for each in (share, n))
-        centre = self.centre(typical, effect)
-        others = self.draw(typical, effect, omega, correlation, rng) - centre
+        centre = self.centre(typical, effect, missing)
+        others = self._deviation(omega, correlation, rng)
+        for j, s in enumerate(self.layout.missing.mixed):
+            each = self.log_levels(j, typical, effect, omega, correlation, individual, missing)
+            centre[..., s, :] += self._shift_of_levels(j, each, effect, rng)
         return centre + (1 - share) * (individual - centre) + np.sqrt(share * (1 - share + n)) * others
 
     def draw_population(self, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
@@ -232,10 +273,14 @@ class Individuals:
 
     # --- from people to what the model reads ---
 
-    def theta(self, typical, effect, individual):
+    def theta(self, typical, effect, individual, missing=None):
         """Parameters ``(..., T, P)`` of each occasion, on their natural scale."""
         layout = self.layout
         phi = np.repeat(typical[..., None, :], len(layout.subject), axis=-2)
+        if who := layout.missing.subject.tolist():
+            x = self.missing.standardized(self.missing.centre if missing is None else missing)
+            for (g, s), (e, k) in product(enumerate(who), enumerate(layout.effect_parameter)):
+                phi[..., layout.subject == s, k] += (x[..., g, e] * effect[..., e])[..., None]
         for v, k in enumerate(layout.varying):
             read = individual[..., layout.subject, layout.component[:, v]]
             phi[..., k] = phi[..., k] + read if layout.nested[v] else read
@@ -271,45 +316,7 @@ def _pair(rows: list) -> tuple[np.ndarray, np.ndarray]:
     return mean.copy(), sd.copy()
 
 
-def _layout(
-    spec: ModelSpec,
-    columns,
-    parameters,
-    deviations: Sequence[Deviation],
-    components: Components,
-    effects,
-    own_covariates,
-    subject: np.ndarray,
-) -> Layout:
-    names = [p.name for p in parameters]
-    varying = np.array([names.index(each.parameter.name) for each in deviations], int)
-    nested = np.array([each.nested for each in deviations], bool)
-    component_parameter = varying[components.deviation]
-    # Covariates act on what holds a typical value, as on the occasion that it is of; if it is of all of a
-    # person, as on the first, and whatever another one has more or less acts on that itself.
-    whole = ~nested[components.deviation]
-    effect_parameter = np.array([names.index(a.parameter) for a in effects], int)
-    acts = (component_parameter[:, None] == effect_parameter) & whole[:, None]
-    component_covariates = own_covariates[components.occasion] * acts
-    covariates = own_covariates - sum(
-        component_covariates[subject, components.read[:, v]] for v in range(len(deviations))
-    )
-    together = [names.index(n) for n in spec.correlations if n in names and names.index(n) in varying]
-    correlated = [int(np.flatnonzero(component_parameter == k)[0]) for k in together]
-    layout = Layout(
-        fixed=np.array([spec.parameters[n].typical.median for n in columns]),
-        columns=np.array([columns.index(n) for n in names], int),
-        is_logit=np.array([p.scale == "logit" for p in parameters], bool),
-        varying=varying,
-        nested=nested,
-        component_parameter=component_parameter,
-        component_typical=whole.astype(float),
-        component_varying=components.deviation,
-        component_covariates=component_covariates,
-        covariates=covariates,
-        effect_parameter=effect_parameter,
-        subject=subject,
-        component=components.read,
-        correlated=np.array(correlated if len(correlated) > 1 else [], int),
-    )
-    return frozen(layout)
+def _log_normal(away, covariance):
+    """Log density of deviations ``(..., D)``."""
+    squares = (away * np.linalg.solve(covariance, away[..., None])[..., 0]).sum(-1)
+    return -0.5 * (squares + np.linalg.slogdet(covariance)[1] + away.shape[-1] * np.log(2 * np.pi))

@@ -13,7 +13,8 @@ def log_density(d: Design, values: Values) -> float:
     """Log density of everything that is estimated and of the samples; minus infinity where a solve failed.
 
     With respect to typical values, effects and individual parameters on their own scales, the logarithms of
-    omega and sigma, the inverse hyperbolic tangents of partial correlations, and errors of the forcing.
+    omega and sigma, the inverse hyperbolic tangents of partial correlations, errors of the forcing, and the
+    vector of `missing`.
     """
     prior = sum(np.sum(part) for part in log_prior(d, values).values())
     return float(prior + log_individuals(d, values).sum() + log_likelihood(d, values).sum())
@@ -30,17 +31,14 @@ def log_prior(d: Design, values: Values) -> dict[str, np.ndarray]:
         "sigma": _log_normal(np.log(values.sigma), *d.sigma_prior),
         "correlation": i.partial_shapes * np.log1p(-(partial**2)),
         "forcing_error": _log_normal(values.forcing_error, 0.0, 1.0),
+        "missing": i.missing.log_prior(values.missing),
     }
 
 
 def log_individuals(d: Design, values: Values) -> np.ndarray:
     """Log density of everyone's own parameters given the population, ``(..., S)``."""
-    i = d.individuals
-    covariance = i.covariance(values.omega, values.correlation)
-    away = values.individual - i.centre(values.typical, values.effect)
-    squares = (away * np.linalg.solve(covariance, away.swapaxes(-1, -2)).swapaxes(-1, -2)).sum(-1)
-    volume = np.linalg.slogdet(covariance)[1] + away.shape[-1] * np.log(2 * np.pi)
-    return -0.5 * (squares + volume[..., None])
+    v = values
+    return d.individuals.log_density(v.typical, v.effect, v.omega, v.correlation, v.individual, v.missing)
 
 
 def log_likelihood(d: Design, values: Values) -> np.ndarray:

@@ -14,6 +14,10 @@ role            name                        dims (after chain, draw)       conte
 ``correlation``  ``correlation``            ``pair``                       correlations of random effects
 ``sigma``       ``sigma_ANALYTE``                                          SDs of log residuals
 ``forcing``     ``OUTPUT_forcing``          ``forcing_obs``                true values of a forcing function
+``missing``     ``COVARIATE_missing``       ``COVARIATE_missing_subject``  a covariate of those who lack it
+``covariate``   ``COVARIATE_mean``, ``_sd``                                of those covariates, between people
+``covariate``   ``COVARIATE_share``         ``COVARIATE_level``            shares of levels that some lack
+``level``       ``COVARIATE_probability``   both of these                  of each level, of those who lack it
 ==============  ==========================  =============================  ===================================
 
 Samples of an analyte have a dimension of their own, ``ANALYTE_obs``.
@@ -52,6 +56,51 @@ def effect(parameter: str, key: str) -> str:
     'insulin_sensitivity by group:T2D'
     """
     return f"{parameter} by {key}"
+
+
+def covariate_mean(covariate: str) -> str:
+    """Name of the mean of a covariate that some people lack."""
+    return f"{covariate}_mean"
+
+
+def covariate_sd(covariate: str) -> str:
+    """Name of the SD of a covariate that some people lack."""
+    return f"{covariate}_sd"
+
+
+def missing(covariate: str) -> str:
+    """Name of a covariate of those who lack it."""
+    return f"{covariate}_missing"
+
+
+def missing_subject(covariate: str) -> str:
+    """Dimension of the people who lack a covariate."""
+    return f"{covariate}_missing_subject"
+
+
+def missing_of(covariate: str, subject: str) -> str:
+    """Label of a covariate that a person lacks."""
+    return f"{covariate} of {subject}"
+
+
+def level(covariate: str, name: str) -> str:
+    """Label of a covariate's level."""
+    return f"{covariate}:{name}"
+
+
+def level_share(covariate: str) -> str:
+    """Name of the shares of the levels that some people lack."""
+    return f"{covariate}_share"
+
+
+def level_probability(covariate: str) -> str:
+    """Name of the probabilities of the levels of those who lack one."""
+    return f"{covariate}_probability"
+
+
+def levels(covariate: str) -> str:
+    """Dimension of the levels of a covariate."""
+    return f"{covariate}_level"
 
 
 def sigma(analyte: str) -> str:

@@ -10,6 +10,7 @@ from bayesglu.hierarchy import names
 from bayesglu.hierarchy.correlation import pairs
 from bayesglu.hierarchy.design import Design
 from bayesglu.hierarchy.individuals import Individuals
+from bayesglu.hierarchy.missing import log_odds_of
 from bayesglu.hierarchy.values import Values
 from bayesglu.hierarchy.variation import own_share, sds_of
 from bayesglu.spec.priors import Effect, Parameter
@@ -53,8 +54,9 @@ def to_dataset(d: Design, values: Values) -> xr.Dataset:
     for a, analyte in enumerate(d.analytes):
         told = f"SD of the log residuals of {analyte}"
         put(names.sigma(analyte), values.sigma[..., a], (), "sigma", "1", told)
+    coords: dict[str, Any] = _put_missing(d, values, put)
     sizes = zip(("chain", "draw"), values.typical.shape[:2], strict=True)
-    coords: dict[str, Any] = {n: np.arange(size) for n, size in sizes}
+    coords |= {n: np.arange(size) for n, size in sizes}
     coords["subject"] = list(people.subjects)
     if people.effects:
         told = "factor by which a covariate multiplies a typical value (or its odds)"
@@ -74,6 +76,37 @@ def to_dataset(d: Design, values: Values) -> xr.Dataset:
         put(names.forcing(output), true, ("forcing_obs",), "forcing", canonical_unit(analyte), told)
         coords["forcing_obs"] = forcing_labels(d)
     return xr.Dataset(found, coords=coords)
+
+
+def _put_missing(d: Design, values: Values, put) -> dict[str, Sequence[str]]:
+    """What covariates that some people lack may be; the labels of those people and of levels."""
+    people, missing, coords = d.individuals, d.individuals.missing, {}
+    parts, shares = missing.parts(values.missing), np.exp(missing.log_shares(values.missing))
+    for c, of in enumerate(missing.numbers):
+        unit = str(d.study.covariates[of.name].attrs.get("units", ""))
+        mean, scale = ("geometric mean", "the logarithm of ") if of.is_log else ("mean", "")
+        natural = of.natural(parts.mean[..., c])
+        put(names.covariate_mean(of.name), natural, (), "covariate", unit, f"{mean} of {of.name}")
+        told = f"SD of {scale}{of.name} between people"
+        sd = np.exp(parts.log_sd[..., c])
+        put(names.covariate_sd(of.name), sd, (), "covariate", "1" if of.is_log else unit, told)
+        own, dim = people.layout.missing.number == c, names.missing_subject(of.name)
+        natural = of.natural(parts.value[..., own])
+        put(names.missing(of.name), natural, (dim,), "missing", unit, f"{of.name} of those who lack it")
+        coords[dim] = of.subjects
+    for h, of in enumerate(missing.levels):
+        who, dim = names.missing_subject(of.name), names.levels(of.name)
+        told = f"how many people are at each level of {of.name}"
+        put(names.level_share(of.name), shares[..., missing.shares_of(h)], (dim,), "covariate", "1", told)
+        places = [people.subjects.index(s) for s in of.subjects]
+        mixed = [people.layout.missing.mixed.tolist().index(s) for s in places]
+        v = values
+        known = v.typical, v.effect, v.omega, v.correlation, v.individual, v.missing
+        each = [missing.probabilities(j, h, people.log_levels(j, *known)) for j in mixed]
+        told = f"probability of each level of {of.name}, of those who lack it, given their parameters"
+        put(names.level_probability(of.name), np.stack(each, axis=-2), (who, dim), "level", "1", told)
+        coords |= {who: of.subjects, dim: of.levels}
+    return {dim: list(found) for dim, found in coords.items()}
 
 
 def labels(d: Design) -> xr.Dataset:
@@ -154,7 +187,8 @@ def population_of(
     rng : what draws, where a fit does not tell occasions from people, how much is the occasions'; None for
     the prior median.
 
-    Individual parameters and errors of the forcing are empty.
+    Individual parameters and errors of the forcing are empty. What the fit does not know of missing
+    covariates is NaN: `MissingCovariates.draw` draws it.
     """
     shape = posterior.sizes["chain"], posterior.sizes["draw"]
 
@@ -190,7 +224,32 @@ def population_of(
         correlation=correlation,
         individual=np.zeros((*shape, 0, 0)),
         forcing_error=np.zeros((*shape, 0)),
+        missing=_missing_of(posterior, people),
     )
+
+
+def _missing_of(posterior: xr.Dataset, people: Individuals) -> np.ndarray:
+    """What draws of a posterior say of the covariates that some of these people lack ``(chain, draw, M)``."""
+    missing, layout = people.missing, people.layout.missing
+    found = missing.unknown((posterior.sizes["chain"], posterior.sizes["draw"]))
+    parts = missing.parts(found)  # views
+    for c, of in enumerate(missing.numbers):
+        if names.covariate_mean(of.name) not in posterior:
+            continue
+        parts.mean[..., c] = of.scaled(posterior[names.covariate_mean(of.name)].values)
+        parts.log_sd[..., c] = np.log(posterior[names.covariate_sd(of.name)].values)
+        drawn = posterior[names.missing(of.name)]
+        known = [str(s) for s in drawn[names.missing_subject(of.name)].values]
+        for g in np.flatnonzero(layout.number == c):
+            if (subject := people.subjects[layout.subject[g]]) in known:
+                parts.value[..., g] = of.scaled(drawn[..., known.index(subject)].values)
+    for h, of in enumerate(missing.levels):
+        if names.level_share(of.name) not in posterior:
+            continue
+        drawn = posterior[names.level_share(of.name)]
+        if tuple(map(str, drawn[names.levels(of.name)].values[:-1])) == of.levels[:-1]:
+            found[..., missing.log_odds_of(h)] = log_odds_of(drawn.values)
+    return found
 
 
 def acting_in(posterior: xr.Dataset) -> set[str]:

@@ -22,6 +22,7 @@ class Values(NamedTuple):
     ``correlation``   (..., pair)    correlations of deviations, below the diagonal
     ``individual``    (..., S, D)    everyone's own parameters: see `Layout`
     ``forcing_error``  (..., L)      errors of the samples of the forcing function, in units of sigma
+    ``missing``       (..., M)       what covariates that some people lack may be: see `missing`
     ================  =============  ======================================================================
     """
 
@@ -32,6 +33,7 @@ class Values(NamedTuple):
     correlation: np.ndarray
     individual: np.ndarray
     forcing_error: np.ndarray
+    missing: np.ndarray
 
     def at(self, draw) -> "Values":
         """The values at an index (or a slice) of the first axis."""

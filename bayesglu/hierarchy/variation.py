@@ -90,11 +90,12 @@ def _log_sd(variation: Variation) -> tuple[float, float]:
 class Components(NamedTuple):
     """Where in everyone's vector of D numbers each of V deviations is.
 
-    ``deviation`` (D,) : which one a component is of. ``read`` (T, V) : the component of each that an occasion
-    reads. ``occasion`` (S, D) : the occasion whose covariates act on a component; the first of the person,
-    if it is of several or of none.
+    ``subject`` (T,) : whose occasion each is. ``deviation`` (D,) : which one a component is of. ``read`` (T,
+    V) : the component of each that an occasion reads. ``occasion`` (S, D) : the occasion whose covariates act
+    on a component; the first of the person, if it is of several or of none.
     """
 
+    subject: np.ndarray
     deviation: np.ndarray
     read: np.ndarray
     occasion: np.ndarray
@@ -127,7 +128,7 @@ def components_of(deviations: Sequence[Deviation], subject: np.ndarray) -> Compo
     occasion = np.repeat(first[:, None], len(deviation), axis=1)
     for t in range(len(subject) - 1, -1, -1):
         occasion[subject[t], read[t]] = t
-    return Components(np.array(deviation, int), read, occasion)
+    return Components(subject, np.array(deviation, int), read, occasion)
 
 
 def sds_of(

@@ -6,7 +6,7 @@ population. They are written as that Normal's mean and factor say, of ``offset +
 standard Normals, and the logarithms of omega and sigma in units of their own uncertainty; the correlations of
 deviations, if any, by their partial correlations. The change of variables is exact whatever the likelihood
 is. Where nothing is told of people these are non-centered coordinates. The errors of a forcing function are
-coordinates as they are.
+coordinates as they are; last come those of missing covariates.
 """
 
 from collections import namedtuple
@@ -19,6 +19,13 @@ from bayesglu.hierarchy.design import Design
 from bayesglu.inference.blocks import blocks, blocks_adjoint, forward_solve, numbers_of
 from bayesglu.inference.correlation import factor_adjoint, factor_of
 from bayesglu.inference.linearise import Expansion
+from bayesglu.inference.missing import (
+    missing_adjoint,
+    missing_at,
+    missing_position,
+    missing_size,
+    standardized,
+)
 from bayesglu.solver.arrays import empty, zeros
 from bayesglu.solver.compiled import compiled
 
@@ -54,14 +61,14 @@ class Coordinates(NamedTuple):
 
 
 Point = namedtuple(
-    "Point", "shared omega sigma partial factor individual forcing_error standardized log_volume"
+    "Point", "shared omega sigma partial factor individual forcing_error missing standardized log_volume"
 )
 """What coordinates stand for: `factor` is that of the correlations, `partial` the inverse hyperbolic tangents
 of the partial ones; `standardized` (S, D) are everyone's deviations from where the population expects them,
-as standard Normals before data, and `log_volume` is that of individual parameters per volume of their
-coordinates."""
+as standard Normals before data, and `log_volume` is that of individual parameters and of missing covariates
+per volume of their coordinates."""
 
-Bars = namedtuple("Bars", "shared omega sigma partial factor individual forcing_error standardized")
+Bars = namedtuple("Bars", "shared omega sigma partial factor individual forcing_error missing standardized")
 """Cotangents of a `Point`."""
 
 
@@ -151,15 +158,16 @@ def point_at(x, layout, coordinates):
     factor = factor_of(partial, len(layout.correlated))
     at += len(partial)
     first, at = at, at + people * n
-    forcing_error = empty(len(x) - at)
+    forcing_error = empty(len(x) - at - missing_size(layout.missing))
     for i in range(len(forcing_error)):
         forcing_error[i] = x[at + i]
+    missing, log_volume = missing_at(x, at + len(forcing_error), layout.missing)
     z = _standard_numbers(x, first, c)
-    centre, target, sd = _expected(shared, omega, layout, c)
+    centre, target, sd = _expected(shared, omega, missing, layout, c)
     made = blocks(c.lean, target, centre, sd, factor, layout.correlated, z)
     return Point(
-        shared, omega, sigma, partial, factor, made.individual, forcing_error, made.standardized,
-        made.log_volume,
+        shared, omega, sigma, partial, factor, made.individual, forcing_error, missing, made.standardized,
+        made.log_volume + log_volume,
     )  # fmt: skip
 
 
@@ -190,6 +198,7 @@ def no_bars(point):
         factor=zeros((m, m)),
         individual=zeros((people, n)),
         forcing_error=zeros(len(point.forcing_error)),
+        missing=zeros(len(point.missing)),
         standardized=zeros((people, n)),
     )
 
@@ -201,7 +210,7 @@ def point_adjoint(x, point, bars, bar_volume, layout, coordinates):
     people, n = c.offset.shape
     n_shared, n_omega, n_sigma = len(c.shared), len(c.log_omega), len(c.log_sigma)
     first = n_shared + n_omega + n_sigma + len(c.partial_scale)
-    centre, target, sd = _expected(point.shared, point.omega, layout, c)
+    centre, target, sd = _expected(point.shared, point.omega, point.missing, layout, c)
     bar_target, bar_centre, bar_sd, bar_factor, bar_z = blocks_adjoint(
         c.lean, target, sd, point.factor, layout.correlated, _standard_numbers(x, first, c), point, centre,
         bars.individual, bars.standardized, bar_volume,
@@ -211,8 +220,8 @@ def point_adjoint(x, point, bars, bar_volume, layout, coordinates):
     for i in range(len(bar_factor)):
         for j in range(len(bar_factor)):
             bars.factor[i, j] += bar_factor[i, j]
-    _expected_adjoint(bars, bar_target, bar_centre, layout, c)
-    bar_x = zeros(first + people * n + len(point.forcing_error))
+    _expected_adjoint(point, bars, bar_target, bar_centre, layout, c)
+    bar_x = zeros(len(x))
     for i in range(n_shared):
         for j in range(n_shared):
             bar_x[j] += c.shared_factor[i, j] * bars.shared[i]
@@ -233,16 +242,18 @@ def point_adjoint(x, point, bars, bar_volume, layout, coordinates):
     at = first + people * n
     for i in range(len(point.forcing_error)):
         bar_x[at + i] = bars.forcing_error[i]
+    at += len(point.forcing_error)
+    missing_adjoint(x, at, point.missing, bars.missing, bar_volume, layout.missing, bar_x)
     return bar_x
 
 
 @compiled(inner=True)
-def position_at(shared, omega, sigma, partial, individual, forcing_error, layout, coordinates):
+def position_at(shared, omega, sigma, partial, individual, forcing_error, missing, layout, coordinates):
     """The coordinates x that stand for these: the inverse of `point_at`."""
     c, at = coordinates, len(shared)
     people, n = c.offset.shape
     first = at + len(omega) + len(sigma) + len(partial)
-    x = empty(first + people * n + len(forcing_error))
+    x = empty(first + people * n + len(forcing_error) + len(missing))
     for i in range(at):
         x[i] = shared[i] - c.shared[i]
     forward_solve(c.shared_factor, x[:at])
@@ -255,7 +266,7 @@ def position_at(shared, omega, sigma, partial, individual, forcing_error, layout
     for i in range(len(partial)):
         x[at + i] = partial[i] / c.partial_scale[i]
     factor = factor_of(partial, len(layout.correlated))
-    centre, target, sd = _expected(shared, omega, layout, c)
+    centre, target, sd = _expected(shared, omega, missing, layout, c)
     z = numbers_of(c.lean, target, centre, sd, factor, layout.correlated, individual)
     for s in range(people):
         own = x[first + s * n : first + (s + 1) * n]
@@ -265,11 +276,12 @@ def position_at(shared, omega, sigma, partial, individual, forcing_error, layout
     at = first + people * n
     for i in range(len(forcing_error)):
         x[at + i] = forcing_error[i]
+    missing_position(missing, layout.missing, x[at + len(forcing_error) :])
     return x
 
 
 @compiled(inner=True)
-def _expected(shared, omega, layout, coordinates):
+def _expected(shared, omega, missing, layout, coordinates):
     """Where everyone's own parameters are expected (S, D), what their samples tell (S, direction), and the
     SDs of deviations (D,)."""
     c = coordinates
@@ -287,12 +299,19 @@ def _expected(shared, omega, layout, coordinates):
             target[s, i] = c.linear[s, i]
             for j in range(len(shared)):
                 target[s, i] -= c.cross[s, i, j] * shared[j]
+    for g in range(len(layout.missing.subject)):
+        for e in range(len(layout.effect_parameter)):
+            covariate, _ = standardized(missing, g, e, layout.missing)
+            for d in range(n):
+                if layout.acts[d, e]:
+                    centre[layout.missing.subject[g], d] += covariate * shared[n_k + e]
     return centre, target, sd
 
 
 @compiled(inner=True)
-def _expected_adjoint(bars, bar_target, bar_centre, layout, coordinates):
-    """From the cotangents of what samples tell and of centres to those of shared values."""
+def _expected_adjoint(point, bars, bar_target, bar_centre, layout, coordinates):
+    """From the cotangents of what samples tell and of centres to those of shared values and of missing
+    covariates."""
     people, n = bar_centre.shape
     n_e, n_shared = len(layout.effect_parameter), len(bars.shared)
     n_k = n_shared - n_e
@@ -304,34 +323,44 @@ def _expected_adjoint(bars, bar_target, bar_centre, layout, coordinates):
             bars.shared[layout.component_parameter[d]] += layout.component_typical[d] * bar_centre[s, d]
             for e in range(n_e):
                 bars.shared[n_k + e] += bar_centre[s, d] * layout.component_covariates[s, d, e]
+    m = layout.missing
+    for g in range(len(m.subject)):
+        for e in range(n_e):
+            covariate, slope = standardized(point.missing, g, e, m)
+            for d in range(n):
+                if layout.acts[d, e]:
+                    bar = bar_centre[m.subject[g], d]
+                    bars.shared[n_k + e] += bar * covariate
+                    bars.missing[2 * len(m.mean) + g] += bar * point.shared[n_k + e] * slope
 
 
 @compiled()
-def positions_at(shared, omega, sigma, partial, individual, forcing_error, layout, coordinates):
+def positions_at(shared, omega, sigma, partial, individual, forcing_error, missing, layout, coordinates):
     """The coordinates (draw, x) of draws of all that is estimated (draw, ...): `position_at` of each."""
     c = coordinates
     people, n = c.offset.shape
     own = len(c.shared) + len(c.log_omega) + len(c.log_sigma) + len(c.partial_scale) + people * n
-    x = empty((len(shared), own + forcing_error.shape[1]))
+    x = empty((len(shared), own + forcing_error.shape[1] + missing.shape[1]))
     for i in range(len(x)):
         x[i] = position_at(
-            shared[i], omega[i], sigma[i], partial[i], individual[i], forcing_error[i], layout, c
+            shared[i], omega[i], sigma[i], partial[i], individual[i], forcing_error[i], missing[i], layout, c
         )
     return x
 
 
 @compiled()
 def points_at(draws, layout, coordinates):
-    """For draws (draw, x): shared values, omega, sigma, factors of the correlations and individual parameters
-    of each."""
+    """For draws (draw, x): shared values, omega, sigma, factors of the correlations, individual parameters
+    and missing covariates of each."""
     c = coordinates
     people, n = c.offset.shape
     shared = empty((len(draws), len(c.shared)))
     omega, sigma = empty((len(draws), len(c.log_omega))), empty((len(draws), len(c.log_sigma)))
     factor = empty((len(draws), len(layout.correlated), len(layout.correlated)))
     individual = empty((len(draws), people, n))
+    missing = empty((len(draws), missing_size(layout.missing)))
     for i in range(len(draws)):
         point = point_at(draws[i], layout, c)
         shared[i], omega[i], sigma[i] = point.shared, point.omega, point.sigma
-        factor[i], individual[i] = point.factor, point.individual
-    return shared, omega, sigma, factor, individual
+        factor[i], individual[i], missing[i] = point.factor, point.individual, point.missing
+    return shared, omega, sigma, factor, individual, missing

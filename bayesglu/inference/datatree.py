@@ -103,6 +103,13 @@ def log_prior_group(d: Design, values: Values, predicted: np.ndarray) -> xr.Data
         put(names.EFFECT, density["effect"], ("effect",))
     if len(people.layout.correlated):
         put(names.CORRELATION, density["correlation"], ("pair",))
+    missing = people.missing
+    for c, of in enumerate(missing.numbers):
+        parts = missing.parts(density["missing"])
+        put(names.covariate_mean(of.name), parts.mean[..., c])
+        put(names.covariate_sd(of.name), parts.log_sd[..., c])
+    for h, of in enumerate(missing.levels):
+        put(names.level_share(of.name), density["missing"][..., missing.log_odds_of(h)].sum(-1))
     known = d.rows.part(slice(d.n_obs, None))
     informed = known.log_density(np.log(np.maximum(predicted[..., d.n_obs :], TINY)), values.sigma)
     for i, name in enumerate(d.spec.pseudo_observations):

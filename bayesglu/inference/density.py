@@ -90,7 +90,7 @@ def log_density(x, known):
     failed. `known` : a placed `Known`."""
     priors, coordinates, layout, rows, forcing, kernels, plan, solving, failed = value_of(known)
     point = point_at(x, layout, coordinates)
-    natural = parameters_at(point.shared, point.individual, layout)
+    natural = parameters_at(point.shared, point.individual, point.missing, layout)
     predicted, outcome, tape = predict(
         natural, point.sigma, point.forcing_error, layout, rows, forcing, kernels, plan, solving
     )
@@ -119,7 +119,9 @@ def log_density(x, known):
         bars.sigma[i] += bar_sigma[i]
     for i in range(len(bar_forcing)):
         bars.forcing_error[i] += bar_forcing[i]
-    parameters_adjoint(natural, bar_natural, layout, bars.shared, bars.individual)
+    parameters_adjoint(
+        natural, bar_natural, point.shared, point.missing, layout, bars.shared, bars.individual, bars.missing
+    )
     total += log_prior(point, priors, layout, bars)
     return total, point_adjoint(x, point, bars, 1.0, layout, coordinates)
 
@@ -142,7 +144,7 @@ class Density:
     @cached_property
     def size(self) -> int:
         """How many coordinates there are."""
-        return self.individuals.stop + self.design.forcing.n_errors
+        return self.forcing_errors.stop + self.design.individuals.missing.size
 
     @property
     def spreads(self) -> slice:
@@ -157,12 +159,19 @@ class Density:
         first = self.spreads.stop + len(self.priors.partial_shapes)
         return slice(first, first + self.coordinates.offset.size)
 
+    @property
+    def forcing_errors(self) -> slice:
+        """Which coordinates are those of errors of the forcing."""
+        first = self.individuals.stop
+        return slice(first, first + self.design.forcing.n_errors)
+
     def pack(self, values: Values) -> np.ndarray:
         """Coordinates of draws ``(draw, x)`` that stand for these values ``(draw, ...)``: the inverse of
         `unpack`."""
         shared = np.concatenate([values.typical, values.effect], axis=1)
         partial = np.arctanh(partial_of(np.linalg.cholesky(matrices_of(values.correlation))))
-        arrays = shared, values.omega, values.sigma, partial, values.individual, values.forcing_error
+        own = values.individual, values.forcing_error, values.missing
+        arrays = shared, values.omega, values.sigma, partial, *own
         layout = self.design.individuals.layout
         return positions_at(*map(np.ascontiguousarray, arrays), layout, self.coordinates)
 
@@ -196,10 +205,16 @@ class Density:
     def unpack(self, draws: np.ndarray) -> Values:
         """Values ``(draw, ...)`` at the coordinates of draws ``(draw, x)``."""
         layout = self.design.individuals.layout
-        shared, omega, sigma, factor, individual = points_at(
+        shared, omega, sigma, factor, individual, missing = points_at(
             np.ascontiguousarray(draws), layout, self.coordinates
         )
-        n_k = len(layout.columns)
-        correlation = below_diagonal(factor @ factor.swapaxes(1, 2))
-        forcing_error = draws[:, self.individuals.stop :]
-        return Values(shared[:, :n_k], shared[:, n_k:], omega, sigma, correlation, individual, forcing_error)
+        return Values(
+            typical=shared[:, : len(layout.columns)],
+            effect=shared[:, len(layout.columns) :],
+            omega=omega,
+            sigma=sigma,
+            correlation=below_diagonal(factor @ factor.swapaxes(1, 2)),
+            individual=individual,
+            forcing_error=draws[:, self.forcing_errors],
+            missing=missing,
+        )

@@ -12,6 +12,7 @@ import xarray as xr
 
 from bayesglu.atomic import is_clutter, present, require_writable, whole
 from bayesglu.errors import InputError, MissingFileError, RunWarning, warn_caller
+from bayesglu.hierarchy.names import missing_subject
 from bayesglu.inference.checksums import (
     CHECKSUMS,
     MARK,
@@ -86,7 +87,7 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
         if len(set(kept_protocols(fit.protocols.to_dataset()).values())) > 1:
             private.add("protocols")
         public = {n: c.to_dataset() for n, c in fit.children.items() if n not in private}
-        public = {n: group.drop_dims("forcing_obs", errors="ignore") for n, group in public.items()}
+        public = {n: _without_samples(group) for n, group in public.items()}
         kept = xr.DataTree.from_dict(public)
         people = fit.constant_data.to_dataset()[["body_weight"]]
         kept["constant_data"] = xr.DataTree(
@@ -95,6 +96,12 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
         kept.attrs = dict(fit.attrs)
     write(kept, path)
     return path
+
+
+def _without_samples(group: xr.Dataset) -> xr.Dataset:
+    """A group without samples of the forcing function, and without covariates of those who lack one."""
+    theirs = {str(dim) for dim in group.dims if str(dim).endswith(missing_subject(""))}
+    return group.drop_dims({"forcing_obs", *theirs}, errors="ignore")
 
 
 def write(fit: xr.DataTree, path: Path) -> None:

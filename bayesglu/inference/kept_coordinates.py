@@ -58,11 +58,14 @@ def kept_coordinates(fit: xr.DataTree, d: Design) -> tuple[Coordinates | None, l
     if problems:
         return None, problems
     kept, empty = fit[COORDINATES].to_dataset(), noncentered(d)
+    if kept.sizes["value"] != len(empty.shared):
+        return None, [
+            "coordinates_of is a fit of a version in which a covariate that some people lack acted on "
+            "nobody: fit again."
+        ]
     if "offset" in kept and kept["offset"].shape != empty.offset.shape:
-        problem = (
-            "coordinates_of is a fit by a version that did not tell occasions from people: fit it again."
-        )
-        return None, [problem]
+        told = "coordinates_of is a fit of a version that did not tell occasions from people: fit again."
+        return None, [told]
     arrays = {n: kept[n].values if n in kept else getattr(empty, n) for n in Coordinates._fields}
     if "information" in kept:
         arrays |= _along_directions(kept["information"].values, arrays, d)

@@ -71,7 +71,7 @@ def expand(d: Design, at: Values) -> Expansion:
     n_k, (people, n) = len(at.typical), at.individual.shape
     expected = np.zeros((people, n, n_k + len(at.effect)))
     expected[:, np.arange(n), layout.component_parameter] = layout.component_typical
-    expected[..., n_k:] = layout.component_covariates
+    expected[..., n_k:] = d.individuals.covariates_at(at.missing)
     # With people integrated out: individual | s ~ N(q^-1 (linear - cross s + precision * expected s), q^-1).
     lean = precision[:, None] * expected - cross
     lever = np.linalg.solve(information + np.diag(precision), lean)
@@ -166,7 +166,7 @@ def _slopes(d: Design, at: Values) -> Slopes:
     shared = np.concatenate([at.typical, at.effect])
 
     def predicted(shared, individual):
-        value, _ = d.predict(people.theta(shared[:n_k], shared[n_k:], individual))
+        value, _ = d.predict(people.theta(shared[:n_k], shared[n_k:], individual, at.missing))
         with np.errstate(invalid="ignore"):
             return np.log(np.maximum(value, TINY))
 

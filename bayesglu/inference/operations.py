@@ -49,7 +49,7 @@ class Assay(NamedTuple):
 
 class Everything(NamedTuple):
     """Tensors of all that is estimated: see `coordinates.Point`. `shared` stacks typical values and
-    effects."""
+    effects; `missing` is the vector of missing covariates."""
 
     shared: pt.TensorVariable
     omega: pt.TensorVariable
@@ -57,6 +57,7 @@ class Everything(NamedTuple):
     partial: pt.TensorVariable
     individual: pt.TensorVariable
     forcing_error: pt.TensorVariable
+    missing: pt.TensorVariable
 
 
 Prior = namedtuple("Prior", "priors layout coordinates constant")
@@ -73,7 +74,8 @@ def everything_at(d: Design, c: Coordinates, x) -> Everything:
     """What the coordinates x stand for."""
     layout = d.individuals.layout
     sizes = len(c.shared), len(c.log_omega), len(c.log_sigma), len(c.partial_scale)
-    kinds = [*map(_numbers, sizes), _numbers(*c.offset.shape), _numbers(d.forcing.n_errors)]
+    kinds = [*map(_numbers, sizes), _numbers(*c.offset.shape)]
+    kinds += [_numbers(d.forcing.n_errors), _numbers(d.individuals.missing.size)]
     operation = Operation(
         _point, lambda: (layout, c), fingerprint(layout, c), kinds, pull=_point_pull, seen=len(kinds)
     )
@@ -83,27 +85,28 @@ def everything_at(d: Design, c: Coordinates, x) -> Everything:
 @compiled()
 def _point(known, x):
     layout, coordinates = known
-    point = point_at(x, layout, coordinates)
-    return point.shared, point.omega, point.sigma, point.partial, point.individual, point.forcing_error
+    p = point_at(x, layout, coordinates)
+    return p.shared, p.omega, p.sigma, p.partial, p.individual, p.forcing_error, p.missing
 
 
 @compiled()
 def _point_pull(
-    known, x, shared, omega, sigma, partial, individual, forcing_error,
-    bar_shared, bar_omega, bar_sigma, bar_partial, bar_individual, bar_forcing,
+    known, x, shared, omega, sigma, partial, individual, forcing_error, missing,
+    bar_shared, bar_omega, bar_sigma, bar_partial, bar_individual, bar_forcing, bar_missing,
 ):  # fmt: skip
     layout, coordinates = known
     point = point_at(x, layout, coordinates)
     bars = no_bars(point)
     bars.shared[:], bars.omega[:], bars.sigma[:] = bar_shared, bar_omega, bar_sigma
     bars.partial[:], bars.individual[:], bars.forcing_error[:] = bar_partial, bar_individual, bar_forcing
+    bars.missing[:] = bar_missing
     return (point_adjoint(x, point, bars, 0.0, layout, coordinates),)
 
 
 def log_prior_at(d: Design, c: Coordinates, x):
     """Log density of the coordinates x before any data."""
-    priors = priors_of(d)
-    known = Prior(priors, d.individuals.layout, c, log_constant(priors, c, d.forcing.n_errors))
+    priors, layout = priors_of(d), d.individuals.layout
+    known = Prior(priors, layout, c, log_constant(priors, c, layout.missing, d.forcing.n_errors))
     kinds = [_numbers(1), _numbers(None)]
     operation = Operation(_prior, lambda: known, fingerprint(known), kinds, pull=_prior_pull, seen=1)
     return operation(x)[0][0]
@@ -130,34 +133,34 @@ def position_of(d: Design, c: Coordinates, values: Everything):
 
 
 @compiled()
-def _position(known, shared, omega, sigma, partial, individual, forcing_error):
-    layout, coordinates = known
-    return (position_at(shared, omega, sigma, partial, individual, forcing_error, layout, coordinates),)
+def _position(known, shared, omega, sigma, partial, individual, forcing_error, missing):
+    layout, c = known
+    return (position_at(shared, omega, sigma, partial, individual, forcing_error, missing, layout, c),)
 
 
 # --- from individual parameters to samples ---
 
 
-def parameters(d: Design, shared, individual):
+def parameters(d: Design, shared, individual, missing):
     """Estimated parameters ``(occasion, parameter)`` on their natural scale."""
     layout = d.individuals.layout
     kinds = [_numbers(len(layout.subject), len(layout.columns))]
     operation = Operation(
         _parameters, lambda: layout, fingerprint(layout), kinds, pull=_parameters_pull, seen=1
     )
-    return operation(shared, individual)
+    return operation(shared, individual, missing)
 
 
 @compiled()
-def _parameters(layout, shared, individual):
-    return (parameters_at(shared, individual, layout),)
+def _parameters(layout, shared, individual, missing):
+    return (parameters_at(shared, individual, missing, layout),)
 
 
 @compiled()
-def _parameters_pull(layout, shared, individual, natural, bar_natural):
-    bar_shared, bar_individual = zeros(len(shared)), zeros(individual.shape)
-    parameters_adjoint(natural, bar_natural, layout, bar_shared, bar_individual)
-    return bar_shared, bar_individual
+def _parameters_pull(layout, shared, individual, missing, natural, bar_natural):
+    bars = zeros(len(shared)), zeros(individual.shape), zeros(len(missing))
+    parameters_adjoint(natural, bar_natural, shared, missing, layout, *bars)
+    return bars
 
 
 def predictions(d: Design, order, natural, sigma, forcing_error):

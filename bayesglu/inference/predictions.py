@@ -5,6 +5,7 @@ from collections import namedtuple
 import numpy as np
 
 from bayesglu.hierarchy.design import Design
+from bayesglu.inference.missing import standardized
 from bayesglu.solver.adjoint import solve_adjoint
 from bayesglu.solver.arrays import empty, flags, zeros
 from bayesglu.solver.compiled import compiled
@@ -39,13 +40,18 @@ def predicting(d: Design, ready: bool = True) -> Predicting:
 
 
 @compiled(inner=True)
-def parameters_at(shared, individual, layout):
+def parameters_at(shared, individual, missing, layout):
     """Estimated parameters on their natural scale (occasion, K)."""
     n_k, n_e = len(layout.columns), len(layout.effect_parameter)
     natural, phi = empty((len(layout.subject), n_k)), empty(n_k)
     for t in range(len(natural)):
         for k in range(n_k):
             phi[k] = shared[k]
+        for g in range(len(layout.missing.subject)):
+            if layout.missing.subject[g] == layout.subject[t]:
+                for e in range(n_e):
+                    covariate, _ = standardized(missing, g, e, layout.missing)
+                    phi[layout.effect_parameter[e]] += covariate * shared[n_k + e]
         for v in range(len(layout.varying)):
             read = individual[layout.subject[t], layout.component[t, v]]
             phi[layout.varying[v]] = phi[layout.varying[v]] + read if layout.nested[v] else read
@@ -57,9 +63,11 @@ def parameters_at(shared, individual, layout):
 
 
 @compiled(inner=True)
-def parameters_adjoint(natural, bar_natural, layout, bar_shared, bar_individual):
-    """From the cotangents of estimated parameters to those of shared values and of individual parameters,
-    which are added to."""
+def parameters_adjoint(
+    natural, bar_natural, shared, missing, layout, bar_shared, bar_individual, bar_missing
+):
+    """From the cotangents of estimated parameters to those of shared values, of individual parameters and of
+    missing covariates, which are added to."""
     n_k, n_e = len(layout.columns), len(layout.effect_parameter)
     is_varying, bar_phi = flags(n_k), empty(n_k)
     for v in range(len(layout.varying)):
@@ -76,6 +84,14 @@ def parameters_adjoint(natural, bar_natural, layout, bar_shared, bar_individual)
                 bar_shared[k] += bar_phi[k]
         for e in range(n_e):
             bar_shared[n_k + e] += layout.covariates[t, e] * bar_phi[layout.effect_parameter[e]]
+        for g in range(len(layout.missing.subject)):
+            for e in range(n_e):
+                of_whom = layout.missing.subject[g] == layout.subject[t]
+                if of_whom and not is_varying[layout.effect_parameter[e]]:
+                    covariate, slope = standardized(missing, g, e, layout.missing)
+                    bar = bar_phi[layout.effect_parameter[e]]
+                    bar_shared[n_k + e] += covariate * bar
+                    bar_missing[2 * len(layout.missing.mean) + g] += shared[n_k + e] * slope * bar
 
 
 @compiled(inner=True)

@@ -3,19 +3,24 @@
 import numpy as np
 from scipy.special import betaln
 
+from bayesglu.hierarchy.missing import MissingLayout
 from bayesglu.inference.coordinates import Coordinates, Priors
+from bayesglu.inference.missing import log_constant_of_missing, log_levels, log_missing
 from bayesglu.solver.compiled import compiled
 
 
 @compiled(inner=True)
 def log_prior(point, priors, layout, bars):
-    """Log density of the population, of everyone's own parameters and of errors of the forcing, up to a
-    constant; the cotangents of the point are added to.
+    """Log density of the population, of everyone's own parameters, of errors of the forcing and of missing
+    covariates, up to a constant; the cotangents of the point are added to.
 
     With respect to shared values, the logarithms of omega and sigma, partial correlations on the scale of the
-    point, individual parameters and errors of the forcing.
+    point, individual parameters, errors of the forcing and the vector of missing covariates.
     """
-    return _log_population(point, priors, bars) + _log_individuals(point, layout, bars)
+    known = _log_population(point, priors, bars) + _log_individuals(point, layout, bars)
+    return known + (
+        log_missing(point.missing, layout.missing, bars.missing) + log_levels(point, layout, bars)
+    )
 
 
 @compiled(inner=True)
@@ -63,7 +68,7 @@ def _log_individuals(point, layout, bars):
     return total
 
 
-def log_constant(p: Priors, c: Coordinates, forcing_errors: int) -> float:
+def log_constant(p: Priors, c: Coordinates, m: MissingLayout, forcing_errors: int) -> float:
     """What `log_prior` and the log volume of a point lack of the log density of its coordinates."""
     numbers = len(p.shared_sd) + len(p.omega_sd) + len(p.sigma_sd) + c.offset.size + forcing_errors
     of_people = np.einsum("sdd->sd", c.scale)
@@ -72,4 +77,5 @@ def log_constant(p: Priors, c: Coordinates, forcing_errors: int) -> float:
     normal = sum(np.log(sd).sum() for sd in (p.shared_sd, p.omega_sd, p.sigma_sd))
     a = p.partial_shapes
     beta = (betaln(a, a) + (2 * a - 1) * np.log(2)).sum()
-    return float(volume - normal - beta - 0.5 * numbers * np.log(2 * np.pi))
+    known = volume - normal - beta - 0.5 * numbers * np.log(2 * np.pi)
+    return float(known + log_constant_of_missing(m))

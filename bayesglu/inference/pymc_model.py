@@ -19,7 +19,7 @@ from bayesglu.inference.coordinates import whitened as whitened_coordinates
 from bayesglu.inference.kept_coordinates import kept_coordinates
 from bayesglu.inference.modes import find_modes
 from bayesglu.inference.operations import parameters, predictions
-from bayesglu.inference.pymc_prior import centre, factor_of, noncentered, whitened
+from bayesglu.inference.pymc_prior import centre, factor_of, log_shares, noncentered, whitened
 from bayesglu.inference.pymc_samples import measured, samples_of
 from bayesglu.settings import SOLVER, check_settings
 from bayesglu.spec.model import ModelSpec, load_model
@@ -55,12 +55,21 @@ def build(
     ``theta``                      occasion, parameter        everyone's parameters, on their natural scale
     ``z_forcing``                  forcing_error              residuals of the samples of the forcing function
     ``insulin_forcing``            forcing_obs                the true forcing function at its samples
+    ``covariate_mean``             number_covariate           of a covariate that some people lack
+    ``covariate_precision``        number_covariate           1 / SD ** 2 of it, between people
+    ``missing_number``             missing                    the covariate of those who lack it
+    ``level_fraction``             fraction                   of a level, among those not yet named
+    ``level_share``                level                      how many are at a level
     ``glucose``, ``insulin`` ...   glucose_obs, ...           the samples of an analyte, observed
     =============================  =========================  ==========================================
 
     Samples beyond a limit of quantification are among the others: there the log likelihood is the log
     probability of lying beyond it. Draws (``pm.sample_posterior_predictive``) are of measurements without
     limits. What a model knows of derived quantities besides is the potential ``pseudo_observations``.
+
+    A number that some people lack is on the scale of its effects, the logarithm if any is a power. A level
+    that they lack is summed out: the random effects of these people are about what each level lets expect,
+    and ``eta`` is their distance from the mean of that by the levels' expected shares.
 
     Log priors and draws of the prior are promised for the non-centered form, and so are interventions
     (``pm.do``) on what ``theta`` is made of. In the whitened one all comes from
@@ -138,13 +147,15 @@ def model_of(d: Design, coordinates: Coordinates | None = None) -> pm.Model:
         made = noncentered(d) if coordinates is None else whitened(d, coordinates)
         if people.varying:
             pm.Deterministic("omega", made.omega, dims="varying")
-            away = made.individual - centre(d, made.shared)
+            away = made.individual - centre(d, made.shared, made.missing)
             pm.Deterministic("eta", away, dims=("subject", "random_effect"))
         if m := len(layout.correlated):
             factor = factor_of(made.partial, m)
             pm.Deterministic("correlation", factor @ factor.T, dims=("correlated", "also_correlated"))
+        if people.missing.levels:
+            pm.Deterministic("level_share", pt.exp(log_shares(d, made.missing)), dims="level")
         sigma = pm.Deterministic("sigma", made.sigma, dims="analyte")
-        theta = parameters(d, made.shared, made.individual)
+        theta = parameters(d, made.shared, made.individual, made.missing)
         theta = pm.Deterministic("theta", theta, dims=("occasion", "parameter"))
         _true_curve(d, theta, sigma, made.forcing_error)
         _compare(d, theta, sigma, made.forcing_error)
@@ -168,12 +179,25 @@ def _coords(d: Design) -> dict[str, list]:
         "correlated": together,
         "also_correlated": together,
         "forcing_obs": read,
+        **_missing_coords(d),
         "forcing_error": [label for label, uncertain in zip(read, own, strict=True) if uncertain],
     }
     for analyte in d.analytes:
         dim = names.observations(analyte)
         found[dim] = labelled(d.study, samples_of(d, analyte), analyte)[dim]
     return {name: list(labels) for name, labels in found.items() if len(labels)}
+
+
+def _missing_coords(d: Design) -> dict[str, list[str]]:
+    """Labels of what covariates that some people lack may be."""
+    missing = d.individuals.missing
+    levels = [[names.level(of.name, level) for level in of.levels] for of in missing.levels]
+    return {
+        "number_covariate": [of.name for of in missing.numbers],
+        "missing": [names.missing_of(of.name, subject) for of in missing.numbers for subject in of.subjects],
+        "fraction": [label for own in levels for label in own[:-1]],
+        "level": [label for own in levels for label in own],
+    }
 
 
 def _random_effects(d: Design) -> list[str]:

@@ -7,6 +7,7 @@ are equal-tailed, colours are safe for colour-blind eyes, and a person has the s
 
 from typing import Any
 
+from bayesglu.plots.calibration import calibration
 from bayesglu.plots.demo import demo_figure
 from bayesglu.plots.fits import fit_overview
 from bayesglu.plots.identifiability import expected_contraction
@@ -18,6 +19,7 @@ from bayesglu.plots.time_courses import contrast, trajectories
 from bayesglu.plots.validation import facts
 
 __all__ = [
+    "calibration",
     "contraction",
     "contrast",
     "demo_figure",

@@ -19,11 +19,13 @@ def predicted(fit: xr.DataTree, pair: Pair, random_seed: int = 1) -> pd.DataFram
     posterior, people = _thinned(fit.posterior.to_dataset()), d.individuals
     values = population_of(posterior, people, d.analytes)
     population = values.typical, values.effect, values.omega, values.correlation
+    missing = people.missing.draw(values.missing, rng)
     own = individuals_of(posterior, people)
     if pair.another_occasion:
-        own = people.draw_another_occasion(*population, own, np.ones(len(people.subjects)), rng)
-    other = people.draw(*population, rng)
-    theta = [people.theta(values.typical, values.effect, one) for one in (own, other)]  # (chain, draw, T, P)
+        own = people.draw_another_occasion(*population, own, np.ones(len(people.subjects)), rng, missing)
+    other = people.draw(*population, rng, missing)
+    # (chain, draw, T, P)
+    theta = [people.theta(values.typical, values.effect, one, missing) for one in (own, other)]
     sigma = dict(zip(d.analytes, values.sigma.reshape(DRAWS, -1).T, strict=True))
     weight = dict(zip(pair.fitted.subjects, pair.fitted.body_weight.values, strict=True))
     outputs, rows = sorted(set(pair.measured.output)), []
