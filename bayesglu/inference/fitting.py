@@ -294,6 +294,8 @@ def refit(
     True
     """
     kept = json.loads(previous.attrs["settings"])
+    if previous.attrs["method"] not in DRAWS:
+        raise InputError(f"This fit is of method '{previous.attrs['method']}', which refit does not repeat.")
     names = ("draws", "tune", "chains", "target_accept", "parametrization", "nuts")
     settings = {name: kept[name] for name in names} | kept["solver"] | {"method": previous.attrs["method"]}
     if changes.get("method", settings["method"]) != settings["method"]:

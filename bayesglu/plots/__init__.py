@@ -11,6 +11,7 @@ from bayesglu.plots.calibration import calibration
 from bayesglu.plots.demo import demo_figure
 from bayesglu.plots.fits import fit_overview
 from bayesglu.plots.identifiability import expected_contraction
+from bayesglu.plots.indices import index
 from bayesglu.plots.loop_map import organs
 from bayesglu.plots.posteriors import contraction, parameters
 from bayesglu.plots.rothman1991 import fasting
@@ -27,6 +28,7 @@ __all__ = [
     "facts",
     "fasting",
     "fit_overview",
+    "index",
     "organs",
     "parameters",
     "study",
