@@ -213,11 +213,15 @@ class Individuals:
         deviation = self._deviation(omega, correlation, rng)
         if missing is None:
             missing = self.missing.draw(self.missing.unknown(typical.shape[:-1]), rng)
+        return self.draw_centre(typical, effect, missing, rng) + deviation
+
+    def draw_centre(self, typical, effect, missing, rng: np.random.Generator):
+        """Where individual parameters are expected, `centre`, with levels that people lack drawn."""
         centre = self.centre(typical, effect, missing)
         for j, s in enumerate(self.layout.missing.mixed):
             log_share = self.missing.log_share(missing, j)
             centre[..., s, :] += self._shift_of_levels(j, log_share, effect, rng)
-        return centre + deviation
+        return centre
 
     def _deviation(self, omega, correlation, rng: np.random.Generator):
         """Everyone's deviations ``(..., S, D)``, drawn."""
