@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -85,9 +86,9 @@ def test_the_mean_weight_of_draws_is_the_likelihood_of_a_persons_samples(spec):
     d = make_design(spec, new)
     at = d.prior_medians._replace(sigma=np.full(len(d.analytes), 0.15))
     population = type(at)(*(np.repeat(field[None], 200, 0) for field in at))  # one population, many times
-    found = weigh_people(Conditional(d, population), np.random.default_rng(1)).log_likelihood[:, 0]
+    c = Conditional.of(d, population, np.random.default_rng(0))
+    found = weigh_people(c, np.random.default_rng(1)).log_likelihood[:, 0]
     # By brute force: people who are drawn from that population.
-    c = Conditional(d, population)
     x = np.random.default_rng(2).normal(size=(40_000, 1, c.size))
     log = c.log_density(np.zeros(len(x), int), x)[:, 0] - norm.logpdf(x[:, 0]).sum(-1)
     weights = [np.exp(logs - logs.max()) for logs in (log, found)]
@@ -101,7 +102,7 @@ def test_numbers_stand_for_the_people_and_density_of_the_plain_form():
     d = make_design(bg.load_model("minimal"), bg.load_study("bergman1986"))
     rng = np.random.default_rng(1)
     drawn = d.draw_prior(3, rng)
-    c, which = Conditional(d, drawn), np.arange(3)
+    c, which = Conditional.of(d, drawn, rng), np.arange(3)
     x = 0.3 * rng.normal(size=(3, 1, c.size))
     values = c.values(which, x)
     np.testing.assert_allclose(c.numbers(which, values.individual, values.forcing_error), x, atol=1e-12)
@@ -187,23 +188,66 @@ def test_people_who_fit_badly_are_told(population, people):
     assert not bg.check(found, warn=False).clean
 
 
-@pytest.mark.filterwarnings("ignore:The draws of the population tell:bayesglu.FitWarning")
-def test_a_covariate_that_is_not_given_is_told(spec, people, population):
-    drawn = population.posterior.insulin_sensitivity_typical
-    effect = xr.DataArray(np.full((*drawn.shape, 1), 0.7), dims=("chain", "draw", "effect"))
-    effect = effect.assign_coords(effect=["insulin_sensitivity by bmi"]).assign_attrs(
-        role="effect", units="1"
+@pytest.fixture(scope="module")
+def differing():
+    """A population whose people differ by body mass index and group, by far."""
+    spec = bg.load_model("ivgtt")
+    fixed = {n: {"level": "fixed"} for n in spec.estimated if n not in (*VARYING, *SHARED)}
+    spec = spec.with_changes(parameters=fixed)
+    table = pd.DataFrame({"subject": [str(i) for i in range(12)], "bmi": np.linspace(20.0, 36.0, 12)})
+    table["group"] = ["NGT", "T2D"] * 6
+    people = bg.simulate_study(
+        spec,
+        protocol="ivgtt(0.3)",
+        times=TIMES,
+        covariates=table,
+        subjects=12,
+        population="medians",
+        random_seed=7,
     )
-    differing = population.copy()
-    posterior = population.posterior.to_dataset().assign(covariate_effect=effect)
-    differing["posterior"] = xr.DataTree(posterior)
-    new = people.select(people.subjects[5:])
-    few = {"draws": 30, "population_draws": 200, "random_seed": 1}
-    with pytest.warns(StudyWarning, match="'bmi' of subject 6 is not given.*insulin_sensitivity"):
-        unknown = bg.fit_person(differing, new, **few)
-    assert unknown.posterior.covariate_effect.effect.values.tolist() == ["insulin_sensitivity by bmi"]
-    assert unknown.constant_data.effect_covariate.values.tolist() == ["bmi"]
-    assert "group" not in bg.percentiles(unknown).among.values
+    quick = {"method": "laplace", "draws": 400, "random_seed": 1, "progressbar": False}
+    return people, bg.fit(spec, people.select(people.subjects[:11]), **quick)
+
+
+@pytest.mark.filterwarnings("ignore:The draws of:bayesglu.FitWarning")
+@pytest.mark.parametrize("covariate", ["bmi", "group"])
+def test_a_covariate_that_a_new_person_lacks_is_told_and_estimated(differing, covariate):
+    people, population = differing
+    new = people.select(people.subjects[11:])  # with the largest body mass index, and diabetes
+    known = bg.fit_person(population, new, random_seed=1, draws=400)
+    lacking = replace(new, covariates=new.covariates.drop_vars(covariate))
+    with pytest.warns(StudyWarning, match=f"^{covariate} is missing for 11: it is estimated with the rest"):
+        found = bg.fit_person(population, lacking, random_seed=1, draws=400)
+    assert set(found.posterior.effect.values) == set(population.posterior.effect.values)
+    if covariate == "bmi":
+        guessed = found.posterior.bmi_missing.sel(bmi_missing_subject="11")
+        others = float(np.mean(people.covariates.bmi[:11]))
+        assert others + 2 < float(guessed.mean())  # the samples tell that it is larger than what is usual
+        assert float(guessed.std()) > 2
+    else:
+        share = found.posterior.group_probability.sel(group_missing_subject="11", group_level="T2D")
+        assert float(share.mean()) > 0.8
+    # People of whom the same is known are others than those who are known to be so.
+    wide, narrow = (bg.percentiles(fit, random_seed=1).sel(among="same covariates") for fit in (found, known))
+    assert np.isfinite(wide["median"]).all()
+    near = np.abs(wide["median"] - narrow["median"]).max()
+    assert 0 < float(near) < 45
+
+
+@pytest.mark.filterwarnings("ignore:The draws of:bayesglu.FitWarning")
+def test_without_the_covariates_of_its_people_a_population_says_nothing_of_those_that_are_lacking(
+    differing, tmp_path
+):
+    people, population = differing
+    new = people.select(people.subjects[11:])
+    nothing = replace(new, covariates=new.covariates.drop_vars(["bmi", "group"]))
+    public = bg.load(bg.save(population, tmp_path / "public.nc", without_data=True))
+    with pytest.warns(StudyWarning) as told:
+        found = bg.fit_person(public, nothing, random_seed=1, draws=50, population_draws=200)
+    assert set(found.posterior.effect.values) == set(population.posterior.effect.values)
+    assert set(found.constant_data.effect_covariate.values) == {"bmi", "group"}
+    for name in ("bmi", "group"):
+        assert any(str(one.message).startswith(f"{name} is missing for 11: nor does the fit") for one in told)
 
 
 def test_studies_are_joined_by_person_and_a_change_of_covariates_is_told():

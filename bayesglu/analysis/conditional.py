@@ -42,20 +42,24 @@ class Conditional:
     the D deviations of each person, then the errors of the person's own samples of a forcing function, and as
     many others, of nothing, as make all people's numbers as many.
 
-    ``failed`` counts solves that failed (occasion, outcome).
+    ``centre`` (M, S, D) is where each draw of the population expects them. ``failed`` counts solves that
+    failed (occasion, outcome).
     """
 
     design: Design
     population: Values
+    centre: np.ndarray
     failed: np.ndarray = field(init=False)
 
     def __post_init__(self):
         self.failed = np.zeros((len(self.design.individuals.occasions), len(OUTCOMES)), int)
 
-    @cached_property
-    def centre(self) -> np.ndarray:
-        """Where the population expects everyone (M, S, D)."""
-        return self.design.individuals.centre(self.population.typical, self.population.effect)
+    @classmethod
+    def of(cls, design: Design, population: Values, rng: np.random.Generator) -> "Conditional":
+        """Of covariates that people lack the numbers are those of each draw of the population, and levels are
+        drawn, with what these let expect."""
+        people, v = design.individuals, population
+        return cls(design, population, people.draw_centre(v.typical, v.effect, v.missing, rng))
 
     @cached_property
     def factor(self) -> np.ndarray:

@@ -30,6 +30,9 @@ APART, FAINT = 3.0, 6.0
 """Modes are several where they lie so many SDs apart; one whose share of the posterior is below exp(-6) is
 left to the tails of the proposal."""
 
+COUNTED, FEWEST_COUNTED = 0.999, 50
+"""Share of the weight of the draws of the population by which proposals are judged, and how many at least."""
+
 LOWEST = -700.0
 """Of a logarithm of a weight against the largest."""
 
@@ -62,6 +65,7 @@ class Weighed(NamedTuple):
     log_weight: np.ndarray
     log_likelihood: np.ndarray
     k: np.ndarray
+    ess: np.ndarray
     modes: np.ndarray
 
 
@@ -113,9 +117,9 @@ def sample_people(
 ) -> Sampled:
     """So many draws of people and population; `log_weight` (M,) of what the draws of the population weigh
     before the people's data."""
-    people = weigh_people(c, rng)
+    before = np.zeros(len(c.population.typical)) if log_weight is None else log_weight
+    people = weigh_people(c, rng, before)
     log_likelihood = people.log_likelihood.sum(-1)
-    before = np.zeros(len(log_likelihood)) if log_weight is None else log_weight
     log_weight, population_k = _smoothed((log_likelihood + before)[:, None, None])
     weight = np.exp(log_weight[:, 0, 0] - log_weight.max())
     which = _systematic(weight, draws, rng)
@@ -130,26 +134,40 @@ def sample_people(
         x=x,
         log_likelihood=log_likelihood[which],
         k=people.k,
-        ess=_sizes(people.log_weight),
+        ess=people.ess,
         population_k=float(population_k[0]),
         population_ess=float(weight.sum() ** 2 / np.square(weight).sum()),
         modes=people.modes,
     )
 
 
-def weigh_people(c: Conditional, rng: np.random.Generator) -> Weighed:
-    """Draws of each person under each draw of the population, with their weights."""
+def weigh_people(c: Conditional, rng: np.random.Generator, before: np.ndarray | float = 0.0) -> Weighed:
+    """Draws of each person under each draw of the population, with their weights; `before` (M,) are the
+    logarithms of what draws of the population weigh before."""
     proposal, modes = _proposal(c, rng)
+    counted = _counted(proposal.log_likelihood.sum(-1) + before)
     x, v, log_ratio = _proposed(c, proposal, rng)
     for _ in range(ADAPTED):
-        adapted = _adapted(proposal, v, log_ratio)
+        adapted = _adapted(proposal, v[:, counted], log_ratio[:, counted])
         tried = _proposed(c, adapted, rng)
-        if _sizes(tried[2]).sum() <= _sizes(log_ratio).sum():
+        if _sizes(tried[2][:, counted]).sum() <= _sizes(log_ratio[:, counted]).sum():
             break
         proposal, (x, v, log_ratio) = adapted, tried
-    log_weight, k = _smoothed(log_ratio)
+    log_weight = log_ratio.copy()
+    log_weight[:, counted], k = _smoothed(log_ratio[:, counted])
     within = logsumexp(log_weight, axis=0) - np.log(len(log_weight))
-    return Weighed(x, log_weight, within + proposal.log_likelihood, k, modes)
+    ess = _sizes(log_weight[:, counted])
+    return Weighed(x, log_weight, within + proposal.log_likelihood, k, ess, modes)
+
+
+def _counted(log_weight: np.ndarray) -> np.ndarray:
+    """The draws of the population (M,) that have nearly all the weight, by Laplace's approximation: how well
+    others are proposed does not matter."""
+    weight = np.exp(log_weight - log_weight.max())
+    order = np.argsort(-weight)
+    share = np.cumsum(weight[order]) / weight.sum()
+    count = np.clip(np.searchsorted(share, COUNTED) + 1, min(FEWEST_COUNTED, len(weight)), len(weight))
+    return order[:count]
 
 
 def _proposal(c: Conditional, rng: np.random.Generator) -> tuple[Mixture, np.ndarray]:

@@ -250,7 +250,7 @@ def _cases(fit: xr.DataTree, spec: ModelSpec, draws: int, clamp: Protocol) -> di
     }
     estimated = {p for p in parameters if spec.parameters[p].level != "fixed"}
     cases = {}
-    heights = _heights(covariates_of(known), known.body_weight)
+    heights = _heights(covariates_of(known, posterior), known.body_weight)
     for s, subject in enumerate(map(str, known.subject.values)):
         own = {name: parameters[name].values[..., s].ravel() for name in sorted(estimated)}
         weight = float(known.body_weight[s])
@@ -273,9 +273,10 @@ def _parameters(spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset) -> di
     """Estimated parameters (chain, draw, subject) of the first day of each person, by name."""
     first = dict(reversed(occasions_of(posterior)))
     occasions = [(str(label), first[str(label)]) for label in known.subject.values]
-    people = people_of(spec, posterior, occasions, covariates_of(known))
+    people = people_of(spec, posterior, occasions, covariates_of(known, posterior))
     population = population_of(posterior, people, absent_effect=0.0)
-    theta = people.theta(population.typical, population.effect, individuals_of(posterior, people))
+    own = individuals_of(posterior, people)
+    theta = people.theta(population.typical, population.effect, own, population.missing)
     coords = {"chain": posterior.chain, "draw": posterior.draw, "subject": list(people.subjects)}
     return {
         p.name: xr.DataArray(theta[..., column], coords, ("chain", "draw", "subject"))

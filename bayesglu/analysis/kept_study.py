@@ -48,7 +48,7 @@ def study_of(fit: xr.DataTree) -> Study:
     return Study(
         name=str(fit.attrs.get("study_name", "study")),
         observations=_observations(columns),
-        covariates=covariates_of(known),
+        covariates=covariates_of(known, fit["posterior"].to_dataset()),
         protocols={tuple(label.rsplit("/", 1)): each for label, each in followed.items()},  # type: ignore
         body_weight=known.body_weight,
     )

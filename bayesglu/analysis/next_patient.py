@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,10 +13,13 @@ import xarray as xr
 from bayesglu.analysis.conditional import Conditional
 from bayesglu.analysis.importance import Sampled, sample_people
 from bayesglu.analysis.kept_study import joined, study_of
+from bayesglu.analysis.people import covariates_of
 from bayesglu.analysis.weights import IMPORTANCE, judge_weights
 from bayesglu.errors import FitWarning, InputError, warn_caller
 from bayesglu.hierarchy import names
+from bayesglu.hierarchy.covariates import lacking
 from bayesglu.hierarchy.design import Design, make_design
+from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.posterior import acting_in, effect_labels, population_of, to_dataset
 from bayesglu.hierarchy.values import Values
 from bayesglu.inference.datatree import data_groups, in_chains, predict, provenance, samples_groups, tree_of
@@ -29,7 +33,7 @@ from bayesglu.study.study import Study, StudyWarning, load_study
 from bayesglu.text.wording import some
 
 PRIOR_DRAWS = 500
-POPULATION = (*names.OF_EVERYONE, "omega")
+POPULATION = (*names.OF_EVERYONE, "omega", "kappa", "covariate")
 SETTINGS = {"draws": COUNT, "population_draws": COUNT}
 
 
@@ -126,13 +130,13 @@ def fit_person(
         raise InputError("No study is given: fit_person(population, study).")
     studies = [load_study(one) for one in several]
     again = population_fit.attrs.get("method") == IMPORTANCE
-    d = make_design(spec, joined([study_of(population_fit), *studies] if again else studies), **solver)
-    _warn_of_covariates(spec, d.study, population_fit)
+    together = joined([study_of(population_fit), *studies] if again else studies)
+    d = _design(spec, together, population_fit, solver)
     seed = seed_of(random_seed)
     rng = np.random.default_rng(seed)
     kept = _thinned(population_fit, checked["population_draws"])
     population = _completed(kept, d, rng)
-    conditional = Conditional(d, _population(population, d))
+    conditional = Conditional.of(d, _population(population, d, rng), rng)
     # Draws of an earlier fit of people have been weighted by a likelihood that the new one contains.
     before = -kept["log_marginal_likelihood"].values[0] if again else None
     found = sample_people(conditional, checked["draws"], rng, before)
@@ -210,13 +214,17 @@ def _completed(population: xr.Dataset, d: Design, rng: np.random.Generator) -> x
             effects[0].attrs
         )
         found = found.drop_dims("effect", errors="ignore").assign({names.EFFECT: together})
-    absent = [name for name in unknown.data_vars if name not in found]
+    # What covariates may be of which the fit knows nothing is drawn with them.
+    roles = {name: draws.attrs["role"] for name, draws in unknown.data_vars.items()}
+    absent = [name for name, role in roles.items() if name not in found and role != "covariate"]
     return found.assign({name: unknown[name] for name in absent}).transpose("chain", "draw", ...)
 
 
-def _population(population: xr.Dataset, d: Design) -> Values:
-    """The draws of a population (M, ...), without individual parameters."""
+def _population(population: xr.Dataset, d: Design, rng: np.random.Generator) -> Values:
+    """The draws of a population (M, ...), without individual parameters; what people may have of the
+    covariates that they lack is drawn with each."""
     found = population_of(population, d.individuals, d.analytes)
+    found = found._replace(missing=d.individuals.missing.draw(found.missing, rng))
     return Values(*(field[0] for field in found))
 
 
@@ -276,21 +284,45 @@ def _diagnostics(found: Sampled, d: Design) -> xr.Dataset:
     )
 
 
-def _warn_of_covariates(spec: ModelSpec, study: Study, population_fit: xr.DataTree) -> None:
+def _design(spec: ModelSpec, study: Study, population_fit: xr.DataTree, solver: dict) -> Design:
+    """The new people, of whom covariates that they lack are what those of the population let expect."""
+    posterior = population_fit["posterior"].to_dataset()
+    acting = [effect.covariate for _, effect in _effects(spec, acting_in(posterior)).values()]
+    given = study.covariates
+    lacked = {n: _lacking(given, n) for n in dict.fromkeys(acting)}
+    lacked = {name: who for name, who in lacked.items() if who}
+    d = make_design(spec, replace(study, covariates=given.drop_vars(lacked, errors="ignore")), **solver)
+    if not lacked:
+        return d
+    known = covariates_of(population_fit["constant_data"].to_dataset(), posterior)
+    absent = [n for n in lacked if n not in known or len(lacking(known, n)) == known.sizes["subject"]]
+    _warn_of_covariates(lacked, absent)
+    filled = given.drop_vars(absent, errors="ignore")
+    for name in lacked.keys() - {*absent, *given}:
+        empty = np.full(given.sizes["subject"], np.nan if known[name].dtype.kind in "if" else "")
+        filled = filled.assign({name: ("subject", empty)})
+    together = [name for name in known if name in filled]
+    known = known[together].assign_coords(subject=[f"population, {s}" for s in known["subject"].values])
+    both = xr.concat([known, filled[together]], "subject") if together else filled
+    people = d.individuals
+    people = Individuals.of(spec, people.columns, people.names, people.occasions, both)
+    return replace(d, study=replace(study, covariates=filled), individuals=people)
+
+
+def _lacking(covariates: xr.Dataset, name: str) -> list[str]:
+    """Who lacks a covariate: everyone where there is none."""
+    return lacking(covariates, name) if name in covariates else [str(s) for s in covariates["subject"].values]
+
+
+def _warn_of_covariates(lacked: dict[str, list[str]], absent: list[str]) -> None:
     """Say which covariates that people of the population differ by are not known of new ones."""
-    acting = _effects(spec, acting_in(population_fit["posterior"].to_dataset()))
-    by: dict[str, list[str]] = {}
-    for parameter, effect in acting.values():
-        by.setdefault(effect.covariate, []).append(parameter)
-    for covariate, parameters in by.items():
-        if covariate not in study.covariates:
-            acts = some(list(dict.fromkeys(parameters)))
-            warn_caller(
-                f"The covariate '{covariate}' of subject {some(study.subjects)} is not given, and people of "
-                f"the population differ by it in {acts}: what is expected of them is what is expected of "
-                "people at its reference.",
-                StudyWarning,
+    for name, who in lacked.items():
+        what = "it is estimated with the rest, from those of the population and by its effects"
+        if name in absent:
+            what = (
+                "nor does the fit keep those of its people, so that its effects are left out for the new ones"
             )
+        warn_caller(f"{name} is missing for {some(who)}: {what}.", StudyWarning)
 
 
 def _warn_of_weights(diagnostics: xr.Dataset) -> None:

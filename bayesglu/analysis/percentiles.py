@@ -10,11 +10,13 @@ from scipy.special import ndtr
 from bayesglu.analysis.people import covariates_of, occasions_of, people_of
 from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
+from bayesglu.hierarchy.covariates import lacking
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.posterior import acting_in, individuals_of, population_of
 from bayesglu.results import require_fit
 from bayesglu.seeds import seed_of
 from bayesglu.spec.model import ModelSpec, model_of
+from bayesglu.spec.priors import Effect
 from bayesglu.text.problems import Problems
 
 ALIKE = "same covariates"
@@ -76,15 +78,15 @@ def percentiles(
     posterior = fit["posterior"].to_dataset()
     known = fit["constant_data"].to_dataset()
     occasions = occasions_of(posterior)
-    labels = {ALIKE: covariates_of(known)}
+    labels = {ALIKE: covariates_of(known, posterior)}
     if reference is not None:
         _check_reference(spec, reference)
         labels[_told(reference)] = _profile(reference, [str(s) for s in known["subject"].values])
     seed, shares, people = seed_of(random_seed), [], None
     rng = np.random.default_rng(seed)
     for covariates in labels.values():
-        people = people_of(spec, posterior, occasions, covariates)
-        shares.append(_shares(people, posterior, rng))
+        people = people_of(spec, posterior, occasions, _at_references(spec, covariates))
+        shares.append(_shares(people, posterior, _lacked(spec, people, covariates, posterior, rng), rng))
     assert people is not None
     if not people.varying:
         raise InputError("Nothing differs between people in this fit, so that nobody is at a percentile.")
@@ -107,17 +109,68 @@ def percentiles(
     )
 
 
-def _shares(people: Individuals, posterior: xr.Dataset, rng: np.random.Generator) -> np.ndarray:
-    """Shares of new people below (chain, draw, S, V)."""
+def _shares(people: Individuals, posterior: xr.Dataset, lacked, rng: np.random.Generator) -> np.ndarray:
+    """Shares of new people below (chain, draw, S, V); `lacked` is added to what is expected of them (chain,
+    draw, S, D)."""
     population = population_of(posterior, people)
     known = acting_in(posterior)
     unknown = np.array([names.effect(a.parameter, a.key) not in known for a in people.effects], bool)
     drawn = rng.normal(*people.effect_prior, size=population.effect.shape)
     effect = np.where(unknown, drawn, population.effect)
-    own = individuals_of(posterior, people) - people.centre(population.typical, effect)
+    own = individuals_of(posterior, people) - people.centre(population.typical, effect) - lacked
     first = people.layout.component[people.first_occasion]  # (S, V)
     away = own[..., np.arange(len(first))[:, None], first]
     return ndtr(away / population.omega[..., None, :])
+
+
+def _at_references(spec: ModelSpec, covariates: xr.Dataset) -> xr.Dataset:
+    """Covariates with the reference of the effect in place of what people lack."""
+    found = covariates.copy()
+    for effect in (effect for p in spec.parameters.values() for effect in p.effects.values()):
+        if effect.covariate in found and (who := lacking(found, effect.covariate)):
+            values = found[effect.covariate].values.astype(object)
+            at = "no level" if effect.form == "level" else float(effect.reference)
+            values[np.isin(found["subject"].values, who)] = at
+            found[effect.covariate] = ("subject", values)
+    return found
+
+
+def _lacked(spec: ModelSpec, people: Individuals, covariates: xr.Dataset, posterior: xr.Dataset, rng):
+    """What covariates that people lack add to what is expected of them (chain, draw, S, D): a number is that
+    of each draw, a level one that is drawn by its probability in it."""
+    found = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"], *people.shape))
+    drawn: dict[tuple[str, str], np.ndarray | None] = {}  # once, for all that a covariate acts on
+    for label in sorted(acting_in(posterior)):
+        name, _, key = label.partition(" by ")
+        effect = spec.parameters[name].effects[key]
+        if effect.covariate not in covariates or name not in people.names:
+            continue
+        components = people.layout.component_parameter == people.names.index(name)
+        for who in lacking(covariates, effect.covariate):
+            pair = effect.covariate, who
+            if pair not in drawn:
+                drawn[pair] = _drawn(effect, who, posterior, rng)
+            if (values := drawn[pair]) is not None:
+                x = np.vectorize(effect.standardized)(values)
+                size = np.log(posterior[names.EFFECT].sel(effect=label).values) * x
+                found[..., people.subjects.index(who), :] += size[..., None] * components
+    return found
+
+
+def _drawn(effect: Effect, who: str, posterior: xr.Dataset, rng: np.random.Generator) -> np.ndarray | None:
+    """What a person may have of a covariate (chain, draw): numbers, or names of levels; None where the fit
+    says nothing of it."""
+    of_level = effect.form == "level"
+    called = (names.level_probability if of_level else names.missing)(effect.covariate)
+    if called not in posterior:
+        return None
+    found = posterior[called].sel({names.missing_subject(effect.covariate): who})
+    found = found.transpose("chain", "draw", ...)
+    if not of_level:
+        return found.values
+    with np.errstate(divide="ignore"):
+        chosen = np.log(found.values) + rng.gumbel(size=found.shape)
+    return found[names.levels(effect.covariate)].values[chosen.argmax(-1)]
 
 
 def _check_reference(spec: ModelSpec, reference: Mapping[str, Any]) -> None:
