@@ -493,6 +493,8 @@ def test_labels_are_no_missing_values_and_sort_alike_at_every_start():
 def test_tests_whose_labels_join_alike_are_refused():
     one, other = table("A").assign(occasion="b/c"), table("A").assign(subject="A/b", occasion="c")
     assert "are both 'A/b/c' in a fit" in faults(pd.concat([one, other]))
+    other = other.assign(occasion="1")
+    assert "subject 'A/b' looks like an occasion of subject 'A' in a fit" in faults(pd.concat([one, other]))
 
 
 CODE = """

@@ -2,6 +2,7 @@
 
 import xarray as xr
 
+from bayesglu.hierarchy import names
 from bayesglu.hierarchy.covariates import lacking
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.posterior import acting_in, individuals_of, population_of
@@ -19,9 +20,10 @@ def people_of(spec: ModelSpec, posterior: xr.Dataset, occasions, covariates: xr.
 
 def occasions_of(posterior: xr.Dataset) -> list[tuple[str, str]]:
     """The occasions (subject, name) that a posterior tells apart; one a person where it tells none apart."""
+    subjects = list(map(str, posterior.subject.values))
     if "occasion" in posterior.coords:
-        return [tuple(str(label).rsplit("/", 1)) for label in posterior.occasion.values]
-    return [(str(subject), "1") for subject in posterior.subject.values]
+        return [names.of_occasion(str(label), subjects) for label in posterior.occasion.values]
+    return [(subject, "1") for subject in subjects]
 
 
 def covariates_of(known: xr.Dataset, posterior: xr.Dataset) -> xr.Dataset:
