@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what an editor and a type checker see; the table below says the same to Python
     from bayesglu import plots
+    from bayesglu.analysis.calibration import Calibration, calibrate
     from bayesglu.analysis.checks import check
     from bayesglu.analysis.counterfactual import scale, set_to, shift, what_if
     from bayesglu.analysis.cross_validation import coverage, leave_one_out
     from bayesglu.analysis.identifiability import identify
+    from bayesglu.analysis.indices import indices
     from bayesglu.analysis.log_likelihoods import join_log_likelihoods
+    from bayesglu.analysis.next_patient import fit_person
+    from bayesglu.analysis.percentiles import percentiles
+    from bayesglu.analysis.ranking import ranking
     from bayesglu.analysis.simulated_study import simulate_study
     from bayesglu.analysis.simulation import simulate
     from bayesglu.analysis.summaries import (
@@ -27,7 +32,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     )
     from bayesglu.analytes import register_analyte
     from bayesglu.catalog import citation, list_models, list_studies
-    from bayesglu.errors import BayesgluError, FitWarning
+    from bayesglu.errors import BayesgluError, FitWarning, ModelWarning
     from bayesglu.inference.fit_files import load, save
     from bayesglu.inference.fitting import fit, prior_predictive, refit
     from bayesglu.inference.pymc_model import build
@@ -44,8 +49,9 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
 _HOMES = {
     "analytes": ("register_analyte",),
     "catalog": ("citation", "list_models", "list_studies"),
+    "analysis.calibration": ("Calibration", "calibrate"),
     "analysis.checks": ("check",),
-    "errors": ("BayesgluError", "FitWarning"),
+    "errors": ("BayesgluError", "FitWarning", "ModelWarning"),
     "validation.facts": ("load_facts", "validate"),
     "analysis.cross_validation": ("coverage", "leave_one_out"),
     "analysis.identifiability": ("identify",),
@@ -57,7 +63,11 @@ _HOMES = {
     "protocols.clamps": ("clamp", "isoglycaemic", "pancreatic_clamp", "stepped_clamp"),
     "protocols.events": ("Protocol",),
     "protocols.library": ("fast", "infusion", "injection", "ivgtt", "meal", "meal_day", "ogtt", "pump_stop"),
+    "analysis.indices": ("indices",),
     "analysis.log_likelihoods": ("join_log_likelihoods",),
+    "analysis.next_patient": ("fit_person",),
+    "analysis.percentiles": ("percentiles",),
+    "analysis.ranking": ("ranking",),
     "analysis.simulated_study": ("simulate_study",),
     "analysis.simulation": ("simulate",),
     "solver.solver": ("SolverError",),
@@ -70,8 +80,10 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BayesgluError",
+    "Calibration",
     "FitWarning",
     "ModelSpec",
+    "ModelWarning",
     "Part",
     "Protocol",
     "SolverError",
@@ -80,14 +92,17 @@ __all__ = [
     "Study",
     "StudyError",
     "build",
+    "calibrate",
     "check",
     "citation",
     "clamp",
     "coverage",
     "fast",
     "fit",
+    "fit_person",
     "get_part",
     "identify",
+    "indices",
     "infusion",
     "injection",
     "isoglycaemic",
@@ -105,9 +120,11 @@ __all__ = [
     "meal_day",
     "ogtt",
     "pancreatic_clamp",
+    "percentiles",
     "plots",
     "prior_predictive",
     "pump_stop",
+    "ranking",
     "refit",
     "register_analyte",
     "register_part",

@@ -63,6 +63,21 @@ class FitWarning(BayesgluWarning):
     """
 
 
+class ModelWarning(BayesgluWarning):
+    """A question that a model has no means to answer well; the message says why, and which model has them.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import bayesglu as bg
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     flat = bg.simulate("oral", bg.fast(24), outputs=["glucose"])
+    >>> "glycogen" in str(caught[0].message)
+    True
+    """
+
+
 class RunWarning(BayesgluWarning):
     """A run on disk that was stopped or damaged; the message says where, and what was made of it."""
 

@@ -14,6 +14,7 @@ NAMES = (
     "terms",
     "figures",
     "compare",
+    "calibration",
     "fuzz",
     "pymc_sampling",
     "truth",

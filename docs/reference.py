@@ -13,6 +13,7 @@ import typer
 
 import bayesglu
 from bayesglu import plots
+from bayesglu.analysis.index_table import INDICES
 from bayesglu.cli.app import app
 from bayesglu.physiology.choices import SIMULATORS
 from bayesglu.physiology.registry import SHIPPED
@@ -33,13 +34,15 @@ NAMES = {
     ),
     "Fits": (
         "From a model and a study to a posterior. [How a posterior is sampled](../inference.md) says how.",
-        *("fit", "refit", "prior_predictive", "build", "save", "load", "check"),
+        *("fit", "refit", "fit_person", "prior_predictive", "build", "save", "load", "check"),
     ),
     "Questions": (
         "What a model or a fit is asked.",
         *(
             "simulate",
             "simulate_study",
+            "calibrate",
+            "Calibration",
             "identify",
             "validate",
             "load_facts",
@@ -47,6 +50,7 @@ NAMES = {
             "summarize_individuals",
         ),
         *("summarize_occasions", "what_if", "scale", "shift", "set_to", "leave_one_out", "coverage"),
+        *("percentiles", "indices", "ranking"),
         "join_log_likelihoods",
     ),
     "Parts of your own": (
@@ -56,7 +60,7 @@ NAMES = {
     "Figures": ("`bg.plots`: figures of what the functions return.", *(f"plots.{n}" for n in plots.__all__)),
     "Errors and warnings": (
         "All derive from `BayesgluError` and `BayesgluWarning`.",
-        *("BayesgluError", "SpecError", "StudyError", "SolverError", "FitWarning"),
+        *("BayesgluError", "SpecError", "StudyError", "SolverError", "FitWarning", "ModelWarning"),
     ),
 }
 """Pages of the reference of Python: what each is about, and its names."""
@@ -88,6 +92,7 @@ def pages() -> dict[Path, str]:
     return python | {
         DOCS / "reference" / "command_line.md": _command_line(),
         DOCS / "reference" / "model_file.md": _model_file(),
+        DOCS / "indices.md": _indices(),
         DOCS.parent / "models" / "model.schema.json": schema.text(),
     }
 
@@ -99,6 +104,37 @@ def _names(title: str, about: str, *names: str) -> str:
     lines = [f"# {title}", "", MADE, "", about]
     for name in names:
         lines += ["", f"::: bayesglu.{name}", "    options:", f"      heading: bg.{name}"]
+    return "\n".join(lines) + "\n"
+
+
+# --- indices ---
+
+ABOUT_INDICES = """
+`bg.indices(fit)` gives each of these for each person, with its posterior, and beside it the plain index of
+raw samples where these are enough for one; `bg.ranking(fit, "matsuda")` people in the order of one, with
+the probability of each rank; `bg.plots.index` draws them; `bg.indices(study)` has what is raw alone. On the
+command line it is `bayesglu indices`.
+
+The posterior is that of the index of the person's true curves, without assay error: in an oral test of 75
+g, in an intravenous one of 0.3 g/kg, or in a clamp of two hours with 1 mU/kg/min of insulin at 90 mg/dL,
+simulated with the person's parameters of the day that was fitted. What is raw is of the first test of a
+kind that the person had. Where an index means nothing or cannot be computed, it is NaN and `why` (or
+`why_raw`) says the reason; so it is where it means nothing in more than one draw in twenty. A simulated
+test is as right as the model is in it: see [how right what-ifs are](truth.md).
+
+In the formulas $G$ is glucose and $I$ insulin, at the minutes after the dose that their index names; 0 is
+the mean of the fasting samples. One mmol/L of glucose is 18.016 mg/dL, and one uU/mL of insulin 6 pmol/L.
+"""
+
+
+def _indices() -> str:
+    lines = ["# Indices", "", MADE, ABOUT_INDICES]
+    lines += ["| name | index | unit | formula | from | raw too | means nothing | source |"]
+    lines += ["|" + "---|" * 8]
+    for name, index in INDICES.items():
+        raw = "yes" if index.raw else ""
+        cells = f"`{name}`", index.title, index.unit, f"`{index.formula}`", index.of, raw
+        lines.append(f"| {' | '.join((*cells, index.nothing, index.source))} |")
     return "\n".join(lines) + "\n"
 
 

@@ -444,3 +444,41 @@ def test_a_folder_that_is_missing_is_noticed_before_anything_is_computed(tmp_pat
         terminal.writable(tmp_path / "missing" / "fit.nc")
     with pytest.raises(ValueError, match=r"must end in \.nc or \.zarr"):
         terminal.writable(tmp_path / "fit", (".nc", ".zarr"))
+
+
+# --- people of a population ---
+
+
+def test_a_new_person_is_fitted_shown_judged_and_saved(tmp_path, in_place):
+    person, asked = fake_fit(subjects=1, chains=1), {}
+
+    def fit_person(population, study, **settings):
+        asked.update(settings, subjects=study.subjects)
+        return person
+
+    in_place("fit_person", fit_person)
+    saved, out, csv = (
+        bayesglu.save(fake_fit(), tmp_path / "people.nc"),
+        tmp_path / "person.nc",
+        tmp_path / "p.csv",
+    )
+    where = "--out", out, "--csv", csv, "--reference", "group=T2D", "--reference", "bmi=30", "--seed", 3
+    shown = run("person", saved, "bergman1986", "--population-draws", 70, *where)
+    assert asked == {"subjects": ("1",), "draws": 1000, "population_draws": 70, "random_seed": 3}
+    assert "group T2D, bmi 30.0 (%)" in shown.stdout and "insulin_sensitivity" in shown.stdout
+    assert shown.exit_code == 2  # one chain is not clean
+    assert bayesglu.load(out).posterior.equals(person.posterior)
+    table = pd.read_csv(csv)
+    assert table["parameter"].is_unique and set(table["subject"]) == {1}
+
+
+def test_indices_of_a_study_and_of_a_fit_are_shown_with_the_reasons_of_those_that_are_missing(tmp_path):
+    shown = run("indices", "synthetic_ogtt", "--index", "matsuda", "--index", "ogis", "--subject", "P01")
+    assert shown.exit_code == 0 and "matsuda" in shown.stdout
+    assert "Not computed for 1 subjects: ogis: body weight or height is unknown." in shown.stdout
+    csv = tmp_path / "indices.csv"
+    fit = bayesglu.save(fake_fit(subjects=2, draws=20), tmp_path / "people.nc")
+    shown = run("indices", fit, "--index", "homa_ir", "--csv", csv, "--plot", tmp_path / "homa.png")
+    assert shown.exit_code == 0 and (tmp_path / "homa.png").stat().st_size > 0
+    assert (pd.read_csv(csv)["lower"] < pd.read_csv(csv)["upper"]).all()
+    assert "name it, --index matsuda" in run("indices", fit, "--plot", tmp_path / "all.png").stderr

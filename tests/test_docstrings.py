@@ -164,6 +164,13 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.fit("oral", "synthetic_ogtt"),
         lambda: bg.fit("minimal", "bergman1986", method="laplace", max_steps=1, progressbar=False),
     ],
+    "bayesglu.fit_person": [
+        lambda: bg.fit_person(NOTHING, "bergman1986"),
+        lambda: bg.fit_person(quick(), "bergman1986", draws=0),
+        lambda: bg.fit_person(quick(), []),
+        lambda: bg.fit_person(quick(), "nobody"),
+        lambda: bg.fit_person(quick(), "bergman1986", max_steps=1),
+    ],
     "bayesglu.get_part": [
         lambda: bg.get_part("lung", "left"),
         lambda: bg.get_part("liver", "left"),
@@ -174,6 +181,13 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.identify("oral", "ogt(75)"),
         lambda: bg.identify("oral", "ogtt(75)", body_weight=None),
         lambda: bg.identify("nothing", "ogtt(75)"),
+    ],
+    "bayesglu.indices": [
+        lambda: bg.indices(NOTHING),
+        lambda: bg.indices("nobody"),
+        lambda: bg.indices("synthetic_ogtt", "weather"),
+        lambda: bg.indices("synthetic_ogtt", probability=90),
+        lambda: bg.indices(quick(), clamp="clmp(90)"),
     ],
     "bayesglu.infusion": [lambda: bg.infusion("insulin", 1, "mU/kg", 60)],
     "bayesglu.injection": [lambda: bg.injection("insulin", 5, "U", route="oral")],
@@ -199,6 +213,12 @@ REFUSED: dict[str, list[Callable]] = {
     "bayesglu.meal_day": [lambda: bg.meal_day(times=[0])],
     "bayesglu.ogtt": [lambda: bg.ogtt(-75), lambda: bg.ogtt("75"), lambda: bg.ogtt(unit="oz")],
     "bayesglu.pancreatic_clamp": [lambda: bg.pancreatic_clamp(-1)],
+    "bayesglu.percentiles": [
+        lambda: bg.percentiles(NOTHING),
+        lambda: bg.percentiles(quick(), {"weather": "fine"}),
+        lambda: bg.percentiles(quick(), {"bmi": "high"}),
+        lambda: bg.percentiles(quick(), probability=90),
+    ],
     "bayesglu.plots.contrast": [
         lambda: bg.plots.contrast(SIMULATION),
         lambda: bg.plots.contrast(SIMULATION, "lactate"),
@@ -215,6 +235,11 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.plots.study("bergman1986", analytes=["lactate"]),
     ],
     "bayesglu.plots.contraction": [lambda: bg.plots.contraction(NOTHING)],
+    "bayesglu.plots.index": [
+        lambda: bg.plots.index(NOTHING.to_dataset(), "matsuda"),
+        lambda: bg.plots.index(bg.indices(quick()), "weather"),
+        lambda: bg.plots.index(bg.indices(quick()), "matsuda"),
+    ],
     "bayesglu.plots.organs": [lambda: bg.plots.organs({}), lambda: bg.plots.organs({"now": SIMULATION})],
     "bayesglu.plots.parameters": [
         lambda: bg.plots.parameters(NOTHING),
@@ -230,6 +255,12 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.prior_predictive("minimal", "nobody"),
     ],
     "bayesglu.pump_stop": [lambda: bg.pump_stop(1, before=0)],
+    "bayesglu.ranking": [
+        lambda: bg.ranking(NOTHING, "matsuda"),
+        lambda: bg.ranking(quick(), "weather"),
+        lambda: bg.ranking(quick(), "homa_ir"),
+        lambda: bg.ranking(quick(), "homa_ir", probability=90),
+    ],
     "bayesglu.register_analyte": [lambda: bg.register_analyte("lactate", {"mmol/L": 2.0})],
     "bayesglu.register_part": [lambda: bg.register_part("liver", "Mine", bg.Part({}))],
     "bayesglu.save": [

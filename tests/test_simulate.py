@@ -1,5 +1,7 @@
 """A simulation gives what was asked for, tells what was delivered, and refuses what it could not mean."""
 
+import warnings
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -7,6 +9,7 @@ from reference import TYPICAL, solve_slowly
 
 from bayesglu.analysis.simulation import available_outputs, default_times, simulate
 from bayesglu.catalog import list_models
+from bayesglu.errors import ModelWarning
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.clamps import clamp
 from bayesglu.protocols.events import ProtocolError
@@ -314,3 +317,22 @@ def test_a_beginning_below_zero_by_what_a_solver_errs_is_zero():
 
 def test_a_protocol_may_be_its_text():
     xr.testing.assert_identical(simulate("oral", "ogtt(75)"), simulate("oral", ogtt(75)))
+
+
+@pytest.mark.parametrize(
+    ("model", "protocol", "times", "told"),
+    [
+        ("oral", "fast(24)", None, True),
+        ("oral", "ogtt(75)", [0.0, 120.0, 1440.0], True),
+        ("oral_cpeptide", "fast(20) + ogtt(75).shift(1200)", None, True),
+        ("oral", "meal_day()", None, False),
+        ("ivgtt", "clamp(90, 1200)", None, False),
+        ("feedback", "fast(24)", None, False),
+    ],
+)
+def test_a_fast_that_a_model_cannot_follow_is_told(model, protocol, times, told):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        simulate(model, protocol, times=times, outputs=["glucose"])
+    assert [w.category for w in caught] == [ModelWarning] * told
+    assert all("such as 'feedback'" in str(w.message) for w in caught)

@@ -14,6 +14,7 @@ import xarray as xr
 from bayesglu.analysis.diagnostics import energy_fraction, mixing, normal_scores
 from bayesglu.analysis.findings import Finding, count
 from bayesglu.analysis.misfit import describes, held
+from bayesglu.analysis.weights import IMPORTANCE, judge_weights
 from bayesglu.errors import FitWarning, warn_caller
 from bayesglu.results import require_fit
 
@@ -73,7 +74,9 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
     A fit is clean when every R-hat is below 1.01 and every bulk and tail effective sample size above 400,
     when fewer than one draw in a thousand diverged, when each chain's E-BFMI is above 0.3, and when the ODE
     solver converged for all subjects. Constant variables are skipped. A fit with ``method="laplace"`` has no
-    chains: there the verdict says what its intervals are, and what was held while the mode was sought.
+    chains: there the verdict says what its intervals are, and what was held while the mode was sought. One of
+    new people (`fit_person`) has weights: their Pareto k must be at most 0.7, and the draws of the population
+    tell as much as 100 of equal weights.
 
     The model describes the data when no residual SD and no typical value lies more than 3 SDs of its prior
     from the prior's median (of residual SDs: above it), when no person has more samples outside their own
@@ -113,7 +116,12 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
     fit = require_fit(fit)
     every = diagnostics(fit)
     quick = fit.attrs.get("method") == "laplace"
-    judged = [*_judge_mode(), *held(fit)] if quick else _judge_chains(fit, every)
+    if quick:
+        judged = [*_judge_mode(), *held(fit)]
+    elif IMPORTANCE in fit.children:
+        judged = [*_judge_people(fit), *judge_weights(fit[IMPORTANCE].to_dataset())]
+    else:
+        judged = _judge_chains(fit, every)
     sampling = [*judged, *_judge_numbers(fit), *_judge_solves(fit)]
     findings = [*sampling, *describes(fit)]
     problems = tuple(finding.sentence for finding in findings if not finding.fine)
@@ -168,6 +176,18 @@ def _judge_mode() -> Iterator[Finding]:
         "Intervals are those of a Laplace approximation, Normal at the mode, and may be too narrow: "
         'fit with method="nuts" before you report a number.'
     )
+
+
+def _judge_people(fit: xr.DataTree) -> Iterator[Finding]:
+    study, sizes = fit.attrs.get("population_study"), fit["posterior"].sizes
+    told = f"{count(sizes['draw'], 'draw')} of {count(len(fit['importance']['subject']), 'new person')}"
+    yield Finding(f"{told.replace('persons', 'people')}, given the population that was fitted to '{study}'.")
+    if fit.attrs.get("population_method") == "laplace":
+        yield Finding(
+            "The population is a Laplace approximation, and what is said of people may be too narrow: fit it "
+            "with "
+            'method="nuts" before you report a number.'
+        )
 
 
 def _judge_chains(fit: xr.DataTree, every: pd.DataFrame) -> Iterator[Finding]:

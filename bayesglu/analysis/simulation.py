@@ -9,7 +9,7 @@ import xarray as xr
 
 from bayesglu.analytes import analytes, state_of, words
 from bayesglu.errors import InputError
-from bayesglu.hierarchy.compatibility import check_forcing, check_protocol
+from bayesglu.hierarchy.compatibility import check_forcing, check_protocol, warn_of_fasts
 from bayesglu.hierarchy.forcing import forcing_channel
 from bayesglu.physiology.loop import Loop, assemble
 from bayesglu.physiology.registry import available
@@ -91,6 +91,11 @@ def simulate(
     SolverError
         If the equations cannot be solved; the message names everyone whose could not.
 
+    Warns
+    -----
+    ModelWarning
+        Where someone goes for more than 16 h without glucose in a model whose glycogen is held.
+
     Examples
     --------
     >>> import bayesglu as bg
@@ -108,6 +113,7 @@ def simulate(
     check_names("output", wanted, available_outputs(spec))
     hold = _held(assemble(spec.structure), _names(hold))
     check_protocol(spec, protocol)
+    warn_of_fasts(spec, protocol, float(times[-1]))
     check_forcing(spec, forcing)
     people = _people(spec, parameters or {}, start or {}, body_weight, settings["atol"])
     begin = min(times[0], protocol.start, *([] if not start and forcing is None else [0.0]))

@@ -127,3 +127,34 @@ def _band(row: Mapping, band: int) -> str:
 def _interval(row: Mapping, of: str = "") -> str:
     low, high = row[f"{of}lower"], row[f"{of}upper"]
     return "" if np.isnan(low) else f"{low:.4g} to {high:.4g}"
+
+
+def standing(percentiles: xr.Dataset) -> pd.DataFrame:
+    """One row a person and parameter: percentiles among each kind of people that they are compared with."""
+    rows = []
+    for who in percentiles["subject"].values:
+        for name in percentiles["parameter"].values:
+            cells = {"subject": who, "parameter": name}
+            for among in percentiles["among"].values:
+                row = percentiles.sel(subject=who, parameter=name, among=among)
+                low, middle, high = (float(row[kind]) for kind in ("lower", "median", "upper"))
+                cells[f"{among} (%)"] = f"{middle:.0f} ({low:.0f} to {high:.0f})"
+            rows.append(cells)
+    return pd.DataFrame(rows)
+
+
+def index_rows(indices: xr.Dataset) -> pd.DataFrame:
+    """One row an index and person: posterior, raw, and why there is no number."""
+    rows = []
+    for name in indices["index"].values:
+        one = indices.sel(index=name)
+        for who in one["subject"].values:
+            own = one.sel(subject=who)
+            cells = {"index": name, "subject": who, "unit": str(own["unit"].item())}
+            if "median" in own:
+                numbers = {kind: float(own[kind]) for kind in ("median", "lower", "upper")}
+                cells |= {**numbers, "raw": float(own["raw"]), "why": str(own["why"].item())}
+            else:
+                cells["raw"] = float(own["raw"])
+            rows.append(cells | {"why raw": str(own["why_raw"].item())})
+    return pd.DataFrame(rows)

@@ -1,7 +1,7 @@
 """Whether a model can say anything about a study, and about what was done there."""
 
 from bayesglu.analytes import words
-from bayesglu.errors import InputError
+from bayesglu.errors import InputError, ModelWarning, warn_caller
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.schedule import Forcing
@@ -13,6 +13,29 @@ NOT_TAKEN = {
     "stomach": "it has no gut to take oral glucose. Choose one that has, such as 'oral'.",
     "glucagon": "it leaves out what glucagon does. Choose one that has it, such as 'feedback'.",
 }
+
+
+LONGEST_FAST = 16.0
+"""Hours without glucose, a long night, after which it is no longer nearly true that glycogen stays: it
+falls by half on the first day of a fast (Rothman 1991, Science 254:573)."""
+
+
+def warn_of_fasts(spec: ModelSpec, protocol: Protocol, until: float) -> None:
+    """Say so where glycogen is held and someone fasts longer than it would last, to `until` (min) at most."""
+    if spec.structure["glycogen"] != "held":
+        return
+    fed = [(e.time, e.stop) for e in protocol.events if e.substance == "glucose"]
+    ends = [protocol.start, *(stop for _, stop in fed)]
+    begins = [*(time for time, _ in fed), max(until, protocol.duration)]
+    longest = max(begin - end for begin, end in zip(sorted(begins), sorted(ends), strict=True)) / 60
+    if longest > LONGEST_FAST:
+        called = protocol.name or "This protocol"
+        warn_caller(
+            f"{called} has {longest:.0f} h without glucose, and the model '{spec.name}' holds the liver's "
+            "glycogen where it is: a fasting person rests in it for ever. Choose a model whose glycogen is "
+            "used up, such as 'feedback', or 'fasting' for a fast of days.",
+            ModelWarning,
+        )
 
 
 def check_protocol(spec: ModelSpec, protocol: Protocol) -> None:
@@ -62,5 +85,10 @@ def check_study(spec: ModelSpec, study: Study) -> None:
             f"The model '{spec.name}' has measured {', '.join(forced)} as its forcing function, "
             f"which the study '{study.name}' lacks."
         )
-    for protocol in dict.fromkeys(study.protocols.values()):
+    last = study.observations.time.to_series().groupby(study.observations.subject.values).max()
+    until: dict[Protocol, float] = {}
+    for (subject, _), protocol in study.protocols.items():
+        until[protocol] = max(until.get(protocol, 0.0), float(last.get(subject, 0.0)))
+    for protocol, time in until.items():
         check_protocol(spec, protocol)
+        warn_of_fasts(spec, protocol, time)

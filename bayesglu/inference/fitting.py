@@ -187,6 +187,27 @@ def _fitted(
 ) -> xr.DataTree:
     """The fit; with a `run` from what is kept there, as far as that goes."""
     seed, failures = sampling.seed, Failures(d)
+    density, positions, groups, breaks = sampled(d, sampling, method, shown, failures, run)
+    attrs = provenance(d, method, seed, asdict(sampling))
+    tree = _tree(d, density, positions, np.random.default_rng(seed + 1), groups, failures, attrs)
+    tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
+    tree.attrs["continued"] = json.dumps(breaks)
+    return tree
+
+
+def sampled(
+    d: Design,
+    sampling: Sampling,
+    method: str,
+    shown: tuple[int | None, bool],
+    failures: Failures,
+    run: Run | None = None,
+) -> tuple[Density, np.ndarray, dict[str, xr.Dataset], list[dict]]:
+    """The density, draws ``(chain, draw, x)`` of its coordinates, statistics of the sampler as a group (where
+    there was one), and where chains were continued.
+
+    shown : cores, and whether to show progress.
+    """
     pilot = sampling.tune // 4 if method == "nuts" and sampling.tune >= SHORTEST_WITH_PILOT else 0
     if sampling.parametrization != "whitened":
         pilot = 0
@@ -194,19 +215,12 @@ def _fitted(
     if sampling.parametrization == "whitened" or method == "laplace":
         expansion = _expansion(d, sampling, pilot, failures, shown, run)
     density = Density(d, expansion)
-    groups: dict[str, xr.Dataset] = {}
-    breaks: list[dict] = []
     if method == "laplace":
-        positions = np.random.default_rng(seed).normal(size=(1, sampling.draws, density.size))
-    else:
-        rest = replace(sampling, tune=sampling.tune - 2 * pilot)
-        found = sample(density, rest, failures, *shown, run and run.chains)
-        positions, groups["sample_stats"], breaks = found
-    attrs = provenance(d, method, seed, asdict(sampling))
-    tree = _tree(d, density, positions, np.random.default_rng(seed + 1), groups, failures, attrs)
-    tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
-    tree.attrs["continued"] = json.dumps(breaks)
-    return tree
+        rng = np.random.default_rng(sampling.seed)
+        return density, rng.normal(size=(1, sampling.draws, density.size)), {}, []
+    rest = replace(sampling, tune=sampling.tune - 2 * pilot)
+    positions, statistics, breaks = sample(density, rest, failures, *shown, run and run.chains)
+    return density, positions, {"sample_stats": statistics}, breaks
 
 
 def _expansion(
@@ -280,6 +294,8 @@ def refit(
     True
     """
     kept = json.loads(previous.attrs["settings"])
+    if previous.attrs["method"] not in DRAWS:
+        raise InputError(f"This fit is of method '{previous.attrs['method']}', which refit does not repeat.")
     names = ("draws", "tune", "chains", "target_accept", "parametrization", "nuts")
     settings = {name: kept[name] for name in names} | kept["solver"] | {"method": previous.attrs["method"]}
     if changes.get("method", settings["method"]) != settings["method"]:

@@ -7,9 +7,11 @@ are equal-tailed, colours are safe for colour-blind eyes, and a person has the s
 
 from typing import Any
 
+from bayesglu.plots.calibration import calibration
 from bayesglu.plots.demo import demo_figure
 from bayesglu.plots.fits import fit_overview
 from bayesglu.plots.identifiability import expected_contraction
+from bayesglu.plots.indices import index
 from bayesglu.plots.loop_map import organs
 from bayesglu.plots.posteriors import contraction, parameters
 from bayesglu.plots.rothman1991 import fasting
@@ -18,6 +20,7 @@ from bayesglu.plots.time_courses import contrast, trajectories
 from bayesglu.plots.validation import facts
 
 __all__ = [
+    "calibration",
     "contraction",
     "contrast",
     "demo_figure",
@@ -25,6 +28,7 @@ __all__ = [
     "facts",
     "fasting",
     "fit_overview",
+    "index",
     "organs",
     "parameters",
     "study",

@@ -231,6 +231,12 @@ def _forward(inputs: Mapping, statements: list[Statement], results: Mapping[str,
     return program
 
 
+@cache
+def _derivative(e, symbol: sympy.Symbol):
+    """Kept, since the systems of one loop under other protocols share nearly all expressions."""
+    return e.diff(symbol)
+
+
 def _adjoint(
     inputs: Mapping, statements: list[Statement], results: Mapping[str, list], wrt: Mapping[str, tuple]
 ) -> Program:
@@ -248,7 +254,7 @@ def _adjoint(
 
     def pull(bar, e):
         for symbol in sorted(e.free_symbols, key=str):
-            pulled.setdefault(symbol, []).append(bar * e.diff(symbol))
+            pulled.setdefault(symbol, []).append(bar * _derivative(e, symbol))
 
     for group, expressions in results.items():
         for bar, e in zip(bars[f"bar_{group}"], expressions, strict=True):

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesglu.analytes import analytes
+from bayesglu.analytes import Measurand, analytes
 from bayesglu.protocols.events import Event, Protocol
 from bayesglu.study.cells import bare
 from bayesglu.text.wording import some
@@ -252,7 +252,7 @@ def odd_sites(samples: pd.DataFrame, covariates: xr.Dataset) -> list[str]:
     found = {}
     for site in sites:
         of_each = covariates[site].to_series().astype(str)
-        for analyte, kind in analytes().items():
+        for analyte, kind in _measured(whole):
             level = pd.Series(_log_means(whole[whole["analyte"] == analyte]), dtype=float)
             where = of_each.reindex(level.index)
             for one in dict.fromkeys(where) if where.nunique() > 1 else ():
@@ -279,7 +279,7 @@ def odd_people(samples: pd.DataFrame, protocols: Mapping[Occasion, Protocol]) ->
         for s, o, t in zip(whole["subject"], whole["occasion"], whole["time"], strict=True)
     ]
     sentences = []
-    for analyte, kind in analytes().items():
+    for analyte, kind in _measured(whole):
         own = whole[whole["analyte"] == analyte]
         fasting = _log_means(own[np.array(rest, bool)[whole["analyte"] == analyte]])
         every = _log_means(own)
@@ -292,6 +292,12 @@ def odd_people(samples: pd.DataFrame, protocols: Mapping[Occasion, Protocol]) ->
                 f"{ours} but in {unit}. Were the units of these people confused?"
             )
     return sentences
+
+
+def _measured(samples: pd.DataFrame) -> list[tuple[str, Measurand]]:
+    """The analytes that samples are of."""
+    there = set(samples["analyte"])
+    return [(name, kind) for name, kind in analytes().items() if name in there]
 
 
 def _log_means(samples: pd.DataFrame) -> dict[str, float]:

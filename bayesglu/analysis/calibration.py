@@ -1,0 +1,345 @@
+"""Simulation-based calibration: do fits of simulated data find what the data were simulated with, as often as
+they say? (Talts 2018, arXiv 1804.06788; Modrák 2023, Bayesian Anal 20:461.)
+
+Parameters are drawn from the prior, data from these parameters, and the fit of the data ranks the true value
+among its draws. If prior, simulation and sampler agree, all ranks are equally likely.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from rich.progress import track
+from scipy.stats import binom
+
+from bayesglu.analysis.diagnostics import mixing
+from bayesglu.analysis.uniformity import p_values
+from bayesglu.atomic import make_folder, whole
+from bayesglu.errors import BayesgluError, InputError
+from bayesglu.hierarchy.design import Design, make_design
+from bayesglu.hierarchy.posterior import to_dataset
+from bayesglu.hierarchy.replicates import replicate
+from bayesglu.inference.datatree import in_chains
+from bayesglu.inference.fitting import sampled
+from bayesglu.inference.sampler import Failures, Sampling
+from bayesglu.lock import in_use
+from bayesglu.seeds import seed_of
+from bayesglu.settings import SAMPLING, check_settings
+from bayesglu.solver.solver import SolverError
+from bayesglu.spec.model import ModelSpec, load_model
+from bayesglu.study.study import Study, load_study
+
+RANKED = 99
+"""Draws among which a true value is ranked, far apart in the chains."""
+
+PROBABILITIES = (0.5, 0.9)
+SMALLEST_P = 1e-4
+TRIES = 20
+"""How often people are drawn again whose equations cannot be solved."""
+
+
+@dataclass(frozen=True, repr=False)
+class Calibration:
+    """What calibration found; `calibrate` makes it.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A row a quantity: ``p`` of its ranks being uniform, and the shares of true values that intervals of
+        50 and 90 % held, ``held_50`` and ``held_90`` (of individual parameters: over all people).
+    ranks : xarray.DataArray
+        Rank of the true value among 99 draws, 0 to 99 (simulation, quantity); of individual parameters, of
+        one person of each simulation, chosen at random.
+    calibrated : bool
+        Whether quantities outside their simultaneous 95 % bands are as many as 5 % can be by chance
+        (binomial, 99 %), and none has a p below 1e-4.
+    headline : str
+        The verdict in one line.
+    about : dict
+        Model and study with their hashes, settings, seeds, how often sampling was not clean, and how often
+        people were drawn again since their equations could not be solved.
+
+    Examples
+    --------
+    >>> judged(np.arange(100)[:, None] % 100, {"a": [[50, 90, 100]]}, {}).calibrated
+    True
+    """
+
+    table: pd.DataFrame
+    ranks: xr.DataArray
+    calibrated: bool
+    headline: str
+    about: dict
+
+    def __repr__(self) -> str:
+        worst = self.table.sort_values("p").head(8)
+        return f"{self.headline}\n{worst.to_string(float_format='{:.3g}'.format)}"
+
+
+def judged(ranks: np.ndarray, held: Mapping[str, list], about: dict) -> Calibration:
+    """From ranks ``(simulation, quantity)``, and how many true values of how many were held by intervals
+    of each quantity in each simulation."""
+    n, names = len(ranks), list(held)
+    jitter = np.random.default_rng(n).uniform(size=ranks.shape)
+    p = p_values((ranks + jitter) / (RANKED + 1))
+    counts = np.array([np.sum(held[name], 0) for name in names], float)
+    shares = counts[:, :-1] / counts[:, -1:]
+    columns = {f"held_{100 * q:.0f}": shares[:, i] for i, q in enumerate(PROBABILITIES)}
+    table = pd.DataFrame({"p": p, **columns}, index=pd.Index(names, name="quantity"))
+    outside, most = int((p < 0.05).sum()), int(binom.ppf(0.99, len(names), 0.05))
+    fine = outside <= most and bool((p >= SMALLEST_P).all())
+    headline = (
+        f"{'Calibrated' if fine else 'Not calibrated'}: {outside} of {len(names)} quantities outside "
+        f"their 95 % bands in {n} simulations (at most {most} expected), the smallest p is {p.min():.2g} "
+        f"({names[int(p.argmin())]})."
+    )
+    coords = {"simulation": np.arange(n), "quantity": names}
+    dims = ("simulation", "quantity")
+    return Calibration(table, xr.DataArray(ranks, coords, dims, name="rank"), fine, headline, about)
+
+
+def calibrate(
+    model: ModelSpec | str | Path,
+    like: Study | str | Path,
+    *,
+    simulations: int = 100,
+    draws: int = 250,
+    tune: int = 500,
+    chains: int = 2,
+    keep: str | Path | None = None,
+    executor: Executor | None = None,
+    progressbar: bool = True,
+    random_seed: int | np.random.Generator | None = None,
+    **solver_settings,
+) -> Calibration:
+    """Whether fits of a model to such a study find what simulated data were made with.
+
+    Each simulation draws everything from the prior, measurements of the study's people, tests and times from
+    that, and fits them. Pseudo-observations of a model, which are data to its posterior, are drawn too; what
+    was read of a forcing function is kept.
+
+    Parameters
+    ----------
+    model : ModelSpec, str or Path
+        A model, or the name or path of a model file.
+    like : Study, str or Path
+        Whose people, tests, times and covariates are taken. `simulate_study` makes one of a plan.
+    simulations : int
+        How many, 10 or more.
+    draws, tune, chains : int
+        Of each fit, as of `fit`; ranks are among 99 draws that lie far apart.
+    keep : str or Path, optional
+        A folder in which each simulation is kept as it ends. The same call goes on from there, and one with
+        more simulations makes more.
+    executor : concurrent.futures.Executor, optional
+        What runs the simulations, such as ``ProcessPoolExecutor(4)`` or a Dask client's ``get_executor()``;
+        by default this process, one after another.
+    progressbar : bool
+        Whether to show progress.
+    random_seed : int or numpy.random.Generator, optional
+        Seed of everything random; drawn where it is not given.
+    **solver_settings
+        Settings of the ODE solver: ``rtol``, ``atol``, ``max_steps``.
+
+    Returns
+    -------
+    Calibration
+        A verdict, a table and the ranks; `plots.calibration` draws them.
+
+    Raises
+    ------
+    InputError
+        If a setting cannot be used, or `keep` is a folder of something else.
+    InUseError
+        If another process works in the folder `keep`.
+    SpecError
+        If there is no such model.
+    StudyError
+        If there is no such study, or model and study do not go together.
+    SolverError
+        If the equations of nearly nobody drawn from the prior can be solved.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> quick = dict(simulations=10, draws=50, tune=50, random_seed=1, progressbar=False)
+    >>> found = bg.calibrate("minimal", "bergman1986", **quick)
+    >>> found.ranks.sizes["simulation"]
+    10
+    """
+    asked = check_settings({"draws": draws, "tune": tune, "chains": chains}, SAMPLING)
+    if isinstance(simulations, bool) or not isinstance(simulations, int) or simulations < 10:
+        raise InputError(f"simulations is {simulations!r}; give a whole number, 10 or more.")
+    if asked["draws"] * asked["chains"] < RANKED:
+        raise InputError(f"draws times chains is below {RANKED}, so that no rank among so many can be had.")
+    spec, study = load_model(model), load_study(like)
+    make_design(spec, study, **solver_settings)  # says what is wrong before anything else is done
+    kept = _Kept(Path(keep)) if keep is not None else None
+    seed = seed_of(kept.seed() if kept is not None and random_seed is None else random_seed)
+    sampling = Sampling(
+        **asked, seed=seed, target_accept=0.9, parametrization="whitened", nuts={}, solver=solver_settings
+    )
+    about = {"model": spec.name, "model_hash": spec.hash, "study": study.name, "study_hash": study.hash}
+    about |= {"ranked": RANKED, **asdict(sampling)}
+    if kept is None:
+        found = dict(_run(spec, study, sampling, range(simulations), executor, progressbar))
+    else:
+        with kept.work(about):
+            found = kept.found(simulations)
+            missing = [i for i in range(simulations) if i not in found]
+            for number, one in _run(spec, study, sampling, missing, executor, progressbar):
+                kept.add(number, one)
+                found[number] = one
+    return summed_up([found[i] for i in sorted(found)], about)
+
+
+def summed_up(found: list[dict], about: dict) -> Calibration:
+    """The verdict on simulations that were made."""
+    ranks = np.array([list(one["rank"].values()) for one in found], int)
+    held = {name: [one["held"][name] for one in found] for name in found[0]["rank"]}
+    about = about | {
+        "simulations": len(found),
+        "drawn_again": sum(one["drawn_again"] for one in found),
+        "not_clean": sum(one["r_hat"] > 1.05 or one["ess"] < RANKED for one in found),
+        "diverging": float(np.mean([one["diverging"] for one in found])),
+        "seconds": float(np.sum([one["seconds"] for one in found])),
+    }
+    return judged(ranks, held, about)
+
+
+def _run(spec, study, sampling, numbers, executor, shown) -> Iterator[tuple[int, dict]]:
+    """Each simulation that is asked for, as it ends."""
+    told = {"description": "simulations", "total": len(numbers), "disable": not shown}
+    if executor is None:
+        yield from track(((i, simulation(spec, study, sampling, i)) for i in numbers), **told)
+        return
+    waiting = {executor.submit(simulation, spec, study, sampling, i): i for i in numbers}
+    for done in track(as_completed(waiting), **told):
+        yield waiting[done], done.result()
+
+
+def simulation(spec: ModelSpec, study: Study, sampling: Sampling, number: int) -> dict:
+    """Ranks of everything in one simulation, whether intervals held it, and how sampling went."""
+    began = time.perf_counter()
+    rng = np.random.default_rng([sampling.seed, number])
+    d, true, again = _simulated(make_design(spec, study, **sampling.solver), rng)
+    one = Sampling(**{**asdict(sampling), "seed": int(rng.integers(2**31))})
+    density, positions, groups, _ = sampled(d, one, "nuts", (None, False), Failures(d))
+    chains = len(positions)
+    values = in_chains(density.unpack(positions.reshape(-1, density.size)), chains)
+    posterior = to_dataset(d, values)
+    person = {dim: int(rng.integers(size)) for dim, size in posterior.sizes.items() if dim in PEOPLE}
+    mixed = mixing(positions)
+    return {
+        **_ranks(posterior, true, person),
+        "person": person,
+        "drawn_again": again,
+        "r_hat": float(mixed.rhat.max()),
+        "ess": float(mixed.ess_bulk.min()),
+        "diverging": float(groups["sample_stats"]["diverging"].mean()),
+        "seconds": time.perf_counter() - began,
+    }
+
+
+PEOPLE = ("subject", "occasion", "forcing_obs")
+
+
+def _simulated(d: Design, rng: np.random.Generator) -> tuple[Design, xr.Dataset, int]:
+    """New measurements of people drawn from the prior, everything true about them, and how many tries were
+    in vain."""
+    for again in range(TRIES):
+        values = d.draw_prior(1, rng)
+        first = values.at(0)
+        predicted, outcome = d.predict(d.theta(first), d.true_forcing(first))
+        if not outcome.any() and np.isfinite(predicted).all():
+            return replicate(d, first, predicted, rng), to_dataset(d, in_chains(values, 1)), again
+    raise SolverError(
+        f"Of {TRIES} draws from the prior of the model '{d.spec.name}' none could be solved for all "
+        f"{len(d.study.subjects)} people, the last with {int((outcome != 0).sum())} failures. Are its priors "
+        "too wide?"
+    )
+
+
+def _ranks(posterior: xr.Dataset, true: xr.Dataset, person: Mapping[str, int]) -> dict:
+    """By quantity: the rank of the true value, and ``[held, ..., of]``."""
+    rank, held = {}, {}
+    apart = np.linspace(0, posterior.sizes["chain"] * posterior.sizes["draw"] - 1, RANKED).astype(int)
+    for name, drawn in posterior.data_vars.items():
+        draws = drawn.values.reshape(-1, *drawn.shape[2:])
+        truth = true[name].values[0, 0]
+        inside = [
+            (np.quantile(draws, 0.5 - q / 2, axis=0) <= truth)
+            & (truth <= np.quantile(draws, 0.5 + q / 2, axis=0))
+            for q in PROBABILITIES
+        ]
+        below = (draws[apart] < truth).sum(0)
+        dims = drawn.dims[2:]
+        if not dims or dims[0] in PEOPLE:
+            rank[str(name)] = int(below[tuple(person[dim] for dim in dims)])
+            held[str(name)] = [*(int(i.sum()) for i in inside), int(truth.size)]
+            continue
+        for at, label in enumerate(drawn[dims[0]].values):
+            rank[str(label)] = int(below[at])
+            held[str(label)] = [*(int(i[at]) for i in inside), 1]
+    return {"rank": rank, "held": held}
+
+
+class _Kept:
+    """A folder of simulations, each a file."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.about = folder, folder / "calibration.json"
+
+    def seed(self) -> int | None:
+        """The seed of what is there."""
+        return self._read(self.about)["seed"] if self.about.exists() else None
+
+    def work(self, about: dict):
+        """While simulations are made there; refused where others are."""
+        if not self.about.exists():
+            if self.folder.is_dir() and any(self.folder.iterdir()):
+                raise InputError(
+                    f"{self.folder} holds something else than a calibration; give another folder."
+                )
+            make_folder(self.folder, parents=True)
+            self._write(self.about, about)
+        told = json.loads(json.dumps(about))
+        there = self._read(self.about)
+        if differing := [name for name in told if there.get(name) != told[name]]:
+            raise InputError(
+                f"{self.folder} holds a calibration of another kind: {', '.join(differing)} differ"
+                f"{'s' * (len(differing) == 1)}. Give another folder, or the same settings."
+            )
+        return in_use(self.folder)
+
+    def found(self, simulations: int) -> dict[int, dict]:
+        """Those that are there, of the first so many."""
+        places = ((i, self._place(i)) for i in range(simulations))
+        return {i: self._read(place) for i, place in places if place.exists()}
+
+    def add(self, number: int, one: dict) -> None:
+        """Keep one."""
+        self._write(self._place(number), one)
+
+    def _place(self, number: int) -> Path:
+        return self.folder / f"simulation_{number:04d}.json"
+
+    def _write(self, path: Path, what: dict) -> None:
+        with whole(path) as new:
+            new.write_text(json.dumps(what, indent=1) + "\n", encoding="utf-8")
+
+    def _read(self, path: Path) -> dict:
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise BayesgluError(
+                f"{path} cannot be read: {error}. Move it away, and it is made again."
+            ) from error

@@ -1,0 +1,248 @@
+"""Importance sampling of people given draws of a population, with smoothed weights and their diagnostics.
+
+Under each draw of the population a person's numbers are drawn from Student's t about the modes, a few times,
+and weighed. The mean weight is the likelihood of the person's data under that draw, whatever numbers the
+person has; without bias, so that pairs of a draw of the population and a draw of the person, chosen by their
+weights, are draws of the posterior of both (pseudo-marginal importance sampling; Andrieu and Roberts 2009,
+Annals of Statistics 37:697). Weights are Pareto smoothed, and the shape k of their tail says whether they can
+be trusted (Vehtari et al. 2024, JMLR 25:72).
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from arviz_stats.base import array_stats
+from scipy.special import logsumexp
+
+from bayesglu.analysis.conditional import Conditional, HeavyTailed
+
+EACH = 8
+"""Draws of each person under each draw of the population."""
+
+ADAPTED = 3
+"""Most times that the proposal takes the mean and the covariance of what it found."""
+
+STARTS = 12
+"""Draws of the population from which modes are sought, each from someone drawn from it."""
+
+APART, FAINT = 3.0, 6.0
+"""Modes are several where they lie so many SDs apart; one whose share of the posterior is below exp(-6) is
+left to the tails of the proposal."""
+
+LOWEST = -700.0
+"""Of a logarithm of a weight against the largest."""
+
+
+class Sampled(NamedTuple):
+    """Draws (R) of people and population given all data: ``which`` draw of the population (R,), numbers ``x``
+    (R, S, N), and of each chosen draw of the population the ``log_likelihood`` of the people's data (R,).
+
+    ``k`` and ``ess`` (S,) are of the draws of each person, ``population_k`` and ``population_ess`` of the
+    draws of the population: the shape of the tail of the weights, and how many draws of equal weights would
+    tell as much. ``modes`` (S,) counts how many each person has.
+    """
+
+    which: np.ndarray
+    x: np.ndarray
+    log_likelihood: np.ndarray
+    k: np.ndarray
+    ess: np.ndarray
+    population_k: float
+    population_ess: float
+    modes: np.ndarray
+
+
+class Weighed(NamedTuple):
+    """Draws ``x`` (each, M, S, N) of people under draws of the population, the logarithms of their weights
+    (each, M, S) against a Laplace approximation, and the ``log_likelihood`` (M, S) of each person's data
+    under each draw of the population; ``k`` and ``modes`` (S,) as in `Sampled`."""
+
+    x: np.ndarray
+    log_weight: np.ndarray
+    log_likelihood: np.ndarray
+    k: np.ndarray
+    modes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What is proposed under each draw of the population: heavy tails about the modes (C, M, S, N), along the
+    axes of the precision there. ``factor`` (C, M, S, N, N), ``log_mass`` (C, M, S): the Laplace approximation
+    of each mode's share."""
+
+    mode: np.ndarray
+    factor: np.ndarray
+    log_mass: np.ndarray
+    spread: HeavyTailed
+
+    @property
+    def log_likelihood(self) -> np.ndarray:
+        """Laplace's approximation of the likelihood of each person's data (M, S)."""
+        # The same mode counts once for each of its copies, which no ratio of weights sees.
+        return logsumexp(self.log_mass, axis=0)
+
+    @property
+    def share(self) -> np.ndarray:
+        """How often each mode is proposed (C, M, S): by its mass, and none too seldom."""
+        share = np.exp(self.log_mass - self.log_likelihood)
+        return 0.9 * share + 0.1 / len(share)
+
+    def draw(self, each: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers (each, M, S, N), and what they are along the axes of the mode that they are drawn about."""
+        _, draws, people, _ = self.mode.shape
+        v = self.spread.draw((each, draws), rng)
+        before = np.cumsum(self.share, axis=0)[:-1]
+        about = (rng.random((each, 1, draws, people)) > before).sum(1)  # (each, M, S)
+        m, s = np.arange(draws)[:, None], np.arange(people)
+        x = self.mode[about, m, s] + np.einsum("kmsij,kmsj->kmsi", self.factor[about, m, s], v)
+        return x, v
+
+    def log_density(self, x: np.ndarray) -> np.ndarray:
+        """Log density (each, M, S)."""
+        parts = []
+        for mode, factor, share in zip(self.mode, self.factor, self.share, strict=True):
+            v = np.linalg.solve(factor, (x - mode)[..., None])[..., 0]
+            volume = np.linalg.slogdet(factor)[1]
+            parts.append(np.log(share) + self.spread.log_density(v) - volume)
+        return logsumexp(parts, axis=0)
+
+
+def sample_people(
+    c: Conditional, draws: int, rng: np.random.Generator, log_weight: np.ndarray | None = None
+) -> Sampled:
+    """So many draws of people and population; `log_weight` (M,) of what the draws of the population weigh
+    before the people's data."""
+    people = weigh_people(c, rng)
+    log_likelihood = people.log_likelihood.sum(-1)
+    before = np.zeros(len(log_likelihood)) if log_weight is None else log_weight
+    log_weight, population_k = _smoothed((log_likelihood + before)[:, None, None])
+    weight = np.exp(log_weight[:, 0, 0] - log_weight.max())
+    which = _systematic(weight, draws, rng)
+    x = np.empty((draws, *people.x.shape[2:]))
+    for s in range(c.people):
+        log_own = people.log_weight[:, which, s]
+        own = np.cumsum(np.exp(log_own - log_own.max(0)), axis=0)
+        turn = (rng.random(draws) * own[-1] > own).sum(0)
+        x[:, s] = people.x[turn, which, s]
+    return Sampled(
+        which=which,
+        x=x,
+        log_likelihood=log_likelihood[which],
+        k=people.k,
+        ess=_sizes(people.log_weight),
+        population_k=float(population_k[0]),
+        population_ess=float(weight.sum() ** 2 / np.square(weight).sum()),
+        modes=people.modes,
+    )
+
+
+def weigh_people(c: Conditional, rng: np.random.Generator) -> Weighed:
+    """Draws of each person under each draw of the population, with their weights."""
+    proposal, modes = _proposal(c, rng)
+    x, v, log_ratio = _proposed(c, proposal, rng)
+    for _ in range(ADAPTED):
+        adapted = _adapted(proposal, v, log_ratio)
+        tried = _proposed(c, adapted, rng)
+        if _sizes(tried[2]).sum() <= _sizes(log_ratio).sum():
+            break
+        proposal, (x, v, log_ratio) = adapted, tried
+    log_weight, k = _smoothed(log_ratio)
+    within = logsumexp(log_weight, axis=0) - np.log(len(log_weight))
+    return Weighed(x, log_weight, within + proposal.log_likelihood, k, modes)
+
+
+def _proposal(c: Conditional, rng: np.random.Generator) -> tuple[Mixture, np.ndarray]:
+    """Heavy tails about the modes under each draw of the population, and how many modes each person has."""
+    count = len(c.population.typical)
+    every = np.arange(count)
+    at, modes = _modes(c, rng)
+    parts = []
+    for x in at:  # of one draw of the population, and from there of all
+        known = c.values(every[:1], x[None])
+        start = np.repeat(known.individual, count, 0), np.repeat(known.forcing_error, count, 0)
+        mode, density, precision = c.climb(every, c.numbers(every, *start), 5)
+        factor = np.linalg.inv(np.linalg.cholesky(precision)).swapaxes(-1, -2)
+        mass = density + 0.5 * c.size * np.log(2 * np.pi) + np.linalg.slogdet(factor)[1]
+        parts.append((mode, factor, mass))
+    mode, factor, mass = (np.stack(part) for part in zip(*parts, strict=True))
+    one = np.broadcast_to(np.eye(c.size), (c.people, c.size, c.size))
+    return Mixture(mode, factor, mass, HeavyTailed(np.zeros((c.people, c.size)), one)), modes
+
+
+def _modes(c: Conditional, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Modes (C, S, N) under the first draw of the population, and how many each person has; who has fewer
+    than others has the best of them several times."""
+    few = np.linspace(0, len(c.population.typical) - 1, STARTS).astype(int)
+    n = c.design.individuals.shape[1]
+    x = np.zeros((STARTS, c.people, c.size))
+    x[1:, :, :n] = rng.normal(size=(STARTS - 1, c.people, n))
+    x, _, _ = c.climb(few, x, 15)
+    one = np.zeros(STARTS, int)
+    known = c.values(few, x)
+    start = c.numbers(one, known.individual, known.forcing_error)
+    x, density, precision = c.climb(one, start, 15)
+    c.require_solved(density)
+    mass = density - 0.5 * np.linalg.slogdet(precision)[1]
+    kept = []
+    for s in range(c.people):
+        own: list[int] = []
+        for i in np.argsort(-mass[:, s]):
+            away = [x[i, s] - x[j, s] for j in own]
+            near = any(a @ precision[j, s] @ a < APART**2 for a, j in zip(away, own, strict=True))
+            if not near and mass[i, s] > mass[:, s].max() - FAINT:
+                own.append(int(i))
+        kept.append(own)
+    modes = np.array([len(own) for own in kept])
+    places = [[own[i] if i < len(own) else own[0] for own in kept] for i in range(modes.max())]
+    return x[np.array(places), np.arange(c.people)], modes
+
+
+def _proposed(c: Conditional, proposal: Mixture, rng: np.random.Generator):
+    """Numbers, what they are along the axes, and logarithms (each, M, S) of their weights against the Laplace
+    approximation."""
+    x, v = proposal.draw(EACH, rng)
+    each, draws, people, _ = x.shape
+    which = np.tile(np.arange(draws), each)
+    density = c.log_density(which, x.reshape(-1, people, c.size)).reshape(each, draws, people)
+    return x, v, density - proposal.log_density(x) - proposal.log_likelihood
+
+
+def _adapted(proposal: Mixture, v: np.ndarray, log_ratio: np.ndarray) -> Mixture:
+    """The proposal with the mean and covariance that draws v have by their weights."""
+    smoothed, _ = _smoothed(log_ratio)
+    people, n = v.shape[2:]
+    mean, scale = proposal.spread.mean.copy(), np.array(proposal.spread.scale)
+    for s in range(people):
+        weight = np.exp(smoothed[..., s] - smoothed[..., s].max()).ravel()
+        if weight.sum() ** 2 < 5 * n * np.square(weight).sum():  # too few to tell
+            continue
+        own, weight = v[:, :, s].reshape(-1, n), weight / weight.sum()
+        mean[s] = weight @ own
+        scale[s] = np.linalg.cholesky((own - mean[s]).T @ ((own - mean[s]) * weight[:, None]))
+    return Mixture(proposal.mode, proposal.factor, proposal.log_mass, HeavyTailed(mean, scale))
+
+
+def _smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pareto smoothed logarithms of weights (each, M, S), a person a column, and the shape of each tail
+    (S,)."""
+    smoothed, shapes = np.empty(log_ratio.shape), np.empty(log_ratio.shape[-1])
+    for s in range(len(shapes)):
+        own = log_ratio[..., s].ravel()
+        own = np.maximum(own, own.max() + LOWEST)
+        found, shapes[s] = array_stats.psislw(-own)
+        smoothed[..., s] = (found - logsumexp(found) + logsumexp(own)).reshape(log_ratio.shape[:-1])
+    return smoothed, shapes
+
+
+def _sizes(log_weight: np.ndarray) -> np.ndarray:
+    """Effective numbers of draws (S,) with such weights (each, M, S)."""
+    each = log_weight.reshape(-1, log_weight.shape[-1])
+    return np.exp(2 * logsumexp(each, axis=0) - logsumexp(2 * each, axis=0))
+
+
+def _systematic(weight: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """So many places, each as often as its weight says but for one, in random order."""
+    ladder = (rng.random() + np.arange(draws)) / draws
+    places = np.searchsorted(np.cumsum(weight) / weight.sum(), ladder)
+    return rng.permutation(np.minimum(places, len(weight) - 1))

@@ -1,0 +1,129 @@
+"""Studies joined, and the study of a fit taken from it again."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from bayesglu.analysis.people import covariates_of
+from bayesglu.errors import InputError, warn_caller
+from bayesglu.protocols.table import kept_protocols
+from bayesglu.study.study import Study, StudyWarning
+
+COLUMNS = ("subject", "occasion", "analyte", "time", "value", "censoring", "use", "line")
+
+
+def study_of(fit: xr.DataTree) -> Study:
+    """The samples, people and protocols of a fit.
+
+    Raises InputError where the fit was saved without them, or had a forcing function, whose samples it does
+    not keep as they were measured.
+    """
+    if missing := {"observed_data", "constant_data", "protocols"} - set(fit.children):
+        raise InputError(f"The fit was saved without {', '.join(sorted(missing))}: give the study itself.")
+    if "forcing_obs" in fit["posterior"].dims:
+        raise InputError(
+            "A fit does not keep the samples of a forcing function as they were measured. Give all tests of "
+            "the person with the fit of the population: fit_person(population, [first, second])."
+        )
+    observed, known = fit["observed_data"].to_dataset(), fit["constant_data"].to_dataset()
+    parts = []
+    for analyte, values in observed.data_vars.items():
+        count, of = (
+            values.size,
+            {n: observed[f"{analyte}_{n}"].values for n in ("subject", "occasion", "time")},
+        )
+        parts.append(
+            {
+                **of,
+                "analyte": np.full(count, str(analyte)),
+                "value": values.values,
+                "censoring": known[f"{analyte}_censoring"].values.astype(str),
+                "use": np.ones(count, bool),
+                "line": np.zeros(count, int),
+            }
+        )
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
+    followed = kept_protocols(fit["protocols"].to_dataset())
+    return Study(
+        name=str(fit.attrs.get("study_name", "study")),
+        observations=_observations(columns),
+        covariates=covariates_of(known),
+        protocols={tuple(label.rsplit("/", 1)): each for label, each in followed.items()},  # type: ignore
+        body_weight=known.body_weight,
+    )
+
+
+def joined(studies: Sequence[Study]) -> Study:
+    """Several studies as one. Who is in several of them took all their tests, each an occasion of its own."""
+    if len(studies) == 1:
+        return studies[0]
+    taken: set[tuple[str, str]] = set()
+    columns: dict[str, list] = {name: [] for name in COLUMNS}
+    protocols = {}
+    for study in studies:
+        called = {pair: _free(pair, taken) for pair in study.occasions}
+        taken |= set(called.values())
+        protocols |= {called[pair]: protocol for pair, protocol in study.protocols.items()}
+        own = {name: study.observations[name].values for name in COLUMNS}
+        pairs = zip(own["subject"], own["occasion"], strict=True)
+        own["occasion"] = np.array([called[str(s), str(o)][1] for s, o in pairs])
+        for name in COLUMNS:
+            columns[name].append(own[name])
+    people = list(dict.fromkeys(s for study in studies for s in study.subjects))
+    order = {person: i for i, person in enumerate(people)}
+    return Study(
+        name=" and ".join(dict.fromkeys(study.name for study in studies)),
+        observations=_observations({name: np.concatenate(parts) for name, parts in columns.items()}),
+        covariates=_covariates(studies, people),
+        protocols=dict(sorted(protocols.items(), key=lambda item: order[item[0][0]])),
+        body_weight=_latest([study.body_weight for study in studies], people, "body weight", np.nan),
+    )
+
+
+def _observations(columns: dict) -> xr.Dataset:
+    kept = {name: np.asarray(column) for name, column in columns.items()}
+    for name in ("subject", "occasion", "analyte", "censoring"):
+        kept[name] = kept[name].astype(str)
+    return xr.Dataset(
+        {name: ("obs", column) for name, column in kept.items()},
+        coords={"obs": np.arange(len(kept["value"]))},
+    )
+
+
+def _free(pair: tuple[str, str], taken: set[tuple[str, str]]) -> tuple[str, str]:
+    """A name of the occasion that no other of this person has."""
+    subject, name = pair
+    turn = 2
+    while (subject, name) in taken:
+        name, turn = str(turn) if pair[1].isdigit() else f"{pair[1]} {turn}", turn + 1
+    return subject, name
+
+
+def _covariates(studies: Sequence[Study], people: list[str]) -> xr.Dataset:
+    names_ = dict.fromkeys(str(name) for study in studies for name in study.covariates)
+    found = {}
+    for name in names_:
+        having = [study.covariates[name] for study in studies if name in study.covariates]
+        empty = "" if having[0].dtype.kind in "UO" else np.nan
+        found[name] = _latest(having, people, name, empty)
+    return xr.Dataset(found, coords={"subject": people})
+
+
+def _latest(having: Sequence[xr.DataArray], people: list[str], called: str, empty) -> xr.DataArray:
+    """What was last said of each person; a warning where it was said before and otherwise."""
+    found, changed = dict.fromkeys(people, empty), []
+    for values in having:
+        for person, value in zip(map(str, values.subject.values), values.values.tolist(), strict=True):
+            if value == "" or value != value:
+                continue
+            before = found[person]
+            if before == before and before not in ("", value):
+                changed.append(f"{person} ({before} and {value})")
+            found[person] = value
+    if changed:
+        warn_caller(
+            f"The {called} differs between tests of subject {', '.join(changed)}; the last is taken for all.",
+            StudyWarning,
+        )
+    return xr.DataArray(list(found.values()), {"subject": people}, ("subject",), attrs=dict(having[-1].attrs))
