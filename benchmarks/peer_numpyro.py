@@ -12,7 +12,7 @@ from multiprocessing import get_context
 import numpy as np
 
 from bayesglu.hierarchy.design import Design, make_design
-from bayesglu.hierarchy.individuals import Layout
+from bayesglu.hierarchy.layout import Layout
 from bayesglu.spec.model import load_model
 from benchmarks.peer_diffrax import one_person  # sets the threads of jax before it starts
 from benchmarks.people import MODEL, synthetic_study

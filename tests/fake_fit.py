@@ -186,6 +186,22 @@ def _draws(parameter, rng, shape, people, turns, width):
         name: ((*SAMPLE, dim), back(people_at), about | {"role": "individual"}),
         names.typical(name): (SAMPLE, back(typical), about | {"role": "typical"}),
         names.omega(name): (SAMPLE, between, about | {"role": "omega", "units": "1"}),
+        **_within(parameter, rng, people_at, back, about, people, turns, width),
+    }
+
+
+def _within(parameter, rng, people_at, back, about, people, turns, width):
+    """What an occasion adds to the person, where there are several."""
+    if parameter.between_occasion is None or len(people) == len(turns):
+        return {}
+    spread = parameter.between_occasion
+    within = spread.omega * _spread(rng, people_at.shape[:2], width * spread.sd)
+    each = np.repeat(people_at, len(turns) // len(people), axis=-1)
+    each = each + width * within[..., None] * rng.normal(size=each.shape)
+    own = about | {"role": "individual"}
+    return {
+        names.by_occasion(parameter.name): ((*SAMPLE, "occasion"), back(each), own),
+        names.kappa(parameter.name): (SAMPLE, within, about | {"role": "kappa", "units": "1"}),
     }
 
 

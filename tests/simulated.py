@@ -184,7 +184,7 @@ def _correlated(**settings) -> Design:
     names = ("insulin_sensitivity", "insulin_action_rate", "glucose_volume")
     section = f"[correlations]\nparameters = {list(names)}\nlkj_eta = 2\n"
     spec = read_model(load_model("minimal").text + section)
-    return simulated(spec, 5, INTRAVENOUS_TIMES, **settings).design
+    return simulated(spec, 5, INTRAVENOUS_TIMES, tests={"A": 2, "B": 2}, **settings).design
 
 
 def _constant_error(**settings) -> Design:
@@ -227,11 +227,11 @@ def exercising() -> ModelSpec:
 REAL = "a real subject and measured insulin"
 WHOLE = "the whole loop, an assay's floor and a soft observation"
 COVARIATES = "covariates"
-SEVERAL_TESTS = "one or two tests a person"
+SEVERAL_TESTS = "one or two tests a person, what is each one's own and what is so within people"
 LIMITS = "samples beyond limits of quantification"
 SHARED = "nothing differs between people"
 OUTLIERS = "outliers"
-CORRELATED = "deviations that go together"
+CORRELATED = "deviations of people that go together, those of tests within them"
 CONSTANT_ERROR = "an error with a constant part"
 MISSING = "covariates that some people lack"
 EXERCISE = "measured exercise, without a value at rest"

@@ -206,7 +206,8 @@ def random_effects_log_density(d: Design, values: Values, z: np.ndarray) -> floa
                         expected = (counts / counts.sum())[of.levels.index(str(acting.effect.reference))]
                         x = acting.effect.standardized(level) - expected
                         k = people.names.index(acting.parameter)
-                        away += np.where(people.layout.component_parameter == k, x * effect, 0.0)
+                        whole = people.layout.component_typical == 1  # not what is nested in it
+                        away += np.where(whole & (people.layout.component_parameter == k), x * effect, 0.0)
             mean = np.linalg.solve(factor, away / values.omega[people.layout.component_varying])
             total += share * np.exp(norm(mean).logpdf(z[s]).sum())
         found[s] = np.log(total) / people.shape[1]
@@ -385,7 +386,9 @@ def test_the_same_variables_with_the_users_labels_are_in_both_forms(design, mode
         assert m.named_vars_to_dims["theta"] == ("occasion", "parameter")
         if d.individuals.varying:
             assert m.named_vars_to_dims["eta"] == ("subject", "random_effect")
-            assert set(m.coords["varying"]) == {e.partition("/")[0] for e in m.coords["random_effect"]}
+            own = {e.partition("/")[0] for e in m.coords["random_effect"]}
+            within = {f"{name}/occasion" for name in d.individuals.nested}
+            assert set(m.coords["varying"]) == own | within
         if len(d.forcing.obs):
             assert m.named_vars_to_dims[curve_of(d)] == ("forcing_obs",)
             labels, own = m.coords["forcing_obs"], d.forcing.error >= 0

@@ -109,7 +109,10 @@ def test_the_cases_hold_all_that_a_row_or_a_parameter_can_be():
     assert any(d.individuals.layout.is_logit.any() for d in designs.values())
     assert any(d.spec.at("occasion") for d in designs.values())
     assert any(not d.individuals.varying for d in designs.values())
+    nested = [d.individuals for d in designs.values() if d.individuals.nested]
     assert any(len(d.individuals.layout.correlated) == 3 for d in designs.values())
+    assert any(people.layout.correlated.any() for people in nested), "tests within people that go together"
+    assert any(d.spec.at("occasion") and d.individuals.nested for d in designs.values())
 
 
 def test_positions_unpack_to_the_same_people_in_compiled_code_and_in_numpy(density):

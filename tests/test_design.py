@@ -128,11 +128,11 @@ def test_what_varies_from_test_to_test_touches_the_samples_of_one_test_only(seve
 
 
 def test_the_components_of_an_occasion_that_nobody_had_are_read_by_nobody(several):
-    d, layout = several, several.individuals.layout
+    d, people, layout = several, several.individuals, several.individuals.layout
     components = layout.component[layout.subject == 1]
     assert len(components) == 1
     unread = set(range(len(layout.component_parameter))) - set(components[0])
-    assert len(unread) == len(d.spec.at("occasion"))
+    assert len(unread) == len(d.spec.at("occasion")) + len(people.nested)
     changed = d.prior_medians.individual.copy()
     changed[1, list(unread)] += 1.0
     np.testing.assert_array_equal(theta_at(d), theta_at(d, changed))

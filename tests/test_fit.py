@@ -89,6 +89,9 @@ def test_parameters_have_the_dimensions_of_their_level_and_say_what_they_are(cas
         expected[name] = (dims, role, p.unit)
         if p.level != "shared":
             expected |= {f"{name}_typical": ((), "typical", p.unit), f"{name}_omega": ((), "omega", "1")}
+        if name in design.individuals.nested:
+            expected |= {f"{name}_occasion": (("occasion",), role, p.unit)}
+            expected |= {f"{name}_kappa": ((), "kappa", "1")}
     if design.individuals.effects:
         expected["covariate_effect"] = (("effect",), "effect", "1")
     expected |= {f"sigma_{analyte}": ((), "sigma", "1") for analyte in design.analytes}
@@ -213,7 +216,8 @@ def test_what_drives_the_model_is_the_basal_level_at_rest_and_what_was_read_with
     labels = [f"{s}/{o}, {t:g} min" for s, o, t in found]
     assert list(true.forcing_obs.values) == list(known.forcing_obs.values) == labels
     rest = (times <= 0) | (times >= 120)
-    basal = posterior.basal_insulin.isel(chain=0).sel(subject=known.forcing_subject[rest])
+    tests = [f"{s}/{o}" for s, o in zip(who[rest], when[rest], strict=True)]
+    basal = posterior.basal_insulin_occasion.isel(chain=0).sel(occasion=tests)
     np.testing.assert_allclose(true[:, rest.values], basal, rtol=1e-12)
     error = (np.log(true / read.value.values) / posterior.sigma_insulin.isel(chain=0)).values[:, ~rest.values]
     np.testing.assert_allclose([error.mean(), error.std()], [0, 1], atol=0.1)
@@ -226,7 +230,7 @@ def test_predictions_are_those_of_the_individual_parameters(case):
         at = found.posterior.isel(chain=0, draw=draw)
         theta = np.tile(people.layout.fixed, (len(people.occasions), 1))
         for p, column in zip(people.estimated, people.layout.columns, strict=True):
-            values = at[p.name]
+            values = at[f"{p.name}_occasion" if p.name in people.nested else p.name]
             if values.dims == ("subject",):
                 values = values.isel(subject=people.layout.subject)
             theta[:, column] = values.values

@@ -16,6 +16,7 @@ from bayesglu.analysis.summaries import (
     summarize_individuals,
     summarize_population,
 )
+from bayesglu.cli.tables import summary
 from bayesglu.spec.model import load_model
 
 FIT = fake_fit("minimal", subjects=2)
@@ -122,12 +123,49 @@ def test_a_fit_that_was_saved_without_its_prior_has_no_contraction_and_no_notes(
     assert set(table["note"].values.ravel()) == {""}
 
 
-def test_what_varies_from_occasion_to_occasion_has_a_table_of_its_own():
+ON_TWO_DAYS = fake_fit("minimal", subjects=2, occasions=2, draws=50, untaught=("basal_insulin",))
+
+
+def test_how_much_occasions_differ_stands_beside_how_much_people_do_and_says_whether_data_taught_it():
+    table, row = summarize_population(ON_TWO_DAYS), {"parameter": "basal_glucose"}
+    draws = ON_TWO_DAYS["posterior"]["basal_glucose_kappa"]
+    assert float(table["kappa_median"].sel(row)) == np.median(draws)
+    after, before = (np.log(ON_TWO_DAYS[g]["basal_glucose_kappa"]).std() for g in ("posterior", "prior"))
+    assert float(table["kappa_contraction"].sel(row)) == pytest.approx(float(1 - after / before))
+    assert str(table["kappa_note"].sel(row).values) == ""
+    assert str(table["kappa_note"].sel(parameter="basal_insulin").values) == NOTE
+    assert np.isfinite(table["kappa_eta_shrinkage"].sel(row))
+    assert np.isnan(table["kappa_median"].sel(parameter="glucose_volume"))
+    assert "basal_glucose_kappa" not in table["parameter"]
+
+
+def test_where_nobody_was_seen_twice_what_is_said_of_occasions_is_the_prior_and_says_so():
+    spread, row = load_model("minimal").parameters["basal_glucose"].between_occasion, "basal_glucose"
+    told = summarize_population(FIT, 0.95).sel(parameter=row)
+    assert float(told["kappa_median"]) == float(told["kappa_prior_median"]) == pytest.approx(spread.omega)
+    assert float(told["kappa_upper"]) == pytest.approx(spread.omega * spread.gsd**1.959964)
+    assert float(told["kappa_contraction"]) == 0 and str(told["kappa_note"].values) == summaries.ITS_PRIOR
+    shown = summary(summarize_population(FIT)).set_index("parameter")["kappa (between-occasion SD)"]
+    assert shown[row].endswith("its prior") and shown["glucose_volume"] == ""
+    assert "its prior" not in summary(summarize_population(ON_TWO_DAYS)).to_string()
+
+
+def test_a_persons_own_and_what_each_occasion_had_are_two_tables():
+    posterior = ON_TWO_DAYS["posterior"]
+    own = summarize_individuals(ON_TWO_DAYS)["median"].sel(parameter="basal_glucose", subject="2")
+    assert float(own) == np.median(posterior["basal_glucose"].sel(subject="2"))
+    table = summaries.summarize_occasions(ON_TWO_DAYS)
+    assert set(table["parameter"].values) == {"basal_glucose", "basal_insulin", "insulin_sensitivity"}
+    day = table["median"].sel(parameter="basal_glucose", occasion="2/1")
+    assert float(day) == np.median(posterior["basal_glucose_occasion"].sel(occasion="2/1"))
+
+
+def test_what_varies_from_occasion_to_occasion_alone_is_in_the_table_of_occasions_only():
     spec = load_model("oral").with_changes(parameters={"emptying_rate": {"level": "occasion"}})
     fit = fake_fit(spec, subjects=2, occasions=2, draws=20)
     table = summaries.summarize_occasions(fit)
     assert table["median"].dims == ("parameter", "occasion")
-    assert list(table["parameter"].values) == ["emptying_rate"]
+    assert {"emptying_rate", "incretin_potentiation"} <= set(table["parameter"].values)
     assert list(table["occasion"].values) == ["1/1", "1/2", "2/1", "2/2"]
     assert "emptying_rate" not in summarize_individuals(fit)["parameter"]
 
@@ -139,9 +177,9 @@ def test_a_fit_in_which_no_occasion_differs_says_where_to_look(fit):
 
 @pytest.mark.parametrize("probability", [0, 1, 90])
 def test_a_probability_outside_0_and_1_is_refused(fit, probability):
-    for summary in (summarize_population, summarize_individuals):
+    for table in (summarize_population, summarize_individuals):
         with pytest.raises(ValueError, match="between 0 and 1"):
-            summary(fit, probability)
+            table(fit, probability)
 
 
 def test_what_is_no_fit_is_refused():

@@ -173,8 +173,11 @@ def test_what_varies_from_occasion_to_occasion_is_that_of_the_persons_first_one(
     fit = fake_fit(spec, subjects=2, chains=1, draws=5, occasions=2)
     found = what_if(fit, subjects=["2"], **BRIEF)
     place = {"chain": 0, "draw": 4, "subject": "2"}
-    rate = fit.posterior.emptying_rate.sel(chain=0, draw=4, occasion="2/1").item()
-    expected = simulated_at(fit, place, emptying_rate=rate)
+    within = [str(n).removesuffix("_occasion") for n in fit.posterior if str(n).endswith("_occasion")]
+    assert {"incretin_potentiation", "early_emptying_share"} <= set(within), "nested in what is the person's"
+    first = fit.posterior.sel(chain=0, draw=4, occasion="2/1")
+    of_first = {name: first[f"{name}_occasion"].item() for name in within}
+    expected = simulated_at(fit, place, emptying_rate=first.emptying_rate.item(), **of_first)
     xr.testing.assert_allclose(found.sel(place, drop=True).isel(scenario=0, drop=True), expected, rtol=1e-9)
 
 

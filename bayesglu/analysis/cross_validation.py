@@ -156,7 +156,7 @@ def _measured(d: Design, found: xr.DataTree, rng: np.random.Generator) -> np.nda
     """Samples ``(draw, obs)`` of a new person whose occasions are those of `d`, drawn from a fit's
     population."""
     people = d.individuals
-    values = population_of(found.posterior.to_dataset(), people, d.analytes)
+    values = population_of(found.posterior.to_dataset(), people, d.analytes, rng=rng)
     missing = people.missing.draw(values.missing, rng)
     own = people.draw(values.typical, values.effect, values.omega, values.correlation, rng, missing)
     forcing_error = rng.normal(size=(*own.shape[:2], d.forcing.n_errors))

@@ -2,6 +2,7 @@
 
 import xarray as xr
 
+from bayesglu.hierarchy import names
 from bayesglu.hierarchy.covariates import lacking
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.posterior import acting_in, individuals_of, population_of
@@ -9,12 +10,20 @@ from bayesglu.physiology.loop import assemble
 from bayesglu.spec.model import ModelSpec
 
 
-def people_of(spec: ModelSpec, posterior: xr.Dataset, occasions, covariates: xr.Dataset) -> Individuals:
+def people_of(
+    spec: ModelSpec,
+    posterior: xr.Dataset,
+    occasions,
+    covariates: xr.Dataset,
+    of_occasions: xr.Dataset | None = None,
+) -> Individuals:
     """People whose parameters come from the population of a posterior: occasions (subject, name), and
-    covariates by subject."""
+    covariates by subject, and by occasion where they differ. Occasions are told from people where the
+    posterior does so."""
     columns = assemble(spec.structure).parameters
     estimated = [n for n in spec.estimated if n in posterior and n in columns]
-    return Individuals.of(spec, columns, estimated, occasions, covariates)
+    nested = [n for n in estimated if names.kappa(n) in posterior]
+    return Individuals.of(spec, columns, estimated, occasions, covariates, of_occasions, nested)
 
 
 def occasions_of(posterior: xr.Dataset) -> list[tuple[str, str]]:
@@ -36,10 +45,19 @@ def covariates_of(known: xr.Dataset, posterior: xr.Dataset) -> xr.Dataset:
     return found.drop_vars([name for name in named if name not in acted and lacking(found, name)])
 
 
+def occasion_covariates_of(known: xr.Dataset, posterior: xr.Dataset) -> xr.Dataset | None:
+    """Covariates by occasion from a fit's constant data, those that differ; None where it has none, or the
+    posterior tells no occasions apart."""
+    prefix = "occasion_covariate_"
+    found = {str(c).removeprefix(prefix): own for c, own in known.items() if str(c).startswith(prefix)}
+    return xr.Dataset(found) if found and "occasion" in posterior.coords else None
+
+
 def random_effects(spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset):
     """The people of a fit and their deviations from what their covariates let expect, eta ``(chain, draw, S,
     D)``, on the scales on which priors are Normal."""
-    people = people_of(spec, posterior, occasions_of(posterior), covariates_of(known, posterior))
+    covariates, of_occasions = covariates_of(known, posterior), occasion_covariates_of(known, posterior)
+    people = people_of(spec, posterior, occasions_of(posterior), covariates, of_occasions)
     population = population_of(posterior, people, absent_effect=0.0)
     centre = people.centre(population.typical, population.effect, population.missing)
     eta = individuals_of(posterior, people) - centre

@@ -76,9 +76,10 @@ def simulate_study(
     Returns
     -------
     Study
-        With ``truth``: every estimated parameter by subject, but for those that differ between a person's
-        occasions. Samples that a fit of the model would leave out are missing, and those beyond a limit of
-        quantification are at the limit. The seed is in the datasheet.
+        With ``truth``: every estimated parameter by subject, what is a person's own where their occasions
+        differ, but for those that are each occasion's alone. Samples that a fit of the model would leave out
+        are missing, and those beyond a limit of quantification are at the limit. The seed is in the
+        datasheet.
 
     Raises
     ------
@@ -177,7 +178,7 @@ def _drawn(d: Design, fitted: xr.DataTree | None, population: str, rng: np.rando
         posterior = fitted["posterior"].to_dataset()
         chain, draw = (int(rng.integers(posterior.sizes[dim])) for dim in ("chain", "draw"))
         one = posterior.isel(chain=[chain], draw=[draw])
-        population_ = population_of(one, i, absent_effect=0.0).at((0, 0))
+        population_ = population_of(one, i, absent_effect=0.0, rng=rng).at((0, 0))
         known = {a: one[names.sigma(a)].item() for a in d.analytes if names.sigma(a) in one}
         sigma = np.array([known.get(a, usual) for a, usual in zip(d.analytes, at.sigma, strict=True)])
     shared = [getattr(population_, name)[None] for name in ("typical", "effect", "omega", "correlation")]
@@ -203,7 +204,9 @@ def _with_samples(d: Design, sampled: np.ndarray) -> xr.Dataset:
 def _truth(d: Design, values: Values) -> xr.Dataset:
     theta, people = d.theta(values), d.individuals
     found = {}
-    for p, column in zip(people.estimated, people.layout.columns, strict=True):
-        if p.level != "occasion" or len(people.occasions) == len(people.subjects):
+    for k, (p, column) in enumerate(zip(people.estimated, people.layout.columns, strict=True)):
+        if p.level == "subject":
+            found[p.name] = ("subject", people.of_people(values.individual, k), {"units": p.unit})
+        elif p.level != "occasion" or len(people.occasions) == len(people.subjects):
             found[p.name] = ("subject", theta[people.first_occasion, column], {"units": p.unit})
     return xr.Dataset(found, coords={"subject": np.array(people.subjects)})

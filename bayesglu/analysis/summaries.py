@@ -6,9 +6,14 @@ Every table states the kind and the probability of its intervals, and how much t
 variances.) The prior is known from its draws, which makes the contraction uncertain by a few hundredths.
 *Eta-shrinkage* runs the other way, as in pharmacometrics: 1 - SD of people's mean random effects / omega,
 near 0 where each person's data speak for themselves, near 1 where everyone is drawn to the typical value.
+
+How much a person differs from occasion to occasion is learnt from those who were seen on several. Where
+nobody was, what is said of it is its prior, and a note says so.
 """
 
 from __future__ import annotations
+
+from statistics import NormalDist
 
 import numpy as np
 import xarray as xr
@@ -23,6 +28,7 @@ from bayesglu.units import convert
 
 LITTLE = 0.1
 NOTE = "posterior is prior-dominated"
+ITS_PRIOR = "its prior: this fit does not tell occasions from people"
 WIDER = "wider than the prior: the data say little here, or spread more than it expected"
 
 
@@ -48,8 +54,12 @@ def summarize_population(fit: xr.DataTree, probability: float = 0.9) -> xr.Datas
         * ``contraction``: 1 - posterior SD / prior SD;
         * ``note``: what a contraction below 0.1, or far below 0, means;
         * ``omega_...``: all of these but the note for the between-subject SD of the logarithm (log odds),
-          which is about a coefficient of variation; NaN where nothing differs between people;
-        * ``eta_shrinkage``: 1 - SD of people's mean random effects / omega; NaN likewise.
+          which is about a coefficient of variation; NaN where nothing differs between people. Where
+          occasions are told from people it is of what is people's own, else of people on one occasion;
+        * ``kappa_...``: all of these for the between-occasion SD, and a ``kappa_note``, which also says where
+          it is its prior; NaN where the model lets nothing differ between a person's occasions;
+        * ``eta_shrinkage``, ``kappa_eta_shrinkage``: 1 - SD of the mean random effects of people / omega, and
+          of occasions / kappa; NaN likewise.
 
     Raises
     ------
@@ -68,21 +78,26 @@ def summarize_population(fit: xr.DataTree, probability: float = 0.9) -> xr.Datas
     """
     posterior, prior = _groups(fit)
     rows, expected = _of_everyone(posterior), _of_everyone(prior)
-    shrinkage = _eta_shrinkage(fit, posterior)
+    shrinkage, between_occasion = _eta_shrinkage(fit, posterior), _between_occasion(fit, probability)
     tables = []
     for row, draws in rows.items():
-        omega = names.omega(row)
-        about = _summary(posterior.get(omega, xr.full_like(draws, np.nan)), prior.get(omega), probability)
-        about = about.drop_vars("note")
-        about = about.rename({name: f"omega_{name}" for name in about.data_vars})
-        table = _summary(draws, expected.get(row), probability).merge(about)
-        tables.append(table.assign(eta_shrinkage=shrinkage.get(row, np.nan)))
+        table, none = _summary(draws, expected.get(row), probability), xr.full_like(draws, np.nan)
+        for kind, sd in (("omega", names.omega(row)), ("kappa", names.kappa(row))):
+            about = _summary(posterior.get(sd, none), prior.get(sd), probability)
+            if kind == "kappa" and sd not in posterior:
+                about = about.assign(between_occasion.get(row, {}))
+            table = table.merge(about.rename({name: f"{kind}_{name}" for name in about.data_vars}))
+        table["eta_shrinkage"] = shrinkage.get(names.omega(row), np.nan)
+        table["kappa_eta_shrinkage"] = shrinkage.get(names.kappa(row), np.nan)
+        tables.append(table.drop_vars("omega_note"))
     table = _together(rows, tables, probability)
     return table.assign_coords(role=("parameter", [draws.attrs["role"] for draws in rows.values()]))
 
 
 def summarize_individuals(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
-    """Each person's own parameters.
+    """Each person's own parameters, on all of their occasions and with the covariates of the first.
+
+    Where everyone was seen on one occasion, they are of that one.
 
     Parameters
     ----------
@@ -114,7 +129,10 @@ def summarize_individuals(fit: xr.DataTree, probability: float = 0.9) -> xr.Data
 
 
 def summarize_occasions(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
-    """Parameters that differ between occasions of one person.
+    """Parameters that differ between occasions of one person, on each occasion.
+
+    They are those of level ``occasion``, and where people were seen on several occasions, those to which the
+    model gives a `between_occasion`; `summarize_individuals` says what of these is a person's own.
 
     Parameters
     ----------
@@ -160,7 +178,7 @@ def _of_everyone(drawn: xr.Dataset) -> dict[str, xr.DataArray]:
 
 
 def _eta_shrinkage(fit: xr.DataTree, posterior: xr.Dataset) -> dict[str, float]:
-    """Of each parameter that varies, where the fit knows two people or more, and their covariates."""
+    """Of each deviation by the name of its SD, where the fit knows two people or more, and covariates."""
     known = fit["constant_data"].to_dataset() if "constant_data" in fit.children else xr.Dataset()
     if known.sizes.get("subject", 0) < 2 or "model_text" not in fit.attrs:
         return {}
@@ -171,10 +189,25 @@ def _eta_shrinkage(fit: xr.DataTree, posterior: xr.Dataset) -> dict[str, float]:
     mean, layout = eta.mean((0, 1)), people.layout
     own = mean[layout.subject[:, None], layout.component]  # (occasion, varying)
     found = {}
-    for v, p in enumerate(people.varying):
-        rows = people.first_occasion if p.level == "subject" else slice(None)
-        omega = float(posterior[names.omega(p.name)].median())
-        found[p.name] = 1 - float(own[rows, v].std(ddof=1)) / omega
+    for v, each in enumerate(people.deviations):
+        rows = people.first_occasion if each.level == "subject" else slice(None)
+        found[each.name] = 1 - float(own[rows, v].std(ddof=1)) / float(posterior[each.name].median())
+    return found
+
+
+def _between_occasion(fit: xr.DataTree, probability: float) -> dict[str, dict]:
+    """Of each parameter that the model lets differ between a person's occasions: the prior of that SD, as of
+    a fit that does not tell."""
+    if "model_text" not in fit.attrs:
+        return {}
+    _require_probability(probability)
+    reach, found = NormalDist().inv_cdf(0.5 + probability / 2), {}
+    for p in model_of(fit.attrs).parameters.values():
+        if (spread := p.between_occasion) is not None:
+            limits = np.exp(np.log(spread.omega) + spread.sd * reach * np.array([0, -1, 1]))
+            known = dict(zip(("median", "lower", "upper"), limits, strict=True))
+            found[p.name] = known | {f"prior_{name}": limit for name, limit in known.items()}
+            found[p.name] |= {"contraction": 0.0, "note": ITS_PRIOR}
     return found
 
 
@@ -215,7 +248,8 @@ def _individual(fit: xr.DataTree, dim: str, probability: float) -> xr.Dataset:
             f"No parameter of this fit differs from {dim} to {dim}: see summarize_population(fit)."
         )
     tables = [_summary(draws, prior.get(name), probability) for name, draws in rows.items()]
-    return _together(rows, tables, probability)
+    of = {str(draws.attrs.get("parameter", name)): draws for name, draws in rows.items()}
+    return _together(of, tables, probability)
 
 
 def _groups(fit: xr.DataTree) -> tuple[xr.Dataset, xr.Dataset]:
@@ -227,14 +261,18 @@ def _groups(fit: xr.DataTree) -> tuple[xr.Dataset, xr.Dataset]:
 
 def _summary(draws: xr.DataArray, prior: xr.DataArray | None, probability: float) -> xr.Dataset:
     """Medians and intervals of one variable and of its prior, and the contraction from one to the other."""
-    if not 0 < probability < 1:
-        raise InputError(f"probability is {probability}. Allowed: between 0 and 1, such as 0.9.")
+    _require_probability(probability)
     prior = xr.full_like(draws, np.nan) if prior is None else prior
     contraction = 1 - _deviation(draws) / _deviation(prior)
     found = _interval(draws, probability)
     found |= {f"prior_{name}": values for name, values in _interval(prior, probability).items()}
     note = xr.where(contraction < -LITTLE, WIDER, xr.where(contraction < LITTLE, NOTE, ""))
     return xr.Dataset(found | {"contraction": contraction, "note": note})
+
+
+def _require_probability(probability: float) -> None:
+    if not 0 < probability < 1:
+        raise InputError(f"probability is {probability}. Allowed: between 0 and 1, such as 0.9.")
 
 
 def _interval(draws: xr.DataArray, probability: float) -> dict[str, xr.DataArray]:

@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesglu.analysis.identifiability import grade, untouched
+from bayesglu.analysis.summaries import ITS_PRIOR
 
 SHOWN_TIMES = 7
 
@@ -71,6 +72,7 @@ def effect(what_if: xr.Dataset, probability: float) -> pd.DataFrame:
 def summary(table: xr.Dataset) -> pd.DataFrame:
     """One row a parameter (and subject) of a summary: posterior, prior, contraction."""
     rows = []
+    from_day_to_day = "kappa_median" in table and bool(table["kappa_median"].notnull().any())
     for row in table.to_dataframe().reset_index().to_dict("records"):
         cells = {str(dim): row[dim] for dim in table["median"].dims}
         cells |= {"unit": row["unit"], "median": row["median"], "interval": _interval(row)}
@@ -79,6 +81,8 @@ def summary(table: xr.Dataset) -> pd.DataFrame:
                 "omega (between-subject SD)": row["omega_median"],
                 "omega interval": _interval(row, "omega_"),
             }
+        if from_day_to_day:
+            cells["kappa (between-occasion SD)"] = _of_occasions(row)
         rows.append(cells | {"prior": _interval(row, "prior_"), "contraction": row["contraction"]})
     return pd.DataFrame(rows)
 
@@ -122,6 +126,13 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
 def _band(row: Mapping, band: int) -> str:
     low, high = row[f"lower_{band}"], row[f"upper_{band}"]
     return "" if np.isnan(low) else f"{low:.4g} to {high:.4g}"
+
+
+def _of_occasions(row: Mapping) -> str:
+    if np.isnan(row["kappa_median"]):
+        return ""
+    prior = ", its prior" if row["kappa_note"] == ITS_PRIOR else ""
+    return f"{row['kappa_median']:.3g} ({_interval(row, 'kappa_')}){prior}"
 
 
 def _interval(row: Mapping, of: str = "") -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from bayesglu.errors import warn_caller
+from bayesglu.hierarchy.names import occasion
 from bayesglu.spec.model import ModelSpec
 from bayesglu.spec.priors import Effect, Parameter
 from bayesglu.study.study import Study, StudyError, StudyWarning
@@ -41,13 +42,18 @@ class Acting(NamedTuple):
     effect: Effect
 
 
-def acting_effects(parameters: Iterable[Parameter], covariates: xr.Dataset) -> tuple[Acting, ...]:
-    """The effects of which anyone's covariate is known and, for a level, at which anyone is."""
+def acting_effects(
+    parameters: Iterable[Parameter], covariates: xr.Dataset, of_occasions: xr.Dataset | None = None
+) -> tuple[Acting, ...]:
+    """The effects of which anyone's covariate is known and, for a level, at which anyone is.
+
+    of_occasions : covariates by occasion, those that differ.
+    """
     return tuple(
         Acting(parameter.name, key, effect)
         for parameter in parameters
         for key, effect in parameter.effects.items()
-        if _acts(effect, covariates)
+        if _acts(effect, covariates, of_occasions)
     )
 
 
@@ -59,6 +65,26 @@ def standardized(acting: Sequence[Acting], covariates: xr.Dataset, subjects: Seq
         [a.effect.standardized(value) for value in values] for a, values in zip(acting, of_each, strict=True)
     ]
     return np.array(found, float).reshape(len(acting), len(subjects)).T.copy()
+
+
+def within_people(
+    acting: Sequence[Acting],
+    covariates: xr.Dataset,
+    of_occasions: xr.Dataset | None,
+    occasions: Sequence[tuple[str, str]],
+) -> np.ndarray:
+    """By how much the standardized covariates ``(occasion, effect)`` of occasions (subject, name) differ from
+    those of the person; not at all where these are missing."""
+    found = np.zeros((len(occasions), len(acting)))
+    if of_occasions is None:
+        return found
+    here = of_occasions.sel(occasion=[occasion(*each) for each in occasions])
+    known = [e for e, a in enumerate(acting) if a.effect.covariate in here]
+    own = standardized([acting[e] for e in known], covariates, [subject for subject, _ in occasions])
+    for column, e in enumerate(known):
+        values = here[acting[e].effect.covariate].values
+        found[:, e] = [acting[e].effect.standardized(value) for value in values] - own[:, column]
+    return np.nan_to_num(found)
 
 
 def typical_of(parameter: Parameter, value, covariates):
@@ -80,11 +106,19 @@ def lacking(covariates: xr.Dataset, name: str) -> list[str]:
     return [str(s) for s, absent in zip(covariates.subject.values, missing.values, strict=True) if absent]
 
 
-def _acts(effect: Effect, covariates: xr.Dataset) -> bool:
+def _acts(effect: Effect, covariates: xr.Dataset, of_occasions: xr.Dataset | None) -> bool:
     name = effect.covariate
     if name not in covariates or len(lacking(covariates, name)) == covariates.sizes["subject"]:
         return False
-    return effect.form != "level" or any(map(effect.standardized, covariates[name].values))
+    return effect.form != "level" or any(
+        map(effect.standardized, _everywhere(name, covariates, of_occasions))
+    )
+
+
+def _everywhere(name: str, covariates: xr.Dataset, of_occasions: xr.Dataset | None) -> np.ndarray:
+    """Values of a covariate, of people and of occasions."""
+    more = [] if of_occasions is None or name not in of_occasions else [of_occasions[name].values]
+    return np.concatenate([covariates[name].values, *more])
 
 
 def check_gaps(study: Study, parameters: Sequence[Parameter]) -> None:
@@ -142,7 +176,7 @@ def warn_of_unknown_levels(spec: ModelSpec, study: Study, parameters: Iterable[P
             levels.setdefault(effect.covariate, []).append(effect)
     for covariate, effects in levels.items():
         known = dict.fromkeys(str(e.reference) for e in effects)
-        values = known_levels(study.covariates[covariate].values)
+        values = known_levels(_everywhere(covariate, study.covariates, study.occasion_covariates))
         there = list(map(level_name, values))
         unknown = [level_name(v) for v in values if not any(e.standardized(v) for e in effects)]
         told = False

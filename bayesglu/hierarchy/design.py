@@ -149,7 +149,9 @@ def make_design(spec: ModelSpec, study: Study, **settings) -> Design:
         spec=spec,
         study=study,
         solver=solver,
-        individuals=Individuals.of(spec, columns, estimated, study.occasions, study.covariates),
+        individuals=Individuals.of(
+            spec, columns, estimated, study.occasions, study.covariates, study.occasion_covariates
+        ),
         rows=rows_of(spec, used, whose, sample, first, columns, outputs, analytes),
         forcing=forcing_of(spec, curves, schedule, columns, analytes),
         obs=used.obs.values,

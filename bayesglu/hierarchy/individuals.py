@@ -4,68 +4,27 @@ On the scale on which its prior is Normal, a parameter of a person (or of an occ
 
 .. math:: \phi = \theta + \sum_e x_e \beta_e + \eta, \qquad \eta \sim N(0, \omega^2)
 
-the typical value, covariate effects, each times its standardized covariate x, and a deviation; deviations of
-different parameters may be correlated. What people share has no deviation.
-Of those who lack a covariate see `missing`.
-
-Where people were seen on one occasion, a deviation is the person's and that occasion's together. How much of
-it is the occasion's, of which the data say nothing, is known beforehand, and needed only for another one.
+the typical value, covariate effects, each times its standardized covariate x, and deviations (`variation`):
+the person's or the occasion's, or both, one nested in the other. Those of people in different parameters may
+be correlated. What people share has no deviation. Of those who lack a covariate see `missing`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from bayesglu.frozen import frozen
 from bayesglu.hierarchy.correlation import below_diagonal, beta_shapes, factor_of, matrices_of
-from bayesglu.hierarchy.covariates import Acting, acting_effects, standardized
-from bayesglu.hierarchy.missing import MissingCovariates, MissingLayout, missing_covariates
+from bayesglu.hierarchy.covariates import Acting, acting_effects, standardized, within_people
+from bayesglu.hierarchy.layout import Layout, layout_of
+from bayesglu.hierarchy.missing import MissingCovariates, missing_covariates
+from bayesglu.hierarchy.variation import Deviation, components_of, deviations_of, nested_in
 from bayesglu.spec.model import ModelSpec
 from bayesglu.spec.priors import Parameter
 from bayesglu.spec.scales import from_scale
-
-
-class Layout(NamedTuple):
-    """Who reads which number: arrays that compiled code reads as they are.
-
-    Each of S subjects has a vector of D individual parameters: first those that are the same on all of a
-    person's occasions, then those of each occasion in turn. A component is a place in that vector.
-
-    ======================  ==========  ===================================================================
-    ``fixed``               (P,)        every parameter that the model reads, where it is not estimated
-    ``columns``             (K,)        which of them each estimated parameter is
-    ``is_logit``            (K,)        whose scale is the log odds
-    ``varying``             (V,)        which estimated parameters vary
-    ``component_parameter``  (D,)       which estimated parameter a component is of
-    ``component_varying``   (D,)        which varying parameter that is
-    ``component_covariates``    (S, D, E)   standardized covariate of an effect on a component
-    ``covariates``          (T, E)      standardized covariate of an effect on an occasion
-    ``effect_parameter``    (E,)        which estimated parameter it acts on
-    ``subject``             (T,)        whose occasion it is
-    ``component``           (T, V)      where an occasion reads its varying parameters
-    ``correlated``          (m,)        components whose deviations are correlated
-    ``missing``                         who lacks which covariate: in their places stand expected ones
-    ======================  ==========  ===================================================================
-    """
-
-    fixed: np.ndarray
-    columns: np.ndarray
-    is_logit: np.ndarray
-    varying: np.ndarray
-    component_parameter: np.ndarray
-    component_varying: np.ndarray
-    component_covariates: np.ndarray
-    covariates: np.ndarray
-    effect_parameter: np.ndarray
-    subject: np.ndarray
-    component: np.ndarray
-    correlated: np.ndarray
-    missing: MissingLayout
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,13 +32,15 @@ class Individuals:
     """The people of a study, their occasions, and the parameters that are estimated of them.
 
     ``columns`` names everything that the model reads of one person on one occasion (P), ``estimated`` the
-    estimated parameters (K), ``effects`` the covariate effects that act (E).
+    estimated parameters (K), ``deviations`` what varies (V): people first, then occasions, ``effects`` the
+    covariate effects that act (E).
     """
 
     subjects: tuple[str, ...]
     occasions: tuple[tuple[str, str], ...]
     columns: tuple[str, ...]
     estimated: tuple[Parameter, ...]
+    deviations: tuple[Deviation, ...]
     effects: tuple[Acting, ...]
     missing: MissingCovariates
     layout: Layout
@@ -93,22 +54,46 @@ class Individuals:
         estimated: Sequence[str],
         occasions: Sequence[tuple[str, str]],
         covariates: xr.Dataset,
+        of_occasions: xr.Dataset | None = None,
+        nested: Collection[str] | None = None,
     ) -> "Individuals":
-        """The individual parameters of a model for people (subject, occasion) with covariates by subject:
-        also those of others, who tell of what is missing.
+        """The individual parameters of a model for people (subject, occasion) with covariates by subject, and
+        `of_occasions` by occasion where they differ: also those of others, who tell of what is missing.
 
-        Columns that are not estimated are at the medians of the model.
+        Columns that are not estimated are at the medians of the model. nested : the parameters whose
+        deviations of occasions are told apart from those of people; by default, `nested_in` these occasions.
         """
         parameters = tuple(spec.parameters[name] for name in estimated)
         subjects = tuple(dict.fromkeys(subject for subject, _ in occasions))
-        effects = acting_effects(parameters, covariates)
+        effects = acting_effects(parameters, covariates, of_occasions)
         subject = np.array([subjects.index(s) for s, _ in occasions], int)
         missing = missing_covariates(
             effects, covariates, subjects, standardized(effects, covariates, subjects)
         )
-        layout = _layout(spec, tuple(columns), parameters, effects, missing, subject)
-        lkj_eta = spec.lkj_eta or cls.lkj_eta
-        return cls(subjects, tuple(occasions), tuple(columns), parameters, effects, missing, layout, lkj_eta)
+        of_each = missing.expected[subject] + within_people(effects, covariates, of_occasions, occasions)
+        nested = nested_in(parameters, occasions) if nested is None else nested
+        deviations = deviations_of(parameters, nested)
+        layout = layout_of(
+            spec,
+            columns,
+            parameters,
+            deviations,
+            components_of(deviations, subject),
+            effects,
+            of_each,
+            missing,
+        )
+        return cls(
+            subjects=subjects,
+            occasions=tuple(occasions),
+            columns=tuple(columns),
+            estimated=parameters,
+            deviations=deviations,
+            effects=effects,
+            missing=missing,
+            layout=layout,
+            lkj_eta=spec.lkj_eta or cls.lkj_eta,
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -117,8 +102,13 @@ class Individuals:
 
     @cached_property
     def varying(self) -> tuple[Parameter, ...]:
-        """The parameters that vary (V): those between people first, then those between occasions."""
-        return tuple(self.estimated[k] for k in self.layout.varying)
+        """The parameter of each deviation (V)."""
+        return tuple(each.parameter for each in self.deviations)
+
+    @property
+    def nested(self) -> tuple[str, ...]:
+        """The parameters whose deviations of occasions are told apart from those of people."""
+        return tuple(each.parameter.name for each in self.deviations if each.nested)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -145,14 +135,13 @@ class Individuals:
     @cached_property
     def omega_prior(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and SD of the logarithms of the SDs of deviations (V)."""
-        spreads = [p.between_subject for p in self.varying if p.between_subject is not None]  # each has one
-        return _pair([(np.log(spread.omega), spread.sd) for spread in spreads])
+        return _pair([each.log_sd for each in self.deviations])
 
     @cached_property
     def occasion_prior(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and SD of the logarithms of the SDs of what differs from one occasion of a person to another
-        (V): minus infinity where nothing does."""
-        spreads = [p.between_occasion for p in self.varying]
+        """Mean and SD of the logarithms of the SDs of what, of each deviation, is the occasion's (V): minus
+        infinity where nothing is, or where that has a deviation of its own."""
+        spreads = [each.of_occasion for each in self.deviations]
         return _pair([(np.log(s.omega), s.sd) if s else (-np.inf, 0.0) for s in spreads])
 
     @cached_property
@@ -173,19 +162,17 @@ class Individuals:
             x = self.missing.standardized(self.missing.centre if missing is None else missing)
             for g, s in enumerate(who):
                 shift[..., s, :] += self._on_components(x[..., g, :] * effect)
-        return typical[..., None, self.layout.component_parameter] + shift
+        return self.layout.component_typical * typical[..., None, self.layout.component_parameter] + shift
 
     def _on_components(self, shift):
         """What effects ``(..., E)`` add to components ``(..., D)``."""
-        acts = self.layout.component_parameter[:, None] == self.layout.effect_parameter
-        return shift @ acts.T
+        return shift @ self.layout.acts.T
 
     def covariates_at(self, missing) -> np.ndarray:
         """Standardized covariates of components (S, D, E), with one draw of the missing ones (M,)."""
         found, x = self.layout.component_covariates.copy(), self.missing.standardized(missing)
-        acts = self.layout.component_parameter[:, None] == self.layout.effect_parameter
         for g, s in enumerate(self.layout.missing.subject):
-            found[s] += x[g] * acts
+            found[s] += x[g] * self.layout.acts
         return found
 
     def covariance(self, omega, correlation):
@@ -262,13 +249,13 @@ class Individuals:
         Of the variance of a fitted deviation, :math:`s = \min(1, \kappa^2 / (n \omega^2))` is the share of
         the n fitted occasions' mean. Given the deviation, the person's own part has the mean (1 - s) times it
         and the variance :math:`s (1 - s) \omega^2`; another occasion adds :math:`n s \omega^2`. So with one
-        fitted occasion, the correlation of deviations on two is 1 - s. What differs between all occasions
-        (level ``occasion``) is drawn anew.
+        fitted occasion, the correlation of deviations on two is 1 - s. A deviation of the occasion is drawn
+        anew, and so one that is nested in that of the person, which then stays.
         """
         component, n = self.layout.component_varying, np.asarray(seen)[:, None]
         log_kappa = np.broadcast_to(self.occasion_prior[0], omega.shape)
         kappa = np.exp(log_kappa + self.occasion_prior[1] * rng.normal(size=omega.shape))
-        of_occasion = np.array([p.level == "occasion" for p in self.varying])
+        of_occasion = np.array([each.level == "occasion" for each in self.deviations])
         variance = np.square(omega)[..., None, component]
         share = np.minimum(1.0, np.square(kappa)[..., None, component] / (n * variance))
         share, n = (np.where(of_occasion[component], 1.0, each) for each in (share, n))
@@ -293,18 +280,35 @@ class Individuals:
     def theta(self, typical, effect, individual, missing=None):
         """Parameters ``(..., T, P)`` of each occasion, on their natural scale."""
         layout = self.layout
-        shift = np.zeros((*typical.shape[:-1], len(layout.subject), len(self.estimated)))
-        for e, k in enumerate(layout.effect_parameter):
-            shift[..., k] += layout.covariates[:, e] * effect[..., None, e]
+        phi = np.repeat(typical[..., None, :], len(layout.subject), axis=-2)
         if who := layout.missing.subject.tolist():
             x = self.missing.standardized(self.missing.centre if missing is None else missing)
             for (g, s), (e, k) in product(enumerate(who), enumerate(layout.effect_parameter)):
-                shift[..., layout.subject == s, k] += (x[..., g, e] * effect[..., e])[..., None]
-        phi = typical[..., None, :] + shift
-        phi[..., layout.varying] = individual[..., layout.subject[:, None], layout.component]
+                phi[..., layout.subject == s, k] += (x[..., g, e] * effect[..., e])[..., None]
+        for v, k in enumerate(layout.varying):
+            read = individual[..., layout.subject, layout.component[:, v]]
+            phi[..., k] = phi[..., k] + read if layout.nested[v] else read
+        phi = phi + self.shift(effect)
         theta = np.broadcast_to(layout.fixed, (*phi.shape[:-1], len(layout.fixed))).copy()
         theta[..., layout.columns] = self.natural(phi)
         return theta
+
+    def of_people(self, individual, k: int):
+        """The estimated parameter k of each person, ``(..., S)`` from ``(..., S, D)``, on its natural scale;
+        with the covariates of their first occasion."""
+        (component,) = np.flatnonzero(
+            (self.layout.component_parameter == k) & (self.layout.component_typical == 1)
+        )
+        return from_scale(individual[..., component], self.layout.is_logit[k])
+
+    def shift(self, effect):
+        """What covariates add to the parameters ``(..., T, K)`` of each occasion, but for what the components
+        that it reads have of it."""
+        layout = self.layout
+        found = np.zeros((*effect.shape[:-1], len(layout.subject), len(self.estimated)))
+        for e, k in enumerate(layout.effect_parameter):
+            found[..., k] += layout.covariates[:, e] * effect[..., None, e]
+        return found
 
     def natural(self, phi):
         """Estimated parameters ``(..., K)`` from their own scales to the natural one."""
@@ -320,43 +324,3 @@ def _log_normal(away, covariance):
     """Log density of deviations ``(..., D)``."""
     squares = (away * np.linalg.solve(covariance, away[..., None])[..., 0]).sum(-1)
     return -0.5 * (squares + np.linalg.slogdet(covariance)[1] + away.shape[-1] * np.log(2 * np.pi))
-
-
-def _layout(spec: ModelSpec, columns, parameters, effects, missing, subject: np.ndarray) -> Layout:
-    own_covariates = missing.expected[subject]
-    names = [p.name for p in parameters]
-    of_people = [k for k, p in enumerate(parameters) if p.level == "subject"]
-    of_occasions = [k for k, p in enumerate(parameters) if p.level == "occasion"]
-    varying = [*of_people, *of_occasions]
-    # Which occasion of its person each is, and so which components it reads.
-    turn = np.array([np.sum(subject[:t] == s) for t, s in enumerate(subject)])
-    first = len(of_people) + turn[:, None] * len(of_occasions)
-    component = np.hstack(
-        [np.tile(np.arange(len(of_people)), (len(turn), 1)), first + np.arange(len(of_occasions))]
-    )
-    component_parameter = np.array([*of_people, *(of_occasions * (int(turn.max()) + 1))], int)
-    # Covariates act on a component as on the occasion that it is of; if it is of all, as on the first.
-    begins = np.array([np.flatnonzero(subject == s)[0] for s in range(int(subject.max()) + 1)])
-    occasion = np.repeat(begins[:, None], len(component_parameter), axis=1)
-    for t, s in enumerate(subject):
-        occasion[s, component[t, len(of_people) :]] = t
-    effect_parameter = np.array([names.index(a.parameter) for a in effects], int)
-    acts = component_parameter[:, None] == effect_parameter
-    together = [names.index(n) for n in spec.correlations if n in names and names.index(n) in varying]
-    correlated = [int(np.flatnonzero(component_parameter == k)[0]) for k in together]
-    layout = Layout(
-        fixed=np.array([spec.parameters[n].typical.median for n in columns]),
-        columns=np.array([columns.index(n) for n in names], int),
-        is_logit=np.array([p.scale == "logit" for p in parameters], bool),
-        varying=np.array(varying, int),
-        component_parameter=component_parameter,
-        component_varying=np.array([varying.index(k) for k in component_parameter], int),
-        component_covariates=own_covariates[occasion] * acts,
-        covariates=own_covariates,
-        effect_parameter=effect_parameter,
-        subject=subject,
-        component=component,
-        correlated=np.array(correlated if len(correlated) > 1 else [], int),
-        missing=missing.layout,
-    )
-    return frozen(layout)

@@ -5,7 +5,10 @@ role            name                        dims (after chain, draw)       conte
 ==============  ==========================  =============================  ===================================
 ``individual``  the parameter's             ``subject`` or ``occasion``    everyone's own parameters
 ``typical``     ``PARAMETER_typical``                                      typical values (theta)
+``individual``  ``PARAMETER_occasion``      ``occasion``                   those of each occasion, where these
+                                                                           are told from people
 ``omega``       ``PARAMETER_omega``                                        between-subject SDs
+``kappa``       ``PARAMETER_kappa``                                        between-occasion SDs, likewise
 ``shared``      the parameter's                                            parameters with one value for all
 ``effect``      ``covariate_effect``        ``effect``                     factors of covariates
 ``correlation``  ``correlation``            ``pair``                       correlations of random effects
@@ -34,6 +37,16 @@ def typical(parameter: str) -> str:
 def omega(parameter: str) -> str:
     """Name of the SD of a parameter's deviations."""
     return f"{parameter}_omega"
+
+
+def kappa(parameter: str) -> str:
+    """Name of the SD of what differs from one occasion of a person to another, beside their own deviation."""
+    return f"{parameter}_kappa"
+
+
+def by_occasion(parameter: str) -> str:
+    """Name of a parameter of each occasion, beside that of the person."""
+    return f"{parameter}_occasion"
 
 
 def effect(parameter: str, key: str) -> str:

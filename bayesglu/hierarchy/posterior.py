@@ -12,6 +12,7 @@ from bayesglu.hierarchy.design import Design
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.missing import log_odds_of
 from bayesglu.hierarchy.values import Values
+from bayesglu.hierarchy.variation import own_share, sds_of
 from bayesglu.spec.priors import Effect, Parameter
 from bayesglu.spec.scales import to_scale
 from bayesglu.study.study import Study
@@ -31,22 +32,25 @@ def to_dataset(d: Design, values: Values) -> xr.Dataset:
             attrs["parameter"] = parameter.name
         found[name] = xr.Variable(("chain", "draw", *dims), array, attrs)
 
+    apart = people.nested
     for k, p in enumerate(people.estimated):
         called, column = p.name.replace("_", " "), people.layout.columns[k]
         if not p.varies:
             put(p.name, natural[..., k], (), "shared", p.unit, called, p)
             continue
+        if p.level == "occasion" or p.name in apart:
+            by_occasion = names.by_occasion(p.name) if p.name in apart else p.name
+            put(by_occasion, theta[..., column], ("occasion",), "individual", p.unit, called, p)
         if p.level == "subject":
-            own = theta[..., people.first_occasion, column]
+            own = people.of_people(values.individual, k)
             put(p.name, own, ("subject",), "individual", p.unit, called, p)
-        else:
-            put(p.name, theta[..., column], ("occasion",), "individual", p.unit, called, p)
         put(names.typical(p.name), natural[..., k], (), "typical", p.unit, f"typical {called}", p)
-    for v, p in enumerate(people.varying):
+    for v, each in enumerate(people.deviations):
+        p, role = each.parameter, "kappa" if each.nested else "omega"
         scale = "log odds" if p.scale == "logit" else "logarithm"
-        between = "between-subject" if p.level == "subject" else "inter-occasion"
+        between = {"subject": "between-subject", "occasion": "inter-occasion"}[each.level]
         told = f"{between} SD of the {scale} of {p.name.replace('_', ' ')}"
-        put(names.omega(p.name), values.omega[..., v], (), "omega", "1", told, p)
+        put(each.name, values.omega[..., v], (), role, "1", told, p)
     for a, analyte in enumerate(d.analytes):
         told = f"SD of the log residuals of {analyte}"
         put(names.sigma(analyte), values.sigma[..., a], (), "sigma", "1", told)
@@ -62,7 +66,7 @@ def to_dataset(d: Design, values: Values) -> xr.Dataset:
         told = "correlation of people's deviations, on the scales on which the priors are normal"
         put(names.CORRELATION, values.correlation, ("pair",), "correlation", "1", told)
         coords["pair"] = pairs(correlated_names(people))
-    if d.spec.at("occasion"):
+    if d.spec.at("occasion") or apart:
         coords["occasion"] = [names.occasion(*occasion) for occasion in people.occasions]
     if len(d.forcing.obs):
         analyte = d.analytes[d.forcing.analyte]
@@ -175,10 +179,13 @@ def population_of(
     people: Individuals,
     analytes: Sequence[str] = (),
     absent_effect: float | None = None,
+    rng: np.random.Generator | None = None,
 ) -> Values:
     """Draws ``(chain, draw, ...)`` of the population of a fit, for `people` who may be others than its own.
 
     absent_effect : of a covariate that did not act in the fit, on the log scale; None for the prior median.
+    rng : what draws, where a fit does not tell occasions from people, how much is the occasions'; None for
+    the prior median.
 
     Individual parameters and errors of the forcing are empty. What the fit does not know of missing
     covariates is NaN: `MissingCovariates.draw` draws it.
@@ -202,13 +209,17 @@ def population_of(
         else np.full(shape, absent[e])
         for e, name in enumerate(called)
     ]
+    called = {f(p.name) for p in people.varying for f in (names.omega, names.kappa)}
+    of_fit = {name: drawn(name) for name in called if name in posterior}
     correlation = np.zeros((*shape, 0))
     if len(people.layout.correlated):
-        correlation = drawn(names.CORRELATION)
+        correlation = drawn(names.CORRELATION) * own_share(
+            correlated_names(people), people.deviations, of_fit
+        )
     return Values(
         typical=typical,
         effect=stacked(effects),
-        omega=stacked([drawn(names.omega(p.name)) for p in people.varying]),
+        omega=stacked(sds_of(people.deviations, of_fit, rng)),
         sigma=stacked([drawn(names.sigma(a)) for a in analytes]),
         correlation=correlation,
         individual=np.zeros((*shape, 0, 0)),
@@ -252,12 +263,20 @@ def individuals_of(posterior: xr.Dataset, people: Individuals) -> np.ndarray:
     shape = posterior.sizes["chain"], posterior.sizes["draw"]
     found = np.zeros((*shape, *people.shape))
     labels = [names.occasion(*occasion) for occasion in people.occasions]
-    for v, p in enumerate(people.varying):
-        drawn = posterior[p.name].transpose("chain", "draw", ...)
-        if p.level == "subject":
-            drawn = drawn.sel(subject=[s for s, _ in people.occasions])
+    shift = people.shift(population_of(posterior, people, absent_effect=0.0).effect)
+
+    def scaled(name: str, p: Parameter, **labels) -> np.ndarray:
+        drawn = posterior[name].sel(labels).transpose("chain", "draw", ...).values
+        return to_scale(drawn, p.scale == "logit")
+
+    for v, each in enumerate(people.deviations):
+        p = each.parameter
+        if each.level == "subject":
+            own = scaled(p.name, p, subject=[s for s, _ in people.occasions])
+        elif each.nested:
+            own = scaled(names.by_occasion(p.name), p, occasion=labels) - shift[..., layout.varying[v]]
+            own = own - scaled(p.name, p, subject=[s for s, _ in people.occasions])
         else:
-            drawn = drawn.sel(occasion=labels)
-        scaled = to_scale(drawn.values, p.scale == "logit")
-        found[..., layout.subject, layout.component[:, v]] = scaled
+            own = scaled(p.name, p, occasion=labels) - shift[..., layout.varying[v]]
+        found[..., layout.subject, layout.component[:, v]] = own
     return found

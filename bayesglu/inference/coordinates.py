@@ -112,7 +112,7 @@ def whitened(d: Design, e: Expansion) -> Coordinates:
         shared=e.shared,
         shared_factor=e.shared_factor,
         log_omega=np.log(e.omega),
-        omega_scale=1 / np.sqrt(1 / p.omega_sd**2 + people),
+        omega_scale=1 / np.sqrt(1 / p.omega_sd**2 + _counts(d)),
         log_sigma=np.log(e.sigma),
         sigma_scale=1 / np.sqrt(1 / p.sigma_sd**2 + 2 * counts),
         # From m people the artanh of a correlation is known to about 1 / sqrt(m); their modes tell less.
@@ -124,6 +124,13 @@ def whitened(d: Design, e: Expansion) -> Coordinates:
         scale=e.scale,
     )
     return frozen(about_expansion)
+
+
+def _counts(d: Design) -> np.ndarray:
+    """How many values tell of the SD of each deviation: people, or what they were seen on beyond one
+    occasion."""
+    people, _ = d.individuals.shape
+    return np.where(d.individuals.layout.nested, len(d.individuals.occasions) - people, people)
 
 
 @compiled(inner=True)
@@ -285,7 +292,7 @@ def _expected(shared, omega, missing, layout, coordinates):
         sd[d] = omega[layout.component_varying[d]]
     for s in range(people):
         for d in range(n):
-            centre[s, d] = shared[layout.component_parameter[d]]
+            centre[s, d] = layout.component_typical[d] * shared[layout.component_parameter[d]]
             for e in range(len(layout.effect_parameter)):
                 centre[s, d] += layout.component_covariates[s, d, e] * shared[n_k + e]
         for i in range(r):
@@ -296,7 +303,7 @@ def _expected(shared, omega, missing, layout, coordinates):
         for e in range(len(layout.effect_parameter)):
             covariate, _ = standardized(missing, g, e, layout.missing)
             for d in range(n):
-                if layout.component_parameter[d] == layout.effect_parameter[e]:
+                if layout.acts[d, e]:
                     centre[layout.missing.subject[g], d] += covariate * shared[n_k + e]
     return centre, target, sd
 
@@ -313,7 +320,7 @@ def _expected_adjoint(point, bars, bar_target, bar_centre, layout, coordinates):
             for j in range(n_shared):
                 bars.shared[j] -= bar_target[s, i] * coordinates.cross[s, i, j]
         for d in range(n):
-            bars.shared[layout.component_parameter[d]] += bar_centre[s, d]
+            bars.shared[layout.component_parameter[d]] += layout.component_typical[d] * bar_centre[s, d]
             for e in range(n_e):
                 bars.shared[n_k + e] += bar_centre[s, d] * layout.component_covariates[s, d, e]
     m = layout.missing
@@ -321,7 +328,7 @@ def _expected_adjoint(point, bars, bar_target, bar_centre, layout, coordinates):
         for e in range(n_e):
             covariate, slope = standardized(point.missing, g, e, m)
             for d in range(n):
-                if layout.component_parameter[d] == layout.effect_parameter[e]:
+                if layout.acts[d, e]:
                     bar = bar_centre[m.subject[g], d]
                     bars.shared[n_k + e] += bar * covariate
                     bars.missing[2 * len(m.mean) + g] += bar * point.shared[n_k + e] * slope

@@ -95,8 +95,8 @@ def log_prior_group(d: Design, values: Values, predicted: np.ndarray) -> xr.Data
 
     for k, p in enumerate(people.estimated):
         put(names.typical(p.name) if p.varies else p.name, density["typical"][..., k])
-    for v, p in enumerate(people.varying):
-        put(names.omega(p.name), density["omega"][..., v])
+    for v, each in enumerate(people.deviations):
+        put(each.name, density["omega"][..., v])
     for a, analyte in enumerate(d.analytes):
         put(names.sigma(analyte), density["sigma"][..., a])
     if people.effects:
@@ -131,6 +131,10 @@ def data_groups(d: Design) -> dict:
         values = covariate.values
         values = values.astype(object) if values.dtype.kind in "UOT" else values
         people[f"covariate_{name}"] = ("subject", values, dict(covariate.attrs))
+    for name, covariate in (d.study.occasion_covariates or {}).items():
+        people[f"occasion_covariate_{name}"] = covariate.astype(
+            object if covariate.dtype.kind == "U" else float
+        )
     for analyte in d.analytes:
         own = samples.isel(obs=samples.analyte.values == analyte)
         if own.sizes["obs"]:

@@ -371,7 +371,9 @@ def _design(model, study, **solver_settings) -> Design:
 def _identity(d: Design) -> dict[str, str]:
     """Of what a run is: its draws mean something for this alone."""
     equations = sha256(d.solver.system.text().encode()).hexdigest()
-    return {"model": d.spec.hash, "study": d.study.hash, "equations": equations}
+    nested = d.individuals.nested  # of earlier versions, which told no occasions from people, nothing is kept
+    occasions = {"occasions within people": ", ".join(nested)} if nested else {}
+    return {"model": d.spec.hash, "study": d.study.hash, "equations": equations, **occasions}
 
 
 def _tree(d: Design, density: Density, positions, rng, groups, failures: Failures, attrs) -> xr.DataTree:

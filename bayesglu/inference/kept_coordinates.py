@@ -31,7 +31,7 @@ def keep_coordinates(c: Coordinates, d: Design) -> xr.Dataset:
     people = d.individuals
     labels = {
         "subject": people.subjects,
-        "varying": [p.name for p in people.varying],
+        "varying": [each.label for each in people.deviations],
         "analyte": d.analytes,
     }
     return xr.Dataset(
@@ -63,6 +63,9 @@ def kept_coordinates(fit: xr.DataTree, d: Design) -> tuple[Coordinates | None, l
             "coordinates_of is a fit of a version in which a covariate that some people lack acted on "
             "nobody: fit again."
         ]
+    if "offset" in kept and kept["offset"].shape != empty.offset.shape:
+        told = "coordinates_of is a fit of a version that did not tell occasions from people: fit again."
+        return None, [told]
     arrays = {n: kept[n].values if n in kept else getattr(empty, n) for n in Coordinates._fields}
     if "information" in kept:
         arrays |= _along_directions(kept["information"].values, arrays, d)

@@ -70,7 +70,7 @@ def expand(d: Design, at: Values) -> Expansion:
     # Each component's expected value is linear in the shared values: (S, D, K + E).
     n_k, (people, n) = len(at.typical), at.individual.shape
     expected = np.zeros((people, n, n_k + len(at.effect)))
-    expected[:, np.arange(n), layout.component_parameter] = 1.0
+    expected[:, np.arange(n), layout.component_parameter] = layout.component_typical
     expected[..., n_k:] = d.individuals.covariates_at(at.missing)
     # With people integrated out: individual | s ~ N(q^-1 (linear - cross s + precision * expected s), q^-1).
     lean = precision[:, None] * expected - cross
@@ -180,7 +180,8 @@ def _slopes(d: Design, at: Values) -> Slopes:
 
     # Shared values that act on people of themselves, not through where their own parameters are expected.
     alone = set(range(n_k)) - set(people.layout.varying)
-    effects = [n_k + e for e, k in enumerate(people.layout.effect_parameter) if k in alone]
+    differing = people.layout.covariates.any(axis=0)  # from one occasion of a person to another
+    effects = [n_k + e for e, k in enumerate(people.layout.effect_parameter) if k in alone or differing[e]]
     acting = [*sorted(alone), *effects]
     still, along = np.zeros(len(shared)), np.eye(len(shared))[acting]
     ways = [(still, way) for way in np.eye(n)] + [(way, 0.0) for way in along]

@@ -172,7 +172,7 @@ def log_levels(point, layout, bars):
             for d in range(n):
                 away[k, d] = 0.0
                 for e in range(len(layout.effect_parameter)):
-                    if layout.effect_parameter[e] == layout.component_parameter[d]:
+                    if layout.acts[d, e]:
                         away[k, d] += m.shift[first + k, e] * point.shared[n_k + e]
                 away[k, d] /= point.omega[layout.component_varying[d]]
             for i in range(len(together)):
@@ -206,7 +206,7 @@ def log_levels(point, layout, bars):
                 v = layout.component_varying[d]
                 bar = bar_away[d] / point.omega[v]
                 for e in range(len(layout.effect_parameter)):
-                    if layout.effect_parameter[e] == layout.component_parameter[d]:
+                    if layout.acts[d, e]:
                         x = m.shift[first + k, e]
                         bars.shared[n_k + e] += bar * x
                         bars.omega[v] -= bar * x * point.shared[n_k + e] / point.omega[v]

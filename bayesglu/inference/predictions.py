@@ -47,15 +47,16 @@ def parameters_at(shared, individual, missing, layout):
     for t in range(len(natural)):
         for k in range(n_k):
             phi[k] = shared[k]
-        for e in range(n_e):
-            phi[layout.effect_parameter[e]] += layout.covariates[t, e] * shared[n_k + e]
         for g in range(len(layout.missing.subject)):
             if layout.missing.subject[g] == layout.subject[t]:
                 for e in range(n_e):
                     covariate, _ = standardized(missing, g, e, layout.missing)
                     phi[layout.effect_parameter[e]] += covariate * shared[n_k + e]
         for v in range(len(layout.varying)):
-            phi[layout.varying[v]] = individual[layout.subject[t], layout.component[t, v]]
+            read = individual[layout.subject[t], layout.component[t, v]]
+            phi[layout.varying[v]] = phi[layout.varying[v]] + read if layout.nested[v] else read
+        for e in range(n_e):
+            phi[layout.effect_parameter[e]] += layout.covariates[t, e] * shared[n_k + e]
         for k in range(n_k):
             natural[t, k] = 1.0 / (1.0 + np.exp(-phi[k])) if layout.is_logit[k] else np.exp(phi[k])
     return natural
@@ -82,8 +83,7 @@ def parameters_adjoint(
             if not is_varying[k]:
                 bar_shared[k] += bar_phi[k]
         for e in range(n_e):
-            if not is_varying[layout.effect_parameter[e]]:
-                bar_shared[n_k + e] += layout.covariates[t, e] * bar_phi[layout.effect_parameter[e]]
+            bar_shared[n_k + e] += layout.covariates[t, e] * bar_phi[layout.effect_parameter[e]]
         for g in range(len(layout.missing.subject)):
             for e in range(n_e):
                 of_whom = layout.missing.subject[g] == layout.subject[t]

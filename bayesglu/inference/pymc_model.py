@@ -169,7 +169,7 @@ def _coords(d: Design) -> dict[str, list]:
     read, own = forcing_labels(d), d.forcing.error[: len(d.forcing.obs)] >= 0
     found = {
         "parameter": people.names,
-        "varying": [p.name for p in people.varying],
+        "varying": [each.label for each in people.deviations],
         "analyte": d.analytes,
         "subject": people.subjects,
         "occasion": [names.occasion(*occasion) for occasion in people.occasions],
@@ -204,10 +204,11 @@ def _random_effects(d: Design) -> list[str]:
     """The parameter of each random effect; on the first, the second ... occasion of a person, if it differs
     between these."""
     turn, labels = Counter(), []
-    for k in d.individuals.layout.component_parameter:
-        p = d.individuals.estimated[k]
-        turn[p.name] += 1
-        labels.append(f"{p.name}/{turn[p.name]}" if p.level == "occasion" else p.name)
+    for v in d.individuals.layout.component_varying:
+        deviation = d.individuals.deviations[v]
+        name = deviation.parameter.name
+        turn[deviation.label] += 1
+        labels.append(f"{name}/{turn[deviation.label]}" if deviation.level == "occasion" else name)
     return labels
 
 

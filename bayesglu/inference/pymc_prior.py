@@ -169,8 +169,7 @@ def _away(d: Design, effect, omega, factor):
     """How far each combination of levels puts its person from where they are expected, in independent random
     effects ``(combination, component)``."""
     layout = d.individuals.layout
-    acts = (layout.effect_parameter[:, None] == layout.component_parameter).astype(float)
-    away = ((layout.missing.shift * effect) @ acts) / omega[layout.component_varying]
+    away = ((layout.missing.shift * effect) @ layout.acts.T.astype(float)) / omega[layout.component_varying]
     if len(together := layout.correlated):
         rows = pt.linalg.solve_triangular(factor, away[:, together].T, lower=True, b_ndim=2).T
         away = away[:, together].set(rows)
@@ -205,10 +204,9 @@ def centre(d: Design, shared, missing):
         number = pt.where(m.effect_is_power, pt.exp(pt.where(m.effect_is_power, value, 0.0)), value)
         own = m.number[:, None] == m.effect_number
         x = pt.where(own, (number - m.effect_origin) / m.effect_unit, 0.0)
-        acts = (layout.effect_parameter[:, None] == layout.component_parameter).astype(float)
         of_whom = (np.arange(len(d.individuals.subjects))[:, None] == m.subject).astype(float)
-        shift = shift + of_whom @ ((x * shared[n_k:]) @ acts)
-    return shared[layout.component_parameter] + shift
+        shift = shift + of_whom @ ((x * shared[n_k:]) @ layout.acts.T.astype(float))
+    return layout.component_typical * shared[layout.component_parameter] + shift
 
 
 def factor_of(partial, m: int):

@@ -113,15 +113,16 @@ PARAMETER = (
         "between_subject",
         "table",
         "Prior of the SD of the random effects (square root of OMEGA), as a coefficient of variation: IIV at "
-        "level `subject`, IOV at level `occasion`.",
+        "level `subject`, how much people differ on one occasion; IOV at level `occasion`.",
         keys=VARIATION,
     ),
     Key(
         "between_occasion",
         "table",
-        "At level `subject`, what predictions of another occasion add (IOV): how much one person differs "
-        "from day to day. It does not enter the fit, whose random effects are of the person and of the "
-        "fitted occasion together.",
+        "At level `subject`, how much of that is the occasion's (IOV): how one person differs from day to "
+        "day. Estimated where people were seen on several occasions, as random effects of occasions nested "
+        "in those of people, whose prior is then of what is left. Else random effects are of the person and "
+        "of the fitted occasion together, and only predictions of another occasion read it.",
         keys=VARIATION,
     ),
     Key(

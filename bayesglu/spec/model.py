@@ -282,6 +282,7 @@ _HEADINGS = (
     "level",
     "typical (95 % prior)",
     "between-subject CV",
+    "between-occasion CV",
     "unit",
     "kind",
     "source",
@@ -295,8 +296,8 @@ def _rows(spec: ModelSpec) -> Iterator[tuple[str, ...]]:
         typical = f"{p.typical.median:.4g}"
         if p.typical.gsd:
             typical += " ({:.3g} to {:.3g})".format(*p.interval())
-        between = f"{p.between_subject.cv:.0%}".replace("%", " %") if p.between_subject else ""
-        yield (p.symbol, p.name, p.level, typical, between, p.unit, p.kind, ", ".join(p.source))
+        between = [f"{v.cv * 100:.0f} %" if v else "" for v in (p.between_subject, p.between_occasion)]
+        yield (p.symbol, p.name, p.level, typical, *between, p.unit, p.kind, ", ".join(p.source))
 
 
 def _summary(spec: ModelSpec) -> list[str]:

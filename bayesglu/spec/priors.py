@@ -89,7 +89,9 @@ class Effect:
 class Parameter:
     """One parameter of the physiology, with its prior, its unit and where its value comes from.
 
-    What `between_occasion` says is not estimated: it is what predictions of another occasion add.
+    `between_subject` is how much people differ on one occasion, and `between_occasion` how much of that is
+    the occasion's. It is estimated where people were seen on several; else only predictions of another one
+    read it.
     """
 
     name: str

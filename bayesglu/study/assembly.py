@@ -13,6 +13,7 @@ import xarray as xr
 from bayesglu.analytes import analytes
 from bayesglu.errors import BayesgluWarning, warn_caller
 from bayesglu.protocols.events import Protocol
+from bayesglu.study.by_occasion import OCCASION, by_occasion
 from bayesglu.study.cells import natural
 from bayesglu.study.covariates import read_covariates
 from bayesglu.study.datasheet import Datasheet
@@ -70,11 +71,12 @@ def assemble(
     seen = dict.fromkeys(zip(samples["subject"], samples["occasion"], strict=True))
     occasions = sorted((o for o in seen if o[0]), key=lambda o: subjects.index(o[0]))
 
-    covariates = xr.Dataset(coords={"subject": np.array(subjects, dtype=str)})
+    covariates, of_occasions = xr.Dataset(coords={"subject": np.array(subjects, dtype=str)}), None
     if "subjects" in tables:
-        covariates = _same_people(
-            read_covariates(tables["subjects"], sheet, told), subjects, tables["subjects"], problems
-        )
+        covariates = read_covariates(tables["subjects"], sheet, told)
+        if OCCASION in covariates.coords:
+            covariates, of_occasions = by_occasion(covariates, occasions, tables["subjects"], told)
+        covariates = _same_people(covariates, subjects, tables["subjects"], problems)
     truth = None
     if "truth" in tables:
         truth = read_truth(tables["truth"], told)
@@ -108,6 +110,7 @@ def assemble(
         name=name,
         observations=_dataset(samples),
         covariates=covariates,
+        occasion_covariates=of_occasions,
         protocols={occasion: protocols[occasion] for occasion in occasions},
         body_weight=xr.DataArray(
             [weights.get(subject, math.nan) for subject in subjects],
@@ -129,7 +132,7 @@ def _check_units(
     sheet: Datasheet, tables: Mapping[str, Table], covariates: xr.Dataset, problems: Problems
 ) -> None:
     """Note each unit and limit of the datasheet that belongs to nothing."""
-    columns = tables["subjects"].unread(["subject"]) if "subjects" in tables else []
+    columns = tables["subjects"].unread(["subject", OCCASION]) if "subjects" in tables else []
     known = {"time", "duration", "rate", "ii", *analytes(), *map(str, covariates.data_vars), *columns}
     for name in sorted(set(sheet.legend) - {*map(str, covariates.data_vars), *columns}):
         problems.unknown(name, columns, "covariate", "datasheet.toml, [legend]")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesglu.study.by_occasion import OCCASION
 from bayesglu.study.cells import as_number, is_missing, looks_like_a_number, natural
 from bayesglu.study.columns import check_unread
 from bayesglu.study.datasheet import Datasheet
@@ -58,26 +59,34 @@ MALE |= {"false": "0", "no": "0", "n": "0", "f": "0", "female": "0", "woman": "0
 LEVELS = frozenset({"none"})
 """Words for a missing number that are a level of a text."""
 
-NOT_STORED = frozenset({"subject", "obs", "occasion"})
+NOT_STORED = frozenset({"subject", "obs", OCCASION})
 """Names that stand for something else in a study and a fit."""
 
 
 def read_covariates(table: Table, sheet: Datasheet, told: list[str]) -> xr.Dataset:
     """Covariates by subject: numbers with their unit in ``attrs``, texts as they are. What can be right and
-    probably is not goes to `told`, a sentence each."""
+    probably is not goes to `told`, a sentence each.
+
+    With a column ``occasion``, which is then a coordinate, they are by row of the table: see `by_occasion`.
+    """
     faults = table.faults
     table.rename(sheet.columns)
     if not table.require(("subject",)):
         return xr.Dataset(coords={"subject": np.array([], dtype=str)})
-    told += check_unread(table, "subjects", ("subject",))
-    labels = table.labels("subject")
-    seen: dict[str, int] = {}
-    for line, label in cells(labels):
-        if label in seen:
-            faults.add("subject {found} is there already.", line, repr(label))
-        seen.setdefault(label, line)
+    told += check_unread(table, "subjects", ("subject", OCCASION))
+    apart = OCCASION in table.rows
+    labels, occasions = table.labels("subject"), table.column(OCCASION)
+    seen: set[tuple[str, str]] = set()
+    for (line, label), occasion in zip(cells(labels), occasions, strict=True):
+        if (label, occasion) in seen:
+            advice = "" if apart else " A covariate that differs by occasion needs a column 'occasion'."
+            found = f"{label!r}, occasion {occasion!r}" if occasion else repr(label)
+            faults.add(f"subject {{found}} is there already.{advice}", line, found)
+        seen.add((label, occasion))
     covariates = xr.Dataset(coords={"subject": np.array(list(labels), dtype=str)})
-    for column in table.unread(["subject"]):
+    if apart:
+        covariates.coords[OCCASION] = ("subject", np.array(list(occasions), dtype=str))
+    for column in table.unread(["subject", OCCASION]):
         name, unit = covariate_name(column, sheet.units)
         if name in covariates or name in NOT_STORED:
             faults.add(f"column {column!r} is the covariate {name!r} a second time.")
@@ -100,7 +109,9 @@ def read_covariates(table: Table, sheet: Datasheet, told: list[str]) -> xr.Datas
             for line, value in cells(values[~values.isin([0, 1]) & values.notna()]):
                 faults.add("male is {found}; it must be 1 or 0.", line, f"{value:g}")
         covariates[name] = ("subject", values.to_numpy(float), {"units": unit or "1"})
-    return covariates.isel(subject=[list(labels).index(label) for label in sorted(seen, key=natural)])
+    if apart:
+        return covariates
+    return covariates.isel(subject=[list(labels).index(label) for label in sorted(set(labels), key=natural)])
 
 
 def covariate_name(column: str, units: Mapping[str, str]) -> tuple[str, str]:

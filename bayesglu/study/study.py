@@ -55,7 +55,8 @@ class Study:
         ``censoring`` (none, left, right: the value is then the limit), ``use`` (False: kept, but left out of
         a fit), ``line`` (in the table).
     covariates : xarray.Dataset
-        Covariates, dim ``subject``: numbers with their unit in ``attrs``, or text.
+        Covariates, dim ``subject``: numbers with their unit in ``attrs``, or text. Of who was seen on several
+        occasions, those of the first.
     protocols : mapping
         (subject, occasion) to `Protocol`.
     body_weight : xarray.DataArray
@@ -66,6 +67,8 @@ class Study:
         Title, source, licence and the like.
     unread : tuple of str
         Columns of the tables that were not read.
+    occasion_covariates : xarray.Dataset, optional
+        Covariates that differ between the occasions of anyone, dim ``occasion`` (``subject/name``).
 
     Examples
     --------
@@ -87,6 +90,7 @@ class Study:
     truth: xr.Dataset | None = None
     datasheet: Mapping[str, Any] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    occasion_covariates: xr.Dataset | None = None
 
     @classmethod
     def from_table(
@@ -115,7 +119,7 @@ class Study:
         name : str
             How the study is called.
         subjects : pandas.DataFrame, polars.DataFrame or mapping, optional
-            Covariates, one row a person.
+            Covariates, one row a person; or with a column ``occasion``, one for each of their occasions.
         events : pandas.DataFrame, polars.DataFrame or mapping, optional
             Doses, one row each.
         truth : pandas.DataFrame, polars.DataFrame or mapping, optional
@@ -237,6 +241,9 @@ class Study:
         for name in sorted(map(str, self.covariates.data_vars)):
             values = self.covariates[name]
             rows.append([name, values.attrs.get("units", ""), *map(_canonical_text, values.values)])
+        if self.occasion_covariates is not None:
+            for name, own in sorted(self.occasion_covariates.items(), key=lambda item: str(item[0])):
+                rows.append([f"{name} by occasion", *map(_canonical_text, own.values)])
         rows.append(["body_weight", *map(_canonical_text, self.body_weight.values)])
         weights = dict(zip(self.subjects, self.body_weight.values, strict=True))
         for (subject, occasion), protocol in self.protocols.items():
@@ -291,15 +298,23 @@ class Study:
         truth = None
         if self.truth is not None:
             truth = self.truth.sel(subject=[s for s in self.truth["subject"].values if s in people])
+        covariates, of_occasions = self.covariates.sel(subject=people), self.occasion_covariates
+        if of_occasions is not None:
+            kept = [o for o in self.protocols if o in left]
+            of_occasions = of_occasions.sel(occasion=["/".join(o) for o in kept])
+            first = [next("/".join(o) for o in kept if o[0] == subject) for subject in people]
+            for name, own in of_occasions.sel(occasion=first).items():
+                covariates[name] = ("subject", own.values, own.attrs)
         return Study(
             name=self.name,
             observations=observations.assign_coords(obs=np.arange(observations.sizes["obs"])),
-            covariates=self.covariates.sel(subject=people),
+            covariates=covariates,
             protocols={o: protocol for o, protocol in self.protocols.items() if o in left},
             body_weight=self.body_weight.sel(subject=people),
             truth=truth,
             datasheet=self.datasheet,
             unread=self.unread,
+            occasion_covariates=of_occasions,
         )
 
     def summary(self) -> pd.DataFrame:

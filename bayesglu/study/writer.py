@@ -35,7 +35,7 @@ def write_study(study: Study, folder: Path) -> Path:
     protocol = _as_text(study.protocols)
     tables = {"observations.csv": _observation_table(study)}
     if study.covariates.data_vars:
-        tables["subjects.csv"] = study.covariates.to_dataframe().reset_index()
+        tables["subjects.csv"] = _covariate_table(study)
     if study.truth is not None:
         tables["truth.csv"] = _long(study.truth)
     if protocol is None:
@@ -65,6 +65,17 @@ def _observation_table(study: Study) -> pd.DataFrame:
     columns = ["subject", "occasion", "time", "analyte", "value", "unit", "censoring", "use"]
     same = {"occasion": "1", "censoring": "none", "use": True}
     return table[[name for name in columns if name not in same or (table[name] != same[name]).any()]]
+
+
+def _covariate_table(study: Study) -> pd.DataFrame:
+    """One row a subject; or where covariates differ between occasions, one an occasion."""
+    table = study.covariates.to_dataframe().reset_index()
+    if study.occasion_covariates is None:
+        return table
+    subjects, names = zip(*study.occasions, strict=True)
+    table = table.set_index("subject").loc[list(subjects)].reset_index()
+    table.insert(1, "occasion", list(names))
+    return table.assign(**{str(name): own.values for name, own in study.occasion_covariates.items()})
 
 
 def _stated_weights(study: Study) -> float | dict[str, float] | None:
