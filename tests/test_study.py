@@ -588,6 +588,16 @@ def test_the_simulated_people_are_those_that_their_script_draws_today(tmp_path):
     xr.testing.assert_allclose(drawn.observations, kept.observations, rtol=0.01)
 
 
+def test_another_models_people_are_those_that_their_script_samples_today(tmp_path):
+    shipped = locate("study", "dallaman2007_virtual")
+    shutil.copytree(shipped, tmp_path / "again")
+    (tmp_path / "again" / "observations.csv").unlink()
+    subprocess.run([sys.executable, tmp_path / "again" / "make.py"], check=True, timeout=300)
+    drawn, kept = load_study(tmp_path / "again"), load_study("dallaman2007_virtual")
+    xr.testing.assert_allclose(drawn.observations, kept.observations, rtol=0.01)
+    assert kept.observations.analyte.to_series().value_counts()["endogenous_glucose_production"] == 8 * 21
+
+
 def test_fujita2022_loads_with_a_body_weight_for_everyone(shared_data):
     study = load_study(shared_data / "fujita2022" / "observations.csv", protocol="ogtt(75)", body_weight=62)
     assert study.name == "fujita2022"
