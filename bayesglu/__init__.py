@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.analysis.indices import indices
     from bayesglu.analysis.log_likelihoods import join_log_likelihoods
     from bayesglu.analysis.next_patient import fit_person
+    from bayesglu.analysis.next_test import design
     from bayesglu.analysis.percentiles import percentiles
     from bayesglu.analysis.ranking import ranking
     from bayesglu.analysis.simulated_study import simulate_study
@@ -66,6 +67,7 @@ _HOMES = {
     "analysis.indices": ("indices",),
     "analysis.log_likelihoods": ("join_log_likelihoods",),
     "analysis.next_patient": ("fit_person",),
+    "analysis.next_test": ("design",),
     "analysis.percentiles": ("percentiles",),
     "analysis.ranking": ("ranking",),
     "analysis.simulated_study": ("simulate_study",),
@@ -97,6 +99,7 @@ __all__ = [
     "citation",
     "clamp",
     "coverage",
+    "design",
     "fast",
     "fit",
     "fit_person",

@@ -50,7 +50,7 @@ NAMES = {
             "summarize_individuals",
         ),
         *("summarize_occasions", "what_if", "scale", "shift", "set_to", "leave_one_out", "coverage"),
-        *("percentiles", "indices", "ranking"),
+        *("percentiles", "indices", "ranking", "design"),
         "join_log_likelihoods",
     ),
     "Parts of your own": (
