@@ -11,8 +11,10 @@ import pytest
 import xarray as xr
 from simulated import INTRAVENOUS_TIMES, simulated
 
+from bayesglu.analysis.next_patient import fit_person
 from bayesglu.analysis.people import random_effects
-from bayesglu.analysis.summaries import summarize_population
+from bayesglu.analysis.percentiles import percentiles
+from bayesglu.analysis.summaries import summarize_occasions, summarize_population
 from bayesglu.errors import FitWarning, InputError
 from bayesglu.hierarchy.design import make_design
 from bayesglu.hierarchy.individuals import Individuals
@@ -316,6 +318,39 @@ def test_a_fit_of_one_day_and_people_seen_on_several_go_together_and_the_other_w
     expected = np.minimum(np.exp(apart.omega_prior[0][1]), np.sqrt(1 - LEAST_OWN) * whole)
     np.testing.assert_allclose(known[..., 1], expected)
     assert (drawn[..., 1] != known[..., 1]).any() and (drawn[..., 0] > 0.3 * whole).all()
+
+
+# --- new people ---
+
+
+def test_new_people_of_such_a_population_have_what_is_their_own_and_what_is_the_days(three_days):
+    _, found = three_days
+    new = simulated(of_one_parameter(0.45, 0.15, 2.0), 2, (0, 10, 20, 40, 70, 120), seed=3).study
+    person = fit_person(found, new, draws=200, random_seed=1)
+    posterior = person.posterior
+    assert posterior.insulin_sensitivity_occasion.occasion.values.tolist() == ["A/1", "B/1"]
+    of_fit = set(found.posterior.insulin_sensitivity_kappa.values.ravel())
+    assert set(posterior.insulin_sensitivity_kappa.values.ravel()) <= of_fit
+    assert summarize_occasions(person)["median"].sizes["occasion"] == 2
+    told = percentiles(person, random_seed=1)
+    assert told.parameter.values.tolist() == ["insulin_sensitivity"] and (told["median"] > 0).all()
+
+
+def test_new_people_seen_twice_divide_what_a_population_seen_once_does_not(three_days):
+    truth, found = three_days
+    posterior = found.posterior.to_dataset()
+    whole = np.hypot(posterior.insulin_sensitivity_omega, posterior.insulin_sensitivity_kappa)
+    once = found.copy()
+    once["posterior"] = xr.DataTree(
+        posterior.drop_vars(["insulin_sensitivity_kappa", "insulin_sensitivity_occasion"]).assign(
+            insulin_sensitivity_omega=whole.assign_attrs(posterior.insulin_sensitivity_omega.attrs)
+        )
+    )
+    person = fit_person(once, truth.study.select(subjects=["A"]), draws=200, random_seed=1).posterior
+    assert person.sizes["occasion"] == 3
+    divided = np.hypot(person.insulin_sensitivity_omega, person.insulin_sensitivity_kappa)
+    assert set(divided.values.ravel().round(9)) <= set(whole.values.ravel().round(9))
+    assert float(person.insulin_sensitivity_kappa.std()) > 0
 
 
 # --- what earlier versions made ---

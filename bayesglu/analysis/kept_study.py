@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from bayesglu.analysis.people import covariates_of
+from bayesglu.analysis.people import covariates_of, occasion_covariates_of
 from bayesglu.errors import InputError, warn_caller
 from bayesglu.protocols.table import kept_protocols
 from bayesglu.study.study import Study, StudyWarning
@@ -45,12 +45,14 @@ def study_of(fit: xr.DataTree) -> Study:
         )
     columns = {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
     followed = kept_protocols(fit["protocols"].to_dataset())
+    of_occasions = occasion_covariates_of(known)
     return Study(
         name=str(fit.attrs.get("study_name", "study")),
         observations=_observations(columns),
         covariates=covariates_of(known, fit["posterior"].to_dataset()),
         protocols={tuple(label.rsplit("/", 1)): each for label, each in followed.items()},  # type: ignore
         body_weight=known.body_weight,
+        occasion_covariates=of_occasions,
     )
 
 
@@ -60,11 +62,12 @@ def joined(studies: Sequence[Study]) -> Study:
         return studies[0]
     taken: set[tuple[str, str]] = set()
     columns: dict[str, list] = {name: [] for name in COLUMNS}
-    protocols = {}
+    protocols, source = {}, {}
     for study in studies:
         called = {pair: _free(pair, taken) for pair in study.occasions}
         taken |= set(called.values())
         protocols |= {called[pair]: protocol for pair, protocol in study.protocols.items()}
+        source |= {called[pair]: (study, pair) for pair in study.occasions}
         own = {name: study.observations[name].values for name in COLUMNS}
         pairs = zip(own["subject"], own["occasion"], strict=True)
         own["occasion"] = np.array([called[str(s), str(o)][1] for s, o in pairs])
@@ -72,12 +75,17 @@ def joined(studies: Sequence[Study]) -> Study:
             columns[name].append(own[name])
     people = list(dict.fromkeys(s for study in studies for s in study.subjects))
     order = {person: i for i, person in enumerate(people)}
+    covariates, protocols = (
+        _covariates(studies, people),
+        dict(sorted(protocols.items(), key=lambda item: order[item[0][0]])),
+    )
     return Study(
         name=" and ".join(dict.fromkeys(study.name for study in studies)),
         observations=_observations({name: np.concatenate(parts) for name, parts in columns.items()}),
-        covariates=_covariates(studies, people),
-        protocols=dict(sorted(protocols.items(), key=lambda item: order[item[0][0]])),
+        covariates=covariates,
+        protocols=protocols,
         body_weight=_latest([study.body_weight for study in studies], people, "body weight", np.nan),
+        occasion_covariates=_of_occasions({pair: source[pair] for pair in protocols}, covariates),
     )
 
 
@@ -108,6 +116,22 @@ def _covariates(studies: Sequence[Study], people: list[str]) -> xr.Dataset:
         empty = "" if having[0].dtype.kind in "UO" else np.nan
         found[name] = _latest(having, people, name, empty)
     return xr.Dataset(found, coords={"subject": people})
+
+
+def _of_occasions(source: dict, covariates: xr.Dataset) -> xr.Dataset | None:
+    """Covariates by occasion, where they differ in any study; of each occasion (subject, name) the study that
+    it was in, and what it was called there."""
+    differing = [study.occasion_covariates for study, _ in source.values() if study.occasion_covariates]
+    found, labels = {}, ["/".join(pair) for pair in source]
+    for name in dict.fromkeys(str(name) for own in differing for name in own):
+        values = [
+            study.occasion_covariates[name].sel(occasion="/".join(there)).item()
+            if study.occasion_covariates and name in study.occasion_covariates
+            else covariates[name].sel(subject=subject).item()
+            for (subject, _), (study, there) in source.items()
+        ]
+        found[name] = ("occasion", np.array(values))
+    return xr.Dataset(found, {"occasion": labels}) if found else None
 
 
 def _latest(having: Sequence[xr.DataArray], people: list[str], called: str, empty) -> xr.DataArray:

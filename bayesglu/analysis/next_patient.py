@@ -204,6 +204,7 @@ def _completed(population: xr.Dataset, d: Design, rng: np.random.Generator) -> x
     """The population, with draws from the prior of what new people need and its fit did not know: the error
     of an analyte that it did not have, the effect of a covariate that nobody had."""
     draws = population.sizes["draw"]
+    population = _told_apart(population, d, rng)
     unknown = _of_everyone(to_dataset(d, in_chains(d.draw_prior(draws, rng), 1)))
     found = population.drop_vars("log_marginal_likelihood", errors="ignore")
     if more := sorted(acting_in(unknown) - acting_in(found)):
@@ -218,6 +219,19 @@ def _completed(population: xr.Dataset, d: Design, rng: np.random.Generator) -> x
     roles = {name: draws.attrs["role"] for name, draws in unknown.data_vars.items()}
     absent = [name for name, role in roles.items() if name not in found and role != "covariate"]
     return found.assign({name: unknown[name] for name in absent}).transpose("chain", "draw", ...)
+
+
+def _told_apart(population: xr.Dataset, d: Design, rng: np.random.Generator) -> xr.Dataset:
+    """The population with SDs of what is people's own and of what is an occasion's, where new people were
+    seen on several and those of the population were not: divided as the prior says."""
+    new = [n for n in d.individuals.nested if names.kappa(n) not in population]
+    omega = population_of(population, d.individuals, rng=rng).omega if new else None
+    for v, each in enumerate(d.individuals.deviations if new else ()):
+        p = each.parameter
+        if p.name in new:
+            about = population[names.omega(p.name)].attrs | ({"role": "kappa"} if each.nested else {})
+            population = population.assign({each.name: (("chain", "draw"), omega[..., v], about)})
+    return population
 
 
 def _population(population: xr.Dataset, d: Design, rng: np.random.Generator) -> Values:
@@ -285,13 +299,16 @@ def _diagnostics(found: Sampled, d: Design) -> xr.Dataset:
 
 
 def _design(spec: ModelSpec, study: Study, population_fit: xr.DataTree, solver: dict) -> Design:
-    """The new people, of whom covariates that they lack are what those of the population let expect."""
+    """The new people, of whom covariates that they lack are what those of the population let expect; where
+    that tells occasions from people, so do they."""
     posterior = population_fit["posterior"].to_dataset()
+    nested = [n for n in spec.estimated if names.kappa(n) in posterior] or None
     acting = [effect.covariate for _, effect in _effects(spec, acting_in(posterior)).values()]
     given = study.covariates
     lacked = {n: _lacking(given, n) for n in dict.fromkeys(acting)}
     lacked = {name: who for name, who in lacked.items() if who}
-    d = make_design(spec, replace(study, covariates=given.drop_vars(lacked, errors="ignore")), **solver)
+    known_of_all = replace(study, covariates=given.drop_vars(lacked, errors="ignore"))
+    d = make_design(spec, known_of_all, nested, **solver)
     if not lacked:
         return d
     known = covariates_of(population_fit["constant_data"].to_dataset(), posterior)
@@ -305,7 +322,8 @@ def _design(spec: ModelSpec, study: Study, population_fit: xr.DataTree, solver: 
     known = known[together].assign_coords(subject=[f"population, {s}" for s in known["subject"].values])
     both = xr.concat([known, filled[together]], "subject") if together else filled
     people = d.individuals
-    people = Individuals.of(spec, people.columns, people.names, people.occasions, both)
+    occasions = people.occasions, both, study.occasion_covariates, people.nested
+    people = Individuals.of(spec, people.columns, people.names, *occasions)
     return replace(d, study=replace(study, covariates=filled), individuals=people)
 
 

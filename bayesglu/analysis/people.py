@@ -33,9 +33,10 @@ def people_of(
 
 def occasions_of(posterior: xr.Dataset) -> list[tuple[str, str]]:
     """The occasions (subject, name) that a posterior tells apart; one a person where it tells none apart."""
+    subjects = list(map(str, posterior.subject.values))
     if "occasion" in posterior.coords:
-        return [tuple(str(label).rsplit("/", 1)) for label in posterior.occasion.values]
-    return [(str(subject), "1") for subject in posterior.subject.values]
+        return [names.of_occasion(str(label), subjects) for label in posterior.occasion.values]
+    return [(subject, "1") for subject in subjects]
 
 
 def covariates_of(known: xr.Dataset, posterior: xr.Dataset) -> xr.Dataset:
@@ -50,18 +51,19 @@ def covariates_of(known: xr.Dataset, posterior: xr.Dataset) -> xr.Dataset:
     return found.drop_vars([name for name in named if name not in acted and lacking(found, name)])
 
 
-def occasion_covariates_of(known: xr.Dataset, posterior: xr.Dataset) -> xr.Dataset | None:
-    """Covariates by occasion from a fit's constant data, those that differ; None where it has none, or the
-    posterior tells no occasions apart."""
+def occasion_covariates_of(known: xr.Dataset) -> xr.Dataset | None:
+    """Covariates by occasion from a fit's constant data, those that differ; None where it has none."""
     prefix = "occasion_covariate_"
     found = {str(c).removeprefix(prefix): own for c, own in known.items() if str(c).startswith(prefix)}
-    return xr.Dataset(found) if found and "occasion" in posterior.coords else None
+    return xr.Dataset(found) if found else None
 
 
 def random_effects(spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset):
     """The people of a fit and their deviations from what their covariates let expect, eta ``(chain, draw, S,
     D)``, on the scales on which priors are Normal."""
-    covariates, of_occasions = covariates_of(known, posterior), occasion_covariates_of(known, posterior)
+    covariates = covariates_of(known, posterior)
+    # Of a posterior that tells no occasions apart, all is as on the first.
+    of_occasions = occasion_covariates_of(known) if "occasion" in posterior.coords else None
     people = people_of(spec, posterior, occasions_of(posterior), covariates, of_occasions)
     population = population_of(posterior, people, absent_effect=0.0)
     centre = people.centre(population.typical, population.effect, population.missing)

@@ -101,8 +101,8 @@ def percentiles(
         },
         coords={
             "among": list(labels),
-            "parameter": [p.name for p in people.varying],
-            "level": ("parameter", [p.level for p in people.varying]),
+            "parameter": [people.varying[v].name for v in _whole(people)],
+            "level": ("parameter", [people.varying[v].level for v in _whole(people)]),
             "subject": list(people.subjects),
         },
         attrs={"interval": "equal-tailed", "probability": probability, "random_seed": seed},
@@ -110,17 +110,23 @@ def percentiles(
 
 
 def _shares(people: Individuals, posterior: xr.Dataset, lacked, rng: np.random.Generator) -> np.ndarray:
-    """Shares of new people below (chain, draw, S, V); `lacked` is added to what is expected of them (chain,
-    draw, S, D)."""
+    """Shares of new people below (chain, draw, S, V), in what is not nested in it; `lacked` is added to what
+    is expected of them (chain, draw, S, D)."""
     population = population_of(posterior, people)
     known = acting_in(posterior)
     unknown = np.array([names.effect(a.parameter, a.key) not in known for a in people.effects], bool)
     drawn = rng.normal(*people.effect_prior, size=population.effect.shape)
     effect = np.where(unknown, drawn, population.effect)
     own = individuals_of(posterior, people) - people.centre(population.typical, effect) - lacked
-    first = people.layout.component[people.first_occasion]  # (S, V)
+    whole = _whole(people)
+    first = people.layout.component[people.first_occasion][:, whole]  # (S, V)
     away = own[..., np.arange(len(first))[:, None], first]
-    return ndtr(away / population.omega[..., None, :])
+    return ndtr(away / population.omega[..., None, whole])
+
+
+def _whole(people: Individuals) -> list[int]:
+    """Which deviations are not those of occasions within people."""
+    return [v for v, each in enumerate(people.deviations) if not each.nested]
 
 
 def _at_references(spec: ModelSpec, covariates: xr.Dataset) -> xr.Dataset:
@@ -145,7 +151,8 @@ def _lacked(spec: ModelSpec, people: Individuals, covariates: xr.Dataset, poster
         effect = spec.parameters[name].effects[key]
         if effect.covariate not in covariates or name not in people.names:
             continue
-        components = people.layout.component_parameter == people.names.index(name)
+        of_parameter = people.layout.component_parameter == people.names.index(name)
+        components = of_parameter * people.layout.component_typical
         for who in lacking(covariates, effect.covariate):
             pair = effect.covariate, who
             if pair not in drawn:

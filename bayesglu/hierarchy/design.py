@@ -5,6 +5,7 @@ individual parameters of everyone (`individuals`), what is compared with the mod
 function (`forcing`), and the equations with what was given to whom (`solver`).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -116,11 +117,14 @@ class Design:
         return self.rows.predict(outputs, theta), outcome
 
 
-def make_design(spec: ModelSpec, study: Study, **settings) -> Design:
+def make_design(spec: ModelSpec, study: Study, nested: Collection[str] | None = None, **settings) -> Design:
     """Put a model and a study together.
 
-    `settings` go to the solver (rtol, atol, max_steps). Raises SpecError or StudyError when they do not fit
-    together, with every reason; warns of what has another effect than it seems to in a study that was read.
+    nested : the parameters whose deviations of occasions are told apart from those of people; by default as
+    the study lets them be. `settings` go to the solver (rtol, atol, max_steps).
+
+    Raises SpecError or StudyError when they do not fit together, with every reason; warns of what has another
+    effect than it seems to in a study that was read.
     """
     check_study(spec, study)
     study = within_limits(spec, study)
@@ -150,7 +154,7 @@ def make_design(spec: ModelSpec, study: Study, **settings) -> Design:
         study=study,
         solver=solver,
         individuals=Individuals.of(
-            spec, columns, estimated, study.occasions, study.covariates, study.occasion_covariates
+            spec, columns, estimated, study.occasions, study.covariates, study.occasion_covariates, nested
         ),
         rows=rows_of(spec, used, whose, sample, first, columns, outputs, analytes),
         forcing=forcing_of(spec, curves, schedule, columns, analytes),
