@@ -89,7 +89,7 @@ def fitted_people(
     first = dict(reversed(occasions_of(posterior)))
     occasions = [(label, first[label]) for label in labels]
     covariates = covariates_of(known, posterior)
-    of_occasions = occasion_covariates_of(known, posterior)
+    of_occasions = occasion_covariates_of(known) if "occasion" in posterior.coords else None
     people = people_of(spec, posterior, occasions, covariates, of_occasions)
     _require_covariates(people, posterior, covariates)
     population = population_of(posterior, people, absent_effect=0.0)
