@@ -24,7 +24,7 @@ from bayesglu.study.study import StudyWarning
 VARYING = ("basal_glucose", "basal_insulin", "insulin_sensitivity")
 SHARED = ("insulin_volume",)
 TIMES = [0.0, 4, 10, 25, 60, 120]
-QUICK = {"draws": 300, "tune": 250, "chains": 2, "cores": 1, "progressbar": False}
+QUICK = {"draws": 300, "tune": 150, "chains": 2, "cores": 1, "progressbar": False}
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_the_same_seed_gives_the_same_draws(population, people):
 @pytest.mark.sampling
 def test_a_second_test_after_the_first_is_both_tests_at_once(population, people):
     new = people.select(people.subjects[5:])
-    few = {"draws": 2000, "population_draws": 2000}
+    few = {"draws": 1000}
     together = bg.fit_person(population, [new, new], random_seed=1, **few)
     first = bg.fit_person(population, new, random_seed=2, **few)
     second = bg.fit_person(first, new, random_seed=3, **few)
@@ -174,7 +174,7 @@ def test_a_second_test_after_the_first_is_both_tests_at_once(population, people)
     by_weight = together["importance"].population_ess / together.posterior.sizes["draw"]
     for name in VARYING:
         below = float((second.posterior[name] < together.posterior[name].median()).mean())
-        error = np.sqrt(0.25 / effective + 0.25 / (float(by_weight) * 2000))
+        error = np.sqrt(0.25 / effective + 0.25 / (float(by_weight) * 1000))
         assert abs(below - 0.5) < 4.5 * error
 
 
