@@ -16,6 +16,7 @@ from bayesglu.analysis.conditional import NU, SHARES, WIDTHS, Conditional, Heavy
 from bayesglu.analysis.diagnostics import mixing
 from bayesglu.analysis.importance import weigh_people
 from bayesglu.analysis.kept_study import joined, study_of
+from bayesglu.analysis.weights import judge_weights
 from bayesglu.errors import FitWarning, InputError
 from bayesglu.hierarchy.design import make_design
 from bayesglu.hierarchy.log_density import log_individuals, log_likelihood
@@ -136,6 +137,7 @@ def test_a_fit_of_a_person_is_asked_as_any_fit_is(person, tmp_path):
     assert again.posterior.equals(person.posterior)
     assert again.attrs["population_study"] == "simulated ivgtt (changed)"
     assert again.attrs["method"] == "importance"
+    assert again.posterior.attrs["inference_library"] == "bayesglu"
     own = bg.summarize_individuals(again)
     assert own.sizes == {"parameter": len(VARYING), "subject": 1}
     assert (own.contraction.sel(parameter="basal_glucose") > 0.3).all()  # beyond what the population told
@@ -248,6 +250,15 @@ def test_without_the_covariates_of_its_people_a_population_says_nothing_of_those
     assert set(found.constant_data.effect_covariate.values) == {"bmi", "group"}
     for name in ("bmi", "group"):
         assert any(str(one.message).startswith(f"{name} is missing for 11: nor does the fit") for one in told)
+
+
+@pytest.mark.parametrize("name", ["pareto_k", "population_pareto_k"])
+@pytest.mark.parametrize("k", [0.75, np.nan])
+def test_a_tail_that_is_heavy_or_unknown_is_a_problem(person, name, k):
+    diagnostics = person["importance"].to_dataset()
+    assert all(finding.fine for finding in judge_weights(diagnostics))
+    bad = judge_weights(diagnostics.assign({name: diagnostics[name] * 0 + k}))
+    assert sum(not finding.fine for finding in bad) == 1
 
 
 def test_studies_are_joined_by_person_and_a_change_of_covariates_is_told():

@@ -49,7 +49,7 @@ def person(
     ] = None,
     draws: Annotated[int, option("Draws to keep.", metavar="N", min=1)] = 1000,
     population_draws: Annotated[
-        int, option("Draws of the population to use at most.", metavar="N", min=1)
+        int, option("Draws of the population to use at most.", metavar="N", min=25)
     ] = 1000,
     probability: Probability = 0.9,
     seed: Seed = None,
