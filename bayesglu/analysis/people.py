@@ -28,9 +28,10 @@ def people_of(
 
 def occasions_of(posterior: xr.Dataset) -> list[tuple[str, str]]:
     """The occasions (subject, name) that a posterior tells apart; one a person where it tells none apart."""
+    subjects = list(map(str, posterior.subject.values))
     if "occasion" in posterior.coords:
-        return [tuple(str(label).rsplit("/", 1)) for label in posterior.occasion.values]
-    return [(str(subject), "1") for subject in posterior.subject.values]
+        return [names.of_occasion(str(label), subjects) for label in posterior.occasion.values]
+    return [(subject, "1") for subject in subjects]
 
 
 def covariates_of(known: xr.Dataset, posterior: xr.Dataset) -> xr.Dataset:
