@@ -50,8 +50,8 @@ def _judge_population(k: float, ess: float) -> Finding:
     if not k <= LARGEST_K:
         return Finding(
             f"The draws of the population are weighted too unevenly (Pareto k {k:.2f}, above {LARGEST_K}): "
-            "the new people are unlike those that it was fitted to, or many. Fit all people together, "
-            "fit(model, study), or fewer new ones at a time.",
+            "the new people are unlike those that it was fitted to, many, or measured in what those were "
+            "not. Fit all people together, fit(model, study), or fewer new ones at a time.",
             False,
         )
     if ess < FEWEST:
