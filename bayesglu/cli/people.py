@@ -80,8 +80,8 @@ def person(
     show_table(table, "Percentiles among new people of the population")
     kind = f"{100 * probability:g} % equal-tailed interval"
     say(
-        "\nPrior: what the population lets expect of people with the same covariates. Percentiles: median and "
-        f"{kind}. Seed {found.attrs['random_seed']}.",
+        "\nPrior: what the population lets expect of people with the same covariates. Percentiles: median "
+        f"and {kind}. Seed {found.attrs['random_seed']}.",
         "dim",
     )
     if csv:
