@@ -23,7 +23,8 @@ PACKAGE = Path(bg.__file__).parent
 # What a public function returns, and what those have in turn: a user never makes one.
 RETURNED = {
     "bayesglu.analysis.checks.Verdict",
-    "bayesglu.analysis.counterfactual.Change",
+    "bayesglu.analysis.changes.Change",
+    "bayesglu.analysis.cohort.NewPeople",
     "bayesglu.protocols.events.Delivery",
     "bayesglu.protocols.events.Event",
     "bayesglu.validation.facts.Fact",
@@ -152,6 +153,18 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.build("minimal", "synthetic_ogtt"),
         lambda: bg.build("minimal", "bergman1986", "centered"),
     ],
+    "bayesglu.comparisons": [
+        lambda: bg.comparisons(quick("ivgtt"), {"group": ["NGT"]}),
+        lambda: bg.comparisons(quick("ivgtt"), {"insulin_sensitivity": bg.scale(2)}, units="metric"),
+    ],
+    "bayesglu.effects": [lambda: bg.effects(quick("ivgtt"))],
+    "bayesglu.predictions": [
+        lambda: bg.predictions(quick("ivgtt"), "peek"),
+        lambda: bg.predictions(quick("ivgtt"), "peak", "ivgt()"),
+    ],
+    "bayesglu.slopes": [lambda: bg.slopes(quick("ivgtt"), "sex")],
+    "bayesglu.plots.conditional": [lambda: bg.plots.conditional(3)],
+    "bayesglu.plots.forest": [lambda: bg.plots.forest(3)],
     "bayesglu.check": [lambda: bg.check(NOTHING)],
     "bayesglu.citation": [lambda: bg.citation("nobody2099")],
     "bayesglu.clamp": [lambda: bg.clamp(5), lambda: bg.clamp(unit="g"), lambda: bg.clamp(priming=2)],
@@ -175,6 +188,22 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.get_part("lung", "left"),
         lambda: bg.get_part("liver", "left"),
     ],
+    "bayesglu.grid": [
+        lambda: bg.grid(),
+        lambda: bg.grid(bmi=["?"]),
+        lambda: bg.grid(protocol=["mael(60)"]),
+    ],
+    "bayesglu.in_units": [lambda: bg.in_units(SIMULATION, "metric")],
+    "bayesglu.load_scenarios": [
+        lambda: bg.load_scenarios("nowhere.toml"),
+        lambda: bg.load_scenarios(PACKAGE / "errors.py"),
+    ],
+    "bayesglu.new_people": [lambda: bg.new_people(0), lambda: bg.new_people(like="others")],
+    "bayesglu.quantities": [
+        lambda: bg.quantities(SIMULATION, "glucose_peek"),
+        lambda: bg.quantities(SIMULATION, "peak", "metric"),
+    ],
+    "bayesglu.set_units": [lambda: bg.set_units("metric")],
     "bayesglu.identify": [
         lambda: bg.identify("oral", "ogtt(75)", draws=0),
         lambda: bg.identify("oral", "ogtt(75)", analytes=["lactate"]),
@@ -311,6 +340,8 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.what_if(quick("ivgtt"), "infusion('glucose', 10, 'g/h', 60)"),
         lambda: bg.what_if(quick("minimal")),
         lambda: bg.what_if(quick("ivgtt"), draws=0),
+        lambda: bg.what_if(quick("ivgtt"), "ivgtt()", units="metric"),
+        lambda: bg.what_if(quick("ivgtt"), {"a": bg.Scenario("ivgtt()", switches="no_glucagon")}),
     ],
     "bayesglu.refit": [
         lambda: bg.refit(quick(), "nobody"),
