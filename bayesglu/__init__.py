@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
         summarize_occasions,
         summarize_population,
     )
+    from bayesglu.analysis.trials import dose_for, trial
     from bayesglu.analytes import register_analyte
     from bayesglu.catalog import citation, list_models, list_studies
     from bayesglu.errors import BayesgluError, FitWarning, ModelWarning
@@ -88,6 +89,7 @@ _HOMES = {
     "analysis.counterfactual": ("what_if",),
     "analysis.effects": ("effects",),
     "analysis.predictions": ("predictions",),
+    "analysis.trials": ("dose_for", "trial"),
     "analysis.quantities": ("Quantity", "in_units", "quantities"),
     "analysis.scenarios": ("Scenario", "grid", "load_scenarios"),
     "units": ("set_units",),
@@ -116,6 +118,7 @@ __all__ = [
     "clamp",
     "comparisons",
     "coverage",
+    "dose_for",
     "effects",
     "fast",
     "fit",
@@ -166,6 +169,7 @@ __all__ = [
     "summarize_individuals",
     "summarize_occasions",
     "summarize_population",
+    "trial",
     "validate",
     "what_if",
 ]

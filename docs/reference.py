@@ -50,7 +50,7 @@ NAMES = {
             "summarize_individuals",
         ),
         *("summarize_occasions", "what_if", "Scenario", "scale", "shift", "set_to", "grid", "load_scenarios"),
-        *("predictions", "comparisons", "slopes", "effects"),
+        *("predictions", "comparisons", "slopes", "effects", "trial", "dose_for"),
         *("new_people", "quantities", "Quantity", "in_units", "set_units", "leave_one_out", "coverage"),
         *("percentiles", "indices", "ranking"),
         "join_log_likelihoods",

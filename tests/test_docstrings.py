@@ -157,6 +157,14 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.comparisons(quick("ivgtt"), {"group": ["NGT"]}),
         lambda: bg.comparisons(quick("ivgtt"), {"insulin_sensitivity": bg.scale(2)}, units="metric"),
     ],
+    "bayesglu.dose_for": [
+        lambda: bg.dose_for(quick("ivgtt"), "peak"),
+        lambda: bg.dose_for(quick("ivgtt"), doses=[-1]),
+    ],
+    "bayesglu.trial": [
+        lambda: bg.trial(quick("ivgtt"), {"a": "ivgtt()"}),
+        lambda: bg.trial(quick("ivgtt"), {"a": "ivgtt()", "b": "ivgt()"}),
+    ],
     "bayesglu.effects": [lambda: bg.effects(quick("ivgtt"))],
     "bayesglu.predictions": [
         lambda: bg.predictions(quick("ivgtt"), "peek"),

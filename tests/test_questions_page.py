@@ -47,9 +47,8 @@ def test_the_answers_are_those_of_the_people_who_were_simulated(answers):
     assert any("type 2 diabetes: insulin sensitivity x" in each for each in words)
     assert truth.sizes["subject"] == 12
     assert names["lost"].groupby("contrast")["p_above"].first()["no incretin - usual"] > 0.5
-    assert list(names["peak"].scenario.values) == [f"{grams} g" for grams in range(20, 101, 20)]
-    assert np.all(np.diff((names["peak"] < 180).mean(("chain", "draw", "subject"))) <= 0)
-    assert 0 <= (names["p"] < 0.05).mean() <= 1 and names["p"].shape == (1, 100)
+    assert np.all(np.diff(names["doses"]["p_target"]) <= 0)
+    assert names["power"]["n"].tolist() == [10, 20, 40] and set(names["power"]["repeats"]) == {100}
     assert 0.1 < float(names["expected"].sel(parameter="insulin_sensitivity")) < 1
     assert names["si"]["unit"].tolist() == ["mmol/L", "pmol/L"]
     assert names["varying"].parameters["emptying_rate"].level == "occasion"
