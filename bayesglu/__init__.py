@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.analysis.indices import indices
     from bayesglu.analysis.log_likelihoods import join_log_likelihoods
     from bayesglu.analysis.next_patient import fit_person
+    from bayesglu.analysis.next_test import design
     from bayesglu.analysis.percentiles import percentiles
     from bayesglu.analysis.predictions import predictions
     from bayesglu.analysis.quantities import Quantity, in_units, quantities
@@ -75,6 +76,7 @@ _HOMES = {
     "analysis.indices": ("indices",),
     "analysis.log_likelihoods": ("join_log_likelihoods",),
     "analysis.next_patient": ("fit_person",),
+    "analysis.next_test": ("design",),
     "analysis.percentiles": ("percentiles",),
     "analysis.ranking": ("ranking",),
     "analysis.simulated_study": ("simulate_study",),
@@ -118,6 +120,7 @@ __all__ = [
     "clamp",
     "comparisons",
     "coverage",
+    "design",
     "dose_for",
     "effects",
     "fast",

@@ -1,7 +1,8 @@
 """A folder that one process at a time works in, which says there whose it is.
 
 The process that works keeps a file fresh. One that was killed leaves it behind: whoever comes next sees that
-the process is gone (on the same host), or that nobody kept the file fresh (on another), and takes its place.
+the process is gone (on the same host), or that nobody kept the file fresh (on another), and takes its place;
+with a word only in the second case, where it is not certain.
 """
 
 import json
@@ -92,10 +93,12 @@ def _require_left(place: Path) -> None:
             os.rename(gone, place)
             return
         gone.unlink()
-        warn_caller(
-            f"{place.parent} was left behind by a call that was stopped ({who}); this one goes on with it.",
-            RunWarning,
-        )
+        if not _has_ended(owner):
+            warn_caller(
+                f"{place.parent} was in use by another call ({who}), of which nothing was seen for "
+                f"{STALE:.0f} s; this one goes on with it.",
+                RunWarning,
+            )
 
 
 def _owner(place: Path) -> dict:
@@ -107,16 +110,23 @@ def _owner(place: Path) -> dict:
     return owner if isinstance(owner, dict) else {}
 
 
+def _has_ended(owner: dict) -> bool:
+    """Whether it was a call of this host, and has certainly ended."""
+    if owner.get("host") != socket.gethostname() or os.name != "posix":
+        return False
+    number = owner.get("process")
+    if not isinstance(number, int) or not _exists(number) or _started(number) != owner.get("started"):
+        return True
+    return number == os.getpid() and owner.get("call") not in _calls
+
+
 def _works(owner: dict, place: Path) -> bool:
     """Whether the process still works there."""
-    if owner.get("host") == socket.gethostname() and os.name == "posix":
-        number = owner.get("process")
-        if not isinstance(number, int) or not _exists(number) or _started(number) != owner.get("started"):
-            return False
-        if number == os.getpid():
-            return owner.get("call") in _calls
-        if _started(number):
-            return True
+    if _has_ended(owner):
+        return False
+    here = owner.get("host") == socket.gethostname() and os.name == "posix"
+    if here and (owner.get("started") or owner.get("process") == os.getpid()):
+        return True
     try:
         with tempfile.TemporaryFile(dir=place.parent) as now:  # by the clock of the disk
             return os.fstat(now.fileno()).st_mtime - place.stat().st_mtime < STALE

@@ -52,7 +52,7 @@ NAMES = {
         *("summarize_occasions", "what_if", "Scenario", "scale", "shift", "set_to", "grid", "load_scenarios"),
         *("predictions", "comparisons", "slopes", "effects", "trial", "dose_for"),
         *("new_people", "quantities", "Quantity", "in_units", "set_units", "leave_one_out", "coverage"),
-        *("percentiles", "indices", "ranking"),
+        *("percentiles", "indices", "ranking", "design"),
         "join_log_likelihoods",
     ),
     "Parts of your own": (

@@ -1,6 +1,7 @@
 """Calibration: ranks, their bands, simulations that are kept, and faults that are seen."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,10 @@ from bayesglu.errors import InputError
 from bayesglu.hierarchy.design import make_design
 from bayesglu.hierarchy.replicates import replicate
 from bayesglu.residuals import Normal
+from benchmarks.calibration import STUDIES
+from benchmarks.report import read
+
+ROOT = Path(__file__).parents[1]
 
 QUICK = {"progressbar": False, "random_seed": 1}
 
@@ -204,3 +209,23 @@ def test_who_cannot_be_solved_is_told():
     d = make_design(bayesglu.load_model("minimal"), bayesglu.load_study("bergman1986"), max_steps=1)
     with pytest.raises(bayesglu.SolverError, match=r"Of 20 draws from the prior.*Are its priors too wide"):
         calibration._simulated(d, np.random.default_rng(1))
+
+
+# --- the verdicts that are kept ---
+
+
+KEPT = read("calibration")["models"]
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_is_kept_is_of_todays_model_and_what_the_page_says(name):
+    """If it is not: python -m benchmarks calibration"""
+    found, page = KEPT[name], (ROOT / "docs" / "inference.md").read_text(encoding="utf-8")
+    assert found["about"]["model_hash"] == bayesglu.load_model(name).hash
+    assert found["about"]["study_hash"] == STUDIES[name]().hash
+    assert found["about"]["simulations"] >= 100
+    assert f"| `{name}` | `{found['about']['study']}` | {found['headline']} |" in page
+    ranks = np.array([list(map(int, told.split())) for told in found["ranks"].values()]).T
+    held = {quantity: [[1, 1, 1]] for quantity in found["ranks"]}
+    again = calibration.judged(ranks, held, {})
+    assert again.headline == found["headline"] and again.calibrated

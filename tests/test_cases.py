@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 from bayesglu.hierarchy.design import make_design
 from bayesglu.protocols.events import Protocol, ProtocolError
@@ -356,6 +357,23 @@ def test_one_person_in_another_unit_is_told():
     read(table("ABCD", insulin_B=0.5)), read(table("ABCD", insulin_B=1.8))
 
 
+def test_among_people_who_differ_by_half_most_are_told_who_are_in_another_unit():
+    """Insulin at the quantiles of a log-normal distribution; each of twelve people in turn is too low."""
+    people, step = "ABCDEFGHIJKL", (np.arange(12) + 0.5) / 12
+    levels = np.exp(np.log(1.5) * norm.ppf(step)) / (1 + 0.05 * np.arange(12))  # as `table` has it
+    named = 0
+    for one in (None, *people):
+        scaled = {f"insulin_{s}": x / (6 if s == one else 1) for s, x in zip(people, levels, strict=True)}
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            read(table(people, **scaled))
+        said = [str(w.message) for w in told if "insulin of subject" in str(w.message)]
+        assert len(said) <= 1 and all(f"subject {one} is 1/" in sentence for sentence in said)
+        named += len(said)
+    assert named >= 9
+
+
+@pytest.mark.filterwarnings("ignore:.*Were the units of these people confused")
 def test_a_site_in_another_unit_is_told():
     levels = {"insulin_A": 0.6, "insulin_C": 1.4, "insulin_D": 0.1, "insulin_E": 0.16, "insulin_F": 0.25}
     where = pd.DataFrame({"subject": list("ABCDEF"), "site": ["x"] * 3 + ["y"] * 3})
@@ -493,6 +511,8 @@ def test_labels_are_no_missing_values_and_sort_alike_at_every_start():
 def test_tests_whose_labels_join_alike_are_refused():
     one, other = table("A").assign(occasion="b/c"), table("A").assign(subject="A/b", occasion="c")
     assert "are both 'A/b/c' in a fit" in faults(pd.concat([one, other]))
+    other = other.assign(occasion="1")
+    assert "subject 'A/b' looks like an occasion of subject 'A' in a fit" in faults(pd.concat([one, other]))
 
 
 CODE = """

@@ -13,17 +13,16 @@ from simulated import simulated
 
 import bayesglu
 from bayesglu import clamp, fast, identify, ivgtt, load_model, meal, ogtt
-from bayesglu.analysis.identifiability import (
-    _drawn,
-    _information,
-    _noise,
-    _sampled,
-    _study,
-    _theta,
-    grade,
+from bayesglu.analysis.identifiability import grade, untouched
+from bayesglu.analysis.information import (
+    drawn,
     individual_covariance,
+    information_of,
+    noise_of,
+    planned_study,
+    sampled_at,
+    theta_of,
     typical_covariance,
-    untouched,
 )
 from bayesglu.analysis.sampling_times import AFTER_A_DRINK, AFTER_AN_INJECTION, usual_times
 from bayesglu.hierarchy.design import make_design
@@ -219,15 +218,15 @@ def test_covariances_are_those_of_the_joint_normal_distribution(seed):
 
 def test_the_differences_are_the_exact_gradients_of_the_adjoint():
     spec, protocol = load_model("feedback"), ogtt(75)
-    sampled = _sampled(spec, protocol, (0, 30, 120), ("glucose", "insulin", "c_peptide", "glucagon"), None)
-    plan = make_design(spec, _study(spec, protocol, sampled, None, 70.0), rtol=1e-8, atol=1e-8)
+    sampled = sampled_at(spec, protocol, (0, 30, 120), ("glucose", "insulin", "c_peptide", "glucagon"), None)
+    plan = make_design(spec, planned_study(spec, protocol, sampled, None, 70.0), rtol=1e-8, atol=1e-8)
     people = plan.individuals
-    phi = _drawn(people, np.random.default_rng(4), 1, 1)[0]
-    noise = _noise(plan, None)
+    phi = drawn(people, np.random.default_rng(4), 1, 1)[0]
+    noise = noise_of(plan, None)
     error = plan.rows.expected_information(noise) ** -0.5
-    soft, data, _ = _information(plan, phi, noise)
+    soft, data, _ = information_of(plan, phi, noise)
 
-    theta = _theta(people, phi)
+    theta = theta_of(people, phi)
     count = len(plan.solver.system.parameters)
     out, pull = plan.solver.outputs_and_pull(theta[:, :count])
     value = plan.rows.predict(out, theta)

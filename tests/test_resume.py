@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ import xarray as xr
 from bayesglu.analysis.checks import check
 from bayesglu.analysis.diagnostics import mixing
 from bayesglu.atomic import UNFINISHED, remove
-from bayesglu.errors import RunWarning
 from bayesglu.hierarchy.design import make_design
 from bayesglu.inference import sampler
 from bayesglu.inference.density import Density
@@ -114,8 +112,7 @@ def test_killed_while_it_tunes_a_run_ends_the_same_to_the_last_bit(whole, tmp_pa
     script = STOPPING.format(stop=stop, settings=SHORT)
     killed(folder, script, lambda: len(list(folder.glob("chain-*/part-0/begun"))) == 2)
     assert kept(folder) == [0, 0]
-    with pytest.warns(RunWarning, match="left behind by a call that was stopped"):
-        again = fit("minimal", "bergman1986", resume=folder, **SHORT)
+    again = fit("minimal", "bergman1986", resume=folder, **SHORT)
     xr.testing.assert_equal(again.posterior, whole[1].posterior)
     assert json.loads(again.attrs["continued"]) == []
 
@@ -132,8 +129,7 @@ def test_killed_while_it_draws_a_run_keeps_its_draws_resumes_and_says_so(whole, 
     assert CHUNK <= made[0] < SHORT["draws"]
     with pytest.raises(ValueError, match=r"has not finished; fit\(\.\.\., resume="):
         load(folder)
-    with pytest.warns(RunWarning, match="left behind by a call that was stopped"):
-        again = fit("minimal", "bergman1986", resume=folder, **SHORT)
+    again = fit("minimal", "bergman1986", resume=folder, **SHORT)
     stops = [{"chain": c, "draw": n} for c, n in enumerate(made) if 0 < n < SHORT["draws"]]
     assert json.loads(again.attrs["continued"]) == stops
     for chain, n in enumerate(made):
@@ -219,8 +215,7 @@ def test_a_fit_that_was_cut_short_in_its_last_write_is_written_again_from_its_dr
     with pytest.raises(ValueError, match="has not finished"):
         load(folder)
     monkeypatch.setattr(sampler, "Chain", lambda *_: pytest.fail("it draws, though all draws are there"))
-    with pytest.warns(RunWarning, match="left behind") if with_mark else nullcontext():
-        again = fit("minimal", "bergman1986", resume=folder, **SHORT)
+    again = fit("minimal", "bergman1986", resume=folder, **SHORT)
     for found in (again, load(folder)):
         assert set(found.children) == set(whole[1].children)
         xr.testing.assert_equal(found.posterior, whole[1].posterior)

@@ -181,6 +181,11 @@ def test_what_varies_from_occasion_to_occasion_is_that_of_the_persons_first_one(
     of_first = {name: first[f"{name}_occasion"].item() for name in within}
     expected = simulated_at(fit, place, emptying_rate=first.emptying_rate.item(), **of_first)
     xr.testing.assert_allclose(found.sel(place, drop=True).isel(scenario=0, drop=True), expected, rtol=1e-9)
+    labels = [f"{label}/morning" for label in fit.posterior.occasion.values]
+    named = fit.copy()
+    for group in ("posterior", "protocols"):
+        named[group] = xr.DataTree(fit[group].to_dataset().assign_coords(occasion=labels))
+    xr.testing.assert_equal(what_if(named, subjects=["2"], **BRIEF), found)
 
 
 def test_a_parameter_that_people_share_still_follows_their_covariates():

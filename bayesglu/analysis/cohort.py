@@ -244,7 +244,8 @@ def check_covariates(spec: ModelSpec, known: xr.Dataset, changes: Mapping[str, C
 def followed_by(fit: xr.DataTree) -> dict[tuple[str, str], Protocol]:
     """What was done to each person on each occasion; nothing where the fit was saved without it."""
     kept = kept_protocols(fit.protocols.to_dataset()) if "protocols" in fit.children else {}
-    return {(label.rpartition("/")[0], label.rpartition("/")[2]): each for label, each in kept.items()}
+    subjects = list(map(str, fit.posterior.subject.values))
+    return {names.of_occasion(label, subjects): each for label, each in kept.items()}
 
 
 def labels_of(fit: xr.DataTree, subjects: str | Sequence[str] | NewPeople) -> list[str]:

@@ -7,6 +7,7 @@ import xarray as xr
 
 from bayesglu.analysis.people import covariates_of, occasion_covariates_of
 from bayesglu.errors import InputError, warn_caller
+from bayesglu.hierarchy import names
 from bayesglu.protocols.table import kept_protocols
 from bayesglu.study.study import Study, StudyWarning
 
@@ -45,12 +46,12 @@ def study_of(fit: xr.DataTree) -> Study:
         )
     columns = {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
     followed = kept_protocols(fit["protocols"].to_dataset())
-    of_occasions = occasion_covariates_of(known)
+    of_occasions, subjects = occasion_covariates_of(known), list(map(str, known["subject"].values))
     return Study(
         name=str(fit.attrs.get("study_name", "study")),
         observations=_observations(columns),
         covariates=covariates_of(known, fit["posterior"].to_dataset()),
-        protocols={tuple(label.rsplit("/", 1)): each for label, each in followed.items()},  # type: ignore
+        protocols={names.of_occasion(label, subjects): each for label, each in followed.items()},
         body_weight=known.body_weight,
         occasion_covariates=of_occasions,
     )

@@ -33,9 +33,10 @@ def people_of(
 
 def occasions_of(posterior: xr.Dataset) -> list[tuple[str, str]]:
     """The occasions (subject, name) that a posterior tells apart; one a person where it tells none apart."""
+    subjects = list(map(str, posterior.subject.values))
     if "occasion" in posterior.coords:
-        return [tuple(str(label).rsplit("/", 1)) for label in posterior.occasion.values]
-    return [(str(subject), "1") for subject in posterior.subject.values]
+        return [names.of_occasion(str(label), subjects) for label in posterior.occasion.values]
+    return [(subject, "1") for subject in subjects]
 
 
 def covariates_of(known: xr.Dataset, posterior: xr.Dataset) -> xr.Dataset:
@@ -88,8 +89,7 @@ def fitted_people(
     first = dict(reversed(occasions_of(posterior)))
     occasions = [(label, first[label]) for label in labels]
     covariates = covariates_of(known, posterior)
-    of_occasions = occasion_covariates_of(known, posterior)
-    people = people_of(spec, posterior, occasions, covariates, of_occasions)
+    people = people_of(spec, posterior, occasions, covariates)
     _require_covariates(people, posterior, covariates)
     population = population_of(posterior, people, absent_effect=0.0)
     own = individuals_of(posterior, people)

@@ -7,8 +7,8 @@ import typer
 
 import bayesglu
 from bayesglu.cli.command import FIT, app
-from bayesglu.cli.options import STUDY, Csv, Fit, Model, option
-from bayesglu.cli.results import give_verdict, load
+from bayesglu.cli.options import FIGURES, MODEL, STUDY, Csv, Fit, Model, Plot, Seed, option
+from bayesglu.cli.results import draw, give_verdict, load, write_csv
 from bayesglu.cli.terminal import NotClean, examples, say, writable, wrote
 
 
@@ -113,3 +113,53 @@ def check(fit: Fit, csv: Csv = None) -> None:
     """Check the diagnostics of a fit: convergence, ESS, sampler, solver. Exits with code 2 if any fails."""
     writable(csv)
     give_verdict(load(fit), csv)
+
+
+@app.command(
+    rich_help_panel=FIT,
+    epilog=examples(
+        "bayesglu calibrate minimal bergman1986 --keep runs/minimal",
+        "bayesglu calibrate my_model.toml my_study/ --simulations 200 --keep runs/mine --plot ranks.png",
+    ),
+)
+def calibrate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL)],
+    study: Annotated[str, typer.Argument(metavar="STUDY", help=STUDY)],
+    simulations: Annotated[int, option("How many simulations.", "--simulations", "-n", metavar="N")] = 100,
+    draws: Annotated[int, option("Draws of each chain.", metavar="N", panel="Sampler")] = 250,
+    tune: Annotated[int, option("Warm-up draws of each chain.", metavar="N", panel="Sampler")] = 500,
+    chains: Annotated[int, option("Number of chains.", metavar="N", panel="Sampler")] = 2,
+    seed: Seed = None,
+    progress: Annotated[bool, option("Show a progress bar.")] = True,
+    keep: Annotated[
+        Path | None,
+        option(
+            "Keep each simulation here as it ends; the same call goes on.", metavar="FOLDER", panel="Files"
+        ),
+    ] = None,
+    plot: Plot = None,
+    csv: Csv = None,
+) -> None:
+    """Whether fits of simulated people like those of a study are right as often as they say.
+
+    Exits with code 2 if they are not.
+    """
+    writable(plot, FIGURES), writable(csv)
+    found = bayesglu.calibrate(
+        model,
+        study,
+        simulations=simulations,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        keep=keep,
+        progressbar=progress,
+        random_seed=seed,
+    )
+    say(repr(found))
+    if csv:
+        write_csv(csv, found.table.reset_index())
+    if plot:
+        draw(plot, bayesglu.plots.calibration(found))
+    if not found.calibrated:
+        raise NotClean

@@ -7,8 +7,20 @@ import typer
 
 import bayesglu
 from bayesglu.cli.command import FIT, QUERY, app
-from bayesglu.cli.options import FIGURES, STUDY, Csv, Fit, Plot, Probability, Seed, option, parse_pairs
-from bayesglu.cli.results import draw, give_verdict, load, show_summary, write_csv
+from bayesglu.cli.options import (
+    FIGURES,
+    STUDY,
+    Csv,
+    Fit,
+    Plot,
+    Probability,
+    Seed,
+    option,
+    parse_names,
+    parse_numbers,
+    parse_pairs,
+)
+from bayesglu.cli.results import draw, give_verdict, load, seeded, show_summary, write_csv
 from bayesglu.cli.terminal import examples, say, show_table, working, writable, wrote
 from bayesglu.errors import InputError
 
@@ -130,6 +142,83 @@ def indices(
     for name, rows in table[~known].groupby("index", sort=False):
         reasons = dict.fromkeys(rows["why"] if "why" in rows else rows["why raw"])
         say(f"Not computed for {len(rows)} subjects: {name}: {'; '.join(reasons)}.", "dim")
+    if csv:
+        write_csv(csv, table)
+
+
+@app.command(
+    rich_help_panel=QUERY,
+    epilog=examples(
+        'bayesglu design person.nc -p "ogtt(75)" -p "ivgtt(0.3)" --for insulin_sensitivity --budget 5',
+        'bayesglu design oral -p "ogtt(50)" -p "ogtt(75)" --for comparison:insulin_sensitivity --subjects 30',
+    ),
+)
+def design(
+    fit: Annotated[
+        str, typer.Argument(metavar="FIT", help="A fit saved by [bold]bayesglu fit[/bold], or a model.")
+    ],
+    protocol: Annotated[
+        list[str],
+        option(
+            "A candidate, such as [cyan]ogtt(75)[/cyan]. May be repeated.", "--protocol", "-p", metavar="TEXT"
+        ),
+    ],
+    wanted: Annotated[
+        list[str] | None,
+        option(
+            "Parameter to tell most of, or [cyan]comparison:[/cyan] and a parameter. May be repeated.",
+            "--for",
+            metavar="NAME",
+        ),
+    ] = None,
+    budget: Annotated[int, option("At how many moments blood is drawn.", metavar="N", min=1)] = 6,
+    subject: Annotated[str | None, option("Whose next test it is.", metavar="LABEL")] = None,
+    analytes: Annotated[
+        str | None,
+        option("Analytes measured, separated by commas; default: all of the model.", metavar="NAMES"),
+    ] = None,
+    times: Annotated[
+        str | None, option("Times to choose from, separated by commas.", metavar="MINUTES")
+    ] = None,
+    subjects: Annotated[int, option("Subjects in each group of a comparison.", metavar="N", min=1)] = 20,
+    draws: Annotated[int, option("Draws to average over.", metavar="N", min=1)] = 24,
+    body_weight: Annotated[
+        float | None, option("Body weight; default: the subject's, or 70.", metavar="KG", min=0.1)
+    ] = None,
+    seed: Seed = None,
+    csv: Csv = None,
+) -> None:
+    """Which test to do next, and when to take samples, to learn most of a parameter.
+
+    Of a fit it is the next test of one of its subjects: what is known already
+    counts. Of a model it is the first test of anybody.
+    """
+    from bayesglu.cli.tables import candidates
+
+    writable(csv)
+    asked = load(Path(fit)) if Path(fit).suffix in (".nc", ".zarr") else fit
+    with working("Searching for the best moments"):
+        found = bayesglu.design(
+            asked,
+            protocol,
+            wanted or "insulin_sensitivity",
+            budget,
+            subject,
+            parse_names(analytes),
+            parse_numbers(times),
+            subjects,
+            draws,
+            body_weight,
+            seed,
+        )
+    table = candidates(found)
+    show_table(table, f"{found.attrs['for']} of {found.attrs['of']}")
+    say(f"\n{found.attrs['recommended']}")
+    say(
+        "Expected contraction: 1 - SD after / SD before the test, where the model is linear. "
+        f"{seeded(found)}",
+        "dim",
+    )
     if csv:
         write_csv(csv, table)
 

@@ -178,3 +178,17 @@ def index_rows(indices: xr.Dataset) -> pd.DataFrame:
                 cells["raw"] = float(own["raw"])
             rows.append(cells | {"why raw": str(own["why_raw"].item())})
     return pd.DataFrame(rows)
+
+
+def candidates(found: xr.Dataset) -> pd.DataFrame:
+    """One row a candidate of `design`: expected contraction with the best moments and with the usual ones."""
+    rows = []
+    for name in found["candidate"].values:
+        row = found.sel(candidate=name)
+        cells = {"candidate": name, "contraction (%)": round(100 * float(row["contraction"]))}
+        if "ratio" in row:
+            cells["detectable ratio"] = float(row["ratio"])
+        usual = f"{100 * float(row['usual']):.0f} with {int(row['usual_samples'])} samples"
+        cells |= {"at (min)": ", ".join(f"{t:g}" for t in row["times"].values), "usual times (%)": usual}
+        rows.append(cells)
+    return pd.DataFrame(rows)

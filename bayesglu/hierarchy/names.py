@@ -23,6 +23,8 @@ role            name                        dims (after chain, draw)       conte
 Samples of an analyte have a dimension of their own, ``ANALYTE_obs``.
 """
 
+from collections.abc import Iterable
+
 CORRELATION = "correlation"
 EFFECT = "covariate_effect"
 OF_EVERYONE = ("typical", "shared", "effect", "correlation", "sigma")
@@ -121,3 +123,13 @@ def observations(analyte: str) -> str:
 def occasion(subject: str, name: str) -> str:
     """Label, in the dim ``occasion``, of one person's occasion."""
     return f"{subject}/{name}"
+
+
+def of_occasion(label: str, subjects: Iterable[str]) -> tuple[str, str]:
+    """Subject and name of the occasion with this label, of one of these people.
+
+    >>> of_occasion("P1/visit 2/morning", ["P1", "P2"])
+    ('P1', 'visit 2/morning')
+    """
+    subject = max((s for s in subjects if label.startswith(f"{s}/")), key=len)
+    return subject, label[len(subject) + 1 :]

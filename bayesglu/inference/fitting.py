@@ -133,7 +133,7 @@ def fit(
     Warns
     -----
     RunWarning
-        Where the folder `resume` was left behind by a process that was stopped, or a part of it is damaged.
+        Where the folder `resume` was left behind by a process of another host, or a part of it is damaged.
 
     Examples
     --------

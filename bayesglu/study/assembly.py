@@ -143,7 +143,7 @@ def _check_units(
 
 
 def _check_labels(occasions: Sequence[tuple[str, str]], problems: Problems) -> None:
-    """Note tests whose labels are one when they are joined, as a fit joins them."""
+    """Note tests whose labels cannot be told apart when they are joined, as a fit joins them."""
     joined: dict[str, list[tuple[str, str]]] = {}
     for occasion in occasions:
         joined.setdefault("/".join(occasion), []).append(occasion)
@@ -152,6 +152,14 @@ def _check_labels(occasions: Sequence[tuple[str, str]], problems: Problems) -> N
             problems.add(
                 f"{some(list(map(who, several)))} are both {label!r} in a fit. Write one without '/'."
             )
+    subjects = dict.fromkeys(subject for subject, _ in occasions)
+    for subject in subjects:
+        for other in subjects:
+            if subject.startswith(f"{other}/"):
+                problems.add(
+                    f"subject {subject!r} looks like an occasion of subject {other!r} in a fit. Write it "
+                    "without '/'."
+                )
 
 
 def _same_people(people: xr.Dataset, subjects: Sequence[str], table: Table, problems: Problems) -> xr.Dataset:
