@@ -120,6 +120,24 @@ def test_two_rows_of_a_person_without_occasions_say_what_is_missing():
         table(subjects=twice)
 
 
+def test_tables_of_other_forms_have_covariates_of_occasions_too(tmp_path):
+    """One value on each occasion of a person is a covariate; several on one are named as not used."""
+    lines = ["id,visit,time,glucose (mg/dL),bmi,heart_rate,sex"]
+    for visit, bmi in (("1", 31.2), ("2", 28.9)):
+        lines += [f"A,{visit},{t},{95 + t / 3:g},{bmi},{60 + t},F" for t in (0, 30, 120)]
+    lines += [f"B,1,{t},{90 + t / 3:g},27.5,{70 + t},M" for t in (0, 30, 120)]
+    path = tmp_path / "tall.csv"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.warns(
+        StudyWarning, match="'heart_rate', in which one person has several values on one occasion"
+    ):
+        study = load_study(path, protocol="ogtt(75)", body_weight=70)
+    assert study.covariates.sex.values.tolist() == ["F", "M"]
+    assert study.covariates.bmi.values.tolist() == [31.2, 27.5]
+    assert list(study.occasion_covariates) == ["bmi"]
+    assert study.occasion_covariates.bmi.values.tolist() == [31.2, 28.9, 27.5]
+
+
 @pytest.fixture(scope="module")
 def differing():
     """A design in which effects act on what people share, on what is theirs, on what differs within them, and
