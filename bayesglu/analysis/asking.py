@@ -20,6 +20,7 @@ from bayesglu.analysis.worlds import World, body_weights, make_world, protocols_
 from bayesglu.analytes import analytes
 from bayesglu.errors import InputError
 from bayesglu.hierarchy.compatibility import check_forcing
+from bayesglu.parallel import in_threads
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.schedule import Forcing
@@ -153,13 +154,16 @@ class Asked:
 
     def answer(self, cohort: Cohort, worlds: Mapping[str, World], part: slice) -> xr.Dataset:
         """Curves and quantities of some of the draws."""
-        runs = [self._run(cohort, world, part, i) for i, world in enumerate(worlds.values())]
+        first, *others = enumerate(worlds.values())
+        runs = [self._run(cohort, part, first)]  # alone, so that equations are compiled once
+        runs += in_threads(lambda each: self._run(cohort, part, each), others)
         together = xr.concat(runs, xr.Variable("scenario", list(worlds)), combine_attrs="override")
         dims = ("chain", "draw", "subject", "scenario", "time")
         return together.transpose(*dims, missing_dims="ignore")
 
-    def _run(self, cohort: Cohort, world: World, part: slice, number: int) -> xr.Dataset:
+    def _run(self, cohort: Cohort, part: slice, numbered: tuple[int, World]) -> xr.Dataset:
         """One scenario."""
+        number, world = numbered
         posterior = cohort.posterior.isel(draw=part)
         chosen = {n: v.isel(draw=part, missing_dims="ignore") for n, v in world.parameters.items()}
         groups: dict[Protocol, list[str]] = {}

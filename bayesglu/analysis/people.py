@@ -89,7 +89,8 @@ def fitted_people(
     first = dict(reversed(occasions_of(posterior)))
     occasions = [(label, first[label]) for label in labels]
     covariates = covariates_of(known, posterior)
-    people = people_of(spec, posterior, occasions, covariates)
+    of_occasions = occasion_covariates_of(known) if "occasion" in posterior.coords else None
+    people = people_of(spec, posterior, occasions, covariates, of_occasions)
     _require_covariates(people, posterior, covariates)
     population = population_of(posterior, people, absent_effect=0.0)
     own = individuals_of(posterior, people)

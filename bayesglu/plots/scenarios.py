@@ -52,7 +52,8 @@ def contrast(
     subjects : sequence of str, optional
         Labels of people, a row of panels each (twelve at most); by default one row, with the mean over people
         and its band, and behind it people's median differences: a thin line each, of more than twelve people
-        a pale band that holds as many of them as the intervals hold of probability.
+        a pale band that holds as many of them as the intervals hold of probability; of new people the
+        interval of one of them.
     probability : float
         Probability of the equal-tailed bands.
     units : str, optional
@@ -83,7 +84,7 @@ def contrast(
     values, scenarios = _checked(what_if, output, subjects)
     people = list(map(str, values["subject"].values))
     who = f"mean of {len(people)} people" if len(people) > 1 else "level"
-    note = _note(len(people), probability, each=subjects is not None)
+    note = _note(len(people), probability, subjects is not None, _are_new(values))
     people = people[:MOST_PEOPLE] if subjects is not None else [""]
     figure = picture(7.0, 2.5 * len(people) + 0.6)
     rows = figure.subplots(len(people), 2, squeeze=False, sharex=True, sharey="col")
@@ -101,7 +102,12 @@ def contrast(
     return figure
 
 
-def _note(count: int, probability: float, each: bool) -> str:
+def _are_new(values: xr.DataArray) -> bool:
+    """Whether people are new ones, drawn again with each draw: then no one of them has a median."""
+    return all(str(label).startswith("new ") for label in values["subject"].values)
+
+
+def _note(count: int, probability: float, each: bool, new: bool) -> str:
     """What bands and lines are."""
     share = f"{100 * probability:g} %"
     if each:
@@ -111,6 +117,7 @@ def _note(count: int, probability: float, each: bool) -> str:
         return f"Bands: {share} equal-tailed intervals of the true level."
     many = count > MOST_PEOPLE
     behind = f"pale bands: {share} of people's medians" if many else "thin lines: people's medians"
+    behind = "pale bands: of a new person" if new else behind
     return f"Bands: {share} equal-tailed intervals of the mean of these {count} people; {behind}."
 
 
@@ -134,11 +141,14 @@ def draw_contrast(
         if not person and values.sizes["subject"] > 1:
             each = values.sel(scenario=scenario) - values.sel(scenario=first)
             sampled = [dim for dim in ("chain", "draw") if dim in each.dims]
-            medians = each.median(sampled).transpose("time", "subject").values
-            if values.sizes["subject"] > MOST_PEOPLE:
-                shade(difference, time, medians.T, colour, probability, alpha=0.12)
+            medians = each.median(sampled).transpose("subject", "time").values
+            if _are_new(values):
+                anyone = each.stack(anyone=(*sampled, "subject")).transpose("anyone", "time").values
+                shade(difference, time, anyone, colour, probability, alpha=0.12)
+            elif values.sizes["subject"] > MOST_PEOPLE:
+                shade(difference, time, medians, colour, probability, alpha=0.12)
             else:
-                difference.plot(time, medians, color=colour, linewidth=0.5, alpha=0.45)
+                difference.plot(time, medians.T, color=colour, linewidth=0.5, alpha=0.45)
         paired = chosen.sel(scenario=scenario) - chosen.sel(scenario=first)
         band(difference, time, samples(paired, "time"), colour, probability)
 
