@@ -255,7 +255,7 @@ def three_days():
     """Twelve people on three days each, and a fit whose prior expects other spreads than theirs."""
     tests = {chr(ord("A") + person): 3 for person in range(12)}
     truth = simulated(of_one_parameter(0.6, 0.35, 1.5), 12, (0, 10, 20, 40, 70, 120), tests=tests)
-    settings = {"chains": 2, "tune": 250, "draws": 250, "random_seed": 1, "progressbar": False}
+    settings = {"chains": 2, "tune": 200, "draws": 200, "random_seed": 1, "progressbar": False}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)  # of chains so short
         return truth, fit(of_one_parameter(0.45, 0.15, 2.0), truth.study, **settings)
