@@ -27,7 +27,10 @@ from bayesglu.protocols.parse import parse_protocol
 from bayesglu.spec.model import read_model
 from bayesglu.study.cells import as_number
 from bayesglu.study.study import Study, load_study
-from benchmarks.report import show, write
+from benchmarks.report import RESULTS, read, show, write
+
+AT_A_TIME = 50
+"""Inputs of a reader after which what was found so far is kept."""
 
 SECONDS = 5
 """Longer than that nobody waits for a reader."""
@@ -323,17 +326,28 @@ def fuzz(inputs: int, first: int = 0) -> Fuzzer:
 
 
 def main(inputs: int = 20_000) -> None:
-    """Try so many inputs, and keep what became of them."""
-    began = time.perf_counter()
-    fuzzer = fuzz(inputs)
-    rows = [
-        {"reader": reader, "inputs": sum(found.values()), **{name: found[name] for name in COUNTED}}
-        for reader, found in fuzzer.found.items()
-    ]
-    show("What readers do with damaged and mistaken input", rows, COLUMNS)
-    for reader, seed, text, result in fuzzer.odd[:40]:
-        print(f"\n{reader}, seed {seed}: {text!r}\n{result}")
-    write("fuzz", rows, unit="inputs", seconds=round(time.perf_counter() - began))
+    """Try so many inputs, beginning with those that were not tried yet, and keep what became of them."""
+    kept = read("fuzz") if (RESULTS / "fuzz.json").exists() else {"rows": []}
+    before = {row["reader"]: row for row in kept["rows"]}
+    done = {reader: before.get(reader, {}).get("inputs", 0) for reader in SHARES}
+    seconds, odd = kept.get("seconds", 0), kept.get("odd", [])
+    with tempfile.TemporaryDirectory() as folder:
+        while left := {r: n for r, n in done.items() if n < inputs * SHARES[r] // sum(SHARES.values())}:
+            began, fuzzer = time.perf_counter(), Fuzzer(Path(folder))
+            for reader, first in left.items():
+                done[reader] = min(first + AT_A_TIME, inputs * SHARES[reader] // sum(SHARES.values()))
+                for seed in range(first, done[reader]):
+                    fuzzer.run(reader, seed)
+            for reader, found in fuzzer.found.items():
+                row = before.setdefault(reader, {"reader": reader} | dict.fromkeys(COUNTED, 0))
+                row |= {name: row[name] + found[name] for name in COUNTED}
+                row["inputs"] = done[reader]
+            for reader, seed, text, result in fuzzer.odd:
+                print(f"\n{reader}, seed {seed}: {text!r}\n{result}")
+                odd.append([reader, seed])
+            seconds += round(time.perf_counter() - began)
+            write("fuzz", list(before.values()), unit="inputs", seconds=seconds, odd=odd)
+    show("What readers do with damaged and mistaken input", list(before.values()), COLUMNS)
 
 
 if __name__ == "__main__":

@@ -549,6 +549,7 @@ def test_a_new_person_is_fitted_shown_judged_and_saved(tmp_path, in_place):
     shown = run("person", saved, "bergman1986", "--population-draws", 70, *where)
     assert asked == {"subjects": ("1",), "draws": 1000, "population_draws": 70, "random_seed": 3}
     assert "group T2D, bmi 30.0 (%)" in shown.stdout and "insulin_sensitivity" in shown.stdout
+    assert "Prior: what the population lets expect of people with the same covariates." in shown.stdout
     assert shown.exit_code == 2  # one chain is not clean
     assert bayesglu.load(out).posterior.equals(person.posterior)
     table = pd.read_csv(csv)
@@ -558,7 +559,7 @@ def test_a_new_person_is_fitted_shown_judged_and_saved(tmp_path, in_place):
 def test_indices_of_a_study_and_of_a_fit_are_shown_with_the_reasons_of_those_that_are_missing(tmp_path):
     shown = run("indices", "synthetic_ogtt", "--index", "matsuda", "--index", "ogis", "--subject", "P01")
     assert shown.exit_code == 0 and "matsuda" in shown.stdout
-    assert "Not computed for 1 subjects: ogis: body weight or height is unknown." in shown.stdout
+    assert "Not computed for 1 subject: ogis: body weight or height is unknown." in shown.stdout
     csv = tmp_path / "indices.csv"
     fit = bayesglu.save(fake_fit(subjects=2, draws=20), tmp_path / "people.nc")
     shown = run("indices", fit, "--index", "homa_ir", "--csv", csv, "--plot", tmp_path / "homa.png")

@@ -125,8 +125,8 @@ def test_a_decorated_function_keeps_its_name_its_signature_and_its_text(name):
 
 
 @cache
-def quick(model: str = "minimal") -> xr.DataTree:
-    return bg.fit(model, "bergman1986", method="laplace", draws=20, random_seed=1, progressbar=False)
+def quick(model: str = "minimal", draws: int = 20) -> xr.DataTree:
+    return bg.fit(model, "bergman1986", method="laplace", draws=draws, random_seed=1, progressbar=False)
 
 
 NOTHING = xr.DataTree()
@@ -200,10 +200,12 @@ REFUSED: dict[str, list[Callable]] = {
     ],
     "bayesglu.fit_person": [
         lambda: bg.fit_person(NOTHING, "bergman1986"),
+        lambda: bg.fit_person(quick(), "bergman1986"),  # of too few draws
         lambda: bg.fit_person(quick(), "bergman1986", draws=0),
+        lambda: bg.fit_person(quick(), "bergman1986", population_draws=3),
         lambda: bg.fit_person(quick(), []),
         lambda: bg.fit_person(quick(), "nobody"),
-        lambda: bg.fit_person(quick(), "bergman1986", max_steps=1),
+        lambda: bg.fit_person(quick(draws=30), "bergman1986", max_steps=1),
     ],
     "bayesglu.get_part": [
         lambda: bg.get_part("lung", "left"),

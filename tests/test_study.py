@@ -613,7 +613,10 @@ def test_fujita2022_loads_with_a_body_weight_for_everyone(shared_data):
 
 
 def test_ohashi2015_loads_with_its_covariates(shared_data):
-    study = load_study(shared_data / "ohashi2015", protocol=ogtt(75))
+    with pytest.warns(
+        StudyWarning, match=r"Insulin is 0\.018 of C-peptide .* in subject 92; 0\.035 to 0\.8 is"
+    ):
+        study = load_study(shared_data / "ohashi2015", protocol=ogtt(75))
     assert len(study.subjects) == 120 and study.observations.sizes["obs"] == 1781
     assert {name: values.attrs.get("units") for name, values in study.covariates.items()} == {
         "male": "1", "age": "y", "height": "cm", "weight": "kg", "bmi": "kg/m2", "group": None,

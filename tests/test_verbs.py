@@ -109,6 +109,10 @@ def test_groups_are_compared_in_the_same_people_or_as_they_are(people):
     own = curves(people, "ogtt(75)").sel(time=120, scenario="reference")
     expected = own.sel(subject=["2", "4"]).mean("subject") - own.sel(subject=["1", "3"]).mean("subject")
     assert plain["median"] == pytest.approx(float(expected.median()))
+    theirs = people.copy()
+    theirs["constant_data"]["covariate_group"][1] = "T2DM"
+    same = bg.comparisons(theirs, adjusted=False, **asked, **BRIEF).iloc[0]
+    assert same["median"] == plain["median"], "another spelling of the same level"
     assert plain.interval == "means of 2 and 2 people" and plain.contrast == "T2D - NGT, unadjusted"
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 
 from bayesglu.analysis.cohort import Cohort
 from bayesglu.errors import InputError
+from bayesglu.spec.priors import SPELLINGS
 from bayesglu.text.wording import some
 
 MOST_GROUPS = 12
@@ -24,7 +25,7 @@ def check_probability(probability: float) -> None:
 
 
 def groups_of(cohort: Cohort, by: str | None) -> dict[str, list[str]]:
-    """Labels of the people of each group: of each level of a covariate, or everyone."""
+    """Labels of the people of each group: of each level of a covariate, spelled as models do, or everyone."""
     if by is None:
         return {EVERYONE: cohort.labels}
     if by not in cohort.covariates:
@@ -32,14 +33,15 @@ def groups_of(cohort: Cohort, by: str | None) -> dict[str, list[str]]:
         raise InputError(f"by is {by!r}, which is not known of these people. Known: {known}.")
     values = cohort.covariate(by)
     assert values is not None  # it is among those that are known
-    levels = list(dict.fromkeys(values.tolist()))
+    values = [SPELLINGS.get(str(value), str(value)) for value in values.tolist()]
+    levels = list(dict.fromkeys(values))
     if len(levels) > MOST_GROUPS:
         raise InputError(
             f"by: {by} takes {len(levels)} values, more than {MOST_GROUPS} groups. Cut it into classes in "
             "the study, or ask for its slope: slopes(fit, ...)."
         )
     people = list(zip(cohort.labels, values, strict=True))
-    return {str(level): [label for label, value in people if value == level] for level in levels}
+    return {level: [label for label, value in people if value == level] for level in levels}
 
 
 def rows(

@@ -21,6 +21,7 @@ from bayesglu.errors import InputError
 from bayesglu.protocols.events import Protocol
 from bayesglu.results import require_fit
 from bayesglu.spec.model import model_of
+from bayesglu.spec.priors import SPELLINGS
 from bayesglu.text.problems import hint, show
 from bayesglu.units import canonical_unit, has_unit
 
@@ -279,7 +280,7 @@ class Judge:
                 "more, such as {'group': ['NGT', 'T2D']}, and neither subjects nor by."
             )
         found, cohort = ask(fit, {"reference": Scenario()}, question)
-        groups, levels = groups_of(cohort, variable), list(map(str, values))
+        groups, levels = groups_of(cohort, variable), [SPELLINGS.get(str(v), str(v)) for v in values]
         if lacking := [level for level in levels if level not in groups]:
             listed = ", ".join(groups)
             raise InputError(f"Nobody in the study has {variable} {', '.join(lacking)}. There are: {listed}.")

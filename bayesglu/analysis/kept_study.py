@@ -46,7 +46,8 @@ def study_of(fit: xr.DataTree) -> Study:
         )
     columns = {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
     followed = kept_protocols(fit["protocols"].to_dataset())
-    of_occasions, subjects = occasion_covariates_of(known), list(map(str, known["subject"].values))
+    subjects = list(map(str, known.subject.values))
+    of_occasions = occasion_covariates_of(known)
     return Study(
         name=str(fit.attrs.get("study_name", "study")),
         observations=_observations(columns),

@@ -197,7 +197,7 @@ def _said(table: pd.DataFrame) -> Sequence[str]:
 def _labels(table: pd.DataFrame) -> pd.Series:
     """A label for each row, of what tells it from the others."""
     if "words" in table:
-        return table["contrast"] + ": " + table["quantity"].map(words)
+        return table["words"].map(lambda text: text.rpartition(" x ")[0])
     columns = [c for c in _varying(table) if c != "variable"]
     if not columns:
         columns = [c for c in ABOUT if c in table][1:2] or ["interval"]

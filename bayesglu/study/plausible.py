@@ -58,7 +58,8 @@ factor of a unit a site may be."""
 CONFUSED, ROUNDS = 100, 3
 """One in so many people has another unit than the table says, before anything is seen; and how often who that
 is and what the others are is found in turn. Of simulated studies of twelve people, one or three of whom have
-insulin six times too low, four in five of these are named; in one of twenty without a fault someone is."""
+insulin six times too low, four in five of these are named; in one of twenty without a fault someone is. Of
+the 120 of `ohashi2015` one is, whose insulin is a sixth of what C-peptide lets expect."""
 
 
 def odd_doses(protocols: Mapping[Occasion, Protocol], weights: Mapping[str, float]) -> list[str]:
@@ -315,11 +316,9 @@ def _apart(level: Mapping[str, float], every: Mapping[str, float], units: Mappin
     The others are Normal in both, about their medians. Being away must be so much more likely that it remains
     so although confusion is rare: once in `CONFUSED` people.
     """
-    order = sorted(level)
-    if len(order) < 3:
-        return None
-    values, found = np.array([[level[subject], every[subject]] for subject in order]), []
-    for unit, worth in units.items():
+    order, found = sorted(level), []
+    values = np.array([[level[subject], every[subject]] for subject in order])
+    for unit, worth in units.items() if len(order) > 2 else ():
         step = math.log(worth)
         for shift, start in product((-step, step) if abs(step) > 1 else (), (0.5, 0.25, 0.75)):
             away, middle = _away(values, np.quantile(values, start, axis=0), shift)

@@ -21,7 +21,7 @@ from bayesglu.text.wording import some
 from bayesglu.units import canonical_unit
 
 if TYPE_CHECKING:
-    from bayesglu.study.study import Study
+    from bayesglu.study.contents import Study
 
 FILES = ("observations.csv", "subjects.csv", "events.csv", "truth.csv")
 
