@@ -106,9 +106,16 @@ def test_ranks_and_intervals_are_of_the_person_that_was_drawn_and_of_all():
             "factor": (("chain", "draw", "effect"), [[[2000.0]]]),
         }
     )
-    found = calibration._ranks(posterior, true, {"subject": 1})
+    found = calibration._ranks(posterior, true, {"subject": 1}, np.random.default_rng(1))
     assert found["rank"] == {"shared": 25, "own": 50, "a by b": 99}
     assert found["held"] == {"shared": [1, 1, 1], "own": [1, 1, 2], "a by b": [0, 0, 1]}
+
+
+def test_what_is_known_exactly_has_any_rank():
+    known = xr.Dataset({"known": (("chain", "draw"), np.ones((2, 100)))})
+    rng = np.random.default_rng(1)
+    found = [calibration._ranks(known, known.isel(draw=[0]), {}, rng)["rank"]["known"] for _ in range(400)]
+    assert p_values((np.array(found)[:, None] + rng.uniform(size=(400, 1))) / (RANKED + 1))[0] > 1e-3
 
 
 def ranks(shape: tuple[float, float], names=20, n=100) -> Calibration:

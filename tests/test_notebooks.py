@@ -33,9 +33,8 @@ def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_notebooks_are_numbered_from_one_each_with_a_number_of_its_own():
-    numbers = [int(path.stem.partition("_")[0]) for path in NOTEBOOKS]
-    assert numbers[0] == 1 and len(set(numbers)) == len(numbers)
+def test_notebooks_are_numbered_from_one():
+    assert [int(path.stem.partition("_")[0]) for path in NOTEBOOKS] == list(range(1, len(NOTEBOOKS) + 1))
 
 
 @pytest.mark.sampling

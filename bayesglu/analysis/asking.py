@@ -20,6 +20,7 @@ from bayesglu.analysis.worlds import World, body_weights, make_world, protocols_
 from bayesglu.analytes import analytes
 from bayesglu.errors import InputError
 from bayesglu.hierarchy.compatibility import check_forcing
+from bayesglu.inference.progress import can_show
 from bayesglu.parallel import in_threads
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.events import Protocol
@@ -149,7 +150,7 @@ class Asked:
         step = max(1, AT_ONCE // max(1, a_draw))
         begins = range(0, posterior.sizes["draw"], step)
         shown = self.question.progressbar and len(begins) > 2
-        for begin in track(begins, "what if", disable=not shown, transient=True):
+        for begin in track(begins, "what if", disable=not (shown and can_show()), transient=True):
             yield slice(begin, begin + step)
 
     def answer(self, cohort: Cohort, worlds: Mapping[str, World], part: slice) -> xr.Dataset:

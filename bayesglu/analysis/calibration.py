@@ -29,6 +29,7 @@ from bayesglu.hierarchy.posterior import to_dataset
 from bayesglu.hierarchy.replicates import replicate
 from bayesglu.inference.datatree import in_chains
 from bayesglu.inference.fitting import sampled
+from bayesglu.inference.progress import can_show
 from bayesglu.inference.sampler import Failures, Sampling
 from bayesglu.lock import in_use
 from bayesglu.seeds import seed_of
@@ -217,7 +218,7 @@ def summed_up(found: list[dict], about: dict) -> Calibration:
 
 def _run(spec, study, sampling, numbers, executor, shown) -> Iterator[tuple[int, dict]]:
     """Each simulation that is asked for, as it ends."""
-    told = {"description": "simulations", "total": len(numbers), "disable": not shown}
+    told = {"description": "simulations", "total": len(numbers), "disable": not (shown and can_show())}
     if executor is None:
         yield from track(((i, simulation(spec, study, sampling, i)) for i in numbers), **told)
         return
@@ -239,7 +240,7 @@ def simulation(spec: ModelSpec, study: Study, sampling: Sampling, number: int) -
     person = {dim: int(rng.integers(size)) for dim, size in posterior.sizes.items() if dim in PEOPLE}
     mixed = mixing(positions)
     return {
-        **_ranks(posterior, true, person),
+        **_ranks(posterior, true, person, rng),
         "person": person,
         "drawn_again": again,
         "r_hat": float(mixed.rhat.max()),
@@ -268,7 +269,9 @@ def _simulated(d: Design, rng: np.random.Generator) -> tuple[Design, xr.Dataset,
     )
 
 
-def _ranks(posterior: xr.Dataset, true: xr.Dataset, person: Mapping[str, int]) -> dict:
+def _ranks(
+    posterior: xr.Dataset, true: xr.Dataset, person: Mapping[str, int], rng: np.random.Generator
+) -> dict:
     """By quantity: the rank of the true value, and ``[held, ..., of]``."""
     rank, held = {}, {}
     apart = np.linspace(0, posterior.sizes["chain"] * posterior.sizes["draw"] - 1, RANKED).astype(int)
@@ -280,7 +283,8 @@ def _ranks(posterior: xr.Dataset, true: xr.Dataset, person: Mapping[str, int]) -
             & (truth <= np.quantile(draws, 0.5 + q / 2, axis=0))
             for q in PROBABILITIES
         ]
-        below = (draws[apart] < truth).sum(0)
+        ties = (draws[apart] == truth).sum(0)  # of what is not estimated at all, such as a fixed basal value
+        below = (draws[apart] < truth).sum(0) + rng.integers(0, ties + 1)
         dims = drawn.dims[2:]
         if not dims or dims[0] in PEOPLE:
             rank[str(name)] = int(below[tuple(person[dim] for dim in dims)])

@@ -1,9 +1,16 @@
 """One line that tells how far the sampler is, what went wrong so far, and how long it will take."""
 
 from collections import Counter
+from importlib.util import find_spec
 
+from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+
+
+def can_show() -> bool:
+    """Whether there is something that a bar can be drawn on: in a notebook, rich draws it with ipywidgets."""
+    return not Console().is_jupyter or find_spec("ipywidgets") is not None
 
 
 class Progress:
@@ -20,7 +27,7 @@ class Progress:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            disable=not shown,
+            disable=not (shown and can_show()),
         )
         self.task = self.bar.add_task(doing, total=draws, told="")
         self.total = draws
