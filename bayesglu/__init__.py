@@ -14,16 +14,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what an editor and a type checker see; the table below says the same to Python
     from bayesglu import plots
     from bayesglu.analysis.calibration import Calibration, calibrate
+    from bayesglu.analysis.changes import scale, set_to, shift
     from bayesglu.analysis.checks import check
-    from bayesglu.analysis.counterfactual import scale, set_to, shift, what_if
+    from bayesglu.analysis.cohort import new_people
+    from bayesglu.analysis.comparisons import comparisons, slopes
+    from bayesglu.analysis.counterfactual import what_if
     from bayesglu.analysis.cross_validation import coverage, leave_one_out
+    from bayesglu.analysis.effects import effects
     from bayesglu.analysis.identifiability import identify
     from bayesglu.analysis.indices import indices
     from bayesglu.analysis.log_likelihoods import join_log_likelihoods
     from bayesglu.analysis.next_patient import fit_person
     from bayesglu.analysis.next_test import design
     from bayesglu.analysis.percentiles import percentiles
+    from bayesglu.analysis.predictions import predictions
+    from bayesglu.analysis.quantities import Quantity, in_units, quantities
     from bayesglu.analysis.ranking import ranking
+    from bayesglu.analysis.scenarios import Scenario, grid, load_scenarios
     from bayesglu.analysis.simulated_study import simulate_study
     from bayesglu.analysis.simulation import simulate
     from bayesglu.analysis.summaries import (
@@ -31,6 +38,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
         summarize_occasions,
         summarize_population,
     )
+    from bayesglu.analysis.trials import dose_for, trial
     from bayesglu.analytes import register_analyte
     from bayesglu.catalog import citation, list_models, list_studies
     from bayesglu.errors import BayesgluError, FitWarning, ModelWarning
@@ -45,6 +53,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.solver.solver import SolverError
     from bayesglu.spec.model import ModelSpec, SpecError, load_model
     from bayesglu.study.study import Study, StudyError, load_study
+    from bayesglu.units import set_units
     from bayesglu.validation.facts import load_facts, validate
 
 _HOMES = {
@@ -76,7 +85,16 @@ _HOMES = {
     "spec.model": ("ModelSpec", "SpecError", "load_model"),
     "study.study": ("Study", "StudyError", "load_study"),
     "analysis.summaries": ("summarize_individuals", "summarize_occasions", "summarize_population"),
-    "analysis.counterfactual": ("scale", "set_to", "shift", "what_if"),
+    "analysis.changes": ("scale", "set_to", "shift"),
+    "analysis.cohort": ("new_people",),
+    "analysis.comparisons": ("comparisons", "slopes"),
+    "analysis.counterfactual": ("what_if",),
+    "analysis.effects": ("effects",),
+    "analysis.predictions": ("predictions",),
+    "analysis.trials": ("dose_for", "trial"),
+    "analysis.quantities": ("Quantity", "in_units", "quantities"),
+    "analysis.scenarios": ("Scenario", "grid", "load_scenarios"),
+    "units": ("set_units",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -88,6 +106,8 @@ __all__ = [
     "ModelWarning",
     "Part",
     "Protocol",
+    "Quantity",
+    "Scenario",
     "SolverError",
     "SpecError",
     "State",
@@ -98,13 +118,18 @@ __all__ = [
     "check",
     "citation",
     "clamp",
+    "comparisons",
     "coverage",
     "design",
+    "dose_for",
+    "effects",
     "fast",
     "fit",
     "fit_person",
     "get_part",
+    "grid",
     "identify",
+    "in_units",
     "indices",
     "infusion",
     "injection",
@@ -118,15 +143,19 @@ __all__ = [
     "load",
     "load_facts",
     "load_model",
+    "load_scenarios",
     "load_study",
     "meal",
     "meal_day",
+    "new_people",
     "ogtt",
     "pancreatic_clamp",
     "percentiles",
     "plots",
+    "predictions",
     "prior_predictive",
     "pump_stop",
+    "quantities",
     "ranking",
     "refit",
     "register_analyte",
@@ -134,13 +163,16 @@ __all__ = [
     "save",
     "scale",
     "set_to",
+    "set_units",
     "shift",
     "simulate",
     "simulate_study",
+    "slopes",
     "stepped_clamp",
     "summarize_individuals",
     "summarize_occasions",
     "summarize_population",
+    "trial",
     "validate",
     "what_if",
 ]

@@ -1,13 +1,20 @@
 """Units at the border: every quantity is turned into its canonical unit on the way in, and nowhere else.
 
 Canonical are minutes and amounts per kg of body weight; glucose in mg/dL, insulin and C-peptide in pmol/L,
-glucagon in pg/mL. What one unit of an analyte is in another stands in :mod:`bayesglu.analytes`.
+glucagon in pg/mL. What one unit of an analyte is in another stands in :mod:`bayesglu.analytes`. What is said
+of results, in tables and figures, can be in another system of units: `set_units`.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from bayesglu.analytes import GLUCAGON_PG_PER_PMOL, GLUCOSE_MG_PER_MMOL, INSULIN_PMOL_PER_UNIT, analytes
+from bayesglu.analytes import (
+    C_PEPTIDE_PMOL_PER_NG,
+    GLUCAGON_PG_PER_PMOL,
+    GLUCOSE_MG_PER_MMOL,
+    INSULIN_PMOL_PER_UNIT,
+    analytes,
+)
 from bayesglu.errors import BayesgluError
 from bayesglu.text.problems import hint
 
@@ -73,6 +80,29 @@ _SAME = {
 }
 
 
+# A system of units: what takes the place of each canonical unit, and what one canonical unit is in it.
+_SYSTEMS: Mapping[str, Mapping[str, tuple[str, float]]] = MappingProxyType(
+    {
+        "canonical": {},
+        "SI": {
+            "mg/dL": ("mmol/L", 10 / GLUCOSE_MG_PER_MMOL),
+            "mg/kg": ("mmol/kg", 1 / GLUCOSE_MG_PER_MMOL),
+            "mg/kg/min": ("umol/kg/min", 1000 / GLUCOSE_MG_PER_MMOL),
+            "pg/mL": ("pmol/L", 1000 / GLUCAGON_PG_PER_PMOL),
+        },
+        "conventional": {
+            "pmol/L": ("uU/mL", 1000 / INSULIN_PMOL_PER_UNIT),
+            "pmol/kg": ("mU/kg", 1000 / INSULIN_PMOL_PER_UNIT),
+            "pmol/kg/min": ("mU/kg/min", 1000 / INSULIN_PMOL_PER_UNIT),
+        },
+    }
+)
+SYSTEMS = tuple(_SYSTEMS)
+_CONVENTIONAL_C_PEPTIDE = {"pmol/L": ("ng/mL", 1 / (1000 * C_PEPTIDE_PMOL_PER_NG))}
+
+_chosen = "canonical"
+
+
 class UnitError(BayesgluError, ValueError):
     """A unit or a quantity that is not known; the message lists those that are, and the nearest."""
 
@@ -99,6 +129,64 @@ def express(value, unit: str, analyte: str):
     10.0
     """
     return value / _factor(unit, analyte)
+
+
+def set_units(system: str) -> None:
+    """The units in which tables of results and figures speak from now on, where they are not told otherwise.
+
+    Datasets that functions return and take stay in canonical units; `in_units` converts one.
+
+    Parameters
+    ----------
+    system : str
+        ``"canonical"``: glucose in mg/dL, insulin in pmol/L; ``"SI"``: mmol/L, pmol/L, fluxes of glucose in
+        umol/kg/min, glucagon in pmol/L; ``"conventional"``: mg/dL, insulin in uU/mL, C-peptide in ng/mL.
+
+    Raises
+    ------
+    UnitError
+        If there is no such system.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.set_units("SI")
+    >>> bg.plots.trajectories(bg.simulate("oral", "ogtt(75)"), ["glucose"]).axes[0].get_ylabel()
+    'mmol/L'
+    >>> bg.set_units("canonical")
+    """
+    global _chosen
+    _chosen = system_of(system)
+
+
+def system_of(units: str | None) -> str:
+    """The system that is meant: the one that `set_units` chose where none is given.
+
+    Raises UnitError where there is no such system.
+    """
+    if units is None:
+        return _chosen
+    if units not in SYSTEMS:
+        raise UnitError(
+            f"There is no system of units {units!r}.{hint(units, SYSTEMS)} Known: {', '.join(SYSTEMS)}."
+        )
+    return units
+
+
+def unit_in(system: str, unit: str, name: str) -> tuple[str, float]:
+    """The unit in which a system has what is called `name` and is kept in `unit`, and a factor.
+
+    Products with time, such as of an area under a curve, follow their unit.
+
+    >>> unit_in("SI", "mg/dL*min", "glucose")[0], unit_in("conventional", "pmol/L", "c_peptide")[0]
+    ('mmol/L*min', 'ng/mL')
+    """
+    bare, times, rest = unit.partition("*min")
+    table = _SYSTEMS[system]
+    if system == "conventional" and name.startswith("c_peptide"):
+        table = {**table, **_CONVENTIONAL_C_PEPTIDE}
+    new, factor = table.get(bare, (bare, 1.0))
+    return f"{new}{times}{rest}", factor
 
 
 def canonical_unit(analyte: str) -> str:

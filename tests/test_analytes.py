@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from bayesglu import units
-from bayesglu.analysis.counterfactual import default_outputs
+from bayesglu.analysis.asking import default_outputs
 from bayesglu.analytes import COLOURS, SHIPPED, Measurand, analytes, register_analyte, state_of, words
 from bayesglu.errors import InputError
 from bayesglu.physiology.registry import SHIPPED as PARTS

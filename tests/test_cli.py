@@ -13,6 +13,7 @@ import xarray as xr
 from fake_fit import fake_fit, fake_what_if
 from hypothesis import given
 from hypothesis import strategies as st
+from test_scenarios import every_effect, with_covariates
 from typer.testing import CliRunner
 
 import bayesglu
@@ -390,6 +391,83 @@ def test_a_what_if_is_asked_as_written_and_answered_with_paired_differences(save
     assert "difference (changed)" in result.stdout
 
 
+SCENARIOS = """
+protocol = "meal(60)"
+[scenarios.usual]
+[scenarios."more of it"]
+protocol = "meal(90)"
+"""
+
+
+@pytest.fixture(scope="module")
+def grouped(tmp_path_factory):
+    """A fit of people in two groups, in a file."""
+    fit = with_covariates(effects=every_effect())
+    return bayesglu.save(fit, tmp_path_factory.mktemp("fits") / "groups.nc")
+
+
+def test_scenarios_of_a_file_are_answered_in_quantities_and_differences_by_group(grouped, tmp_path):
+    path, csv, plot = (tmp_path / name for name in ("meals.toml", "meals.csv", "meals.svg"))
+    path.write_text(SCENARIOS, encoding="utf-8")
+    words = ("what-if", grouped, "--scenarios", path, "--draws", 8, "--seed", 1)
+    result = run(*words, "--of", "peak,insulin_auc", "--by", "group", "--csv", csv, "--plot", plot)
+    assert result.exit_code == 0, result.output
+    assert "more of it - usual" in result.stdout and "Seed 1" in result.stdout
+    table = pd.read_csv(csv)
+    assert len(table) == 2 * 2 * 2 + 2 * 2 and set(table["group"]) == {"NGT", "T2D"}
+    told = table[table["scenario"].notna() & (table["quantity"] == "glucose_peak")]
+    fit = bayesglu.load(grouped)
+    asked = {"draws": 8, "random_seed": 1, "by": "group"}
+    expected = bayesglu.predictions(fit, "peak", bayesglu.load_scenarios(path), **asked)
+    np.testing.assert_allclose(told["median"], expected["median"], rtol=1e-6)
+    assert plot.stat().st_size > 5_000
+    curves = run(*words, "--output", "glucose", "--every", 60)
+    assert curves.exit_code == 0 and "difference (more of it)" in curves.stdout
+
+
+def test_quantities_are_predicted_over_values_and_groups_compared(grouped, tmp_path):
+    csv, plot = tmp_path / "found.csv", tmp_path / "found.png"
+    common = ("--draws", 8, "--seed", 1, "--csv", csv, "--plot", plot)
+    over = run("predict", grouped, "--over", "bmi=20,30,40", "--subjects", "new:5", "--units", "SI", *common)
+    assert over.exit_code == 0, over.output
+    table = pd.read_csv(csv)
+    assert table["bmi"].tolist() == [20, 20, 30, 30, 40, 40] * 2 and table["unit"][0] == "mmol/L"
+    each = run("predict", grouped, "--each", "--of", "glucose_at_120", "-p", "meal(60)", *common)
+    assert each.exit_code == 0 and pd.read_csv(csv)["subject"].tolist() == [1, 2, 3, 4]
+    found = run("compare-groups", grouped, "group", "NGT", "T2D", "--rope", "-5,5", *common)
+    assert found.exit_code == 0 and "T2D - NGT" in found.stdout
+    assert pd.read_csv(csv)["p_in_rope"].between(0, 1).all() and plot.stat().st_size > 5_000
+    plain = run("compare-groups", grouped, "group", "NGT", "T2D", "--unadjusted", "--draws", 8)
+    assert "means of 2 and 2 people" in plain.stdout
+    told = run("effects", grouped, "--rope", "0.9,1.1", "--csv", csv, "--plot", plot)
+    assert "type 2 diabetes: insulin sensitivity x 0.5" in told.stdout and told.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("what-if",), "Give what is changed"),
+        (("what-if", "-c", "basal_glucose=+5", "--by", "group"), "--by is for quantities"),
+        (("what-if", "-c", "basal_glucose=+5", "--of", "peek"), "Did you mean 'peak'"),
+        (("what-if", "--scenarios", "nothing.toml"), "there is no such file"),
+        (("predict", "--over", "bmi"), "is not NAME=VALUE"),
+        (("predict", "--subjects", "new:3,group"), "is not NAME=VALUE"),
+        (("compare-groups", "group", "NGT", "T2D", "--rope", "3"), "Write two numbers"),
+        (("effects", "--rope", "3"), "Write two numbers"),
+    ],
+)
+def test_a_question_that_cannot_be_asked_is_told_in_words(grouped, words, told):
+    command, *rest = words
+    result = run(command, grouped, *rest)
+    assert result.exit_code == 1 and told in result.stderr and not result.stdout
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_value_where_a_factor_was_meant_is_told(grouped):
+    result = run("what-if", grouped, "-c", "insulin_sensitivity=1.3", "--draws", 4, "--of", "auc")
+    assert "write scale(1.3), on the command line insulin_sensitivity=*1.3" in result.stderr
+
+
 @pytest.mark.parametrize(("clean", "code"), [(True, 0), (None, 0), (False, 2)])
 def test_the_demo_says_whether_its_fits_are_clean(tmp_path, monkeypatch, clean, code):
     asked = []
@@ -414,7 +492,8 @@ def test_a_change_does_to_a_number_what_its_sign_says(value, amount, sign):
 
 @given(st.text(max_size=12))
 def test_whatever_is_not_a_change_is_said_not_to_be_one(text):
-    if not re.fullmatch(r"\s*\w+\s*=\s*[*+-]?\s*(\d*\.?\d+([eE][+-]?\d+)?)\s*", text):
+    number, level = r"[*+-]?\s*(\d*\.?\d+([eE][+-]?\d+)?)\s*", r"[A-Za-z][\w /().-]*"
+    if not re.fullmatch(rf"\s*\w+\s*=\s*({number}|{level})", text):
         with pytest.raises(ValueError, match="is not a change"):
             words.parse_change(text)
 
@@ -423,6 +502,10 @@ def test_people_are_the_same_new_or_named():
     assert words.parse_people("same") == {"subjects": "same"}
     assert words.parse_people("new:12") == {"subjects": "new", "n_new": 12}
     assert words.parse_people("3, 7") == {"subjects": ["3", "7"]}
+    assert words.parse_people("typical") == {"subjects": "typical"}
+    assert words.parse_subjects("new:12").n == 12 and words.parse_subjects("same") == "same"
+    asked = words.parse_subjects("new:3,group=T2D,bmi=33,like=study")
+    assert (asked.n, asked.like) == (3, "the study's people, group T2D, bmi 33.0")
     for wrong in ("new:0", "new:many", "new"):
         with pytest.raises(ValueError, match="new:100"):
             words.parse_people(wrong)
@@ -466,6 +549,7 @@ def test_a_new_person_is_fitted_shown_judged_and_saved(tmp_path, in_place):
     shown = run("person", saved, "bergman1986", "--population-draws", 70, *where)
     assert asked == {"subjects": ("1",), "draws": 1000, "population_draws": 70, "random_seed": 3}
     assert "group T2D, bmi 30.0 (%)" in shown.stdout and "insulin_sensitivity" in shown.stdout
+    assert "Prior: what the population lets expect of people with the same covariates." in shown.stdout
     assert shown.exit_code == 2  # one chain is not clean
     assert bayesglu.load(out).posterior.equals(person.posterior)
     table = pd.read_csv(csv)
@@ -475,7 +559,7 @@ def test_a_new_person_is_fitted_shown_judged_and_saved(tmp_path, in_place):
 def test_indices_of_a_study_and_of_a_fit_are_shown_with_the_reasons_of_those_that_are_missing(tmp_path):
     shown = run("indices", "synthetic_ogtt", "--index", "matsuda", "--index", "ogis", "--subject", "P01")
     assert shown.exit_code == 0 and "matsuda" in shown.stdout
-    assert "Not computed for 1 subjects: ogis: body weight or height is unknown." in shown.stdout
+    assert "Not computed for 1 subject: ogis: body weight or height is unknown." in shown.stdout
     csv = tmp_path / "indices.csv"
     fit = bayesglu.save(fake_fit(subjects=2, draws=20), tmp_path / "people.nc")
     shown = run("indices", fit, "--index", "homa_ir", "--csv", csv, "--plot", tmp_path / "homa.png")

@@ -23,7 +23,8 @@ PACKAGE = Path(bg.__file__).parent
 # What a public function returns, and what those have in turn: a user never makes one.
 RETURNED = {
     "bayesglu.analysis.checks.Verdict",
-    "bayesglu.analysis.counterfactual.Change",
+    "bayesglu.analysis.changes.Change",
+    "bayesglu.analysis.cohort.NewPeople",
     "bayesglu.protocols.events.Delivery",
     "bayesglu.protocols.events.Event",
     "bayesglu.validation.facts.Fact",
@@ -124,8 +125,8 @@ def test_a_decorated_function_keeps_its_name_its_signature_and_its_text(name):
 
 
 @cache
-def quick(model: str = "minimal") -> xr.DataTree:
-    return bg.fit(model, "bergman1986", method="laplace", draws=20, random_seed=1, progressbar=False)
+def quick(model: str = "minimal", draws: int = 20) -> xr.DataTree:
+    return bg.fit(model, "bergman1986", method="laplace", draws=draws, random_seed=1, progressbar=False)
 
 
 NOTHING = xr.DataTree()
@@ -152,6 +153,26 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.build("minimal", "synthetic_ogtt"),
         lambda: bg.build("minimal", "bergman1986", "centered"),
     ],
+    "bayesglu.comparisons": [
+        lambda: bg.comparisons(quick("ivgtt"), {"group": ["NGT"]}),
+        lambda: bg.comparisons(quick("ivgtt"), {"insulin_sensitivity": bg.scale(2)}, units="metric"),
+    ],
+    "bayesglu.dose_for": [
+        lambda: bg.dose_for(quick("ivgtt"), "peak"),
+        lambda: bg.dose_for(quick("ivgtt"), doses=[-1]),
+    ],
+    "bayesglu.trial": [
+        lambda: bg.trial(quick("ivgtt"), {"a": "ivgtt()"}),
+        lambda: bg.trial(quick("ivgtt"), {"a": "ivgtt()", "b": "ivgt()"}),
+    ],
+    "bayesglu.effects": [lambda: bg.effects(quick("ivgtt"))],
+    "bayesglu.predictions": [
+        lambda: bg.predictions(quick("ivgtt"), "peek"),
+        lambda: bg.predictions(quick("ivgtt"), "peak", "ivgt()"),
+    ],
+    "bayesglu.slopes": [lambda: bg.slopes(quick("ivgtt"), "sex")],
+    "bayesglu.plots.conditional": [lambda: bg.plots.conditional(3)],
+    "bayesglu.plots.forest": [lambda: bg.plots.forest(3)],
     "bayesglu.check": [lambda: bg.check(NOTHING)],
     "bayesglu.citation": [lambda: bg.citation("nobody2099")],
     "bayesglu.clamp": [lambda: bg.clamp(5), lambda: bg.clamp(unit="g"), lambda: bg.clamp(priming=2)],
@@ -179,15 +200,33 @@ REFUSED: dict[str, list[Callable]] = {
     ],
     "bayesglu.fit_person": [
         lambda: bg.fit_person(NOTHING, "bergman1986"),
+        lambda: bg.fit_person(quick(), "bergman1986"),  # of too few draws
         lambda: bg.fit_person(quick(), "bergman1986", draws=0),
+        lambda: bg.fit_person(quick(), "bergman1986", population_draws=3),
         lambda: bg.fit_person(quick(), []),
         lambda: bg.fit_person(quick(), "nobody"),
-        lambda: bg.fit_person(quick(), "bergman1986", max_steps=1),
+        lambda: bg.fit_person(quick(draws=30), "bergman1986", max_steps=1),
     ],
     "bayesglu.get_part": [
         lambda: bg.get_part("lung", "left"),
         lambda: bg.get_part("liver", "left"),
     ],
+    "bayesglu.grid": [
+        lambda: bg.grid(),
+        lambda: bg.grid(bmi=["?"]),
+        lambda: bg.grid(protocol=["mael(60)"]),
+    ],
+    "bayesglu.in_units": [lambda: bg.in_units(SIMULATION, "metric")],
+    "bayesglu.load_scenarios": [
+        lambda: bg.load_scenarios("nowhere.toml"),
+        lambda: bg.load_scenarios(PACKAGE / "errors.py"),
+    ],
+    "bayesglu.new_people": [lambda: bg.new_people(0), lambda: bg.new_people(like="others")],
+    "bayesglu.quantities": [
+        lambda: bg.quantities(SIMULATION, "glucose_peek"),
+        lambda: bg.quantities(SIMULATION, "peak", "metric"),
+    ],
+    "bayesglu.set_units": [lambda: bg.set_units("metric")],
     "bayesglu.identify": [
         lambda: bg.identify("oral", "ogtt(75)", draws=0),
         lambda: bg.identify("oral", "ogtt(75)", analytes=["lactate"]),
@@ -324,6 +363,8 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.what_if(quick("ivgtt"), "infusion('glucose', 10, 'g/h', 60)"),
         lambda: bg.what_if(quick("minimal")),
         lambda: bg.what_if(quick("ivgtt"), draws=0),
+        lambda: bg.what_if(quick("ivgtt"), "ivgtt()", units="metric"),
+        lambda: bg.what_if(quick("ivgtt"), {"a": bg.Scenario("ivgtt()", switches="no_glucagon")}),
     ],
     "bayesglu.refit": [
         lambda: bg.refit(quick(), "nobody"),

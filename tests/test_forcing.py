@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from simulated import CASES, EXERCISE, exercising
 
-from bayesglu.analysis.counterfactual import scale, what_if
+from bayesglu.analysis.changes import scale
+from bayesglu.analysis.counterfactual import what_if
 from bayesglu.analysis.identifiability import identify
 from bayesglu.analysis.simulation import simulate
 from bayesglu.analytes import register_analyte

@@ -290,6 +290,35 @@ def test_each_person_and_analyte_has_a_panel_with_every_sample_in_its_bands(fit,
     assert axis.get_xlabel() == "time (min)"
 
 
+def test_samples_and_predictions_are_drawn_in_the_units_that_are_asked_for(fit, overview):
+    ours, theirs = (
+        shown(figure)["Subject 1: glucose"] for figure in (overview, plots.fit_overview(fit, units="SI"))
+    )
+    assert theirs.get_ylabel() == "mmol/L"
+    for line, other in zip(ours.lines, theirs.lines, strict=True):
+        np.testing.assert_allclose(np.asarray(other.get_ydata(), float), line.get_ydata() / 18.016)
+    conventional = shown(plots.fit_overview(fit, units="conventional"))["Subject 1: insulin"]
+    assert conventional.get_ylabel() == "uU/mL"
+
+
+def test_a_contrast_says_what_its_bands_are_and_shows_many_people_as_a_band():
+    few, many = (plots.contrast(fake_what_if(subjects=n, draws=5), units="SI") for n in (3, 40))
+    assert "interval" in few.get_suptitle() and "thin lines" in few.get_suptitle()
+    assert "40 people; pale bands" in many.get_suptitle().replace("\n", " ")
+    assert len(many.axes[1].lines) == 2 and len(bands(many.axes[1])) == 2
+    assert many.axes[0].get_ylabel() == "mmol/L"
+    strangers = fake_what_if(subjects=40, draws=5)
+    labels = [f"new {i + 1}" for i in range(40)]
+    strangers = strangers.assign_coords(subject=labels)
+    drawn = plots.contrast(strangers)
+    assert "pale bands: of a new person" in drawn.get_suptitle().replace("\n", " ")
+    glucose = strangers.glucose
+    paired = glucose.sel(scenario="changed") - glucose.sel(scenario="reference")
+    lowest = paired.quantile(0.05, ("chain", "draw", "subject")).min()
+    pale = min(bands(drawn.axes[1]), key=lambda band: band.get_paths()[0].vertices[:, 1].min())
+    assert pale.get_paths()[0].vertices[:, 1].min() == pytest.approx(float(lowest))
+
+
 def test_the_band_with_assay_noise_is_wider_than_that_of_predictions(overview):
     noisy, predicted = (np.ptp(band.get_paths()[0].vertices[:, 1]) for band in bands(overview.axes[0]))
     assert noisy > predicted

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import CASES, WHOLE, varied
 
-from bayesglu.analysis.counterfactual import _new_people, scale, set_to, shift, what_if
+from bayesglu.analysis.changes import scale, set_to, shift
+from bayesglu.analysis.counterfactual import what_if
+from bayesglu.analysis.people import draw_people
 from bayesglu.analysis.simulation import simulate
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.individuals import Individuals
@@ -300,7 +302,7 @@ def test_parameters_of_new_people_are_correlated_as_the_population_is():
     posterior = fake_fit("oral", subjects=1, chains=2, draws=3).posterior.to_dataset()
     known = np.array([[-0.9, 0.0, 0.5], [0.9, 0.3, -0.2]])
     posterior["correlation"] = (("chain", "draw", "pair"), known[..., None])
-    found = _new_people(spec, posterior, 4000, np.random.default_rng(1))
+    found = draw_people(spec, posterior, [str(i) for i in range(4000)], np.random.default_rng(1))
     pair = [
         np.log(found[n] / posterior[names.typical(n)]) / posterior[names.omega(n)]
         for n in ("basal_glucose", "basal_insulin")

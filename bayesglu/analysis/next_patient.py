@@ -26,7 +26,7 @@ from bayesglu.inference.datatree import data_groups, in_chains, predict, provena
 from bayesglu.inference.sampler import Failures
 from bayesglu.results import require_fit
 from bayesglu.seeds import seed_of
-from bayesglu.settings import COUNT, SOLVER, check_all
+from bayesglu.settings import COUNT, MANY, SOLVER, Number, check_all
 from bayesglu.spec.model import ModelSpec, model_of
 from bayesglu.spec.priors import Effect
 from bayesglu.study.study import Study, StudyWarning, load_study
@@ -34,7 +34,10 @@ from bayesglu.text.wording import some
 
 PRIOR_DRAWS = 500
 POPULATION = (*names.OF_EVERYONE, "omega", "kappa", "covariate")
-SETTINGS = {"draws": COUNT, "population_draws": COUNT}
+LEAST = 25
+"""Draws of a population without which the tail of their weights cannot be looked at."""
+
+SETTINGS = {"draws": COUNT, "population_draws": Number(LEAST, MANY, whole=True)}
 
 
 def fit_person(
@@ -66,7 +69,7 @@ def fit_person(
     random_seed : int or numpy.random.Generator, optional
         Seed of everything random; drawn where it is not given, and kept in the attributes.
     population_draws : int
-        Draws of the population to use at most, evenly spaced.
+        Draws of the population to use at most, evenly spaced; 25 or more.
     **solver_settings
         Settings of the ODE solver that differ from those of the population's fit: ``rtol``, ``atol``,
         ``max_steps``.
@@ -155,6 +158,8 @@ def fit_person(
         IMPORTANCE: diagnostics,
     }
     tree = tree_of(groups, provenance(d, IMPORTANCE, seed, {**checked, "solver": solver}))
+    sampled = tree["posterior"].attrs
+    sampled |= {f"inference_library{what}": sampled[f"creation_library{what}"] for what in ("", "_version")}
     tree.attrs |= _of_population(population_fit)
     tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
     return tree
@@ -194,6 +199,11 @@ def _thinned(fit: xr.DataTree, most: int) -> xr.Dataset:
         posterior = posterior.assign(log_marginal_likelihood=fit[IMPORTANCE]["log_marginal_likelihood"])
     flat = posterior.stack(sample=("chain", "draw"), create_index=False)
     size = flat.sizes["sample"]
+    if size < LEAST:
+        raise InputError(
+            f"The fit of the population has {size} draws; {LEAST} are the least, and some hundreds are "
+            "needed to say how uncertain it is."
+        )
     flat = flat.isel(sample=np.linspace(0, size - 1, min(most, size)).round().astype(int))
     flat = flat.drop_vars(("chain", "draw"), errors="ignore").rename(sample="draw").expand_dims("chain")
     labels = {"chain": [0], "draw": np.arange(flat.sizes["draw"])}

@@ -1,11 +1,16 @@
 """The people of a fit, as the statistical model knows them."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import xarray as xr
 
+from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.covariates import lacking
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.posterior import acting_in, individuals_of, population_of
+from bayesglu.hierarchy.values import Values
 from bayesglu.physiology.loop import assemble
 from bayesglu.spec.model import ModelSpec
 
@@ -64,3 +69,80 @@ def random_effects(spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset):
     centre = people.centre(population.typical, population.effect, population.missing)
     eta = individuals_of(posterior, people) - centre
     return people, eta
+
+
+# --- their parameters in each draw ---
+
+
+def fitted_people(
+    spec: ModelSpec,
+    posterior: xr.Dataset,
+    known: xr.Dataset,
+    labels: Sequence[str],
+    anew: tuple | None = None,
+) -> dict[str, xr.DataArray]:
+    """Parameters of people of the study, on the first of each one's occasions, or on another one.
+
+    known : what the fit knows of everyone. anew : for another occasion, on how many each was seen, and what
+    draws it.
+    """
+    first = dict(reversed(occasions_of(posterior)))
+    occasions = [(label, first[label]) for label in labels]
+    covariates = covariates_of(known, posterior)
+    of_occasions = occasion_covariates_of(known) if "occasion" in posterior.coords else None
+    people = people_of(spec, posterior, occasions, covariates, of_occasions)
+    _require_covariates(people, posterior, covariates)
+    population = population_of(posterior, people, absent_effect=0.0)
+    own = individuals_of(posterior, people)
+    if anew is not None:
+        deviating = population.typical, population.effect, population.omega, population.correlation
+        own = people.draw_another_occasion(*deviating, own, *anew, population.missing)
+    return _parameters(people, population, own, posterior)
+
+
+def draw_people(
+    spec: ModelSpec, posterior: xr.Dataset, labels: Sequence[str], rng: np.random.Generator
+) -> dict[str, xr.DataArray]:
+    """People drawn from the population, at the references of all covariates: typical values with deviations
+    of the population's own size."""
+    people, population = _strangers(spec, posterior, labels)
+    own = people.draw(population.typical, population.effect, population.omega, population.correlation, rng)
+    return _parameters(people, population, own, posterior)
+
+
+def typical_person(spec: ModelSpec, posterior: xr.Dataset, label: str) -> dict[str, xr.DataArray]:
+    """The person at the typical values, at the references of all covariates."""
+    people, population = _strangers(spec, posterior, [label])
+    own = people.centre(population.typical, population.effect)
+    return _parameters(people, population, own, posterior)
+
+
+def _strangers(spec: ModelSpec, posterior: xr.Dataset, labels: Sequence[str]) -> tuple[Individuals, Values]:
+    """People of whom nothing is known, and the population that they are of."""
+    nothing = xr.Dataset(coords={"subject": list(labels)})
+    people = people_of(spec, posterior, [(label, "1") for label in labels], nothing)
+    return people, population_of(posterior, people)
+
+
+def _parameters(
+    people: Individuals, population: Values, individual: np.ndarray, posterior: xr.Dataset
+) -> dict[str, xr.DataArray]:
+    """Parameters by name, with the dims chain, draw and subject."""
+    theta = people.theta(population.typical, population.effect, individual, population.missing)
+    coords = {"chain": posterior.chain, "draw": posterior.draw, "subject": list(people.subjects)}
+    return {
+        p.name: xr.DataArray(theta[..., column], coords, ("chain", "draw", "subject"))
+        for p, column in zip(people.estimated, people.layout.columns, strict=True)
+    }
+
+
+def _require_covariates(people: Individuals, posterior: xr.Dataset, covariates: xr.Dataset) -> None:
+    """Raise InputError where a covariate acts on what people share and the fit does not say on whom."""
+    for p in people.estimated:
+        for key, effect in p.effects.items():
+            acted = not p.varies and names.effect(p.name, key) in acting_in(posterior)
+            if acted and effect.covariate not in covariates:
+                raise InputError(
+                    f"{p.name} depends on {effect.covariate}, which the fit was saved without; "
+                    "choose subjects='new'."
+                )

@@ -11,6 +11,7 @@ from bayesglu.analytes import analytes, state_of, words
 from bayesglu.errors import InputError
 from bayesglu.hierarchy.compatibility import check_forcing, check_protocol, warn_of_fasts
 from bayesglu.hierarchy.forcing import forcing_channel
+from bayesglu.parallel import in_threads
 from bayesglu.physiology.loop import Loop, assemble
 from bayesglu.physiology.registry import available
 from bayesglu.protocols.events import Protocol
@@ -50,7 +51,8 @@ def simulate(
         Values that differ from the model's medians, in the model's units: numbers, or DataArrays with any
         dimensions (``subject``, ``draw``, ...), which the result then has too, before ``time``.
     times : sequence of float, optional
-        Minutes, increasing; by default every five minutes until the protocol ends (two hours at least).
+        Minutes, increasing; by default every five minutes until the protocol ends, and for two hours after
+        all that is given at once.
     outputs : iterable of str, optional
         Names of states and fluxes; by default all.
     body_weight : float or xarray.DataArray, optional
@@ -146,10 +148,12 @@ def simulate(
 
 
 def default_times(protocol: Protocol, every: float = 5.0) -> np.ndarray:
-    """Every five minutes (fewer in long protocols) from the start until two hours at least."""
+    """Every five minutes (fewer in long protocols) from the start until the end, which is two hours after the
+    last dose at the earliest."""
     end = max(protocol.duration, 120.0) if protocol.duration > 0 else 240.0
     if any(e.kind != "clamp" for e in protocol.events):
         end = max(end, 240.0)
+    end = max([end, *(e.time + 120.0 for e in protocol.events if e.kind in ("bolus", "release"))])
     every = max(every, np.ceil(end / 600.0))
     return np.arange(0.0, end + 1e-9, every)
 
@@ -296,12 +300,17 @@ def _solve_in_parts(solving: Solver, people: _People, at_once: int = 4096) -> np
     n_samples, n_outputs = len(solving.schedule.sample_time) // group, len(solving.system.outputs)
     values = np.empty((len(people.theta), n_samples, n_outputs))
     step = group * max(1, at_once // group)
-    for begin in range(0, len(people.theta), step):
+
+    sizes = {min(step, len(people.theta) - begin) for begin in range(0, len(people.theta), step)}
+    parts = {size: replace(solving, schedule=solving.schedule.repeat(size // group)) for size in sizes}
+
+    def solve(begin: int) -> None:
         theta = people.theta[begin : begin + step]
-        part = replace(solving, schedule=solving.schedule.repeat(len(theta) // group))
-        out, outcome = part.outputs(theta)
+        out, outcome = parts[len(theta)].outputs(theta)
         require_solved(outcome, [people.label(begin + i) for i in range(len(theta))] if outcome.any() else ())
         values[begin : begin + step] = out.reshape(len(theta), n_samples, n_outputs)
+
+    in_threads(solve, range(0, len(people.theta), step))
     return values.reshape(*people.shape, n_samples, n_outputs)
 
 

@@ -22,7 +22,7 @@ FEWEST = 100
 def judge_weights(diagnostics: xr.Dataset) -> Iterator[Finding]:
     """Whether draws of each new person, and those of the population, are weighted evenly enough."""
     k, who = diagnostics["pareto_k"].values, diagnostics["subject"].values
-    bad = k > LARGEST_K
+    bad = ~(k <= LARGEST_K)  # where it cannot be known too
     if bad.any():
         yield Finding(
             f"The draws of subject {some([str(s) for s in who[bad]])} are weighted too unevenly (Pareto k "
@@ -47,11 +47,11 @@ def judge_weights(diagnostics: xr.Dataset) -> Iterator[Finding]:
 
 
 def _judge_population(k: float, ess: float) -> Finding:
-    if k > LARGEST_K:
+    if not k <= LARGEST_K:
         return Finding(
             f"The draws of the population are weighted too unevenly (Pareto k {k:.2f}, above {LARGEST_K}): "
-            "the new people are unlike those that it was fitted to, or many. Fit all people together, "
-            "fit(model, study), or fewer new ones at a time.",
+            "the new people are unlike those that it was fitted to, many, or measured in what those were "
+            "not. Fit all people together, fit(model, study), or fewer new ones at a time.",
             False,
         )
     if ess < FEWEST:

@@ -7,8 +7,9 @@ import xarray as xr
 from rich.table import Table
 
 from bayesglu import plots
+from bayesglu.analysis.changes import scale
 from bayesglu.analysis.checks import check
-from bayesglu.analysis.counterfactual import CHANGED, REFERENCE, scale, what_if
+from bayesglu.analysis.counterfactual import CHANGED, REFERENCE, what_if
 from bayesglu.analysis.summaries import minimal_model_indices
 from bayesglu.atomic import whole
 from bayesglu.cli.terminal import answers, say, working

@@ -97,7 +97,7 @@ def simulate(
     """Simulate the typical subject of a model under a protocol."""
     import xarray as xr
 
-    from bayesglu.analysis.counterfactual import default_outputs
+    from bayesglu.analysis.asking import default_outputs
     from bayesglu.analysis.simulation import check_names
     from bayesglu.cli.tables import course, tidy
     from bayesglu.protocols.parse import parse_protocol

@@ -13,7 +13,7 @@ from bayesglu.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from bayesglu.analysis.counterfactual import Change
+    from bayesglu.analysis.changes import Change
     from bayesglu.protocols.events import Protocol
 
 FIGURES = (".png", ".pdf", ".svg")
@@ -38,8 +38,9 @@ ProtocolText = Annotated[
 Changes = Annotated[
     list[str] | None,
     option(
-        "Change of a parameter: [cyan]=*1.3[/cyan] scales, [cyan]=+5[/cyan] or [cyan]=-5[/cyan] shifts, "
-        "[cyan]=0[/cyan] sets it, in its unit. May be repeated.",
+        "Change of a parameter or covariate: [cyan]=*1.3[/cyan] scales, [cyan]=+5[/cyan] or "
+        "[cyan]=-5[/cyan] shifts, [cyan]=0[/cyan] sets it, in its unit, [cyan]=NGT[/cyan] to a level. May be "
+        "repeated.",
         *("--change", "-c"),
         metavar="NAME=HOW",
     ),
@@ -51,6 +52,36 @@ Until = Annotated[
     float | None, option("Last time; default: the end of the protocol.", metavar="MINUTES", min=1)
 ]
 Seed = Annotated[int | None, option("Random seed; default: a new one.", "--seed", "-s", metavar="N")]
+Subjects = Annotated[
+    str,
+    option(
+        "[cyan]same[/cyan] for the subjects of the fit, labels such as [cyan]3,7[/cyan], "
+        "[cyan]typical[/cyan], [cyan]new:100[/cyan] for that many new ones, and for those with covariates "
+        "[cyan]new:100,group=T2D,bmi=33[/cyan] or [cyan]new:100,like=study[/cyan].",
+        metavar="WHO",
+    ),
+]
+Occasion = Annotated[
+    str | None,
+    option(
+        "[cyan]fitted[/cyan] for the day that was fitted, [cyan]another[/cyan] for another day; default: the "
+        "fitted one where the protocol is.",
+        metavar="DAY",
+    ),
+]
+Quantities = Annotated[
+    str,
+    option(
+        "Quantities, separated by commas, such as [cyan]peak,insulin_auc,glucose_at_120[/cyan].",
+        metavar="NAMES",
+    ),
+]
+By = Annotated[str | None, option("Speak of the levels of this covariate.", metavar="COVARIATE")]
+Units = Annotated[
+    str,
+    option("Units of what is told: mg/dL and pmol/L, mmol/L, or uU/mL.", metavar="canonical|SI|conventional"),
+]
+Draws = Annotated[int, option("About how many draws to use.", metavar="N", min=1)]
 Every = Annotated[float | None, option("Time step of the output.", metavar="MINUTES", min=0.01)]
 Plot = Annotated[Path | None, option("Draw a figure (.png, .pdf, .svg).", metavar="FILE", panel="Files")]
 Csv = Annotated[Path | None, option("Write a tidy table.", metavar="FILE", panel="Files")]
@@ -87,15 +118,16 @@ def parse_change(text: str) -> "tuple[str, Change]":
     >>> name, change.words
     ('basal_glucose', '-5')
     """
-    parts = re.fullmatch(r"\s*(\w+)\s*=\s*([*+-]?)\s*(\d*\.?\d+(?:[eE][+-]?\d+)?)\s*", text)
-    if not parts:
+    from bayesglu.analysis.changes import change_of
+
+    name, _, how = text.partition("=")
+    change = change_of(how) if re.fullmatch(r"\s*\w+\s*", name) else None
+    if change is None:
         raise InputError(
-            f"{text!r} is not a change. Write NAME=*1.3 to scale, NAME=+5 or NAME=-5 to shift, NAME=0 to set."
+            f"{text!r} is not a change. Write NAME=*1.3 to scale, NAME=+5 or NAME=-5 to shift, NAME=0 to "
+            "set, or for a covariate NAME=LEVEL."
         )
-    name, sign, amount = parts[1], parts[2], float(parts[3])
-    if sign == "*":
-        return name, bayesglu.scale(amount)
-    return name, bayesglu.shift(float(f"{sign}1") * amount) if sign else bayesglu.set_to(amount)
+    return name.strip(), change
 
 
 def parse_people(text: str) -> dict[str, Any]:
@@ -103,14 +135,63 @@ def parse_people(text: str) -> dict[str, Any]:
 
     >>> parse_people("same"), parse_people("new:100"), parse_people("3, 7")
     ({'subjects': 'same'}, {'subjects': 'new', 'n_new': 100}, {'subjects': ['3', '7']})
+    >>> parse_people("new:40,group=T2D,bmi=33")["subjects"].like
+    'group T2D, bmi 33.0'
     """
-    if text == "same":
+    if text in ("same", "typical"):
         return {"subjects": text}
     if count := re.fullmatch(r"new:([1-9]\d{0,5})", text):
         return {"subjects": "new", "n_new": int(count[1])}
+    if count := re.fullmatch(r"new:([1-9]\d{0,5}),(.+)", text):
+        pairs = parse_pairs(count[2].split(","))
+        assert isinstance(pairs, dict)  # as it is where each has a name
+        like = pairs.pop("like", None)
+        return {
+            "subjects": bayesglu.new_people(
+                int(count[1]), {n: number_or_level(v) for n, v in pairs.items()}, like
+            )
+        }
     if text == "new" or text.startswith("new:"):
-        raise InputError(f"--subjects is {text!r}. Write new:100 for a hundred new subjects.")
+        raise InputError(
+            f"--subjects is {text!r}. Write new:100 for a hundred new subjects, new:100,group=T2D,bmi=33 for "
+            "ones with these covariates, or new:100,like=study."
+        )
     return {"subjects": [label.strip() for label in text.split(",")]}
+
+
+def parse_subjects(text: str) -> Any:
+    """What the argument `subjects` of `predictions` is for such a text."""
+    people = parse_people(text)
+    return bayesglu.new_people(people["n_new"]) if "n_new" in people else people["subjects"]
+
+
+def number_or_level(text: str) -> float | str:
+    """The value of a covariate: a number where it is one.
+
+    >>> number_or_level("33"), number_or_level("T2D")
+    (33.0, 'T2D')
+    """
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def parse_values(given: Answer) -> dict[str, list[float | str]] | None:
+    """Texts such as ``bmi=20,25,30`` as values of variables; protocols are between semicolons.
+
+    >>> parse_values(["bmi=20,30", "group=NGT,T2D", "protocol=meal(60, emptying=1); meal(90)"])
+    {'bmi': [20.0, 30.0], 'group': ['NGT', 'T2D'], 'protocol': ['meal(60, emptying=1)', 'meal(90)']}
+    """
+    pairs = parse_pairs(given)
+    if pairs is None:
+        return None
+    assert isinstance(pairs, dict)  # as it is where each has a name
+    found: dict[str, list[float | str]] = {}
+    for name, text in pairs.items():
+        values = [each.strip() for each in text.split(";" if name == "protocol" else ",")]
+        found[name] = [each if name == "protocol" else number_or_level(each) for each in values]
+    return found
 
 
 def parse_numbers(text: str | None) -> list[float] | None:

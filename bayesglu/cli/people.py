@@ -49,7 +49,7 @@ def person(
     ] = None,
     draws: Annotated[int, option("Draws to keep.", metavar="N", min=1)] = 1000,
     population_draws: Annotated[
-        int, option("Draws of the population to use at most.", metavar="N", min=1)
+        int, option("Draws of the population to use at most.", metavar="N", min=25)
     ] = 1000,
     probability: Probability = 0.9,
     seed: Seed = None,
@@ -78,8 +78,10 @@ def person(
     show_summary(bayesglu.summarize_individuals(found, probability), None)
     table = standing(bayesglu.percentiles(found, profile, probability, random_seed=seed))
     show_table(table, "Percentiles among new people of the population")
+    kind = f"{100 * probability:g} % equal-tailed interval"
     say(
-        f"\nMedian and {100 * probability:g} % equal-tailed interval. Seed {found.attrs['random_seed']}.",
+        "\nPrior: what the population lets expect of people with the same covariates. Percentiles: median "
+        f"and {kind}. Seed {found.attrs['random_seed']}.",
         "dim",
     )
     if csv:
@@ -141,7 +143,8 @@ def indices(
         say(f"\nIntervals are {kind}, of curves without assay error in {simulated}.", "dim")
     for name, rows in table[~known].groupby("index", sort=False):
         reasons = dict.fromkeys(rows["why"] if "why" in rows else rows["why raw"])
-        say(f"Not computed for {len(rows)} subjects: {name}: {'; '.join(reasons)}.", "dim")
+        who = f"{len(rows)} subject{'s' * (len(rows) > 1)}"
+        say(f"Not computed for {who}: {name}: {'; '.join(reasons)}.", "dim")
     if csv:
         write_csv(csv, table)
 

@@ -69,6 +69,15 @@ def effect(what_if: xr.Dataset, probability: float) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def answers(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a row of predictions or comparisons: what it is of, the median, the interval, probabilities."""
+    shown = table.drop(columns=["probability", "people", "occasion", "compare"], errors="ignore")
+    interval = [_interval(row) for row in shown.to_dict("records")]
+    told = shown.drop(columns=["lower", "upper"]).rename(columns={"interval": "of"})
+    told.insert(list(told).index("median") + 1, "interval", interval)
+    return told
+
+
 def summary(table: xr.Dataset) -> pd.DataFrame:
     """One row a parameter (and subject) of a summary: posterior, prior, contraction."""
     rows = []

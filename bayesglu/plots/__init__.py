@@ -9,18 +9,21 @@ from typing import Any
 
 from bayesglu.plots.calibration import calibration
 from bayesglu.plots.demo import demo_figure
+from bayesglu.plots.effects import conditional, forest
 from bayesglu.plots.fits import fit_overview
 from bayesglu.plots.identifiability import expected_contraction
 from bayesglu.plots.indices import index
 from bayesglu.plots.loop_map import organs
 from bayesglu.plots.posteriors import contraction, parameters
 from bayesglu.plots.rothman1991 import fasting
+from bayesglu.plots.scenarios import contrast
 from bayesglu.plots.study import study
-from bayesglu.plots.time_courses import contrast, trajectories
+from bayesglu.plots.time_courses import trajectories
 from bayesglu.plots.validation import facts
 
 __all__ = [
     "calibration",
+    "conditional",
     "contraction",
     "contrast",
     "demo_figure",
@@ -28,6 +31,7 @@ __all__ = [
     "facts",
     "fasting",
     "fit_overview",
+    "forest",
     "index",
     "organs",
     "parameters",

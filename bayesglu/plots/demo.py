@@ -9,6 +9,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from bayesglu.analysis.summaries import minimal_model_indices, summarize_individuals
 from bayesglu.plots.fits import draw_occasion, observed
+from bayesglu.plots.scenarios import draw_contrast
 from bayesglu.plots.style import (
     BLUE,
     GREY,
@@ -23,7 +24,7 @@ from bayesglu.plots.style import (
     styled,
     time_axis,
 )
-from bayesglu.plots.time_courses import change_told, draw_contrast
+from bayesglu.plots.time_courses import change_told
 from bayesglu.results import require_fit, require_table
 from bayesglu.study.study import Study, load_study
 from bayesglu.units import convert

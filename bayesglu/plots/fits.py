@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bayesglu.analysis.quantities import in_units
 from bayesglu.analytes import words
 from bayesglu.errors import InputError
 from bayesglu.hierarchy.names import observations
@@ -28,12 +29,13 @@ from bayesglu.plots.style import (
     title,
 )
 from bayesglu.protocols.table import kept_protocols
+from bayesglu.units import system_of
 
 MARKS = {"none": "o", "left": "v", "right": "^"}
 
 
 @styled
-def fit_overview(fit: xr.DataTree, subjects: Sequence[str] | None = None) -> Figure:
+def fit_overview(fit: xr.DataTree, subjects: Sequence[str] | None = None, units: str | None = None) -> Figure:
     """Samples of each person in the bands that the fit predicts, a panel for each analyte.
 
     Dots are samples (triangles: censored, pointing to where the value lies). The line is the median
@@ -46,6 +48,8 @@ def fit_overview(fit: xr.DataTree, subjects: Sequence[str] | None = None) -> Fig
         As `fit` and `load` return it, with its data.
     subjects : sequence of str, optional
         Labels of the people to show; by default the first twelve.
+    units : str, optional
+        ``"canonical"``, ``"SI"`` or ``"conventional"``; by default that of `set_units`.
 
     Returns
     -------
@@ -56,6 +60,8 @@ def fit_overview(fit: xr.DataTree, subjects: Sequence[str] | None = None) -> Fig
     ------
     InputError
         If a label is unknown, or the fit was saved without data.
+    UnitError
+        If there is no such system of units.
 
     Examples
     --------
@@ -66,6 +72,9 @@ def fit_overview(fit: xr.DataTree, subjects: Sequence[str] | None = None) -> Fig
     2
     """
     table = observed(fit)
+    if system_of(units) != "canonical":
+        fit = _told_in(fit, units)
+        table = observed(fit)
     known = list(dict.fromkeys(table["subject"]))
     shown, note = _chosen(known, subjects)
     occasions = list(dict.fromkeys(zip(table["subject"], table["occasion"], strict=True)))
@@ -89,6 +98,16 @@ def fit_overview(fit: xr.DataTree, subjects: Sequence[str] | None = None) -> Fig
     legend = "line: median prediction; dark band: its 50 % interval; pale band: 90 % of new samples"
     title(figure, f"Samples and what the fit predicts{note}", legend)
     return figure
+
+
+def _told_in(fit: xr.DataTree, units: str | None) -> xr.DataTree:
+    """The fit with samples and predictions in a system of units."""
+    groups = {name: group.to_dataset() for name, group in fit.children.items()}
+    unit = {name: values.attrs["units"] for name, values in groups["observed_data"].data_vars.items()}
+    for name in ("observed_data", "fitted", "posterior_predictive"):
+        of_all = {a: groups[name][a].assign_attrs(units=of) for a, of in unit.items() if a in groups[name]}
+        groups[name] = in_units(groups[name].assign(of_all), units)
+    return xr.DataTree.from_dict(groups)
 
 
 def observed(fit: xr.DataTree) -> pd.DataFrame:

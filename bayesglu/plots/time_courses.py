@@ -1,19 +1,19 @@
-"""What happens over time: simulations, and what would happen if something were different."""
+"""What happens over time: simulations, one over the other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import cycle, islice
+from itertools import cycle
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bayesglu.analysis.quantities import in_units
 from bayesglu.analytes import analytes, words
 from bayesglu.errors import InputError
 from bayesglu.plots.style import (
-    GREY,
     MOST_PEOPLE,
     SCENARIOS,
     band,
@@ -22,9 +22,7 @@ from bayesglu.plots.style import (
     from_zero,
     name_panel,
     panels,
-    picture,
     samples,
-    sentence,
     styled,
     time_axis,
     title,
@@ -45,6 +43,7 @@ def trajectories(
     simulations: xr.Dataset | Mapping[str, xr.Dataset],
     outputs: Iterable[str | Sequence[str]] | None = None,
     probability: float = 0.9,
+    units: str | None = None,
 ) -> Figure:
     """Concentrations, glycogen and the liver's fluxes over time.
 
@@ -59,6 +58,8 @@ def trajectories(
         by default glucose, hormones, glycogen where it changes, and fluxes.
     probability : float
         Probability of the equal-tailed bands.
+    units : str, optional
+        ``"canonical"``, ``"SI"`` or ``"conventional"``; by default that of `set_units`.
 
     Returns
     -------
@@ -69,6 +70,8 @@ def trajectories(
     ------
     InputError
         If an output is not in the simulations, or there is none.
+    UnitError
+        If there is no such system of units.
 
     Examples
     --------
@@ -77,7 +80,7 @@ def trajectories(
     >>> len(figure.axes)
     2
     """
-    runs = _runs(simulations)
+    runs = {name: in_units(run, units) for name, run in _runs(simulations).items()}
     shown = _panels_of(runs, outputs)
     figure, axes = panels(len(shown), 3 if len(shown) != 4 else 2, 3.1, 2.2)
     times = np.concatenate([run["time"].values for run in runs.values()])
@@ -97,7 +100,7 @@ def trajectories(
             axis.set_ylim(top=low + 1.35 * (high - low))
             axis.legend(loc="upper center", ncols=2, handlelength=1.2, columnspacing=1.2)
     _legend(figure, axes[0])
-    title(figure, _heading(runs))
+    title(figure, heading(runs))
     return figure
 
 
@@ -173,7 +176,7 @@ def _legend(figure: Figure, axis: Axes) -> None:
         figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=1.4)
 
 
-def _heading(runs: Mapping[str, xr.Dataset]) -> str:
+def heading(runs: Mapping[str, xr.Dataset]) -> str:
     """Protocol, model and change, as far as they are known and the same for all runs."""
 
     def same(key: str) -> str:
@@ -187,113 +190,7 @@ def _heading(runs: Mapping[str, xr.Dataset]) -> str:
 
 
 def change_told(what_if: xr.Dataset) -> str:
-    """The change of a what-if in words: ``"insulin sensitivity × 1.3"``."""
+    """The change of a what-if in words, ``"insulin sensitivity × 1.3"``; nothing of several."""
+    if what_if.sizes.get("scenario", 0) > 2:
+        return ""
     return what_if.attrs.get("change", "").removeprefix("none").replace("_", " ").replace(" x ", " × ")
-
-
-@styled
-def contrast(
-    what_if: xr.Dataset,
-    output: str = "glucose",
-    subjects: Sequence[str] | None = None,
-    probability: float = 0.9,
-) -> Figure:
-    """What a change does: an output with and without it, and the difference within each draw.
-
-    Parameters
-    ----------
-    what_if : xarray.Dataset
-        As `what_if` returns it, dims ``chain, draw, subject, scenario, time``; the others are compared with
-        the first scenario.
-    output : str
-        Name of a concentration or flux in it.
-    subjects : sequence of str, optional
-        Labels of people, a row of panels each (twelve at most); by default one row, with the mean over people
-        and its band, and under it a thin line for each person's median difference.
-    probability : float
-        Probability of the equal-tailed bands.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Two panels a row, in the output's unit.
-
-    Raises
-    ------
-    InputError
-        If the output or a subject is unknown, or there is only one scenario.
-
-    Examples
-    --------
-    >>> import bayesglu as bg
-    >>> fit = bg.fit("ivgtt", "bergman1986", method="laplace", random_seed=1, progressbar=False)
-    >>> change = {"insulin_sensitivity": bg.scale(1.3)}
-    >>> figure = bg.plots.contrast(bg.what_if(fit, change=change, draws=20, body_weight=70))
-    >>> len(figure.axes)
-    2
-    """
-    values, scenarios = _checked(what_if, output, subjects)
-    people = list(map(str, values["subject"].values))
-    who = f"mean of {len(people)} people" if len(people) > 1 else "level"
-    people = people if subjects is not None else [""]
-    note = f"{MOST_PEOPLE} of {len(people)} people shown" if len(people) > MOST_PEOPLE else ""
-    people = people[:MOST_PEOPLE]
-    figure = picture(7.0, 2.5 * len(people) + 0.6)
-    rows = figure.subplots(len(people), 2, squeeze=False, sharex=True, sharey="col")
-    per = time_axis(rows.ravel(), *values["time"].values[[0, -1]])
-    for (level, difference), person in zip(rows, people, strict=True):
-        draw_contrast(level, difference, values, per, person, probability)
-    unit = what_if[output].attrs.get("units", "")
-    for (level, difference), person in zip(rows, people, strict=True):
-        name_panel(level, f"subject {person}" if person else who, unit)
-        name_panel(difference, f"difference from {scenarios[0]!r}", unit)
-    handles, labels = rows[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), handlelength=1.4)
-    title(figure, sentence(f"{words(output)}, {_heading({'': what_if})}".removesuffix(", ")), note)
-    return figure
-
-
-def draw_contrast(
-    level: Axes,
-    difference: Axes,
-    values: xr.DataArray,
-    per: float = 1.0,
-    person: str = "",
-    probability: float = 0.9,
-) -> None:
-    """Scenarios on one pair of axes, for one person or, where none is named, the mean over people."""
-    chosen = values.sel(subject=person) if person else values.mean("subject")
-    time = values["time"].values / per
-    first, *others = values["scenario"].values
-    for scenario, colour in zip((first, *others), cycle(SCENARIOS), strict=False):
-        draws = samples(chosen.sel(scenario=scenario), "time")
-        band(level, time, draws, colour, probability, label=str(scenario))
-    difference.axhline(0, color=GREY, linewidth=0.8)
-    for scenario, colour in zip(others, islice(cycle(SCENARIOS), 1, None), strict=False):
-        if not person and values.sizes["subject"] > 1:
-            each = values.sel(scenario=scenario) - values.sel(scenario=first)
-            sampled = [dim for dim in ("chain", "draw") if dim in each.dims]
-            medians = each.median(sampled).transpose("time", "subject").values
-            difference.plot(time, medians, color=colour, linewidth=0.5, alpha=0.45)
-        paired = chosen.sel(scenario=scenario) - chosen.sel(scenario=first)
-        band(difference, time, samples(paired, "time"), colour, probability)
-
-
-def _checked(
-    what_if: xr.Dataset, output: str, subjects: Sequence[str] | None
-) -> tuple[xr.DataArray, list[str]]:
-    """The output for the chosen people, with a dimension for them, and the names of the scenarios."""
-    if output not in what_if:
-        raise InputError(f"There is no output {output!r}. Known: {', '.join(map(str, what_if.data_vars))}.")
-    values = what_if[output]
-    if values.sizes.get("scenario", 0) < 2:
-        raise InputError("A contrast needs two scenarios or more in a dimension 'scenario', as of what_if.")
-    if "subject" not in values.dims:
-        values = values.expand_dims(subject=[""])
-    if subjects is not None:
-        known = [str(label) for label in values["subject"].values]
-        subjects = [subjects] if isinstance(subjects, str) else [str(label) for label in subjects]
-        if missing := [label for label in subjects if label not in known]:
-            raise InputError(f"There is no subject {', '.join(missing)}. Known: {', '.join(known)}.")
-        values = values.isel(subject=[known.index(label) for label in subjects])
-    return values, [str(name) for name in values["scenario"].values]

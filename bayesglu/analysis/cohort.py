@@ -1,0 +1,357 @@
+"""Of whom a question is asked: people of the study, new people, the typical person; on which day, and with
+which covariates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayesglu.analysis.changes import Change
+from bayesglu.analysis.people import covariates_of, draw_people, fitted_people, typical_person
+from bayesglu.analysis.simulation import check_names
+from bayesglu.errors import BayesgluWarning, InputError, warn_caller
+from bayesglu.hierarchy import names
+from bayesglu.hierarchy.covariates import WITHOUT
+from bayesglu.hierarchy.posterior import acting_in
+from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.table import kept_protocols
+from bayesglu.spec.model import ModelSpec
+from bayesglu.spec.priors import Effect
+from bayesglu.text.problems import Problems, hint, show
+from bayesglu.text.wording import some
+
+FITTED, ANOTHER = "fitted", "another"
+SAME, NEW, TYPICAL = "same", "new", "typical"
+NUMBER = 20
+
+
+@dataclass(frozen=True)
+class NewPeople:
+    """People who were not in the study; made by `new_people`.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    covariates : pandas.DataFrame
+        Their covariates, a row a person, and perhaps their ``body_weight`` in kg; without columns where they
+        are at the references of the model.
+    like : str
+        Whom they are like, in words.
+    of_study : bool
+        Whether covariates and body weights are those of the study's people.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.new_people(40, covariates={"group": "T2D", "bmi": 33}).like
+    'group T2D, bmi 33'
+    """
+
+    n: int
+    covariates: pd.DataFrame
+    like: str = ""
+    of_study: bool = False
+
+
+def new_people(
+    n: int | None = None,
+    covariates: Mapping[str, float | str] | None = None,
+    like: str | pd.DataFrame | None = None,
+) -> NewPeople:
+    """New people for `what_if`, drawn from the population of a fit, with covariates of their own.
+
+    Parameters
+    ----------
+    n : int, optional
+        How many; by default 20, or as many as a table has rows.
+    covariates : mapping, optional
+        Covariates that all of them have, in canonical units: ``{"group": "T2D", "bmi": 33}``; and perhaps
+        their ``body_weight``.
+    like : str or pandas.DataFrame, optional
+        ``"study"`` for the covariates and body weights of the study's people, or a table with a row a person
+        and a column a covariate. The rows are taken in a random order, each as often as the others.
+
+    Returns
+    -------
+    NewPeople
+        For the argument `subjects` of `what_if` and its like. What they are not said to be, they are at the
+        references of the model.
+
+    Raises
+    ------
+    InputError
+        If `n` is no number of people, or `like` is neither.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> bg.new_people(40, like="study").n
+    40
+    """
+    table = pd.DataFrame()
+    if isinstance(like, pd.DataFrame):
+        table = like.reset_index(drop=True).drop(columns=["subject"], errors="ignore")
+    elif like not in (None, "study"):
+        raise InputError(f"like is {show(like)}. Allowed: 'study', or a table with a row a person.")
+    n = (len(table) or NUMBER) if n is None else n
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise InputError(f"n is {show(n)}; it must be a whole number, 1 or more.")
+    said = dict(covariates or {})
+    if said and len(table):
+        table = table.assign(**said)
+    elif said:
+        table = pd.DataFrame([said])
+    of_study = isinstance(like, str)
+    words = ["the study's people" if of_study else "a table" if like is not None else ""]
+    words += [f"{name.replace('_', ' ')} {value}" for name, value in said.items()]
+    return NewPeople(n, table, ", ".join(filter(None, words)), of_study)
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """People in each draw of a posterior, with what is known of them.
+
+    parameters : by name, ``(chain, draw, subject)``. covariates : by subject; those that are absent are at
+    the references of the model where `at_references`, else unknown. body_weight : kg, of all or by subject;
+    None where unknown. occasion : the fitted one or another. told : of whom, in words.
+    """
+
+    spec: ModelSpec
+    posterior: xr.Dataset
+    labels: list[str]
+    parameters: Mapping[str, xr.DataArray]
+    covariates: xr.Dataset
+    body_weight: Any
+    occasion: str
+    told: str
+    seed: int
+    at_references: bool = False
+
+    def covariate(self, name: str) -> np.ndarray | None:
+        """A covariate of everyone; None where all are at its reference.
+
+        Raises InputError where it is not known of everyone.
+        """
+        if name not in self.covariates:
+            if self.at_references:
+                return None
+            raise InputError(f"The fit does not know {name} of its people, so that it cannot be changed.")
+        values = self.covariates[name].sel(subject=self.labels).values
+        lacking = [s for s, v in zip(self.labels, values, strict=True) if v is None or v != v or v == ""]
+        if lacking:
+            raise InputError(f"{name} is missing for {some(lacking)}, so that it cannot be changed.")
+        return values
+
+    def changed(self, changes: Mapping[str, Change]) -> Cohort:
+        """The same people with other covariates: what is their own stays."""
+        after, covariates = {}, self.covariates
+        for name, how in changes.items():
+            old = self.covariate(name)
+            after[name] = how if old is None else how.apply(xr.DataArray(old, dims="subject")).values
+            known = isinstance(after[name], np.ndarray) or how.value is not None
+            if known:
+                given = after[name] if old is not None else np.full(len(self.labels), how.value)
+                covariates = covariates.assign({name: ("subject", given)})
+        return replace(self, parameters=self._moved(after), covariates=covariates)
+
+    def at(self, covariates: xr.Dataset) -> Cohort:
+        """People at the references, at these covariates of each instead."""
+        values = {str(name): column.values for name, column in covariates.items()}
+        return replace(self, parameters=self._moved(values), covariates=covariates)
+
+    def _moved(self, after: Mapping[str, np.ndarray | Change]) -> dict[str, xr.DataArray]:
+        """Parameters where covariates are other ones: values by subject, or a change from the reference."""
+        moved, of_prior = dict(self.parameters), {}
+        for name in moved:
+            parameter = self.spec.parameters[name]
+            acting = {k: e for k, e in parameter.effects.items() if e.covariate in after}
+            shift = xr.DataArray(0.0)
+            for key, effect in acting.items():
+                old = self.covariate(effect.covariate)
+                times = self._times(effect, after[effect.covariate]) - self._times(effect, old)
+                if times.any():
+                    of_each = xr.DataArray(times, {"subject": self.labels}, ("subject",))
+                    beta = self._effect(name, key)
+                    if beta is None:
+                        beta = self._from_prior(names.effect(name, key), effect)
+                        of_prior[name] = effect.covariate
+                    shift = shift + beta * of_each
+            if shift.dims:
+                own = moved[name].copy(data=parameter.to_scale(moved[name].values))
+                shifted = (own + shift).transpose("chain", "draw", "subject")
+                moved[name] = shifted.copy(data=parameter.from_scale(shifted.values))
+        if of_prior:
+            warn_caller(
+                f"The study does not say how {some(sorted(set(of_prior.values())))} acts on "
+                f"{some(list(of_prior))}: there the effect is drawn from the prior of the model.",
+                BayesgluWarning,
+            )
+        return moved
+
+    def _times(self, effect: Effect, values: np.ndarray | Change | None) -> np.ndarray:
+        """How often an effect applies to each person."""
+        if isinstance(values, np.ndarray):
+            return np.array([effect.standardized(value) for value in values], float)
+        if values is None:
+            return np.zeros(len(self.labels))
+        if effect.form == "level":
+            return np.full(len(self.labels), effect.standardized(str(values.value)))
+        changed = float(values.apply(xr.DataArray(float(effect.reference))))
+        return np.full(len(self.labels), effect.standardized(changed))
+
+    def _effect(self, parameter: str, key: str) -> xr.DataArray | None:
+        """Draws ``(chain, draw)`` of the logarithm of a factor; None where the study says nothing of it."""
+        label = names.effect(parameter, key)
+        if label in acting_in(self.posterior):
+            return np.log(self.posterior[names.EFFECT].sel(effect=label, drop=True))
+        return None
+
+    def _from_prior(self, label: str, effect: Effect) -> xr.DataArray:
+        """Such draws from the prior of an effect, the same in all scenarios."""
+        rng = np.random.default_rng([self.seed, crc32(label.encode())])
+        shape = self.posterior.sizes["chain"], self.posterior.sizes["draw"]
+        drawn = rng.normal(np.log(effect.median), np.log(effect.gsd), shape)
+        return xr.DataArray(drawn, {n: self.posterior[n] for n in ("chain", "draw")}, ("chain", "draw"))
+
+
+def check_covariates(spec: ModelSpec, known: xr.Dataset, changes: Mapping[str, Change]) -> None:
+    """Raise InputError where a covariate is changed to what it cannot be."""
+    problems = Problems("change")
+    for name, how in changes.items():
+        effects = [e for p in spec.parameters.values() for e in p.effects.values() if e.covariate == name]
+        levels = {str(e.reference) for e in effects if e.form == "level"}
+        levels |= {str(v) for v in known[name].values if v and v == v} if name in known and levels else set()
+        if not levels and isinstance(how.value, str):
+            problems.add(f"{name} is a number, and {how.value!r} is none.")
+        elif levels and how.value is None:
+            problems.add(f"{name} has levels, and is set to one: set_to({sorted(levels)[0]!r}).")
+        elif levels and str(how.value) not in levels and str(how.value).lower() not in WITHOUT:
+            listed = ", ".join(sorted(levels))
+            problems.add(f"there is no {name} {how.value!r}.{hint(how.value, levels)} Known: {listed}.")
+    problems.raise_any(InputError)
+
+
+# --- who ---
+
+
+def followed_by(fit: xr.DataTree) -> dict[tuple[str, str], Protocol]:
+    """What was done to each person on each occasion; nothing where the fit was saved without it."""
+    kept = kept_protocols(fit.protocols.to_dataset()) if "protocols" in fit.children else {}
+    subjects = list(map(str, fit.posterior.subject.values))
+    return {names.of_occasion(label, subjects): each for label, each in kept.items()}
+
+
+def labels_of(fit: xr.DataTree, subjects: str | Sequence[str] | NewPeople) -> list[str]:
+    """Labels of the people who are asked about; InputError where the study has no such ones."""
+    if isinstance(subjects, NewPeople):
+        return [f"new {i + 1}" for i in range(subjects.n)]
+    known = [str(s) for s in fit.constant_data.subject.values]
+    if isinstance(subjects, str):
+        if subjects == SAME:
+            return known
+        if subjects == TYPICAL:
+            return [TYPICAL]
+        subjects = [subjects]
+    wrong = [f"There is no subject '{s}'.{hint(str(s), known)}" for s in subjects if str(s) not in known]
+    wrong += [] if len(subjects) else ["No subject was chosen."]
+    if wrong:
+        raise InputError("\n".join([*wrong, f"  Known: same, new, {', '.join(known)}, typical."]))
+    return [str(s) for s in subjects]
+
+
+def cohort_of(
+    fit: xr.DataTree,
+    spec: ModelSpec,
+    posterior: xr.Dataset,
+    subjects: str | Sequence[str] | NewPeople,
+    occasion: str | None,
+    as_fitted: bool,
+    seed: int,
+) -> Cohort:
+    """The people of whom a question is asked.
+
+    as_fitted : whether what is done to each is what was done when they were fitted.
+
+    Raises InputError.
+    """
+    rng, labels = np.random.default_rng(seed), labels_of(fit, subjects)
+    cohort = Cohort(
+        spec=spec,
+        posterior=posterior,
+        labels=labels,
+        parameters={},
+        covariates=xr.Dataset(coords={"subject": labels}),
+        body_weight=_mean_weight(fit),
+        occasion=ANOTHER,
+        told="the typical person",
+        seed=seed,
+        at_references=True,
+    )
+    if isinstance(subjects, NewPeople):
+        _check_occasion(occasion, new=True)
+        cohort = replace(cohort, parameters=draw_people(spec, posterior, labels, rng))
+        return _like(cohort, fit, subjects, rng)
+    if labels == [TYPICAL] and subjects == TYPICAL:
+        _check_occasion(occasion, new=True)
+        return replace(cohort, parameters=typical_person(spec, posterior, TYPICAL))
+    occasion = _check_occasion((FITTED if as_fitted else ANOTHER) if occasion is None else occasion)
+    everyone = fit.constant_data.to_dataset()
+    followed = followed_by(fit)
+    seen = [max(1, sum(subject == label for subject, _ in followed)) for label in labels]
+    anew = (seen, rng) if occasion == ANOTHER else None
+    return replace(
+        cohort,
+        parameters=fitted_people(spec, posterior, everyone, labels, anew),
+        covariates=covariates_of_fit(fit).sel(subject=labels),
+        body_weight=everyone.body_weight.sel(subject=labels),
+        occasion=occasion,
+        told=f"{len(labels)} people of the study" if len(labels) > 1 else f"subject {labels[0]}",
+        at_references=False,
+    )
+
+
+def _check_occasion(name: str | None, new: bool = False) -> str:
+    if name is not None and name not in (FITTED, ANOTHER):
+        raise InputError(f"occasion is {name!r}; choose {FITTED!r} or {ANOTHER!r}.")
+    if new and name == FITTED:
+        raise InputError("New people were seen on no occasion: leave occasion out.")
+    return ANOTHER if name is None else name
+
+
+def _like(cohort: Cohort, fit: xr.DataTree, asked: NewPeople, rng: np.random.Generator) -> Cohort:
+    """New people with the covariates and body weights that they are to have."""
+    rows, told = asked.covariates, f"{asked.n} new people" + (f" like {asked.like}" if asked.like else "")
+    if asked.of_study:
+        known = fit.constant_data.to_dataset()
+        study = covariates_of_fit(fit).to_dataframe().assign(body_weight=known.body_weight.values)
+        rows = study.assign(**(rows.iloc[0].to_dict() if len(rows) else {}))
+        rows = rows[~(rows.isna() | (rows == "")).drop(columns="body_weight").any(axis=1)]
+        if rows.empty:
+            raise InputError("Nobody in the study has all covariates; name those of new people.")
+    if not len(rows):
+        return replace(cohort, told=told)
+    turns = -(-asked.n // len(rows))
+    order = np.concatenate([rng.permutation(len(rows)) for _ in range(turns)])[: asked.n]
+    columns = {str(name): ("subject", rows[name].to_numpy()[order]) for name in rows}
+    table = xr.Dataset(columns, {"subject": cohort.labels})
+    used = {e.covariate for p in cohort.spec.parameters.values() for e in p.effects.values()}
+    check_names("covariate", set(table) - {"body_weight"} - set(covariates_of_fit(fit)), used)
+    weight = table.get("body_weight", cohort.body_weight)
+    return replace(cohort.at(table.drop_vars("body_weight", errors="ignore")), body_weight=weight, told=told)
+
+
+def covariates_of_fit(fit: xr.DataTree) -> xr.Dataset:
+    """Covariates of the study's people by subject."""
+    return covariates_of(fit.constant_data.to_dataset(), fit.posterior.to_dataset())
+
+
+def _mean_weight(fit: xr.DataTree) -> float | None:
+    weights = fit.constant_data.body_weight.values
+    return float(np.nanmean(weights)) if np.isfinite(weights).any() else None

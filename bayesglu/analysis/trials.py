@@ -1,0 +1,234 @@
+"""Virtual trials, and doses that meet a target."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.stats import ttest_ind
+
+from bayesglu.analysis.asking import ask, question_of
+from bayesglu.analysis.cohort import NewPeople, new_people
+from bayesglu.analysis.quantities import Quantity
+from bayesglu.analysis.scenarios import Scenario, scenarios_of
+from bayesglu.errors import InputError
+from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.library import injection, meal
+from bayesglu.protocols.parse import parse_protocol
+from bayesglu.seeds import seed_of
+from bayesglu.settings import Number, check_settings
+from bayesglu.text.problems import show
+
+RESEARCH = "for research, not for treatment"
+
+VARIED = {
+    "carbohydrate": (lambda dose: meal(dose), "g", range(10, 121, 10)),
+    "insulin": (lambda dose: injection("insulin", dose, "U"), "U", range(0, 21, 2)),
+}
+"""What a dose can be of: how it is given, its unit, and the usual doses."""
+
+SHARE = {"dropout": Number(0, 0.9), "alpha": Number(0, 1, within=True)}
+
+
+def trial(
+    fit: xr.DataTree,
+    arms: Mapping[str, Scenario | Protocol | str],
+    of: str | Quantity = "glucose_auc",
+    n: int | Sequence[int] = 40,
+    repeats: int = 400,
+    people: NewPeople | None = None,
+    dropout: float = 0.0,
+    alpha: float = 0.05,
+    random_seed: int | np.random.Generator | None = None,
+    **asked: Any,
+) -> pd.DataFrame:
+    """The power of a trial with parallel arms, from trials that are simulated.
+
+    Each repetition is a draw of the population, with new people in each arm, measured with the assay's error,
+    some of whom drop out. An arm differs from the first where Welch's t-test of the endpoint says so, two
+    sided. So the power is that of the planned analysis over what the fit leaves open: an assurance.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        As `fit` and `load` return it.
+    arms : mapping
+        Scenarios, or protocols, by name; the others are compared with the first.
+    of : str or Quantity
+        The endpoint, as in `quantities`.
+    n : int or sequence of int
+        People in each arm; several for a curve.
+    repeats : int
+        How many trials; as many at most as the fit has draws.
+    people : NewPeople, optional
+        Covariates of those who take part, as `new_people` has them; by default those of the study.
+    dropout : float
+        Share of the people who leave without the endpoint.
+    alpha : float
+        Level of the test.
+    random_seed : int or numpy.random.Generator, optional
+        Seed of the trials.
+    **asked : Any
+        What else `what_if` takes: `protocol`, `times`, `body_weight`, `hold`, `measured`, `progressbar`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row an arm and size: ``power`` with its Monte Carlo standard error ``mcse``, ``repeats``, and of the
+        difference of the arms' means in these trials the ``median`` and the interval of 90 %.
+
+    Raises
+    ------
+    InputError
+        If anything cannot be used, as in `what_if`.
+    ProtocolError
+        If a text is not a protocol, or a dose is absolute and the body weight is unknown.
+    SpecError
+        If the model has a part that is not registered.
+    SolverError
+        If the equations cannot be solved.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> fit = bg.fit("ivgtt", "bergman1986", method="laplace", random_seed=1, progressbar=False)
+    >>> arms = {"low": bg.Scenario("ivgtt(0.1)"), "high": bg.Scenario("ivgtt(0.4)")}
+    >>> plan = bg.trial(fit, arms, "glucose_at_8", n=[3, 12], repeats=40, body_weight=70, random_seed=1)
+    >>> bool(plan.power[1] > 0.9)
+    True
+    """
+    check_settings({"dropout": dropout, "alpha": alpha}, SHARE)
+    check_settings({"repeats": repeats}, {"repeats": Number(2, 10**6, whole=True)})
+    sizes = [n] if isinstance(n, int) else list(n)
+    if not sizes or any(isinstance(each, bool) or not isinstance(each, int) or each < 2 for each in sizes):
+        raise InputError(f"n is {show(n)}; it must be a whole number of people in each arm, 2 or more.")
+    named = scenarios_of(arms, {})
+    if len(named) < 2:
+        raise InputError("A trial needs two arms or more, such as {'placebo': ..., 'drug': ...}.")
+    most, seed = max(sizes), seed_of(random_seed)
+    people = new_people(like="study") if people is None else people
+    asked = {"measured": True, **asked}
+    question = question_of(
+        asked, of=of, subjects=replace(people, n=most * len(named)), draws=repeats, random_seed=seed
+    )
+    found, cohort = ask(fit, named, question)
+    (name,) = _one(found)
+    numbers = found[name].stack(trial=("chain", "draw")).transpose("trial", "scenario", "subject").values
+    leaves = np.random.default_rng([seed, 1]).random(numbers.shape[0::2]) < dropout
+    numbers = np.where(leaves[:, None, :], np.nan, numbers)
+    of_arm = [numbers[:, i, i * most : (i + 1) * most] for i in range(len(named))]
+    rows = []
+    for size in sizes:
+        control, *others = (each[:, :size] for each in of_arm)
+        for arm, endpoint in zip(list(named)[1:], others, strict=True):
+            p = ttest_ind(endpoint, control, axis=-1, equal_var=False, nan_policy="omit").pvalue
+            power = float(np.mean(np.asarray(p) < alpha))
+            difference = np.nanmean(endpoint, -1) - np.nanmean(control, -1)
+            low, middle, high = np.nanquantile(difference, [0.05, 0.5, 0.95])
+            row = {"arm": arm, "control": next(iter(named)), "n": size, "quantity": name}
+            row |= {"power": power, "mcse": np.sqrt(power * (1 - power) / len(p)), "repeats": len(p)}
+            row |= {"median": middle, "lower": low, "upper": high, "unit": found[name].attrs["units"]}
+            rows.append(row | {"people": cohort.told})
+    table = pd.DataFrame(rows)
+    table.attrs = {"random_seed": seed, "protocol": found.attrs["protocol"]}
+    return table
+
+
+def dose_for(
+    fit: xr.DataTree,
+    target: str = "glucose_peak < 180",
+    vary: str = "carbohydrate",
+    doses: Sequence[float] | None = None,
+    protocol: Protocol | str | None = None,
+    probability: float = 0.9,
+    subjects: str | Sequence[str] | NewPeople = "same",
+    **asked: Any,
+) -> pd.DataFrame:
+    """With which probability each dose meets a target, in each person: for research, not for treatment.
+
+    Parameters
+    ----------
+    fit : xarray.DataTree
+        As `fit` and `load` return it.
+    target : str
+        A quantity, ``<`` or ``>``, and a number in its canonical unit.
+    vary : str
+        ``"carbohydrate"``, of a meal (g), or ``"insulin"``, injected at time 0 (U).
+    doses : sequence of float, optional
+        Doses to try.
+    protocol : Protocol or str, optional
+        What is given besides, such as the meal that insulin is for.
+    probability : float
+        With which a target is to be met.
+    subjects : str, sequence of str or NewPeople
+        Of whom, as in `what_if`.
+    **asked : Any
+        What else `what_if` takes.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a person and dose: ``p_target``, ``met`` where that is at least `probability`, and ``use``.
+
+    Raises
+    ------
+    InputError
+        If anything cannot be used, as in `what_if`.
+    ProtocolError
+        If a text is not a protocol, or a dose cannot be given.
+    SpecError
+        If the model has a part that is not registered.
+    SolverError
+        If the equations cannot be solved.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> asked = {"protocol": "ogtt(75)", "times": [0, 30, 60, 120], "subjects": 2}
+    >>> study = bg.simulate_study("oral", **asked, random_seed=1)
+    >>> fit = bg.fit("oral", study, method="laplace", random_seed=1, progressbar=False)
+    >>> found = bg.dose_for(fit, "glucose_peak < 140", doses=[10, 100], draws=40, random_seed=1)
+    >>> found.use[0]
+    'for research, not for treatment'
+    """
+    parts = re.fullmatch(r"\s*(\w[\w.]*)\s*([<>])\s*(-?\d+(?:\.\d+)?)\s*", target)
+    if not parts:
+        raise InputError(f"target is {target!r}. Write a quantity and a limit, such as 'glucose_peak < 180'.")
+    if vary not in VARIED:
+        raise InputError(f"vary is {show(vary)}. Allowed: {', '.join(VARIED)}.")
+    check_settings({"probability": probability}, {"probability": Number(0, 1, within=True)})
+    give, unit, usual = VARIED[vary]
+    tried = list(usual if doses is None else doses)
+    besides = None if protocol is None else parse_protocol(protocol)
+    named = {}
+    for dose in tried:
+        given = give(dose)
+        named[f"{dose:g} {unit}"] = Scenario(given if besides is None else besides + given)
+    if not named:
+        raise InputError("doses are none. Give some to try.")
+    found, cohort = ask(fit, named, question_of(asked, of=parts[1], subjects=subjects, units="canonical"))
+    (name,) = _one(found)
+    limit = float(parts[3])
+    meets = found[name] < limit if parts[2] == "<" else found[name] > limit
+    share = meets.mean(("chain", "draw"))
+    rows = []
+    for label in cohort.labels:
+        for dose, world in zip(tried, named, strict=True):
+            met = float(share.sel(subject=label, scenario=world))
+            rows.append({"subject": label, "dose": dose, "unit": unit, "p_target": met})
+    table = pd.DataFrame(rows).assign(target=target, use=RESEARCH)
+    table.insert(4, "met", table["p_target"] >= probability)
+    table.attrs = {"random_seed": found.attrs["random_seed"], "occasion": cohort.occasion}
+    return table
+
+
+def _one(found: xr.Dataset) -> tuple[str]:
+    """The name of the one quantity that is asked of."""
+    if len(found.data_vars) != 1:
+        raise InputError(f"One quantity is needed, and there are {', '.join(map(str, found.data_vars))}.")
+    return (str(next(iter(found.data_vars))),)

@@ -1,0 +1,86 @@
+"""Virtual trials against brute force, and doses that meet a target."""
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_ind
+from test_scenarios import every_effect, with_covariates
+
+import bayesglu as bg
+from bayesglu.errors import InputError
+
+TIMES = {"times": (0, 30, 60, 120, 180)}
+ARMS = {"placebo": "ogtt(75)", "drug": bg.Scenario("ogtt(75)", {"insulin_sensitivity": bg.scale(1.5)})}
+ILL = bg.new_people(covariates={"group": "T2D"})
+
+
+@pytest.fixture(scope="module")
+def people():
+    return with_covariates(effects=every_effect())
+
+
+def test_the_power_of_a_trial_is_that_of_trials_done_one_after_the_other(people):
+    """Brute force: other people with another seed, one trial at a time; within four standard errors."""
+    plan = bg.trial(people, ARMS, n=12, repeats=60, people=ILL, random_seed=1, **TIMES).iloc[0]
+    found = bg.what_if(
+        people,
+        ARMS,
+        subjects=bg.new_people(24, covariates={"group": "T2D"}),
+        of="glucose_auc",
+        measured=True,
+        draws=60,
+        random_seed=2,
+        **TIMES,
+    ).glucose_auc
+    significant = []
+    for chain in range(found.sizes["chain"]):
+        for draw in range(found.sizes["draw"]):
+            one = found.isel(chain=chain, draw=draw)
+            placebo = one.sel(scenario="placebo").values[:12]
+            drug = one.sel(scenario="drug").values[12:]
+            significant.append(ttest_ind(drug, placebo, equal_var=False).pvalue < 0.05)
+    expected = np.mean(significant)
+    pooled = (plan.power + expected) / 2
+    assert abs(plan.power - expected) <= 4 * np.sqrt(2 * max(pooled * (1 - pooled), 1 / 60) / 60)
+    assert plan.repeats == 60 and plan.people == "24 new people like group T2D"
+    assert plan.unit == "mg/dL*min" and plan.lower < plan["median"] < plan.upper
+
+
+def test_more_people_have_more_power_and_those_who_leave_cost_some(people):
+    asked = {"repeats": 40, "people": ILL, "random_seed": 3, **TIMES}
+    grown = bg.trial(people, ARMS, n=[4, 40], **asked)
+    assert grown.n.tolist() == [4, 40] and grown.power[1] > grown.power[0]
+    same = bg.trial(people, {"a": "ogtt(75)", "b": "ogtt(75)"}, n=20, **asked).iloc[0]
+    assert same.power <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / 40)
+    left = bg.trial(people, ARMS, n=40, dropout=0.8, **asked)
+    assert left.power[0] < grown.power[1]
+    again = bg.trial(people, ARMS, n=40, **asked)
+    assert again.power[0] == grown.power[1] and again.attrs["random_seed"] == 3
+
+
+def test_a_dose_meets_its_target_in_the_share_of_draws_in_which_it_does(people):
+    asked = {"draws": 40, "random_seed": 1}
+    found = bg.dose_for(people, "glucose_peak < 150", doses=[20, 100], probability=0.5, **asked)
+    peak = bg.what_if(people, {"20": "meal(20)", "100": "meal(100)"}, of="peak", **asked).glucose_peak
+    expected = (peak < 150).mean(("chain", "draw")).values.ravel()
+    np.testing.assert_allclose(found.p_target, expected)
+    assert found.met.tolist() == (expected >= 0.5).tolist()
+    assert set(found.use) == {"for research, not for treatment"} and found.dose.tolist() == [20, 100] * 4
+    insulin = bg.dose_for(people, "nadir > 70", "insulin", [0, 20], "meal(60)", subjects=["1"], **asked)
+    assert insulin.p_target[0] >= insulin.p_target[1] and set(insulin.unit) == {"U"}
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (lambda fit: bg.trial(fit, {"a": "ogtt(75)"}), "two arms or more"),
+        (lambda fit: bg.trial(fit, ARMS, n=1), "n is 1"),
+        (lambda fit: bg.trial(fit, ARMS, dropout=1), "dropout is 1"),
+        (lambda fit: bg.trial(fit, ARMS, ["peak", "auc"]), "One quantity"),
+        (lambda fit: bg.dose_for(fit, "peak"), "Write a quantity and a limit"),
+        (lambda fit: bg.dose_for(fit, vary="exercise"), "Allowed: carbohydrate, insulin"),
+        (lambda fit: bg.dose_for(fit, doses=[]), "doses are none"),
+    ],
+)
+def test_a_trial_or_dose_that_cannot_be_is_refused(people, ask, told):
+    with pytest.raises(InputError, match=told):
+        ask(people)
