@@ -173,6 +173,12 @@ REFUSED: dict[str, list[Callable]] = {
     "bayesglu.slopes": [lambda: bg.slopes(quick("ivgtt"), "sex")],
     "bayesglu.plots.conditional": [lambda: bg.plots.conditional(3)],
     "bayesglu.plots.forest": [lambda: bg.plots.forest(3)],
+    "bayesglu.calibrate": [
+        lambda: bg.calibrate("minimal", "bergman1986", simulations=3),
+        lambda: bg.calibrate("nothing", "bergman1986"),
+        lambda: bg.calibrate("minimal", "nobody"),
+    ],
+    "bayesglu.plots.calibration": [lambda: bg.plots.calibration(3)],
     "bayesglu.check": [lambda: bg.check(NOTHING)],
     "bayesglu.citation": [lambda: bg.citation("nobody2099")],
     "bayesglu.clamp": [lambda: bg.clamp(5), lambda: bg.clamp(unit="g"), lambda: bg.clamp(priming=2)],
