@@ -33,7 +33,7 @@ AT_A_TIME = 50
 """Inputs of a reader after which what was found so far is kept."""
 
 SECONDS = 5
-"""Longer than that nobody waits for a reader."""
+"""Longer than that, of a processor that does nothing else, nobody waits for a reader."""
 
 TIMES, GLUCOSE, INSULIN = (0, 30, 60, 90, 120), (91, 141, 155, 120, 97), (52, 310, 280, 200, 90)
 PEOPLE = {"A1": 60.0, "A2": 70.0, "B1": 85.0, "B2": 99.5}
@@ -51,8 +51,8 @@ PROTOCOL = "clamp(90, insulin_rate=1) + ogtt(75).shift(7 * 60) + isoglycaemic([3
 COUNTED = ("accepted", "told", "refused", "raw", "hang", "silent")
 COLUMNS = {name: name for name in ("reader", "inputs", *COUNTED)}
 
-SAME = {"pm": "pmol/l", "mm": "mmol/l"}
-"""Other words for a unit that tables may have."""
+SAME = {"pm": "pmol/l", "mm": "mmol/l", "bolus": ""}
+"""Other words for a unit that tables may have; and a dose of which nothing more is said is a bolus."""
 
 
 def good() -> dict[str, str]:
@@ -190,13 +190,13 @@ def limited(seconds: int) -> Iterator[None]:
     def stop(*_):
         raise Hang
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def outcome(read: Callable[[], object], usual: frozenset[str] = frozenset()) -> tuple[str, object]:
