@@ -120,6 +120,24 @@ def test_two_rows_of_a_person_without_occasions_say_what_is_missing():
         table(subjects=twice)
 
 
+def test_tables_of_other_forms_have_covariates_of_occasions_too(tmp_path):
+    """One value on each occasion of a person is a covariate; several on one are named as not used."""
+    lines = ["id,visit,time,glucose (mg/dL),bmi,heart_rate,sex"]
+    for visit, bmi in (("1", 31.2), ("2", 28.9)):
+        lines += [f"A,{visit},{t},{95 + t / 3:g},{bmi},{60 + t},F" for t in (0, 30, 120)]
+    lines += [f"B,1,{t},{90 + t / 3:g},27.5,{70 + t},M" for t in (0, 30, 120)]
+    path = tmp_path / "tall.csv"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.warns(
+        StudyWarning, match="'heart_rate', in which one person has several values on one occasion"
+    ):
+        study = load_study(path, protocol="ogtt(75)", body_weight=70)
+    assert study.covariates.sex.values.tolist() == ["F", "M"]
+    assert study.covariates.bmi.values.tolist() == [31.2, 27.5]
+    assert list(study.occasion_covariates) == ["bmi"]
+    assert study.occasion_covariates.bmi.values.tolist() == [31.2, 28.9, 27.5]
+
+
 @pytest.fixture(scope="module")
 def differing():
     """A design in which effects act on what people share, on what is theirs, on what differs within them, and
@@ -237,7 +255,7 @@ def three_days():
     """Twelve people on three days each, and a fit whose prior expects other spreads than theirs."""
     tests = {chr(ord("A") + person): 3 for person in range(12)}
     truth = simulated(of_one_parameter(0.6, 0.35, 1.5), 12, (0, 10, 20, 40, 70, 120), tests=tests)
-    settings = {"chains": 2, "tune": 250, "draws": 250, "random_seed": 1, "progressbar": False}
+    settings = {"chains": 2, "tune": 200, "draws": 200, "random_seed": 1, "progressbar": False}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)  # of chains so short
         return truth, fit(of_one_parameter(0.45, 0.15, 2.0), truth.study, **settings)

@@ -264,6 +264,20 @@ def test_a_contrast_of_chosen_people_has_a_row_for_each_and_at_most_twelve():
         plots.contrast(what_if, subjects=["99"])
 
 
+@pytest.mark.parametrize(
+    ("occasion", "subjects", "day"),
+    [
+        ("another", "3 people of the study", "another day"),
+        ("fitted", "subject 2", "fitted day"),
+        ("another", "20 new people", ""),
+    ],
+)
+def test_a_picture_of_a_what_if_says_for_which_day_it_speaks(occasion, subjects, day):
+    what_if = fake_what_if(subjects=3).assign_attrs(protocol="ogtt(75)", occasion=occasion, subjects=subjects)
+    heading = " ".join(plots.contrast(what_if, "insulin").get_suptitle().split())
+    assert heading.partition(" Bands: ")[0] == ", ".join(filter(None, ("Insulin, ogtt(75)", day)))
+
+
 def test_a_contrast_needs_something_to_compare():
     with pytest.raises(ValueError, match="two scenarios"):
         plots.contrast(fake_what_if(scenarios=("reference",)))

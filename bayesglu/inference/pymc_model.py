@@ -47,7 +47,8 @@ def build(
     ``transformed_typical``        parameter                  logarithms (log odds) of typical values; those
                                                               of a fit, ``X_typical``, are on natural scales
     ``log_covariate_effect``       effect                     logarithms of the factors of covariates
-    ``log_omega``, ``omega``       varying                    SDs of the random effects
+    ``log_omega``, ``omega``       varying                    SDs of the random effects; ``X/occasion`` of
+                                                              those of occasions within people
     ``log_sigma``, ``sigma``       analyte                    SDs of the log residuals
     ``partial``                    pair                       (1 + canonical partial correlation) / 2
     ``correlation``                correlated                 correlations of random effects

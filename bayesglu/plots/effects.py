@@ -26,6 +26,7 @@ from bayesglu.plots.style import (
     styled,
     title,
 )
+from bayesglu.plots.time_courses import day_told
 from bayesglu.units import canonical_unit, has_unit
 
 NEW = "a new person"
@@ -205,7 +206,7 @@ def _labels(table: pd.DataFrame) -> pd.Series:
 
 
 def _heading(table: pd.DataFrame) -> str:
-    """Of whom the table speaks, what is done, and which intervals there are."""
+    """Of whom and of which day the table speaks, what is done, and which intervals there are."""
     share = f"{100 * float(table['probability'].iloc[0]):g} % equal-tailed intervals"
-    parts = [table.attrs.get("subjects", ""), table.attrs.get("protocol", ""), share]
+    parts = [table.attrs.get("subjects", ""), table.attrs.get("protocol", ""), day_told(table.attrs), share]
     return sentence(", ".join(part for part in parts if part))

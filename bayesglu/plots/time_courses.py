@@ -177,7 +177,7 @@ def _legend(figure: Figure, axis: Axes) -> None:
 
 
 def heading(runs: Mapping[str, xr.Dataset]) -> str:
-    """Protocol, model and change, as far as they are known and the same for all runs."""
+    """Protocol, day, model and change, as far as they are known and the same for all runs."""
 
     def same(key: str) -> str:
         found = {run.attrs.get(key, "") for run in runs.values()}
@@ -185,8 +185,19 @@ def heading(runs: Mapping[str, xr.Dataset]) -> str:
 
     model, protocol = same("model"), same("protocol")
     protocol = protocol if len(protocol) <= LONGEST else f"{protocol[: LONGEST - 3]}..."
-    change = change_told(next(iter(runs.values())))
-    return ", ".join(part for part in (protocol, model and f"model {model}", change) if part)
+    change, day = change_told(next(iter(runs.values()))), day_told({k: same(k) for k in DAY})
+    return ", ".join(part for part in (protocol, day, model and f"model {model}", change) if part)
+
+
+DAY = ("occasion", "subjects")
+"""Attributes of an answer that say of which day it speaks."""
+
+
+def day_told(about: Mapping) -> str:
+    """Of which day an answer speaks, ``"another day"``; nothing of people who were seen on none."""
+    occasion, subjects = about.get("occasion", ""), about.get("subjects", "")
+    of_study = subjects.endswith("of the study") or subjects.startswith("subject ")
+    return f"{occasion} day" if occasion and of_study else ""
 
 
 def change_told(what_if: xr.Dataset) -> str:

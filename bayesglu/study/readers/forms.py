@@ -129,7 +129,8 @@ def _check_answers(layouts: Sequence[Layout], reading: Reading) -> None:
     people = {row.cells["subject"] for row in reading.samples}
     for label in set(answers.start) - {""} - people if people else ():
         problems.add(f"start is given for {label!r}, who has no samples.{hint(label, people)}")
-    covariates = {name for own in reading.people.values() for name in own}
+    known = *reading.people.values(), *reading.visits.values()
+    covariates = {name for own in known for name in own}
     for name in set(answers.units) - {"time", *analytes(), *covariates}:
         known = {"time", *analytes(), *covariates}
         problems.add(f"units is given for {name!r}, which is not in the table.{hint(name, known)}")
@@ -144,7 +145,7 @@ def _others(grids: Sequence[Grid], reading: Reading) -> None:
         rows = [row for row in grid.rows[1:] if column is not None and len(row) > column]
         if column is not None and rows and {row[column] for row in rows} <= known:
             cells = {
-                header: [(row[column], row[at]) for row in rows if len(row) > at]
+                header: [(row[column], "", row[at]) for row in rows if len(row) > at]
                 for at, header in enumerate(layout.header)
                 if at != column
             }

@@ -85,7 +85,7 @@ def read(layouts: Sequence[Layout], reading: Reading) -> None:
         _doses(layout, doses, factor, reading)
         names = _columns(layout, reading)
         columns = {
-            layout.header[at]: [(record.subject, record.cell(name)) for record in records]
+            layout.header[at]: [(record.subject, record.occasion, record.cell(name)) for record in records]
             for name, at in names.items()
             if name not in KNOWN | UNUSED and layout.header[at]
         }

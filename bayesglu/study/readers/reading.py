@@ -46,7 +46,8 @@ class Reading:
     """What one reader makes of some grids.
 
     ``said`` are sentences on what was taken for what; ``unused`` on what was found and left out, which become
-    warnings; ``units`` those of covariates.
+    warnings; ``people`` are covariates by subject, ``visits`` those by (subject, occasion), where they differ
+    between these; ``units`` those of covariates.
     """
 
     form: str
@@ -56,6 +57,7 @@ class Reading:
     samples: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
     people: dict[str, dict[str, str]] = field(default_factory=dict)
+    visits: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
@@ -90,23 +92,29 @@ class Reading:
                 f"{say('units', repr({analyte: (usual or known)[0]}))}{likely} Known: {', '.join(known)}."
             )
 
-    def add_people(self, columns: Mapping[str, Sequence[tuple[str, str]]], where: str) -> None:
-        """Take columns of (subject, cell) for covariates where each person has one value; name the others."""
+    def add_people(self, columns: Mapping[str, Sequence[tuple[str, str, str]]], where: str) -> None:
+        """Take columns of (subject, occasion, cell) for covariates where each person has one value, or one on
+        each occasion; name the others."""
         varying, taken, unnamed, doses = [], [], [], []
         for header, cells in columns.items():
             own: dict[str, set[str]] = {}
-            for subject, cell in cells:
-                own.setdefault(subject, set()).update(() if is_missing(cell) else (cell,))
+            visits: dict[tuple[str, str], set[str]] = {}
+            for subject, occasion, cell in cells:
+                found = () if is_missing(cell) else (cell,)
+                own.setdefault(subject, set()).update(found)
+                visits.setdefault((subject, occasion), set()).update(found)
             if not any(own.values()):
                 continue
             name, unit = covariate(header)
             if name in ("", "subject"):
                 (doses if squeezed(header) in DOSES else unnamed).append(repr(header))
-            elif any(len(values) > 1 for values in own.values()):
+            elif any(len(values) > 1 for values in visits.values()):
                 varying.append(header)
             else:
+                differs = any(len(values) > 1 for values in own.values())
                 taken.append(name + (f" ({unit})" if unit else ""))
-                if name in self.units or any(name in known for known in self.people.values()):
+                people = *self.people.values(), *self.visits.values()
+                if name in self.units or any(name in known for known in people):
                     self.problems.add(f"more than one column is the covariate {name!r}. Keep one.", where)
                 if unit or name in self.answers.units:
                     self.units[name] = self.answers.units.get(name, unit)
@@ -114,12 +122,16 @@ class Reading:
                     self.said.append(
                         f"{name} has no unit in its header and is taken in {allowed_units(name)[0]}"
                     )
-                for subject, values in own.items():
+                for subject, values in own.items() if not differs else ():
                     self.people.setdefault(subject, {})[name] = next(iter(values), "")
+                for visit, values in visits.items() if differs else ():
+                    self.visits.setdefault(visit, {})[name] = next(iter(values), "")
         if taken:
             self.said.append(f"covariates: {', '.join(taken)}")
         if varying:
-            self.unused.append(f"{where}: {_these(varying)} one person has several values: not used.")
+            self.unused.append(
+                f"{where}: {_these(varying)} one person has several values on one occasion: not used."
+            )
         if doses:
             self.unused.append(f"{where}: column {some(doses)}: not used. A protocol says what was given.")
         if unnamed:
@@ -133,11 +145,17 @@ class Reading:
     def tables(self) -> dict[str, Table]:
         """The tables of a study; their faults name the lines of the files that were read."""
         found = {"observations": _table(self.samples, "observations")}
-        if self.people:
-            rows = [
-                Row({"subject": subject, **cells}, "covariates", "person", number)
-                for number, (subject, cells) in enumerate(self.people.items(), start=1)
-            ]
+        known = [{"subject": subject, **cells} for subject, cells in self.people.items()]
+        if self.visits:
+            sampled = {(row.cells["subject"], row.cells.get("occasion", "1")) for row in self.samples}
+            seen = {visit: cells for visit, cells in self.visits.items() if visit in sampled}
+            alone = [own for own in known if own["subject"] not in {subject for subject, _ in seen}]
+            known = [
+                {"subject": subject, "occasion": occasion, **self.people.get(subject, {}), **cells}
+                for (subject, occasion), cells in seen.items()
+            ] + alone
+        if known:
+            rows = [Row(cells, "covariates", "person", number) for number, cells in enumerate(known, start=1)]
             found["subjects"] = _table(rows, "subjects")
         if self.events:
             found["events"] = _table(self.events, "events")

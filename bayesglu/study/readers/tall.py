@@ -292,7 +292,7 @@ def _covariates(
     if (column := subject_column(layout, reading)) is not None:
         used = used | {column}
     columns = {
-        header: [(subject, row[column]) for (_, row), (subject, _) in zip(rows, labels, strict=True)]
+        header: [(*label, row[column]) for (_, row), label in zip(rows, labels, strict=True)]
         for column, header in enumerate(layout.header)
         if column not in used and squeezed(header) not in FLAGS
     }

@@ -119,7 +119,7 @@ def _read(layout: Layout, column: int, factor: float, samples: list[Row], readin
             sample = {"subject": subject, "occasion": occasion, "time": time, "analyte": what.analyte}
             samples.append(Row({**sample, "value": cell, "unit": unit}, *place))
     left = {
-        header: [(subject, row[number]) for _, row, (subject, _) in rows]
+        header: [(*label, row[number]) for _, row, label in rows]
         for number, header in enumerate(layout.header)
         if number not in {column, at, *columns} and squeezed(header) not in FLAGS
     }
@@ -171,7 +171,7 @@ def _time_factor(layouts: Sequence[Layout], reading: Reading) -> float:
 def _groups(layouts: Sequence[Layout], subjects: Sequence[set[str]], reading: Reading) -> None:
     """Take the names of sheets for groups, where each holds other people."""
     apart = sum(map(len, subjects)) == len(set().union(*subjects)) if subjects else False
-    named = any("group" in known for known in reading.people.values())
+    named = any("group" in known for known in (*reading.people.values(), *reading.visits.values()))
     if len(layouts) > 1 and apart and not named:
         for layout, people in zip(layouts, subjects, strict=True):
             for subject in people:
