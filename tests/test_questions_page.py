@@ -9,6 +9,8 @@ import pytest
 from test_cli import run
 
 PAGE = (Path(__file__).parents[1] / "docs" / "questions.md").read_text(encoding="utf-8")
+pytestmark = pytest.mark.apart
+
 CODE = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 COMMANDS = re.findall(r"^bayesglu .*$", PAGE, re.MULTILINE)
 

@@ -9,7 +9,7 @@ import bayesglu as bg
 from bayesglu.analysis.effects import contrast_words
 from bayesglu.errors import InputError
 
-BRIEF = {"draws": 30, "random_seed": 1, "times": range(0, 181, 15)}
+BRIEF = {"draws": 12, "random_seed": 1, "times": range(0, 181, 15)}
 
 
 @pytest.fixture(scope="module")
