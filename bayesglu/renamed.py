@@ -72,6 +72,8 @@ DIMS: Mapping[str, str] = {
 METHODS: Mapping[str, str] = {"map": "laplace"}
 SETTINGS: Mapping[str, str] = {"coordinates": "parametrization", "relative": "rtol", "absolute": "atol"}
 
+METHODS: Mapping[str, str] = {"map": "laplace"}
+
 FUNCTIONS: Mapping[str, str] = {
     "population": "summarize_population",
     "subjects": "summarize_individuals",

@@ -136,7 +136,7 @@ def test_operations_are_equal_when_and_only_when_they_compute_the_same(real):
         operation(CASES[REAL](max_steps=100)),
         operation(real, np.arange(len(real.rows.sample))),
         operation(CASES[SEVERAL_TESTS]()),
-        parameters(real, pt.dvector(), pt.dmatrix()).owner.op,
+        parameters(real, pt.dvector(), pt.dmatrix(), pt.dvector()).owner.op,
     ]
     assert len({operation(real), *others}) == 6
 

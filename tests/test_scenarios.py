@@ -107,9 +107,11 @@ def test_a_protocol_may_be_each_persons_own_or_given_by_person(people):
 
 
 def test_an_event_at_the_end_of_a_protocol_is_simulated_too(people):
-    found = bg.what_if(people, "ogtt(75) + meal(60).shift(300)", outputs=["glucose"], draws=4)
+    twice = "ogtt(75) + meal(60).shift(300)"
+    found = bg.what_if(people, twice, outputs=["glucose_appearance"], draws=4, random_seed=1)
     assert found.time.values[-1] == 420
-    assert (found.glucose.sel(time=345) > found.glucose.sel(time=300)).all()
+    appearance = found.glucose_appearance
+    assert (appearance.sel(time=330) > appearance.sel(time=300)).all()
 
 
 # --- covariates ---
@@ -135,7 +137,9 @@ def test_the_parameter_of_a_changed_covariate_is_multiplied_by_the_draws_of_its_
     np.testing.assert_allclose(ratio.sel(subject="1"), factor)
     np.testing.assert_allclose(ratio.sel(subject="2"), 1.0)
     assert changed.covariates.group.values.tolist() == ["T2D"] * 4
-    new = cohort_of(people, bg.load_model("oral"), posterior, bg.new_people(3), None, False, 1)
+    new = cohort_of(
+        people, bg.load_model("oral"), posterior, bg.new_people(3, {"group": "NGT"}), None, False, 1
+    )
     ill = new.changed({"group": set_to("T2D")})
     ratio = ill.parameters["insulin_sensitivity"] / new.parameters["insulin_sensitivity"]
     np.testing.assert_allclose(ratio.transpose("subject", ...), np.broadcast_to(factor, (3, *factor.shape)))
@@ -235,7 +239,8 @@ def test_new_people_have_the_covariates_and_weights_that_are_asked_for(people):
     assert found.attrs["delivered"] == "750 to 1500 mg/kg stomach" and found.sizes["subject"] == 4
     asked = {"subjects": bg.new_people(30, covariates={"group": "T2D"}), "of": "auc"}
     ill = bg.what_if(people, "ogtt(75)", **asked, **BRIEF)
-    well = bg.what_if(people, "ogtt(75)", subjects=bg.new_people(30), of="auc", **BRIEF)
+    healthy = bg.new_people(30, covariates={"group": "NGT"})
+    well = bg.what_if(people, "ogtt(75)", subjects=healthy, of="auc", **BRIEF)
     assert (ill.glucose_auc > well.glucose_auc).all(), "the same people, but for their group"
     assert ill.attrs["subjects"] == "30 new people like group T2D"
     like_study = bg.what_if(people, "ogtt(75)", subjects=bg.new_people(8, like="study"), of="auc", **BRIEF)
@@ -371,3 +376,59 @@ def test_what_are_no_scenarios_are_refused(people, wrong):
         bg.what_if(people, wrong, **BRIEF)
     with pytest.raises(bg.BayesgluError, match="and not both"):
         bg.what_if(people, {"a": "meal(60)"}, {"insulin_sensitivity": bg.scale(2)}, **BRIEF)
+
+
+# --- whose protocol, weight and covariates, where nothing is said ---
+
+
+@pytest.fixture(scope="module")
+def differing():
+    """A fit of people of other weights who did not take the same test."""
+    study = bg.load_study("synthetic_ogtt").select(
+        subjects=["P02", "P03", "P04"], analytes=["glucose", "insulin"]
+    )
+    given = {"P02": "ogtt(75)", "P03": "ogtt(50)", "P04": "meal(60)"}
+    table = study.observations.to_dataframe()[["subject", "time", "analyte", "value"]]
+    table["unit"] = table["analyte"].map({"glucose": "mg/dL", "insulin": "pmol/L"})
+    weights = dict(zip(study.subjects, study.body_weight.values.tolist(), strict=True))
+    study = bg.Study.from_table(table, protocol=given, body_weight=weights)
+    return given, bg.fit("oral", study, method="laplace", draws=10, random_seed=1, progressbar=False)
+
+
+def test_everyone_repeats_their_own_test_and_a_mapping_by_person_is_one(differing):
+    given, fit = differing
+    change = {"insulin_sensitivity": bg.scale(1.3)}
+    unsaid = bg.what_if(fit, change=change, **BRIEF)
+    said = bg.what_if(fit, given, change, **BRIEF)
+    xr.testing.assert_equal(unsaid.drop_attrs(), said.drop_attrs())
+    assert unsaid.attrs["occasion"] == said.attrs["occasion"] == "fitted"
+    alone = bg.what_if(fit, "ogtt(50)", change, occasion="fitted", **BRIEF)
+    xr.testing.assert_allclose(unsaid.glucose.sel(subject="P03"), alone.glucose.sel(subject="P03"))
+    with pytest.raises(bg.BayesgluError, match="3 different protocols"):
+        bg.what_if(fit, subjects="new", **BRIEF)
+
+
+def test_no_mean_weight_takes_the_place_of_weights_that_were_left_out(differing, tmp_path):
+    _, fit = differing
+    shared = bg.load(bg.save(fit, tmp_path / "shared.nc", without_data=True))
+    with pytest.raises(bg.BayesgluError, match=r"body weight is missing\. Give body_weight"):
+        bg.what_if(shared, "ogtt(75)", **BRIEF)
+    weights = dict(zip(fit.posterior.subject.values, fit.constant_data.body_weight.values, strict=True))
+    told = bg.what_if(shared, "ogtt(75)", body_weight=weights, occasion="fitted", **BRIEF)
+    xr.testing.assert_allclose(told.glucose, bg.what_if(fit, "ogtt(75)", occasion="fitted", **BRIEF).glucose)
+    new = bg.what_if(shared, "ogtt(75)", subjects="new", n_new=3, **BRIEF)
+    assert (
+        new.attrs["delivered"]
+        == bg.what_if(fit, "ogtt(75)", subjects="new", n_new=3, **BRIEF).attrs["delivered"]
+    )
+
+
+def test_new_people_of_whom_nothing_is_said_are_like_those_of_the_study(people):
+    new = bg.what_if(people, "ogtt(75)", subjects="new", n_new=8, **BRIEF)
+    like = bg.what_if(people, "ogtt(75)", subjects=bg.new_people(8, like="study"), **BRIEF)
+    xr.testing.assert_equal(new.drop_attrs(), like.drop_attrs())
+    assert new.attrs["subjects"] == "8 new people like the study's people"
+    unknown = people.copy()
+    unknown["constant_data"] = unknown["constant_data"].to_dataset()[["body_weight"]]
+    told = bg.what_if(unknown, "ogtt(75)", subjects="new", n_new=8, **BRIEF).attrs["subjects"]
+    assert told == "8 new people, at the references of bmi, group"

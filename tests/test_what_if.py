@@ -285,7 +285,7 @@ def test_a_protocol_must_be_named_when_the_fit_cannot_tell_which():
     followed = {("1", "1"): ogtt(75), ("2", "1"): ogtt(50)}
     several["protocols"] = xr.DataTree(keep_protocols(followed))
     with pytest.raises(ValueError, match=r"2 different protocols, so name one: what_if\(fit, protocol="):
-        what_if(several, **BRIEF)
+        what_if(several, subjects="new", **BRIEF)
     assert what_if(several, "ogtt(50)", **BRIEF).attrs["protocol"] == "ogtt(50)"
 
 

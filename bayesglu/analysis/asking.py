@@ -62,7 +62,7 @@ class Question:
     hold: tuple[str, ...] = ()
     forcing: Forcing | None = None
     occasion: str | None = None
-    protocol: Protocol | str | None = None
+    protocol: Protocol | str | Mapping[str, Protocol | str] | None = None
     of: Any = None
     measured: bool = False
     units: str | None = None

@@ -81,8 +81,9 @@ def new_people(
     Returns
     -------
     NewPeople
-        For the argument `subjects` of `what_if` and its like. What they are not said to be, they are at the
-        references of the model.
+        For the argument `subjects` of `what_if` and its like. Where nothing is said, and covariates act in
+        the fit, they are like the study's people; where something is said, all else is at the references
+        of the model. The answer says which.
 
     Raises
     ------
@@ -328,23 +329,31 @@ def _check_occasion(name: str | None, new: bool = False) -> str:
 def _like(cohort: Cohort, fit: xr.DataTree, asked: NewPeople, rng: np.random.Generator) -> Cohort:
     """New people with the covariates and body weights that they are to have."""
     rows, told = asked.covariates, f"{asked.n} new people" + (f" like {asked.like}" if asked.like else "")
+    used = {e.covariate for p in cohort.spec.parameters.values() for e in p.effects.values()}
+    study = _of_study(fit)
     if asked.of_study:
-        known = fit.constant_data.to_dataset()
-        study = covariates_of_fit(fit).to_dataframe().assign(body_weight=known.body_weight.values)
-        rows = study.assign(**(rows.iloc[0].to_dict() if len(rows) else {}))
-        rows = rows[~(rows.isna() | (rows == "")).drop(columns="body_weight").any(axis=1)]
-        if rows.empty:
+        if study.empty:
             raise InputError("Nobody in the study has all covariates; name those of new people.")
+        rows = study.assign(**(rows.iloc[0].to_dict() if len(rows) else {}))
+    elif not len(rows) and not study.empty and used & set(study):
+        rows, told = study, f"{told} like the study's people"
     if not len(rows):
-        return replace(cohort, told=told)
+        where = f", at the references of {some(sorted(used))}" if used else ""
+        return replace(cohort, told=told + where)
     turns = -(-asked.n // len(rows))
     order = np.concatenate([rng.permutation(len(rows)) for _ in range(turns)])[: asked.n]
     columns = {str(name): ("subject", rows[name].to_numpy()[order]) for name in rows}
     table = xr.Dataset(columns, {"subject": cohort.labels})
-    used = {e.covariate for p in cohort.spec.parameters.values() for e in p.effects.values()}
     check_names("covariate", set(table) - {"body_weight"} - set(covariates_of_fit(fit)), used)
     weight = table.get("body_weight", cohort.body_weight)
     return replace(cohort.at(table.drop_vars("body_weight", errors="ignore")), body_weight=weight, told=told)
+
+
+def _of_study(fit: xr.DataTree) -> pd.DataFrame:
+    """Covariates and body weights of the study's people who have all covariates, a row a person."""
+    weight = fit.constant_data.to_dataset().body_weight.values
+    rows = covariates_of_fit(fit).to_dataframe().assign(body_weight=weight)
+    return rows[~(rows.isna() | (rows == "")).drop(columns="body_weight").any(axis=1)]
 
 
 def covariates_of_fit(fit: xr.DataTree) -> xr.Dataset:
@@ -353,5 +362,7 @@ def covariates_of_fit(fit: xr.DataTree) -> xr.Dataset:
 
 
 def _mean_weight(fit: xr.DataTree) -> float | None:
-    weights = fit.constant_data.body_weight.values
+    weights = fit.constant_data.body_weight
+    if "mean" in weights.attrs:  # of a fit that was saved without data
+        return float(weights.attrs["mean"])
     return float(np.nanmean(weights)) if np.isfinite(weights).any() else None

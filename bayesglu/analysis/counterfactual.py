@@ -16,6 +16,7 @@ from bayesglu.analysis.scenarios import Scenario, scenarios_of
 from bayesglu.errors import InputError
 from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.schedule import Forcing
+from bayesglu.results import require_fit
 
 REFERENCE, CHANGED = "reference", "changed"
 
@@ -35,7 +36,7 @@ def what_if(
     forcing: Forcing | None = None,
     occasion: str | None = None,
     *,
-    protocol: Protocol | str | None = None,
+    protocol: Protocol | str | Mapping[str, Protocol | str] | None = None,
     of: str | Quantity | Callable | Iterable | None = None,
     measured: bool = False,
     units: str = "canonical",
@@ -51,14 +52,15 @@ def what_if(
         As `fit` and `load` return it.
     scenarios : mapping, Scenario, Protocol or str, optional
         Scenarios, or protocols, by name, as `grid` and `load_scenarios` make them too; or one `Scenario`,
-        beside ``reference``, in which nothing is changed; or one protocol, which is the same as `protocol`.
+        beside ``reference``, in which nothing is changed; or one protocol, or one for each person by label,
+        which is the same as `protocol`.
     change : mapping, optional
         Parameter or covariate to `scale`, `shift`, `set_to` or a function of its draws, for the one scenario
         ``changed`` beside ``reference``. Without it and without scenarios, only ``reference`` is simulated.
     subjects : str, sequence of str or NewPeople
         ``"same"`` for the people of the study, labels of some of them, ``"typical"`` for the person at the
         typical values, or `new_people`, drawn from the population again with each draw of its parameters, so
-        that its uncertainty is in them; ``"new"`` for `n_new` of them with covariates at their references.
+        that its uncertainty is in them; ``"new"`` for `n_new` of them.
     times : sequence of float, optional
         Minutes, as in `simulate`.
     outputs : iterable of str, optional
@@ -84,9 +86,9 @@ def what_if(
         ``"another"`` for one on which they were not, where what differs from day to day (`between_occasion`
         of the model, and what it lets vary between all occasions) is drawn anew. By default the fitted one
         where every protocol is that of all of them, else another. All scenarios share it.
-    protocol : Protocol or str, optional
-        What is done in scenarios that do not say it, ``"own"`` for what was done to each person in the study;
-        by default that of the study, when it was the same for all.
+    protocol : Protocol, str or mapping, optional
+        What is done in scenarios that do not say it, to all or by label; ``"own"`` for what was done to each
+        person in the study, which is the default; of new people when it was the same for all.
     of : str, Quantity, callable or iterable of these, optional
         Quantities to evaluate, as in `quantities`; curves are kept only where `outputs` names them, so that
         many draws and people need little memory.
@@ -138,7 +140,9 @@ def what_if(
     >>> found.glucose_peak.dims
     ('chain', 'draw', 'subject', 'scenario')
     """
-    if isinstance(scenarios, Protocol | str):
+    people = set(map(str, require_fit(fit).posterior.subject.values))
+    by_person = isinstance(scenarios, Mapping) and set(map(str, scenarios)) == people
+    if by_person or isinstance(scenarios, Protocol | str):
         scenarios, protocol = None, scenarios if protocol is None else protocol
     if isinstance(subjects, str) and subjects == NEW:
         if n_new < 1:

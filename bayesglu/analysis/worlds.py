@@ -65,7 +65,10 @@ def make_world(cohort: Cohort, scenario: Scenario, done: Mapping[str, Protocol],
 
 
 def protocols_of(
-    fit: xr.DataTree, scenarios: Mapping[str, Scenario], usual: Protocol | str | None, labels: Sequence[str]
+    fit: xr.DataTree,
+    scenarios: Mapping[str, Scenario],
+    usual: Protocol | str | Mapping | None,
+    labels: Sequence[str],
 ) -> dict[str, dict[str, Protocol]]:
     """What is done to each person in each scenario."""
     followed, found = followed_by(fit), {}
@@ -75,13 +78,13 @@ def protocols_of(
     for name, scenario in scenarios.items():
         done = scenario.protocol if scenario.protocol is not None else usual
         if done is None:
-            done = _common(followed)
+            done = own if set(labels) <= own.keys() else _common(followed)
         if isinstance(done, str) and done == OWN:
             done = own
         if isinstance(done, Mapping):
             if lacking := [label for label in labels if label not in done]:
                 raise InputError(f"{name}: there is no protocol for {', '.join(lacking[:10])}.")
-            found[name] = {label: done[label] for label in labels}
+            found[name] = {label: parse_protocol(done[label]) for label in labels}
         else:
             found[name] = dict.fromkeys(labels, parse_protocol(done))
     return found

@@ -8,6 +8,7 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
 from bayesglu.atomic import is_clutter, present, require_writable, whole
@@ -49,8 +50,8 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
         A name that ends in ``.nc`` (netCDF) or ``.zarr``.
     without_data : bool
         Whether to leave out every sample and covariate of the people, what samples tell of each (the
-        sampler's whitened coordinates), the forcing function, and what each was given when it was not the
-        same for all.
+        sampler's whitened coordinates), the forcing function, and body weights and what each was given where
+        these were not the same for all; the mean weight stays, for new people.
 
     Returns
     -------
@@ -89,13 +90,18 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
         public = {n: c.to_dataset() for n, c in fit.children.items() if n not in private}
         public = {n: _without_samples(group) for n, group in public.items()}
         kept = xr.DataTree.from_dict(public)
-        people = fit.constant_data.to_dataset()[["body_weight"]]
-        kept["constant_data"] = xr.DataTree(
-            people.assign(body_weight=people.body_weight * 0 + people.body_weight.mean())
-        )
+        kept["constant_data"] = xr.DataTree(_weightless(fit.constant_data.to_dataset()[["body_weight"]]))
         kept.attrs = dict(fit.attrs)
     write(kept, path)
     return path
+
+
+def _weightless(people: xr.Dataset) -> xr.Dataset:
+    """Body weights as they are where all are the same, or else their mean alone."""
+    weights = people.body_weight
+    same = float(weights.max() - weights.min()) < 1e-9
+    kept = weights if same else weights * np.nan
+    return people.assign(body_weight=kept.assign_attrs(weights.attrs | {"mean": float(weights.mean())}))
 
 
 def _without_samples(group: xr.Dataset) -> xr.Dataset:

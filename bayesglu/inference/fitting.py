@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from bayesglu.errors import InputError, RunWarning, warn_caller
+from bayesglu.errors import InputError, RenamedWarning, RunWarning, warn_caller
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.posterior import to_dataset
 from bayesglu.inference.checksums import DamagedFitError
@@ -31,6 +31,7 @@ from bayesglu.inference.modes import find_modes
 from bayesglu.inference.pilot import refresh
 from bayesglu.inference.run_folder import Run
 from bayesglu.inference.sampler import Failures, Sampling, sample
+from bayesglu.renamed import METHODS
 from bayesglu.seeds import seed_of
 from bayesglu.settings import NUTS, SAMPLING, SOLVER, check_all, check_settings
 from bayesglu.spec.model import ModelSpec, load_model, model_of
@@ -142,6 +143,9 @@ def fit(
     >>> 1e-5 < float(fit.posterior.insulin_sensitivity.median()) < 1e-3
     True
     """
+    if method in METHODS:
+        warn_caller(f"The method {method!r} is now {METHODS[method]!r}.", RenamedWarning)
+        method = METHODS[method]
     given = {
         "draws": DRAWS.get(str(method), PRIOR_DRAWS) if draws is None else draws,
         **{"tune": tune, "chains": chains, "cores": cores, "target_accept": target_accept},

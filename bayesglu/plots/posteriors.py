@@ -30,8 +30,6 @@ from bayesglu.plots.style import (
 MOST_LABELS = 40
 """So many people are named on an axis."""
 
-UNSCALED = ("contraction", "note")
-
 
 @styled
 def parameters(fit: xr.DataTree, names: Sequence[str] | None = None, probability: float = 0.9) -> Figure:
@@ -99,7 +97,11 @@ def _forest(axis: Axes, rows: xr.Dataset, typical: xr.Dataset | None, draws: xr.
     people = [str(label) for label in rows["subject"].values]
     place = np.arange(len(people))
     per, unit = scaled(rows["median"].values, draws.attrs.get("units", ""))
-    value = {name: values.values / per for name, values in rows.data_vars.items() if name not in UNSCALED}
+    value = {
+        name: values.values / per
+        for name, values in rows.data_vars.items()
+        if values.dtype.kind == "f" and name != "contraction"
+    }
     thin = len(people) > MOST_LABELS
     colours = [GREY if label == "everyone" else colour_of_person(label) for label in people]
     _draw_prior(axis, place, value["prior_lower"], value["prior_upper"])
