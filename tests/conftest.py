@@ -20,6 +20,11 @@ def pytest_sessionstart(session):
         density.unpack(np.zeros((1, density.size)))
 
 
+def pytest_collection_modifyitems(items):
+    """What takes a minute comes first, so that no worker is alone with it at the end."""
+    items.sort(key=lambda item: -sum(m.kwargs.get("seconds", 0) for m in item.iter_markers("apart")))
+
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

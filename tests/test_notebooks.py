@@ -19,7 +19,10 @@ PLACE = re.compile(
 APART = {"03_pymc_and_arviz"}
 each_to_run = pytest.mark.parametrize(
     "notebook",
-    [pytest.param(p, marks=pytest.mark.apart if p.stem in APART else (), id=p.stem) for p in NOTEBOOKS],
+    [
+        pytest.param(p, marks=pytest.mark.apart(seconds=60) if p.stem in APART else (), id=p.stem)
+        for p in NOTEBOOKS
+    ],
     indirect=True,
 )
 

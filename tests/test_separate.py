@@ -120,7 +120,7 @@ def test_the_solver_is_compiled_once_for_all_who_call_it():
     assert (len(solve._dispatcher.overloads), len(solve_adjoint._dispatcher.overloads)) == before
 
 
-@pytest.mark.apart
+@pytest.mark.apart(seconds=60)
 def test_plain_numba_gives_the_same_numbers(monkeypatch, tmp_path):
     """Unoptimised, for everything is compiled at each start."""
     d = Density(make_design(load_model("minimal"), load_study("bergman1986")))

@@ -5,7 +5,7 @@ import pytest
 from test_cli import run
 
 import bayesglu
-from bayesglu.errors import InputError
+from bayesglu.errors import InputError, RenamedWarning
 from bayesglu.inference.fitting import fit, prior_predictive
 from bayesglu.seeds import LARGEST, seed_of
 from bayesglu.settings import NUTS, SAMPLING, SOLVER, Number, check_settings
@@ -149,3 +149,9 @@ def test_the_command_line_refuses_the_same(words, tmp_path):
 def test_numbers_between_commas_are_finite(words):
     done = run("identify", "--model", "oral", "--protocol", "ogtt(75)", *words)
     assert done.exit_code == 1 and words[1] in done.stderr
+
+
+def test_the_old_name_of_laplaces_method_is_taken_and_told():
+    with pytest.warns(RenamedWarning, match="'map' is now 'laplace'"):
+        found = fit("minimal", "bergman1986", method="map", draws=5, random_seed=1, progressbar=False)
+    assert found.attrs["method"] == "laplace"

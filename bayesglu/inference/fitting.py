@@ -143,7 +143,7 @@ def fit(
     >>> 1e-5 < float(fit.posterior.insulin_sensitivity.median()) < 1e-3
     True
     """
-    if method in METHODS:
+    if isinstance(method, str) and method in METHODS:
         warn_caller(f"The method {method!r} is now {METHODS[method]!r}.", RenamedWarning)
         method = METHODS[method]
     given = {
