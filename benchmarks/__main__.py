@@ -15,6 +15,7 @@ NAMES = (
     "figures",
     "compare",
     "calibration",
+    "plain",
     "fuzz",
     "pymc_sampling",
     "truth",

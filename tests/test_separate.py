@@ -1,6 +1,5 @@
 """Functions that are compiled apart, by another process or by this one."""
 
-import json
 import subprocess
 import sys
 import time
@@ -20,6 +19,8 @@ from bayesglu.solver.adjoint import solve_adjoint
 from bayesglu.solver.compiled import FIRST_UNTRIED, PLAIN
 from bayesglu.solver.integrate import solve
 from bayesglu.solver.separate import elsewhere
+from benchmarks.plain import AT, CASE
+from benchmarks.report import read
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -34,17 +35,6 @@ with separate.elsewhere(solve_adjoint):
     pass
 assert solve_adjoint.ready and solve_adjoint.address
 assert solve_adjoint._dispatcher.stats.cache_hits
-"""
-
-DENSITY = """
-import json
-import numpy as np
-from bayesglu import load_model, load_study
-from bayesglu.inference.density import Density
-from bayesglu.hierarchy.design import make_design
-d = Density(make_design(load_model("minimal"), load_study("bergman1986")))
-value, gradient = d(np.full(d.size, 0.1))
-print(json.dumps([value, *gradient]))
 """
 
 
@@ -120,18 +110,16 @@ def test_the_solver_is_compiled_once_for_all_who_call_it():
     assert (len(solve._dispatcher.overloads), len(solve_adjoint._dispatcher.overloads)) == before
 
 
-@pytest.mark.apart(seconds=60)
-def test_plain_numba_gives_the_same_numbers(monkeypatch, tmp_path):
-    """Unoptimised, for everything is compiled at each start."""
-    d = Density(make_design(load_model("minimal"), load_study("bergman1986")))
-    value, gradient = d(np.full(d.size, 0.1))
-    monkeypatch.setenv("BAYESGLU_CACHE_DIR", str(tmp_path))
-    monkeypatch.setenv("BAYESGLU_PLAIN_NUMBA", "1")
-    monkeypatch.setenv("NUMBA_OPT", "0")
-    told = subprocess.run([sys.executable, "-c", DENSITY], capture_output=True, text=True, timeout=240)
-    assert told.returncode == 0, told.stderr
-    np.testing.assert_allclose(json.loads(told.stdout), [value, *gradient], rtol=1e-12)
-    assert not (tmp_path / "numba").exists()
+def test_plain_numba_gave_the_same_numbers():
+    """It takes a minute: `python -m benchmarks plain` keeps them."""
+    kept, spec, study = read("plain"), load_model(CASE[0]), load_study(CASE[1])
+    again = "another numba, model or study than was tried: run python -m benchmarks plain"
+    assert kept["numba"] == list(numba.version_info.short), again
+    assert (kept["model"], kept["study"]) == (spec.hash, study.hash), again
+    d = Density(make_design(spec, study))
+    value, gradient = d(np.full(d.size, AT))
+    np.testing.assert_allclose(kept["value_and_gradient"], [value, *gradient], rtol=1e-9)
+    assert "numba" not in kept["cached"]
 
 
 def test_numba_is_asked_for_in_a_release_that_was_tried():
