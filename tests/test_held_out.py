@@ -28,7 +28,7 @@ def test_every_sample_that_a_fit_compares_has_a_band_with_its_median_inside(stud
     assert list(left_out.left_out_subject.values) == list(study.subjects) and left_out.clean.all()
 
 
-def test_bands_of_strangers_are_wider_than_those_of_people_known(study, left_out):
+def test_bands_of_new_subjects_are_wider_than_those_of_people_known(study, left_out):
     whole = bayesglu.fit("oral", study, progressbar=False, **QUICK)
     bands = whole.posterior_predictive.to_dataset().quantile([0.05, 0.95], ("chain", "draw"))
     known = np.concatenate([np.log(high / low) for low, high in bands.data_vars.values()]).mean()

@@ -321,12 +321,12 @@ def test_a_contrast_says_what_its_bands_are_and_shows_many_people_as_a_band():
     assert "40 people; pale bands" in many.get_suptitle().replace("\n", " ")
     assert len(many.axes[1].lines) == 2 and len(bands(many.axes[1])) == 2
     assert many.axes[0].get_ylabel() == "mmol/L"
-    strangers = fake_what_if(subjects=40, draws=5)
+    newcomers = fake_what_if(subjects=40, draws=5)
     labels = [f"new {i + 1}" for i in range(40)]
-    strangers = strangers.assign_coords(subject=labels)
-    drawn = plots.contrast(strangers)
+    newcomers = newcomers.assign_coords(subject=labels)
+    drawn = plots.contrast(newcomers)
     assert "pale bands: of a new person" in drawn.get_suptitle().replace("\n", " ")
-    glucose = strangers.glucose
+    glucose = newcomers.glucose
     paired = glucose.sel(scenario="changed") - glucose.sel(scenario="reference")
     lowest = paired.quantile(0.05, ("chain", "draw", "subject")).min()
     pale = min(bands(drawn.axes[1]), key=lambda band: band.get_paths()[0].vertices[:, 1].min())

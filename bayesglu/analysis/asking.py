@@ -13,6 +13,7 @@ from rich.progress import track
 
 from bayesglu.analysis.cohort import Cohort, NewPeople, cohort_of, covariates_of_fit, followed_by, labels_of
 from bayesglu.analysis.measurements import measure, measured_outputs
+from bayesglu.analysis.people import thinned
 from bayesglu.analysis.quantities import Quantity, evaluate, in_units, quantities_of
 from bayesglu.analysis.scenarios import Scenario
 from bayesglu.analysis.simulation import available_outputs, check_names, default_times, simulate
@@ -92,7 +93,7 @@ def ask(fit: xr.DataTree, scenarios: Mapping[str, Scenario], q: Question) -> tup
     own = {label: {each for (subject, _), each in followed.items() if subject == label} for label in labels}
     as_fitted = all(own[label] == {each[label]} for each in done.values() for label in labels)
     seed = seed_of(q.random_seed)
-    posterior = _thin(fit.posterior.to_dataset(), q.draws)
+    posterior = thinned(fit.posterior.to_dataset(), q.draws)
     cohort = cohort_of(fit, spec, posterior, q.subjects, q.occasion, as_fitted, seed)
     cohort = replace(cohort, body_weight=body_weights(cohort, q.body_weight))
     worlds = {
@@ -216,13 +217,6 @@ def _told(scenarios: Mapping[str, Scenario], done: Mapping, cohort: Cohort, seed
         "occasion": cohort.occasion,
         "subjects": cohort.told,
     }
-
-
-def _thin(posterior: xr.Dataset, draws: int) -> xr.Dataset:
-    """About `draws` draws, evenly spaced within each chain."""
-    chains, length = posterior.sizes["chain"], posterior.sizes["draw"]
-    each = min(length, max(1, round(draws / chains)))
-    return posterior.isel(draw=np.linspace(0, length - 1, each).astype(int))
 
 
 def default_outputs(spec: ModelSpec) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from bayesglu.analysis.changes import Change
 from bayesglu.analysis.cohort import NEW, NewPeople, new_people
 from bayesglu.analysis.quantities import Quantity
 from bayesglu.analysis.scenarios import Scenario, scenarios_of
+from bayesglu.analysis.simulation import as_names
 from bayesglu.errors import InputError
 from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.schedule import Forcing
@@ -157,11 +158,11 @@ def what_if(
     question = Question(
         subjects=subjects,
         times=times,
-        outputs=None if outputs is None else _names(outputs),
+        outputs=None if outputs is None else as_names(outputs),
         draws=draws,
         body_weight=body_weight,
         random_seed=random_seed,
-        hold=tuple(_names(hold)),
+        hold=tuple(as_names(hold)),
         forcing=forcing,
         occasion=occasion,
         protocol=protocol,
@@ -171,7 +172,3 @@ def what_if(
         progressbar=progressbar,
     )
     return ask(fit, named, question)[0]
-
-
-def _names(given: str | Iterable[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)

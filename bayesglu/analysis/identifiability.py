@@ -27,7 +27,7 @@ from bayesglu.analysis.information import (
     samples_told,
     typical_covariance,
 )
-from bayesglu.analysis.simulation import check_names
+from bayesglu.analysis.simulation import as_names, check_names
 from bayesglu.errors import InputError
 from bayesglu.hierarchy.compatibility import check_forcing, check_protocol
 from bayesglu.hierarchy.design import make_design
@@ -137,7 +137,7 @@ def identify(
     """
     spec, protocol = load_model(model), parse_protocol(protocol)
     _check_numbers(subjects=subjects, draws=draws, prior_cv=prior_cv)
-    measured = tuple(spec.analytes) if analytes is None else tuple(dict.fromkeys(_names(analytes)))
+    measured = tuple(spec.analytes) if analytes is None else tuple(dict.fromkeys(as_names(analytes)))
     check_names("analyte", measured, spec.analytes)
     check_protocol(spec, protocol)
     check_forcing(spec, forcing)
@@ -192,7 +192,7 @@ def _with_unknown(spec: ModelSpec, parameters: str | Iterable[str], prior_cv: fl
         # A fixed zero stays: it has no logarithm.
         asked = {n for n in fixed if np.isfinite(spec.parameters[n].location)}
     else:
-        asked = set() if parameters == "free" else set(_names(parameters))
+        asked = set() if parameters == "free" else set(as_names(parameters))
         check_names("parameter", sorted(asked), spec.parameters)
         if zero := sorted(n for n in asked if not np.isfinite(spec.parameters[n].location)):
             raise InputError(f"{', '.join(zero)}: fixed at a value that has no logarithm, so nothing varies.")
@@ -270,7 +270,3 @@ def _check_numbers(subjects: int, draws: int, prior_cv: float) -> None:
         problems.append(f"prior_cv is {prior_cv!r}; give a coefficient of variation, such as 0.3.")
     if problems:
         raise InputError("\n".join(problems))
-
-
-def _names(given: str | Iterable[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)

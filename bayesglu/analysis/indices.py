@@ -8,11 +8,10 @@ import xarray as xr
 
 from bayesglu.analysis.index_table import CLAMP, INDICES, INTRAVENOUS, ORAL, Case
 from bayesglu.analysis.kept_study import study_of
-from bayesglu.analysis.people import covariates_of, occasions_of, people_of
+from bayesglu.analysis.people import covariates_of, fitted_people, thinned
 from bayesglu.analysis.sampled_test import NotKnown, SampledTest
 from bayesglu.analysis.simulation import available_outputs, check_names, simulate
 from bayesglu.errors import InputError
-from bayesglu.hierarchy.posterior import individuals_of, population_of
 from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.parse import parse_protocol
 from bayesglu.results import require_fit
@@ -240,10 +239,8 @@ def _posterior(chosen: list[str], cases: dict[str, Case], probability: float) ->
 def _cases(fit: xr.DataTree, spec: ModelSpec, draws: int, clamp: Protocol) -> dict[str, Case]:
     """Everyone's parameters and simulated tests, by label."""
     posterior, known = fit["posterior"].to_dataset(), fit["constant_data"].to_dataset()
-    chains, length = posterior.sizes["chain"], posterior.sizes["draw"]
-    each = np.linspace(0, length - 1, min(length, max(1, round(draws / chains)))).round().astype(int)
-    posterior = posterior.isel(draw=each)
-    parameters = _parameters(spec, posterior, known)
+    posterior = thinned(posterior, draws)
+    parameters = fitted_people(spec, posterior, known, list(map(str, known.subject.values)))
     tests = {
         kind: _simulated(spec, protocol, MINUTES[kind], parameters, known.body_weight)
         for kind, protocol in {**{k: parse_protocol(p) for k, p in SIMULATED.items()}, CLAMP: clamp}.items()
@@ -267,21 +264,6 @@ def _cases(fit: xr.DataTree, spec: ModelSpec, draws: int, clamp: Protocol) -> di
             mine[kind] = SampledTest(times, values, dose, weight, heights[s])
         cases[subject] = Case(mine, own, spec.structure)
     return cases
-
-
-def _parameters(spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Estimated parameters (chain, draw, subject) of the first day of each person, by name."""
-    first = dict(reversed(occasions_of(posterior)))
-    occasions = [(str(label), first[str(label)]) for label in known.subject.values]
-    people = people_of(spec, posterior, occasions, covariates_of(known, posterior))
-    population = population_of(posterior, people, absent_effect=0.0)
-    own = individuals_of(posterior, people)
-    theta = people.theta(population.typical, population.effect, own, population.missing)
-    coords = {"chain": posterior.chain, "draw": posterior.draw, "subject": list(people.subjects)}
-    return {
-        p.name: xr.DataArray(theta[..., column], coords, ("chain", "draw", "subject"))
-        for p, column in zip(people.estimated, people.layout.columns, strict=True)
-    }
 
 
 def _simulated(spec: ModelSpec, protocol: Protocol, minutes, parameters, weight) -> xr.Dataset | str:

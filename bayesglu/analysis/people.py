@@ -15,6 +15,13 @@ from bayesglu.physiology.loop import assemble
 from bayesglu.spec.model import ModelSpec
 
 
+def thinned(posterior: xr.Dataset, draws: int) -> xr.Dataset:
+    """About `draws` draws, evenly spaced within each chain."""
+    chains, length = posterior.sizes["chain"], posterior.sizes["draw"]
+    each = min(length, max(1, round(draws / chains)))
+    return posterior.isel(draw=np.linspace(0, length - 1, each).astype(int))
+
+
 def people_of(
     spec: ModelSpec,
     posterior: xr.Dataset,
@@ -105,19 +112,21 @@ def draw_people(
 ) -> dict[str, xr.DataArray]:
     """People drawn from the population, at the references of all covariates: typical values with deviations
     of the population's own size."""
-    people, population = _strangers(spec, posterior, labels)
+    people, population = _new_subjects(spec, posterior, labels)
     own = people.draw(population.typical, population.effect, population.omega, population.correlation, rng)
     return _parameters(people, population, own, posterior)
 
 
 def typical_person(spec: ModelSpec, posterior: xr.Dataset, label: str) -> dict[str, xr.DataArray]:
     """The person at the typical values, at the references of all covariates."""
-    people, population = _strangers(spec, posterior, [label])
+    people, population = _new_subjects(spec, posterior, [label])
     own = people.centre(population.typical, population.effect)
     return _parameters(people, population, own, posterior)
 
 
-def _strangers(spec: ModelSpec, posterior: xr.Dataset, labels: Sequence[str]) -> tuple[Individuals, Values]:
+def _new_subjects(
+    spec: ModelSpec, posterior: xr.Dataset, labels: Sequence[str]
+) -> tuple[Individuals, Values]:
     """People of whom nothing is known, and the population that they are of."""
     nothing = xr.Dataset(coords={"subject": list(labels)})
     people = people_of(spec, posterior, [(label, "1") for label in labels], nothing)

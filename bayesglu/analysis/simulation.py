@@ -111,9 +111,9 @@ def simulate(
     times = default_times(protocol) if times is None else np.asarray(times, float)
     if times.ndim != 1 or not len(times) or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise InputError("times must be a sequence of minutes that increases.")
-    wanted = available_outputs(spec) if outputs is None else _names(outputs)
+    wanted = available_outputs(spec) if outputs is None else as_names(outputs)
     check_names("output", wanted, available_outputs(spec))
-    hold = _held(assemble(spec.structure), _names(hold))
+    hold = _held(assemble(spec.structure), as_names(hold))
     check_protocol(spec, protocol)
     warn_of_fasts(spec, protocol, float(times[-1]))
     check_forcing(spec, forcing)
@@ -314,7 +314,8 @@ def _solve_in_parts(solving: Solver, people: _People, at_once: int = 4096) -> np
     return values.reshape(*people.shape, n_samples, n_outputs)
 
 
-def _names(given: str | Iterable[str]) -> tuple[str, ...]:
+def as_names(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Names, of which one may be given alone."""
     return (given,) if isinstance(given, str) else tuple(given)
 
 
