@@ -77,19 +77,21 @@ def summarize_population(fit: xr.DataTree, probability: float = 0.9) -> xr.Datas
     True
     """
     posterior, prior = _groups(fit)
+    _require_probability(probability)
     rows, expected = _of_everyone(posterior), _of_everyone(prior)
     shrinkage, between_occasion = _eta_shrinkage(fit, posterior), _between_occasion(fit, probability)
-    tables = []
+    tables, none = [], _nothing()
     for row, draws in rows.items():
-        table, none = _summary(draws, expected.get(row), probability), xr.full_like(draws, np.nan)
+        table = _summary(draws, expected.get(row), probability)
         for kind, sd in (("omega", names.omega(row)), ("kappa", names.kappa(row))):
-            about = _summary(posterior.get(sd, none), prior.get(sd), probability)
-            if kind == "kappa" and sd not in posterior:
-                about = about.assign(between_occasion.get(row, {}))
-            table = table.merge(about.rename({name: f"{kind}_{name}" for name in about.data_vars}))
+            about = none | between_occasion.get(row, {}) if kind == "kappa" else none
+            if sd in posterior:
+                about = _summary(posterior[sd], prior.get(sd), probability)
+            table |= {f"{kind}_{name}": value for name, value in about.items()}
         table["eta_shrinkage"] = shrinkage.get(names.omega(row), np.nan)
         table["kappa_eta_shrinkage"] = shrinkage.get(names.kappa(row), np.nan)
-        tables.append(table.drop_vars("omega_note"))
+        del table["omega_note"]
+        tables.append(table)
     table = _together(rows, tables, probability)
     return table.assign_coords(role=("parameter", [draws.attrs["role"] for draws in rows.values()]))
 
@@ -200,7 +202,6 @@ def _between_occasion(fit: xr.DataTree, probability: float) -> dict[str, dict]:
     a fit that does not tell."""
     if "model_text" not in fit.attrs:
         return {}
-    _require_probability(probability)
     reach, found = NormalDist().inv_cdf(0.5 + probability / 2), {}
     for p in model_of(fit.attrs).parameters.values():
         if (spread := p.between_occasion) is not None:
@@ -238,6 +239,7 @@ def minimal_model_indices(fit: xr.DataTree, group: str = "posterior") -> xr.Data
 
 def _individual(fit: xr.DataTree, dim: str, probability: float) -> xr.Dataset:
     posterior, prior = _groups(fit)
+    _require_probability(probability)
     rows = {
         str(name): draws
         for name, draws in posterior.data_vars.items()
@@ -249,7 +251,7 @@ def _individual(fit: xr.DataTree, dim: str, probability: float) -> xr.Dataset:
         )
     tables = [_summary(draws, prior.get(name), probability) for name, draws in rows.items()]
     of = {str(draws.attrs.get("parameter", name)): draws for name, draws in rows.items()}
-    return _together(of, tables, probability)
+    return _together(of, tables, probability, dim)
 
 
 def _groups(fit: xr.DataTree) -> tuple[xr.Dataset, xr.Dataset]:
@@ -259,15 +261,24 @@ def _groups(fit: xr.DataTree) -> tuple[xr.Dataset, xr.Dataset]:
     return fit["posterior"].to_dataset(), prior
 
 
-def _summary(draws: xr.DataArray, prior: xr.DataArray | None, probability: float) -> xr.Dataset:
+def _summary(draws: xr.DataArray, prior: xr.DataArray | None, probability: float) -> dict[str, np.ndarray]:
     """Medians and intervals of one variable and of its prior, and the contraction from one to the other."""
-    _require_probability(probability)
-    prior = xr.full_like(draws, np.nan) if prior is None else prior
-    contraction = 1 - _deviation(draws) / _deviation(prior)
-    found = _interval(draws, probability)
-    found |= {f"prior_{name}": values for name, values in _interval(prior, probability).items()}
-    note = xr.where(contraction < -LITTLE, WIDER, xr.where(contraction < LITTLE, NOTE, ""))
-    return xr.Dataset(found | {"contraction": contraction, "note": note})
+    found = _interval(_samples(draws), probability)
+    if prior is None:
+        expected = dict.fromkeys(found, np.full_like(found["median"], np.nan))
+        contraction = expected["median"]
+    else:
+        expected = _interval(_samples(prior), probability)
+        contraction = 1 - _deviation(draws) / _deviation(prior)
+    note = np.where(contraction < -LITTLE, WIDER, np.where(contraction < LITTLE, NOTE, ""))
+    about = {f"prior_{name}": values for name, values in expected.items()}
+    return found | about | {"contraction": contraction, "note": note}
+
+
+def _nothing() -> dict[str, float | str]:
+    """What `_summary` would say of a variable that is not there."""
+    kinds = ("median", "lower", "upper", "prior_median", "prior_lower", "prior_upper", "contraction")
+    return dict.fromkeys(kinds, np.nan) | {"note": ""}
 
 
 def _require_probability(probability: float) -> None:
@@ -275,20 +286,28 @@ def _require_probability(probability: float) -> None:
         raise InputError(f"probability is {probability}. Allowed: between 0 and 1, such as 0.9.")
 
 
-def _interval(draws: xr.DataArray, probability: float) -> dict[str, xr.DataArray]:
+def _samples(draws: xr.DataArray) -> np.ndarray:
+    """Draws as ``(sample, ...)``."""
+    values = draws.transpose("chain", "draw", ...).values
+    return values.reshape(-1, *values.shape[2:])
+
+
+def _interval(samples: np.ndarray, probability: float) -> dict[str, np.ndarray]:
     tail = (1 - probability) / 2
-    quantiles = draws.quantile([0.5, tail, 1 - tail], ("chain", "draw"), skipna=False)
-    return {name: quantiles[i].drop_vars("quantile") for i, name in enumerate(("median", "lower", "upper"))}
+    quantiles = np.quantile(samples, [0.5, tail, 1 - tail], axis=0)
+    return dict(zip(("median", "lower", "upper"), quantiles, strict=True))
 
 
-def _deviation(draws: xr.DataArray) -> xr.DataArray:
+def _deviation(draws: xr.DataArray) -> np.ndarray:
     """Standard deviation on the scale on which the prior is normal; NaN for a constant."""
-    if draws.attrs.get("role") == "correlation":
-        return np.arctanh(draws).std(("chain", "draw"))
+    samples = _samples(draws)
     with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = np.log(draws / (1 - draws)) if _is_fraction(draws) else np.log(draws)
-        deviation = scaled.std(("chain", "draw"))
-    return deviation.where(deviation > 0)
+        if draws.attrs.get("role") == "correlation":
+            scaled = np.arctanh(samples)
+        else:
+            scaled = np.log(samples / (1 - samples)) if _is_fraction(draws) else np.log(samples)
+        deviation = scaled.std(axis=0)
+    return np.where(deviation > 0, deviation, np.nan)
 
 
 def _is_fraction(draws: xr.DataArray) -> bool:
@@ -297,10 +316,14 @@ def _is_fraction(draws: xr.DataArray) -> bool:
     return draws.attrs.get("scale") == "logit" and draws.attrs.get("role") in values
 
 
-def _together(rows: dict, tables: list[xr.Dataset], probability: float) -> xr.Dataset:
-    """One table of many, with units and symbols, and what the intervals are."""
-    labels = {"parameter": list(rows)}
+def _together(rows: dict, tables: list[dict], probability: float, dim: str | None = None) -> xr.Dataset:
+    """One table of many, with units and symbols, and what the intervals are; `dim`: that of each."""
+    coords: dict = {"parameter": list(rows)}
     for key, attribute in (("unit", "units"), ("symbol", "symbol")):
-        labels[key] = ("parameter", [draws.attrs.get(attribute, "") for draws in rows.values()])
+        coords[key] = ("parameter", [draws.attrs.get(attribute, "") for draws in rows.values()])
+    dims = ("parameter",) if dim is None else ("parameter", dim)
+    if dim is not None:
+        coords[dim] = next(iter(rows.values()))[dim]
+    found = {name: (dims, np.stack([table[name] for table in tables])) for name in tables[0]}
     stated = {"interval": "equal-tailed", "probability": probability}
-    return xr.concat(tables, "parameter").assign_coords(labels | stated).assign_attrs(stated)
+    return xr.Dataset(found, coords | stated, stated)
