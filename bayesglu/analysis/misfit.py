@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from bayesglu.analysis.findings import Finding, count
 from bayesglu.hierarchy import names
@@ -23,6 +23,10 @@ OUTSIDE = 1e-3
 ONE_SIDED = 4.0
 """SDs by which residuals have fewer changes of sign than independent ones: 1 in 30,000 by chance."""
 
+ALONE = 5.0
+"""SDs of what the prior expects of one person at which that person's own value contradicts it. It is more
+than `FAR`, for the farthest of all people and parameters is looked at, and each has heavy tails."""
+
 SHOWN = 4
 """How many people, at most, a sentence names."""
 
@@ -34,6 +38,7 @@ def describes(fit: xr.DataTree) -> Iterator[Finding]:
     spec = load_model(fit.attrs["model_text"])
     yield from _errors(fit, spec)
     yield from _typical(fit, spec)
+    yield from _own(fit, spec)
     samples = _ranked(fit)
     if len(samples):
         yield from _outside(samples)
@@ -85,6 +90,39 @@ def _typical(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
         yield Finding(
             f"Data and prior contradict each other, by more than {FAR:.0f} SDs of the prior: "
             f"{'; '.join(told)}.",
+            False,
+        )
+
+
+def _own(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
+    """People who are not as the prior expects anyone of their covariates to be: what a typical value, a
+    spread and an error that each give way a little have shared out among them."""
+    if "prior" not in fit.children:
+        return
+    for name, parameter in spec.parameters.items():
+        if not parameter.varies or not {name} <= set(fit["posterior"]) & set(fit["prior"]):
+            continue
+        draws = (fit[group][name].stack(sample=("chain", "draw")) for group in ("posterior", "prior"))
+        found, prior = (parameter.to_scale(each.values) for each in draws)
+        found = np.median(found, axis=-1)
+        least, low, middle, high, most = np.quantile(prior, [0.001, 0.05, 0.5, 0.95, 0.999], axis=-1)
+        # Heavy tails count: the wider of what the bulk and what the tails say.
+        sd = np.maximum((high - low) / (2 * norm.ppf(0.95)), (most - least) / (2 * norm.ppf(0.999)))
+        away = np.abs(found - middle) / np.where(sd > 0, sd, np.inf)
+        far = [place for place in np.argsort(-away) if away[place] > ALONE]
+        if not far:
+            continue
+        (dim,) = set(fit["posterior"][name].dims) - {"chain", "draw"}
+        worst, who = far[0], fit["posterior"][dim].values[far[0]]
+        scaled = np.array([found[worst], least[worst], most[worst]])
+        value, least_expected, most_expected = parameter.from_scale(scaled)
+        unit = f" {parameter.unit}".removesuffix(" 1")
+        others = f", and {count(len(far) - 1, 'other')}" if len(far) > 1 else ""
+        yield Finding(
+            f"{name} of {dim} {who} is {value:.3g}{unit}, where the prior expects {least_expected:.3g} to "
+            f"{most_expected:.3g} (99.8 %) of anyone with the same covariates{others}. Prior and samples are "
+            "then both halfway wrong: look at units and doses; if the person is so, give a covariate that "
+            f"says it (the group), or a prior of {name} that allows it.",
             False,
         )
 

@@ -45,8 +45,9 @@ def summarize_population(fit: xr.DataTree, probability: float = 0.9) -> xr.Datas
     Returns
     -------
     xarray.Dataset
-        Dim ``parameter``, coordinates ``unit``, ``symbol``, ``role`` (typical, shared, effect,
-        correlation, sigma), ``interval`` and ``probability``; ``.to_dataframe()`` makes a table of it.
+        Dim ``parameter``, coordinates ``unit``, ``symbol``, ``role`` (typical, shared, effect, correlation,
+        sigma, and covariate: what is learnt of one that some people lack), ``interval`` and
+        ``probability``; ``.to_dataframe()`` makes a table of it.
         Variables:
 
         * ``median, lower, upper``: posterior, in ``unit``;
@@ -77,21 +78,19 @@ def summarize_population(fit: xr.DataTree, probability: float = 0.9) -> xr.Datas
     True
     """
     posterior, prior = _groups(fit)
-    _require_probability(probability)
     rows, expected = _of_everyone(posterior), _of_everyone(prior)
     shrinkage, between_occasion = _eta_shrinkage(fit, posterior), _between_occasion(fit, probability)
-    tables, none = [], _nothing()
+    tables = []
     for row, draws in rows.items():
         table = _summary(draws, expected.get(row), probability)
         for kind, sd in (("omega", names.omega(row)), ("kappa", names.kappa(row))):
-            about = none | between_occasion.get(row, {}) if kind == "kappa" else none
-            if sd in posterior:
-                about = _summary(posterior[sd], prior.get(sd), probability)
-            table |= {f"{kind}_{name}": value for name, value in about.items()}
+            about = _summary(posterior.get(sd), prior.get(sd), probability)
+            if kind == "kappa" and sd not in posterior:
+                about |= between_occasion.get(row, {})
+            table |= {f"{kind}_{name}": values for name, values in about.items()}
         table["eta_shrinkage"] = shrinkage.get(names.omega(row), np.nan)
         table["kappa_eta_shrinkage"] = shrinkage.get(names.kappa(row), np.nan)
-        del table["omega_note"]
-        tables.append(table)
+        tables.append({name: values for name, values in table.items() if name != "omega_note"})
     table = _together(rows, tables, probability)
     return table.assign_coords(role=("parameter", [draws.attrs["role"] for draws in rows.values()]))
 
@@ -174,6 +173,10 @@ def _of_everyone(drawn: xr.Dataset) -> dict[str, xr.DataArray]:
             rows |= {f"correlation of {p}": draws.sel(pair=p, drop=True) for p in draws.pair.values}
         elif role == "effect":
             rows |= {str(label): draws.sel(effect=label, drop=True) for label in draws.effect.values}
+        elif role == "covariate":
+            (*levels,) = set(draws.dims) - {"chain", "draw"}
+            each = {f"{name} of {label}": {dim: label} for dim in levels for label in draws[dim].values}
+            rows |= {row: draws.sel(level, drop=True) for row, level in (each or {str(name): {}}).items()}
         elif role in names.OF_EVERYONE:
             rows[draws.attrs["parameter"] if role == "typical" else str(name)] = draws
     return rows
@@ -202,6 +205,7 @@ def _between_occasion(fit: xr.DataTree, probability: float) -> dict[str, dict]:
     a fit that does not tell."""
     if "model_text" not in fit.attrs:
         return {}
+    _require_probability(probability)
     reach, found = NormalDist().inv_cdf(0.5 + probability / 2), {}
     for p in model_of(fit.attrs).parameters.values():
         if (spread := p.between_occasion) is not None:
@@ -239,7 +243,6 @@ def minimal_model_indices(fit: xr.DataTree, group: str = "posterior") -> xr.Data
 
 def _individual(fit: xr.DataTree, dim: str, probability: float) -> xr.Dataset:
     posterior, prior = _groups(fit)
-    _require_probability(probability)
     rows = {
         str(name): draws
         for name, draws in posterior.data_vars.items()
@@ -251,7 +254,7 @@ def _individual(fit: xr.DataTree, dim: str, probability: float) -> xr.Dataset:
         )
     tables = [_summary(draws, prior.get(name), probability) for name, draws in rows.items()]
     of = {str(draws.attrs.get("parameter", name)): draws for name, draws in rows.items()}
-    return _together(of, tables, probability, dim)
+    return _together(of, tables, probability)
 
 
 def _groups(fit: xr.DataTree) -> tuple[xr.Dataset, xr.Dataset]:
@@ -261,24 +264,16 @@ def _groups(fit: xr.DataTree) -> tuple[xr.Dataset, xr.Dataset]:
     return fit["posterior"].to_dataset(), prior
 
 
-def _summary(draws: xr.DataArray, prior: xr.DataArray | None, probability: float) -> dict[str, np.ndarray]:
+def _summary(
+    draws: xr.DataArray | None, prior: xr.DataArray | None, probability: float
+) -> dict[str, np.ndarray]:
     """Medians and intervals of one variable and of its prior, and the contraction from one to the other."""
-    found = _interval(_samples(draws), probability)
-    if prior is None:
-        expected = dict.fromkeys(found, np.full_like(found["median"], np.nan))
-        contraction = expected["median"]
-    else:
-        expected = _interval(_samples(prior), probability)
-        contraction = 1 - _deviation(draws) / _deviation(prior)
+    _require_probability(probability)
+    found = _interval(draws, probability)
+    found |= {f"prior_{name}": values for name, values in _interval(prior, probability).items()}
+    contraction = 1 - _deviation(draws) / _deviation(prior)
     note = np.where(contraction < -LITTLE, WIDER, np.where(contraction < LITTLE, NOTE, ""))
-    about = {f"prior_{name}": values for name, values in expected.items()}
-    return found | about | {"contraction": contraction, "note": note}
-
-
-def _nothing() -> dict[str, float | str]:
-    """What `_summary` would say of a variable that is not there."""
-    kinds = ("median", "lower", "upper", "prior_median", "prior_lower", "prior_upper", "contraction")
-    return dict.fromkeys(kinds, np.nan) | {"note": ""}
+    return found | {"contraction": contraction, "note": note}
 
 
 def _require_probability(probability: float) -> None:
@@ -286,28 +281,34 @@ def _require_probability(probability: float) -> None:
         raise InputError(f"probability is {probability}. Allowed: between 0 and 1, such as 0.9.")
 
 
-def _samples(draws: xr.DataArray) -> np.ndarray:
-    """Draws as ``(sample, ...)``."""
-    values = draws.transpose("chain", "draw", ...).values
-    return values.reshape(-1, *values.shape[2:])
+def _interval(draws: xr.DataArray | None, probability: float) -> dict[str, np.ndarray]:
+    """NaN where there are no draws."""
+    tail, limits = (1 - probability) / 2, np.full(3, np.nan)
+    if draws is not None:
+        limits = np.quantile(_over_draws(draws), [0.5, tail, 1 - tail], axis=0)
+    return dict(zip(("median", "lower", "upper"), limits, strict=True))
 
 
-def _interval(samples: np.ndarray, probability: float) -> dict[str, np.ndarray]:
-    tail = (1 - probability) / 2
-    quantiles = np.quantile(samples, [0.5, tail, 1 - tail], axis=0)
-    return dict(zip(("median", "lower", "upper"), quantiles, strict=True))
-
-
-def _deviation(draws: xr.DataArray) -> np.ndarray:
-    """Standard deviation on the scale on which the prior is normal; NaN for a constant."""
-    samples = _samples(draws)
+def _deviation(draws: xr.DataArray | None) -> np.ndarray:
+    """Standard deviation on the scale on which the prior is normal, of covariates as they are; NaN for a
+    constant, or of no draws."""
+    if draws is None:
+        return np.array(np.nan)
+    values = _over_draws(draws)
     with np.errstate(divide="ignore", invalid="ignore"):
         if draws.attrs.get("role") == "correlation":
-            scaled = np.arctanh(samples)
-        else:
-            scaled = np.log(samples / (1 - samples)) if _is_fraction(draws) else np.log(samples)
+            return np.arctanh(values).std(axis=0)
+        if draws.attrs.get("role") == "covariate":
+            return values.std(axis=0)
+        scaled = np.log(values / (1 - values)) if _is_fraction(draws) else np.log(values)
         deviation = scaled.std(axis=0)
     return np.where(deviation > 0, deviation, np.nan)
+
+
+def _over_draws(draws: xr.DataArray) -> np.ndarray:
+    """Values ``(draw, ...)``, those of all chains one after the other."""
+    values = draws.transpose("chain", "draw", ...).values
+    return values.reshape(-1, *values.shape[2:])
 
 
 def _is_fraction(draws: xr.DataArray) -> bool:
@@ -316,14 +317,15 @@ def _is_fraction(draws: xr.DataArray) -> bool:
     return draws.attrs.get("scale") == "logit" and draws.attrs.get("role") in values
 
 
-def _together(rows: dict, tables: list[dict], probability: float, dim: str | None = None) -> xr.Dataset:
-    """One table of many, with units and symbols, and what the intervals are; `dim`: that of each."""
-    coords: dict = {"parameter": list(rows)}
+def _together(
+    rows: dict[str, xr.DataArray], tables: list[dict[str, np.ndarray]], probability: float
+) -> xr.Dataset:
+    """One table of many, with units and symbols, and what the intervals are."""
+    labels: dict = {"parameter": list(rows)}
     for key, attribute in (("unit", "units"), ("symbol", "symbol")):
-        coords[key] = ("parameter", [draws.attrs.get(attribute, "") for draws in rows.values()])
-    dims = ("parameter",) if dim is None else ("parameter", dim)
-    if dim is not None:
-        coords[dim] = next(iter(rows.values()))[dim]
-    found = {name: (dims, np.stack([table[name] for table in tables])) for name in tables[0]}
+        labels[key] = ("parameter", [draws.attrs.get(attribute, "") for draws in rows.values()])
     stated = {"interval": "equal-tailed", "probability": probability}
-    return xr.Dataset(found, coords | stated, stated)
+    own = next(iter(rows.values())).isel(chain=0, draw=0, drop=True)
+    columns = {name: np.stack([table[name] for table in tables]) for name in tables[0]}
+    made = {name: (("parameter", *own.dims)[: each.ndim], each) for name, each in columns.items()}
+    return xr.Dataset(made, {str(name): own[name] for name in own.coords} | labels | stated, stated)

@@ -36,6 +36,7 @@ HEADINGS = {
     "effect": "Effects of covariates: factors of typical values",
     "correlation": "Correlations between parameters of one person",
     "sigma": "Errors of the assays: SDs of log residuals",
+    "covariate": "Covariates that some people lack: what they may be",
 }
 
 
