@@ -50,6 +50,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.protocols.clamps import clamp, isoglycaemic, pancreatic_clamp, stepped_clamp
     from bayesglu.protocols.events import Protocol
     from bayesglu.protocols.library import fast, infusion, injection, ivgtt, meal, meal_day, ogtt, pump_stop
+    from bayesglu.reporting.report import report
     from bayesglu.solver.solver import SolverError
     from bayesglu.spec.model import ModelSpec, SpecError, load_model
     from bayesglu.study.study import Study, StudyError, load_study
@@ -81,6 +82,7 @@ _HOMES = {
     "analysis.ranking": ("ranking",),
     "analysis.simulated_study": ("simulate_study",),
     "analysis.simulation": ("simulate",),
+    "reporting.report": ("report",),
     "solver.solver": ("SolverError",),
     "spec.model": ("ModelSpec", "SpecError", "load_model"),
     "study.study": ("Study", "StudyError", "load_study"),
@@ -160,6 +162,7 @@ __all__ = [
     "refit",
     "register_analyte",
     "register_part",
+    "report",
     "save",
     "scale",
     "set_to",

@@ -34,7 +34,7 @@ NAMES = {
     ),
     "Fits": (
         "From a model and a study to a posterior. [How a posterior is sampled](../inference.md) says how.",
-        *("fit", "refit", "fit_person", "prior_predictive", "build", "save", "load", "check"),
+        *("fit", "refit", "fit_person", "prior_predictive", "build", "save", "load", "check", "report"),
     ),
     "Questions": (
         "What a model or a fit is asked.",

@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 import bayesglu
 from bayesglu.cli import app as cli
 from bayesglu.cli import options as words
-from bayesglu.cli import tables, terminal
+from bayesglu.cli import terminal
+from bayesglu.reporting import tables
 from bayesglu.spec.model import read_model
 
 COMMANDS = [command.name or command.callback.__name__ for command in cli.app.registered_commands]

@@ -59,6 +59,8 @@ class Study:
         Columns of the tables that were not read.
     occasion_covariates : xarray.Dataset, optional
         Covariates that differ between the occasions of anyone, dim ``occasion`` (``subject/name``).
+    notes : tuple of str
+        What `load_study` warned of.
 
     Examples
     --------
@@ -81,6 +83,7 @@ class Study:
     datasheet: Mapping[str, Any] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
     occasion_covariates: xr.Dataset | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_table(
@@ -288,6 +291,7 @@ class Study:
             datasheet=self.datasheet,
             unread=self.unread,
             occasion_covariates=of_occasions,
+            notes=self.notes,
         )
 
     def summary(self) -> pd.DataFrame:
