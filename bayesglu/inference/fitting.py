@@ -238,7 +238,7 @@ def _expansion(
     """The linear model about the modes, or about the draws of a pilot run of so many."""
     if run is not None and (kept := run.expansion("coordinates")):
         return kept
-    expansion = (run and run.expansion("modes")) or find_modes(d)
+    expansion = (run and run.expansion("modes")) or find_modes(d).expansion
     if pilot:
         if run is not None:
             run.keep_expansion("modes", expansion)
