@@ -145,12 +145,11 @@ def diagnostics(fit: xr.DataTree) -> pd.DataFrame:
     A row is a ``(variable, value)``; ``value`` says whose it is (``"subject 7"``) and is empty for what
     people share. Constant values have NaN.
     """
-    tables = []
-    for name, draws in fit["posterior"].data_vars.items():
-        columns, labels = _columns(draws)
-        rows = pd.MultiIndex.from_product([[name], labels], names=["variable", "value"])
-        tables.append(pd.DataFrame(mixing(columns)._asdict(), index=rows))
-    return pd.concat(tables)
+    posterior = fit["posterior"].data_vars
+    each = [_columns(draws) for draws in posterior.values()]
+    rows = [(name, label) for name, (_, labels) in zip(posterior, each, strict=True) for label in labels]
+    found = mixing(np.concatenate([columns for columns, _ in each], axis=-1))
+    return pd.DataFrame(found._asdict(), pd.MultiIndex.from_tuples(rows, names=["variable", "value"]))
 
 
 def _columns(draws: xr.DataArray) -> tuple[np.ndarray, list[str]]:

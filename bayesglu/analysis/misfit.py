@@ -107,7 +107,9 @@ def _own(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
         found = np.median(found, axis=-1)
         wide = np.quantile(prior, [0.001, 0.05, 0.5, 0.95, 0.999], axis=-1)
         # Heavy tails count: the wider of what the bulk and what the tails say.
-        sd = np.maximum((wide[3] - wide[1]) / (2 * norm.ppf(0.95)), (wide[4] - wide[0]) / (2 * norm.ppf(0.999)))
+        sd = np.maximum(
+            (wide[3] - wide[1]) / (2 * norm.ppf(0.95)), (wide[4] - wide[0]) / (2 * norm.ppf(0.999))
+        )
         away = np.abs(found - wide[2]) / np.where(sd > 0, sd, np.inf)
         far = [who for who in np.argsort(-away) if away[who] > ALONE]
         if not far:
