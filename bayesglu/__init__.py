@@ -21,15 +21,21 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.analysis.counterfactual import what_if
     from bayesglu.analysis.cross_validation import coverage, leave_one_out
     from bayesglu.analysis.effects import effects
+    from bayesglu.analysis.eta import random_effects
     from bayesglu.analysis.identifiability import identify
     from bayesglu.analysis.indices import indices
+    from bayesglu.analysis.individual_fits import individual_fits
     from bayesglu.analysis.log_likelihoods import join_log_likelihoods
     from bayesglu.analysis.next_patient import fit_person
     from bayesglu.analysis.next_test import design
+    from bayesglu.analysis.npde import npde
     from bayesglu.analysis.percentiles import percentiles
+    from bayesglu.analysis.pit import pit
     from bayesglu.analysis.predictions import predictions
+    from bayesglu.analysis.prior_sensitivity import prior_sensitivity
     from bayesglu.analysis.quantities import Quantity, in_units, quantities
     from bayesglu.analysis.ranking import ranking
+    from bayesglu.analysis.sample_residuals import sample_residuals
     from bayesglu.analysis.scenarios import Scenario, grid, load_scenarios
     from bayesglu.analysis.simulated_study import simulate_study
     from bayesglu.analysis.simulation import simulate
@@ -39,6 +45,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
         summarize_population,
     )
     from bayesglu.analysis.trials import dose_for, trial
+    from bayesglu.analysis.vpc import vpc
     from bayesglu.analytes import register_analyte
     from bayesglu.catalog import citation, list_models, list_studies
     from bayesglu.errors import BayesgluError, FitWarning, ModelWarning
@@ -79,6 +86,13 @@ _HOMES = {
     "analysis.next_patient": ("fit_person",),
     "analysis.next_test": ("design",),
     "analysis.percentiles": ("percentiles",),
+    "analysis.pit": ("pit",),
+    "analysis.vpc": ("vpc",),
+    "analysis.npde": ("npde",),
+    "analysis.sample_residuals": ("sample_residuals",),
+    "analysis.eta": ("random_effects",),
+    "analysis.individual_fits": ("individual_fits",),
+    "analysis.prior_sensitivity": ("prior_sensitivity",),
     "analysis.ranking": ("ranking",),
     "analysis.simulated_study": ("simulate_study",),
     "analysis.simulation": ("simulate",),
@@ -133,6 +147,7 @@ __all__ = [
     "identify",
     "in_units",
     "indices",
+    "individual_fits",
     "infusion",
     "injection",
     "isoglycaemic",
@@ -150,19 +165,24 @@ __all__ = [
     "meal",
     "meal_day",
     "new_people",
+    "npde",
     "ogtt",
     "pancreatic_clamp",
     "percentiles",
+    "pit",
     "plots",
     "predictions",
     "prior_predictive",
+    "prior_sensitivity",
     "pump_stop",
     "quantities",
+    "random_effects",
     "ranking",
     "refit",
     "register_analyte",
     "register_part",
     "report",
+    "sample_residuals",
     "save",
     "scale",
     "set_to",
@@ -177,6 +197,7 @@ __all__ = [
     "summarize_population",
     "trial",
     "validate",
+    "vpc",
     "what_if",
 ]
 

@@ -55,6 +55,10 @@ NAMES = {
         *("percentiles", "indices", "ranking", "design"),
         "join_log_likelihoods",
     ),
+    "Checks": (
+        "Does the model describe its people, and how much do its priors say? [Trust](../trust.md) shows how.",
+        *("pit", "vpc", "npde", "sample_residuals", "random_effects", "individual_fits", "prior_sensitivity"),
+    ),
     "Parts of your own": (
         "A flux, an organ, an analyte from outside the package. [Extending](../extending.md) shows how.",
         *("list_parts", "get_part", "Part", "State", "register_part", "register_analyte"),

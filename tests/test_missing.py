@@ -54,10 +54,8 @@ def without(study: Study, **lacking) -> Study:
 def test_what_is_learnt_of_covariates_stands_with_what_people_have_in_common(fit):
     table = bg.summarize_population(fit)
     table = table.sel(parameter=table.role == "covariate")
-    posterior, shares = (
-        fit.posterior,
-        [f"group_share of {level}" for level in fit.posterior.group_level.values],
-    )
+    posterior, levels = fit.posterior, fit.posterior.group_level.values
+    shares = [f"group_share of {level}" for level in levels]
     numbers, sexes = ["bmi_mean", "bmi_sd", "age_mean", "age_sd"], ["sex_share of F", "sex_share of M"]
     assert table.parameter.values.tolist() == [*numbers, *shares, *sexes]
     found = table["median"].sel(parameter=shares)

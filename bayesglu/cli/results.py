@@ -22,10 +22,12 @@ def load(path: Path) -> "xr.DataTree":
         return bayesglu.load(path)
 
 
-def give_verdict(fitted: "xr.DataTree", csv: Path | None = None) -> None:
-    """Say what `check` found; exit with code 2 where a diagnostic failed."""
+def give_verdict(fitted: "xr.DataTree", csv: Path | None = None, keep: Path | None = None) -> None:
+    """Say what `check` found, and keep it with the fit in a file; exit with code 2 where anything failed."""
     with working("Checking"):
         verdict = bayesglu.check(fitted, warn=False)
+        if keep:
+            bayesglu.save(fitted, keep)
     say(repr(verdict))
     if csv:
         write_csv(csv, verdict.table.reset_index())

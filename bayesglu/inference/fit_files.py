@@ -23,7 +23,7 @@ from bayesglu.inference.checksums import (
     unmarked,
     write_checksums,
 )
-from bayesglu.inference.datatree import FORMAT
+from bayesglu.inference.datatree import FORMAT, NEW_PEOPLE
 from bayesglu.inference.kept_coordinates import COORDINATES
 from bayesglu.inference.old_fits import has_format, modernized, without_format
 from bayesglu.inference.run_folder import Run, is_run
@@ -33,7 +33,16 @@ from bayesglu.spec.model import model_of
 
 ENDINGS = (".nc", ".zarr")
 
-ENCODED = ("settings", "versions", "parts", "equations", "failed_solves", "continued", "study_about")
+ENCODED = (
+    "settings",
+    "versions",
+    "parts",
+    "equations",
+    "failed_solves",
+    "continued",
+    "study_about",
+    "verdict",
+)
 """Attributes that are texts of JSON."""
 
 
@@ -85,7 +94,8 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
     check_place(path)
     kept = fit
     if without_data:
-        private = {"observed_data", "posterior_predictive", "fitted", "log_likelihood", COORDINATES}
+        private = {"observed_data", "posterior_predictive", "fitted", "log_likelihood"}
+        private |= {NEW_PEOPLE, COORDINATES}
         if len(set(kept_protocols(fit.protocols.to_dataset()).values())) > 1:
             private.add("protocols")
         public = {n: c.to_dataset() for n, c in fit.children.items() if n not in private}

@@ -13,8 +13,12 @@ from bayesglu.plots.effects import conditional, forest
 from bayesglu.plots.fits import fit_overview
 from bayesglu.plots.identifiability import expected_contraction
 from bayesglu.plots.indices import index
+from bayesglu.plots.individual_fits import individual_fits
 from bayesglu.plots.loop_map import organs
 from bayesglu.plots.posteriors import contraction, parameters
+from bayesglu.plots.predictive import npde, pit, vpc
+from bayesglu.plots.prior_sensitivity import prior_sensitivity
+from bayesglu.plots.residuals import random_effects, sample_residuals
 from bayesglu.plots.rothman1991 import fasting
 from bayesglu.plots.scenarios import contrast
 from bayesglu.plots.study import study
@@ -33,10 +37,17 @@ __all__ = [
     "fit_overview",
     "forest",
     "index",
+    "individual_fits",
+    "npde",
     "organs",
     "parameters",
+    "pit",
+    "prior_sensitivity",
+    "random_effects",
+    "sample_residuals",
     "study",
     "trajectories",
+    "vpc",
 ]
 
 
