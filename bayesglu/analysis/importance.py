@@ -141,11 +141,17 @@ def sample_people(
     )
 
 
-def weigh_people(c: Conditional, rng: np.random.Generator, before: np.ndarray | float = 0.0) -> Weighed:
-    """Draws of each person under each draw of the population, with their weights; `before` (M,) are the
-    logarithms of what draws of the population weigh before."""
+def weigh_people(
+    c: Conditional, rng: np.random.Generator, before: np.ndarray | float | None = 0.0, each: int = EACH
+) -> Weighed:
+    """Draws of each person under each draw of the population, `each` so many, with their weights; `before`
+    (M,) are the logarithms of what draws of the population weigh before, or None where all count alike
+    whatever the people's data say."""
     proposal, modes = _proposal(c, rng)
-    counted = _counted(proposal.log_likelihood.sum(-1) + before)
+    if before is None:
+        counted = np.arange(len(c.population.typical))
+    else:
+        counted = _counted(proposal.log_likelihood.sum(-1) + before)
     x, v, log_ratio = _proposed(c, proposal, rng)
     for _ in range(ADAPTED):
         adapted = _adapted(proposal, v[:, counted], log_ratio[:, counted])
@@ -153,6 +159,8 @@ def weigh_people(c: Conditional, rng: np.random.Generator, before: np.ndarray | 
         if _sizes(tried[2][:, counted]).sum() <= _sizes(log_ratio[:, counted]).sum():
             break
         proposal, (x, v, log_ratio) = adapted, tried
+    if each != EACH:
+        x, v, log_ratio = _proposed(c, proposal, rng, each)
     log_weight = log_ratio.copy()
     log_weight[:, counted], k = _smoothed(log_ratio[:, counted])
     within = logsumexp(log_weight, axis=0) - np.log(len(log_weight))
@@ -216,10 +224,10 @@ def _modes(c: Conditional, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
     return x[np.array(places), np.arange(c.people)], modes
 
 
-def _proposed(c: Conditional, proposal: Mixture, rng: np.random.Generator):
+def _proposed(c: Conditional, proposal: Mixture, rng: np.random.Generator, each: int = EACH):
     """Numbers, what they are along the axes, and logarithms (each, M, S) of their weights against the Laplace
     approximation."""
-    x, v = proposal.draw(EACH, rng)
+    x, v = proposal.draw(each, rng)
     each, draws, people, _ = x.shape
     which = np.tile(np.arange(draws), each)
     density = c.log_density(which, x.reshape(-1, people, c.size)).reshape(each, draws, people)
