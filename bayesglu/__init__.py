@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.analysis.identifiability import identify
     from bayesglu.analysis.indices import indices
     from bayesglu.analysis.log_likelihoods import join_log_likelihoods
+    from bayesglu.analysis.many_people import fit_many
     from bayesglu.analysis.model_comparison import Comparison, compare
     from bayesglu.analysis.next_patient import fit_person
     from bayesglu.analysis.next_test import design
@@ -76,6 +77,7 @@ _HOMES = {
     "protocols.library": ("fast", "infusion", "injection", "ivgtt", "meal", "meal_day", "ogtt", "pump_stop"),
     "analysis.indices": ("indices",),
     "analysis.log_likelihoods": ("join_log_likelihoods",),
+    "analysis.many_people": ("fit_many",),
     "analysis.model_comparison": ("Comparison", "compare"),
     "analysis.next_patient": ("fit_person",),
     "analysis.next_test": ("design",),
@@ -130,6 +132,7 @@ __all__ = [
     "effects",
     "fast",
     "fit",
+    "fit_many",
     "fit_person",
     "get_part",
     "grid",

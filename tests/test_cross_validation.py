@@ -2,6 +2,7 @@
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -65,7 +66,7 @@ def test_folds_that_cannot_be_made_are_told(study, by, words):
 
 def test_people_who_lack_the_covariate_of_the_folds_are_told(study):
     table = study.covariates.assign(group=("subject", ["NGT", "", "NGT", "T2D", "NGT"]))
-    lacking = type(study)(**{**vars(study), "covariates": table})
+    lacking = replace(study, covariates=table)
     with pytest.raises(InputError, match=f"group is missing for {study.subjects[1]}, who are in no fold"):
         folds_of(lacking, "group", 1)
 

@@ -51,8 +51,8 @@ class Sampled(NamedTuple):
     log_likelihood: np.ndarray
     k: np.ndarray
     ess: np.ndarray
-    population_k: float
-    population_ess: float
+    population_k: float | np.ndarray
+    population_ess: float | np.ndarray
     modes: np.ndarray
 
 
@@ -123,12 +123,7 @@ def sample_people(
     log_weight, population_k = _smoothed((log_likelihood + before)[:, None, None])
     weight = np.exp(log_weight[:, 0, 0] - log_weight.max())
     which = _systematic(weight, draws, rng)
-    x = np.empty((draws, *people.x.shape[2:]))
-    for s in range(c.people):
-        log_own = people.log_weight[:, which, s]
-        own = np.cumsum(np.exp(log_own - log_own.max(0)), axis=0)
-        turn = (rng.random(draws) * own[-1] > own).sum(0)
-        x[:, s] = people.x[turn, which, s]
+    x = np.stack([_drawn(people, which, s, rng) for s in range(c.people)], axis=1)
     return Sampled(
         which=which,
         x=x,
@@ -139,6 +134,34 @@ def sample_people(
         population_ess=float(weight.sum() ** 2 / np.square(weight).sum()),
         modes=people.modes,
     )
+
+
+def sample_each(c: Conditional, draws: int, rng: np.random.Generator) -> Sampled:
+    """So many draws of each person, as if nobody else had come: each with draws of the population of its own,
+    ``which`` (R, S). ``log_likelihood`` is that of each person's data (S,) under the population; beside it
+    ``population_k`` and ``population_ess`` are of each person (S,)."""
+    people = weigh_people(c, rng, None)
+    log_weight, population_k = _smoothed(people.log_likelihood[None])
+    weight = np.exp(log_weight[0] - log_weight[0].max(0))
+    which = np.stack([_systematic(own, draws, rng) for own in weight.T], axis=1)
+    return Sampled(
+        which=which,
+        x=np.stack([_drawn(people, which[:, s], s, rng) for s in range(c.people)], axis=1),
+        log_likelihood=logsumexp(people.log_likelihood, axis=0) - np.log(len(weight)),
+        k=people.k,
+        ess=people.ess,
+        population_k=population_k,
+        population_ess=weight.sum(0) ** 2 / np.square(weight).sum(0),
+        modes=people.modes,
+    )
+
+
+def _drawn(people: Weighed, which: np.ndarray, s: int, rng: np.random.Generator) -> np.ndarray:
+    """Numbers (R, N) of one person, given draws of the population (R,)."""
+    log_own = people.log_weight[:, which, s]
+    own = np.cumsum(np.exp(log_own - log_own.max(0)), axis=0)
+    turn = (rng.random(len(which)) * own[-1] > own).sum(0)
+    return people.x[turn, which, s]
 
 
 def weigh_people(

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from bayesglu.analysis.population import (
     design_of_new,
     draws_of_population,
     effects_of,
-    of_everyone,
+    hash_of,
     population_values,
 )
 from bayesglu.analysis.weights import IMPORTANCE, judge_weights
@@ -171,9 +170,6 @@ def _of_population(fit: xr.DataTree) -> dict[str, str]:
     """Attributes that say which population it was: its study, its own seed, and a checksum of its draws."""
     if fit.attrs.get("method") == IMPORTANCE:
         return {name: fit.attrs[name] for name in fit.attrs if name.startswith("population_")}
-    content = sha256()
-    for name, draws in sorted(of_everyone(fit["posterior"].to_dataset()).items()):
-        content.update(str(name).encode() + np.ascontiguousarray(draws.values).tobytes())
     about = {
         "study_name": "study",
         "study_hash": "study_hash",
@@ -181,7 +177,7 @@ def _of_population(fit: xr.DataTree) -> dict[str, str]:
         "method": "method",
     }
     found = {f"population_{new}": fit.attrs[old] for old, new in about.items() if old in fit.attrs}
-    return found | {"population_draws_hash": content.hexdigest()}
+    return found | {"population_draws_hash": hash_of(fit["posterior"].to_dataset())}
 
 
 def _expected(c: Conditional, rng: np.random.Generator) -> Values:

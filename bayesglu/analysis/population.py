@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import xarray as xr
@@ -31,6 +32,14 @@ def of_everyone(posterior: xr.Dataset) -> xr.Dataset:
     return posterior[[n for n, draws in posterior.data_vars.items() if draws.attrs.get("role") in POPULATION]]
 
 
+def hash_of(population: xr.Dataset) -> str:
+    """A checksum of the draws of a population."""
+    content = sha256()
+    for name, draws in sorted(of_everyone(population).items()):
+        content.update(str(name).encode() + np.ascontiguousarray(draws.values).tobytes())
+    return content.hexdigest()
+
+
 def draws_of_population(fit: xr.DataTree, most: int, fewest: int = LEAST) -> xr.Dataset:
     """Draws of a population, at most so many, as one chain; beside them what a fit of people weighed them
     by."""
@@ -48,6 +57,14 @@ def draws_of_population(fit: xr.DataTree, most: int, fewest: int = LEAST) -> xr.
     flat = flat.drop_vars(("chain", "draw"), errors="ignore").rename(sample="draw").expand_dims("chain")
     labels = {"chain": [0], "draw": np.arange(flat.sizes["draw"])}
     return flat.transpose("chain", "draw", ...).assign_coords(labels)
+
+
+def population_alone(fit: xr.DataTree, most: int) -> xr.DataTree:
+    """A fit with at most so many draws of its population, and no more than `design_of_new` reads besides."""
+    groups = {"posterior": draws_of_population(fit, most), "constant_data": fit["constant_data"].to_dataset()}
+    found = xr.DataTree.from_dict(groups)
+    found.attrs = {name: fit.attrs[name] for name in ("model_text", "model_hash") if name in fit.attrs}
+    return found
 
 
 def completed(population: xr.Dataset, d: Design, rng: np.random.Generator) -> xr.Dataset:
