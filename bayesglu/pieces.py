@@ -194,9 +194,10 @@ class Kept:
         places = ((i, self._place(i)) for i in numbers)
         return {i: self._read(place) for i, place in places if place.exists()}
 
-    def add(self, number: int, one: Any) -> None:
-        """Keep one."""
+    def add(self, number: int, one: Any) -> Any:
+        """Keep one; what `found` would give of it."""
         self._write(self._place(number), one)
+        return one
 
     def _place(self, number: int) -> Path:
         return self.folder / f"{self.piece}_{number:04d}.json"
@@ -237,6 +238,5 @@ def in_pieces(
     with kept.work(about):
         found = kept.found(pieces)
         for number, one in made({i: own for i, own in pieces.items() if i not in found}):
-            kept.add(number, one)
-            found[number] = one
+            found[number] = kept.add(number, one)
     return found

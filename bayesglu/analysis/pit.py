@@ -74,8 +74,8 @@ def pit(
     likelihood, level = drawn(fit, "log_likelihood", analytes), strata_of(fit, samples, by)
     if len(likelihood) < FEWEST_DRAWS:
         raise InputError(
-            f"The fit has {len(likelihood)} draws, and {FEWEST_DRAWS} are needed to leave samples out by weights: "
-            "fit with more draws."
+            f"The fit has {len(likelihood)} draws, and {FEWEST_DRAWS} are needed to leave samples out by "
+            "weights: fit with more draws."
         )
     weights, k = array_stats.psislw(likelihood.T)  # of log likelihoods: it turns their sign itself
     value = np.clip((np.exp(weights) * below.T).sum(-1), 0.0, 1.0)
