@@ -729,8 +729,7 @@ def test_a_fit_saved_without_data_has_no_coordinates(quick, tmp_path):
 # --- sampling ---
 
 
-@pytest.mark.sampling
-@pytest.mark.apart
+@pytest.mark.long
 def test_pymc_samples_it_as_it_is():
     d = CASES[SHARED]()
     with model_of(d):
