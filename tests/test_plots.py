@@ -21,6 +21,7 @@ from bayesglu.protocols.library import ivgtt
 from bayesglu.protocols.table import keep_protocols
 from bayesglu.spec.model import load_model
 from bayesglu.study.study import Study
+from bayesglu.units import UnitError
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +239,17 @@ def test_the_map_of_the_organs_is_of_one_moment_with_all_flows():
         plots.organs({"now": moment().expand_dims(time=2)})
     with pytest.raises(ValueError, match="no moment"):
         plots.organs({})
+
+
+def test_a_study_is_drawn_in_the_units_of_a_reader(measured):
+    usual, molar = shown(measured.plot()), shown(measured.plot(units="SI"))
+    assert [axes["Glucose"].get_ylabel() for axes in (usual, molar)] == ["mg/dL", "mmol/L"]
+    high = [
+        max(np.max(line.get_ydata(), initial=0) for line in axes["Glucose"].lines) for axes in (usual, molar)
+    ]
+    assert high[1] == pytest.approx(high[0] / 18.0156, rel=1e-3)
+    with pytest.raises(UnitError, match="no system of units 'si'"):
+        measured.plot(units="si")
 
 
 def test_flows_are_stacked_to_the_change_of_blood_glucose_in_each_scenario():

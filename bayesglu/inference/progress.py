@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
 from rich.progress import Progress as RichProgress
-from rich.progress import track
 
 
 def can_show() -> bool:
