@@ -174,6 +174,6 @@ def _lacking(of: Reported) -> list[tuple[str, bool]]:
 def _drawn(of: Reported) -> Picture | None:
     if of.private or not of.has_data or "forcing_obs" in of.fit["posterior"].dims:
         return None
-    figure = draw_study(study_of(of.fit))
+    figure = draw_study(study_of(of.fit), units=of.units)
     told = "Samples that the model is compared with; those missing or left out are not drawn."
     return Picture.of(figure, told)
