@@ -71,6 +71,7 @@ def test_a_place_that_a_climb_reaches_elsewhere_is_a_mode_of_the_plain_density(d
             assert plain(moved) < top + 0.5 * SETTLED
 
 
+@pytest.mark.long
 def test_who_has_more_probability_elsewhere_is_moved_there_and_the_rest_stays(design, modes, monkeypatch):
     """From where the others are at their modes and one is at the less probable of two."""
     density, at = at_modes(design, modes)
