@@ -77,7 +77,7 @@ def identity(d: Design) -> str:
 
 def measure(model: str, d: Design) -> dict:
     """A row: see `COLUMNS`."""
-    first, people = Density(d, find_modes(d)), len(d.study.subjects)
+    first, people = Density(d, find_modes(d).expansion), len(d.study.subjects)
     x = np.random.default_rng(1).normal(size=(TRIED, first.size))
     frozen = Density(with_frozen_steps(d, first.unpack(x)), first.expansion)
     calls = {kind: lambda own=own: [own(0.5 * at) for at in x[:20]] for kind, own in

@@ -27,7 +27,7 @@ from bayesglu.spec.model import load_model
 from bayesglu.study.study import load_study
 
 SHORT = {"draws": 320, "tune": 100, "chains": 2, "random_seed": 3, "progressbar": False}
-QUICK = {**SHORT, "draws": 40, "tune": SHORTEST_WITH_PILOT}
+QUICK = {**SHORT, "draws": 40, "tune": SHORTEST_WITH_PILOT, "steps": "frozen"}
 STOPPING = """
 import ctypes, sys, time
 from pathlib import Path
@@ -172,7 +172,7 @@ def test_what_is_drawn_after_resuming_is_of_the_same_posterior(tmp_path):
     mean square. In 38 repetitions with other seeds the largest of the 78 differences was 2.2 to 4.3 such
     errors."""
     d = make_design(load_model("minimal"), load_study("bergman1986"))
-    density, failures = Density(d, find_modes(d)), Failures(d)
+    density, failures = Density(d, find_modes(d).expansion), Failures(d)
     settings = {"target_accept": 0.9, "parametrization": "whitened", "steps": "adaptive"}
     settings |= {"nuts": {}, "solver": {}}
     sampled, _, _ = sample(density, Sampling(1000, 200, 4, 1, **settings), failures, progressbar=False)

@@ -174,7 +174,7 @@ def test_smoothing_keeps_the_sum_and_tells_the_tail():
 @pytest.fixture(scope="module")
 def real():
     d = make_design(load_model("minimal"), load_study("bergman1986"))
-    density = Density(d, find_modes(d))
+    density = Density(d, find_modes(d).expansion)
     x = np.random.default_rng(2).normal(size=(steps.TRIED, density.size))
     return d, density.unpack(x)
 

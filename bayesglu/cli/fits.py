@@ -113,14 +113,14 @@ def fit(
     )
     bayesglu.save(fitted, out)
     wrote(out, "the fit")
-    give_verdict(fitted)
+    give_verdict(fitted, keep=out)
 
 
 @app.command(
     rich_help_panel=FIT, epilog=examples("bayesglu check people.nc", "bayesglu check people.nc --csv d.csv")
 )
 def check(fit: Fit, csv: Csv = None) -> None:
-    """Check the diagnostics of a fit: convergence, ESS, sampler, solver. Exits with code 2 if any fails."""
+    """Did sampling work, and does the model describe the data? Exits with code 2 if anything fails."""
     writable(csv)
     give_verdict(load(fit), csv)
 

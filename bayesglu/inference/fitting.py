@@ -15,9 +15,11 @@ from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.posterior import to_dataset
 from bayesglu.inference.checksums import DamagedFitError
 from bayesglu.inference.datatree import (
+    NEW_PEOPLE,
     data_groups,
     in_chains,
     log_prior_group,
+    new_people_group,
     predict,
     provenance,
     samples_groups,
@@ -25,9 +27,11 @@ from bayesglu.inference.datatree import (
 )
 from bayesglu.inference.fit_files import draws_of, load, write
 from bayesglu.inference.kept_coordinates import COORDINATES, keep_coordinates
+from bayesglu.inference.linearise import Expansion
 from bayesglu.inference.run_folder import Run
 from bayesglu.inference.sampler import Failures, Sampling
 from bayesglu.inference.stages import Sampled, sampled
+from bayesglu.inference.starts import expansion_of
 from bayesglu.renamed import METHODS
 from bayesglu.seeds import seed_of
 from bayesglu.settings import EARLIER, NUTS, SAMPLING, SOLVER, check_all, check_settings
@@ -53,6 +57,7 @@ def fit(
     steps: str = "adaptive",
     nuts: Mapping | None = None,
     resume: str | Path | None = None,
+    start: xr.DataTree | None = None,
     **solver_settings,
 ) -> xr.DataTree:
     """The posterior of a model given a study, as a DataTree that ArviZ understands.
@@ -100,6 +105,10 @@ def fit(
         warm-up: a valid continuation, but not the chain that it would have been; where, stands in the
         attribute ``continued``, and `check` says so. The same holds for the pilot run. One process at a time
         works in the folder, and nothing in it is ever deleted.
+    start : xarray.DataTree, optional
+        A fit of the same model to these people, or to more of them: sampling begins in its coordinates, and
+        modes are not sought, so that fewer tuning draws will do. Where a person or a covariate effect is not
+        in it, modes are sought as ever. The posterior is the same.
     **solver_settings
         Settings of the ODE solver: ``rtol``, ``atol``, ``max_steps``.
 
@@ -112,6 +121,7 @@ def fit(
         its samples, ``insulin_forcing`` (chain, draw, forcing_obs); ``sample_stats``; ``observed_data``,
         ``constant_data`` and ``protocols``; ``fitted`` (without assay error), ``posterior_predictive`` (with
         it) and ``log_likelihood``, one variable an analyte, over (chain, draw, obs of the analyte);
+        ``population_predictive``, the same samples of new people, with 400 draws at most;
         ``whitened_coordinates`` of the sampler, if it had them, for `build`. The attributes hold the model's
         text, hashes (also of parts that are not bayesglu's own), versions and a seed that gives the same fit
         again. `check` judges it.
@@ -158,8 +168,11 @@ def fit(
     )
     if resume is not None and method != "nuts":
         raise InputError(f"resume keeps draws of method 'nuts'; '{method}' takes seconds and needs none.")
+    if start is not None and (method != "nuts" or parametrization != "whitened"):
+        raise InputError("start gives whitened coordinates to method 'nuts'; nothing else begins in them.")
     began = time.perf_counter()
     d = _design(model, study, **solver_settings)
+    about_draws = expansion_of(start, d) if start is not None else None
     run = Run(resume) if resume is not None else None
     if run is not None and run.described and random_seed is None:
         random_seed = run.about()["seed"]
@@ -168,7 +181,7 @@ def fit(
     del checked["method"]
     sampling = Sampling(**checked, seed=seed, nuts=nuts, solver=solver_settings)
     if run is None:
-        return _fitted(d, sampling, method, shown, began)
+        return _fitted(d, sampling, method, shown, began, start=about_draws)
     about = {**asdict(sampling), **_identity(d)}
     if run.described:
         run.check(about)
@@ -178,7 +191,7 @@ def fit(
             except DamagedFitError as error:
                 warn_caller(f"{error} It is written anew from the draws of the run.", RunWarning)
     with run.work(about):
-        tree = _fitted(d, sampling, method, shown, began, run)
+        tree = _fitted(d, sampling, method, shown, began, run, about_draws)
         write(tree, run.fit)
     return tree
 
@@ -190,10 +203,11 @@ def _fitted(
     shown: tuple[int | None, bool],
     began: float,
     run: Run | None = None,
+    start: Expansion | None = None,
 ) -> xr.DataTree:
     """The fit; with a `run` from what is kept there, as far as that goes."""
     seed, failures = sampling.seed, Failures(d)
-    found = sampled(d, sampling, method, shown, failures, run)
+    found = sampled(d, sampling, method, shown, failures, run, start)
     attrs = provenance(d, method, seed, asdict(sampling))
     tree = _tree(d, found, np.random.default_rng(seed + 1), failures, attrs)
     tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
@@ -341,4 +355,5 @@ def _tree(d: Design, found: Sampled, rng, failures: Failures, attrs) -> xr.DataT
     if density.expansion:
         made[COORDINATES] = keep_coordinates(density.coordinates, d)
     made["log_prior"] = log_prior_group(d, values, predicted)
-    return tree_of({**made, **samples_groups(d, values, predicted, rng), **data_groups(d)}, attrs)
+    made |= samples_groups(d, values, predicted, rng)
+    return tree_of({**made, NEW_PEOPLE: new_people_group(d, values, rng), **data_groups(d)}, attrs)

@@ -48,19 +48,22 @@ def sampled(
     shown: tuple[int | None, bool],
     failures: Failures,
     run: Run | None = None,
+    start: Expansion | None = None,
 ) -> Sampled:
     """Draws of the posterior of a design.
 
-    shown : cores, and whether to show progress.
+    shown : cores, and whether to show progress. start : taken in place of the modes.
     """
     whitens = sampling.parametrization == "whitened"
     if method == "laplace":
-        density = Density(d, find_modes(d))
+        density = Density(d, find_modes(d).expansion)
         rng = np.random.default_rng(sampling.seed)
         positions = rng.normal(size=(1, sampling.draws, density.size))
         return Sampled(density, positions, {}, [], of_laplace(density, positions[0]))
     pilot = sampling.tune // 4 if whitens and sampling.tune >= SHORTEST_WITH_PILOT else 0
-    expansion, stepping = _prepared(d, sampling, pilot, failures, shown, run) if whitens else (None, d)
+    expansion, stepping = None, d
+    if whitens:
+        expansion, stepping = _prepared(d, sampling, pilot, failures, shown, run, start)
     density, rest = Density(stepping, expansion), replace(sampling, tune=sampling.tune - 2 * pilot)
     positions, statistics, breaks = sample(density, rest, failures, *shown, run and run.chains)
     weights: Mapping[str, float] = {}
@@ -76,13 +79,14 @@ def _prepared(
     failures: Failures,
     shown: tuple[int | None, bool],
     run: Run | None,
+    start: Expansion | None,
 ) -> tuple[Expansion, Design]:
     """The linear model about the modes, or about the draws of a pilot run of so many; and the design with the
     steps of the solver with which it is to be sampled."""
     freezes = sampling.steps == "frozen"
     if run is not None and (kept := run.expansion("coordinates")):
         return kept, with_kept_steps(d, run.kept("steps")) if freezes else d
-    expansion = (run and run.expansion("modes")) or find_modes(d)
+    expansion = (run and run.expansion("modes")) or start or find_modes(d).expansion
     first, stepping = Density(d, expansion), d
     if freezes:
         about = np.random.default_rng(sampling.seed + 3).normal(size=(TRIED, first.size))
