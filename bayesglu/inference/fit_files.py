@@ -42,6 +42,7 @@ ENCODED = (
     "continued",
     "study_about",
     "verdict",
+    "other_modes",
 )
 """Attributes that are texts of JSON."""
 
