@@ -19,13 +19,15 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.analysis.cohort import new_people
     from bayesglu.analysis.comparisons import comparisons, slopes
     from bayesglu.analysis.counterfactual import what_if
-    from bayesglu.analysis.cross_validation import coverage, leave_one_out
+    from bayesglu.analysis.cross_validation import coverage, cross_validate, leave_one_out
     from bayesglu.analysis.effects import effects
     from bayesglu.analysis.eta import random_effects
     from bayesglu.analysis.identifiability import identify
     from bayesglu.analysis.indices import indices
     from bayesglu.analysis.individual_fits import individual_fits
     from bayesglu.analysis.log_likelihoods import join_log_likelihoods
+    from bayesglu.analysis.many_people import fit_many
+    from bayesglu.analysis.model_comparison import Comparison, compare
     from bayesglu.analysis.next_patient import fit_person
     from bayesglu.analysis.next_test import design
     from bayesglu.analysis.npde import npde
@@ -57,6 +59,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.protocols.clamps import clamp, isoglycaemic, pancreatic_clamp, stepped_clamp
     from bayesglu.protocols.events import Protocol
     from bayesglu.protocols.library import fast, infusion, injection, ivgtt, meal, meal_day, ogtt, pump_stop
+    from bayesglu.reporting.report import report
     from bayesglu.solver.solver import SolverError
     from bayesglu.spec.model import ModelSpec, SpecError, load_model
     from bayesglu.study.study import Study, StudyError, load_study
@@ -70,7 +73,7 @@ _HOMES = {
     "analysis.checks": ("check",),
     "errors": ("BayesgluError", "FitWarning", "ModelWarning"),
     "validation.facts": ("load_facts", "validate"),
-    "analysis.cross_validation": ("coverage", "leave_one_out"),
+    "analysis.cross_validation": ("coverage", "cross_validate", "leave_one_out"),
     "analysis.identifiability": ("identify",),
     "inference.pymc_model": ("build",),
     "physiology.registry": ("get_part", "list_parts", "register_part"),
@@ -82,6 +85,8 @@ _HOMES = {
     "protocols.library": ("fast", "infusion", "injection", "ivgtt", "meal", "meal_day", "ogtt", "pump_stop"),
     "analysis.indices": ("indices",),
     "analysis.log_likelihoods": ("join_log_likelihoods",),
+    "analysis.many_people": ("fit_many",),
+    "analysis.model_comparison": ("Comparison", "compare"),
     "analysis.next_patient": ("fit_person",),
     "analysis.next_test": ("design",),
     "analysis.percentiles": ("percentiles",),
@@ -95,6 +100,7 @@ _HOMES = {
     "analysis.ranking": ("ranking",),
     "analysis.simulated_study": ("simulate_study",),
     "analysis.simulation": ("simulate",),
+    "reporting.report": ("report",),
     "solver.solver": ("SolverError",),
     "spec.model": ("ModelSpec", "SpecError", "load_model"),
     "study.study": ("Study", "StudyError", "load_study"),
@@ -115,6 +121,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "BayesgluError",
     "Calibration",
+    "Comparison",
     "FitWarning",
     "ModelSpec",
     "ModelWarning",
@@ -132,13 +139,16 @@ __all__ = [
     "check",
     "citation",
     "clamp",
+    "compare",
     "comparisons",
     "coverage",
+    "cross_validate",
     "design",
     "dose_for",
     "effects",
     "fast",
     "fit",
+    "fit_many",
     "fit_person",
     "get_part",
     "grid",
@@ -179,6 +189,7 @@ __all__ = [
     "refit",
     "register_analyte",
     "register_part",
+    "report",
     "sample_residuals",
     "save",
     "scale",

@@ -4,12 +4,19 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+_most: int | None = None
+
+
+def use_at_most(number: int) -> None:
+    """From now on this process takes no more cores than that: others beside it do the same work."""
+    global _most
+    _most = number
+
 
 def cores() -> int:
     """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(there, _most or there)
 
 
 def in_threads(function: Callable, items: Iterable) -> list:

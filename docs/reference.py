@@ -34,7 +34,8 @@ NAMES = {
     ),
     "Fits": (
         "From a model and a study to a posterior. [How a posterior is sampled](../inference.md) says how.",
-        *("fit", "refit", "fit_person", "prior_predictive", "build", "save", "load", "check"),
+        *("fit", "refit", "fit_person", "fit_many", "prior_predictive", "build", "save", "load", "check"),
+        "report",
     ),
     "Questions": (
         "What a model or a fit is asked.",
@@ -58,6 +59,7 @@ NAMES = {
     "Checks": (
         "Does the model describe its people, and how much do its priors say? [Trust](../trust.md) shows how.",
         *("pit", "vpc", "npde", "sample_residuals", "random_effects", "individual_fits", "prior_sensitivity"),
+        *("cross_validate", "compare", "Comparison"),
     ),
     "Parts of your own": (
         "A flux, an organ, an analyte from outside the package. [Extending](../extending.md) shows how.",

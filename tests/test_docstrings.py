@@ -153,6 +153,19 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.build("minimal", "synthetic_ogtt"),
         lambda: bg.build("minimal", "bergman1986", "centered"),
     ],
+    "bayesglu.compare": [
+        lambda: bg.compare({"a": quick(), "b": quick()}),
+        lambda: bg.compare({"a": quick()}),
+        lambda: bg.compare({"a": NOTHING, "b": NOTHING}),
+    ],
+    "bayesglu.cross_validate": [
+        lambda: bg.cross_validate("minimal", "bergman1986"),
+        lambda: bg.cross_validate("nothing", "bergman1986"),
+        lambda: bg.cross_validate("oral", "nobody"),
+        lambda: bg.cross_validate("oral", "synthetic_ogtt", by="group"),
+        lambda: bg.cross_validate("oral", "synthetic_ogtt", probability=2),
+        lambda: bg.cross_validate("oral", "synthetic_ogtt", executor="cluster"),
+    ],
     "bayesglu.comparisons": [
         lambda: bg.comparisons(quick("ivgtt"), {"group": ["NGT"]}),
         lambda: bg.comparisons(quick("ivgtt"), {"insulin_sensitivity": bg.scale(2)}, units="metric"),
@@ -203,6 +216,12 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.fit("nothing", "bergman1986"),
         lambda: bg.fit("oral", "synthetic_ogtt"),
         lambda: bg.fit("minimal", "bergman1986", method="laplace", max_steps=1, progressbar=False),
+    ],
+    "bayesglu.fit_many": [
+        lambda: bg.fit_many(NOTHING, "bergman1986", "many"),
+        lambda: bg.fit_many(quick(), "bergman1986", "many", draws=0),
+        lambda: bg.fit_many(quick(draws=30), "nobody", "many"),
+        lambda: bg.fit_many(quick(), "bergman1986", "many"),  # of too few draws
     ],
     "bayesglu.fit_person": [
         lambda: bg.fit_person(NOTHING, "bergman1986"),

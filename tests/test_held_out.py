@@ -5,7 +5,7 @@ import pytest
 from simulated import simulated
 
 import bayesglu
-from bayesglu.analysis import cross_validation
+from bayesglu.analysis import population
 from bayesglu.study.study import StudyError
 
 QUICK = {"method": "laplace", "draws": 600, "random_seed": 1}
@@ -70,8 +70,8 @@ def test_the_person_left_out_is_solved_as_precisely_as_the_others(study, monkeyp
         designs.append(solver)
         return real_design(*arguments, **solver)
 
-    real_design = cross_validation.make_design
-    monkeypatch.setattr(cross_validation, "make_design", make_design)
+    real_design = population.make_design
+    monkeypatch.setattr(population, "make_design", make_design)
     bayesglu.leave_one_out("oral", study, [study.subjects[0]], method="laplace", draws=2, **settings)
     assert designs == [settings]
 

@@ -7,31 +7,29 @@ among its draws. If prior, simulation and sampler agree, all ranks are equally l
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor, as_completed
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from rich.progress import track
 from scipy.stats import binom
 
 from bayesglu.analysis.diagnostics import mixing
 from bayesglu.analysis.uniformity import p_values
-from bayesglu.atomic import make_folder, whole
-from bayesglu.errors import BayesgluError, InputError
+from bayesglu.errors import InputError
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.posterior import to_dataset
 from bayesglu.hierarchy.replicates import replicate
 from bayesglu.inference.datatree import in_chains
 from bayesglu.inference.fitting import sampled
-from bayesglu.inference.progress import can_show
+from bayesglu.inference.progress import tracked
 from bayesglu.inference.sampler import Failures, Sampling
-from bayesglu.lock import in_use
+from bayesglu.physiology.registry import modules_of
+from bayesglu.pieces import Kept, check_executor, in_pieces
 from bayesglu.seeds import seed_of
 from bayesglu.settings import SAMPLING, check_settings
 from bayesglu.solver.solver import SolverError
@@ -116,7 +114,7 @@ def calibrate(
     tune: int = 500,
     chains: int = 2,
     keep: str | Path | None = None,
-    executor: Executor | None = None,
+    executor: Any = None,
     progressbar: bool = True,
     random_seed: int | np.random.Generator | None = None,
     **solver_settings,
@@ -140,9 +138,9 @@ def calibrate(
     keep : str or Path, optional
         A folder in which each simulation is kept as it ends. The same call goes on from there, and one with
         more simulations makes more.
-    executor : concurrent.futures.Executor, optional
-        What runs the simulations, such as ``ProcessPoolExecutor(4)`` or a Dask client's ``get_executor()``;
-        by default this process, one after another.
+    executor : int, concurrent.futures.Executor or dask.distributed.Client, optional
+        How many local processes, or what runs the simulations; by default as many local processes as there
+        are cores for, each with all chains of a simulation at a time. See `docs/many_people.md`.
     progressbar : bool
         Whether to show progress.
     random_seed : int or numpy.random.Generator, optional
@@ -177,28 +175,24 @@ def calibrate(
     10
     """
     asked = check_settings({"draws": draws, "tune": tune, "chains": chains}, SAMPLING)
+    check_executor(executor)
     if isinstance(simulations, bool) or not isinstance(simulations, int) or simulations < 10:
         raise InputError(f"simulations is {simulations!r}; give a whole number, 10 or more.")
     if asked["draws"] * asked["chains"] < RANKED:
         raise InputError(f"draws times chains is below {RANKED}, so that no rank among so many can be had.")
     spec, study = load_model(model), load_study(like)
     make_design(spec, study, **solver_settings)  # says what is wrong before anything else is done
-    kept = _Kept(Path(keep)) if keep is not None else None
+    kept = Kept(Path(keep), "calibration", "simulation") if keep is not None else None
     seed = seed_of(kept.seed() if kept is not None and random_seed is None else random_seed)
     sampling = Sampling(
         **asked, seed=seed, target_accept=0.9, parametrization="whitened", nuts={}, solver=solver_settings
     )
     about = {"model": spec.name, "model_hash": spec.hash, "study": study.name, "study_hash": study.hash}
     about |= {"ranked": RANKED, **asdict(sampling)}
-    if kept is None:
-        found = dict(_run(spec, study, sampling, range(simulations), executor, progressbar))
-    else:
-        with kept.work(about):
-            found = kept.found(simulations)
-            missing = [i for i in range(simulations) if i not in found]
-            for number, one in _run(spec, study, sampling, missing, executor, progressbar):
-                kept.add(number, one)
-                found[number] = one
+    pieces = {i: (spec, study, sampling, i) for i in range(simulations)}
+    shown = tracked("simulations", progressbar)
+    modules = modules_of(spec.structure)
+    found = in_pieces(simulation, pieces, kept, about, executor, asked["chains"], modules, shown)
     return summed_up([found[i] for i in sorted(found)], about)
 
 
@@ -214,17 +208,6 @@ def summed_up(found: list[dict], about: dict) -> Calibration:
         "seconds": float(np.sum([one["seconds"] for one in found])),
     }
     return judged(ranks, held, about)
-
-
-def _run(spec, study, sampling, numbers, executor, shown) -> Iterator[tuple[int, dict]]:
-    """Each simulation that is asked for, as it ends."""
-    told = {"description": "simulations", "total": len(numbers), "disable": not (shown and can_show())}
-    if executor is None:
-        yield from track(((i, simulation(spec, study, sampling, i)) for i in numbers), **told)
-        return
-    waiting = {executor.submit(simulation, spec, study, sampling, i): i for i in numbers}
-    for done in track(as_completed(waiting), **told):
-        yield waiting[done], done.result()
 
 
 def simulation(spec: ModelSpec, study: Study, sampling: Sampling, number: int) -> dict:
@@ -294,56 +277,3 @@ def _ranks(
             rank[str(label)] = int(below[at])
             held[str(label)] = [*(int(i[at]) for i in inside), 1]
     return {"rank": rank, "held": held}
-
-
-class _Kept:
-    """A folder of simulations, each a file."""
-
-    def __init__(self, folder: Path):
-        self.folder, self.about = folder, folder / "calibration.json"
-
-    def seed(self) -> int | None:
-        """The seed of what is there."""
-        return self._read(self.about)["seed"] if self.about.exists() else None
-
-    def work(self, about: dict):
-        """While simulations are made there; refused where others are."""
-        if not self.about.exists():
-            if self.folder.is_dir() and any(self.folder.iterdir()):
-                raise InputError(
-                    f"{self.folder} holds something else than a calibration; give another folder."
-                )
-            make_folder(self.folder, parents=True)
-            self._write(self.about, about)
-        told = json.loads(json.dumps(about))
-        there = self._read(self.about)
-        if differing := [name for name in told if there.get(name) != told[name]]:
-            raise InputError(
-                f"{self.folder} holds a calibration of another kind: {', '.join(differing)} differ"
-                f"{'s' * (len(differing) == 1)}. Give another folder, or the same settings."
-            )
-        return in_use(self.folder)
-
-    def found(self, simulations: int) -> dict[int, dict]:
-        """Those that are there, of the first so many."""
-        places = ((i, self._place(i)) for i in range(simulations))
-        return {i: self._read(place) for i, place in places if place.exists()}
-
-    def add(self, number: int, one: dict) -> None:
-        """Keep one."""
-        self._write(self._place(number), one)
-
-    def _place(self, number: int) -> Path:
-        return self.folder / f"simulation_{number:04d}.json"
-
-    def _write(self, path: Path, what: dict) -> None:
-        with whole(path) as new:
-            new.write_text(json.dumps(what, indent=1) + "\n", encoding="utf-8")
-
-    def _read(self, path: Path) -> dict:
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise BayesgluError(
-                f"{path} cannot be read: {error}. Move it away, and it is made again."
-            ) from error

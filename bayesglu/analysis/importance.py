@@ -51,8 +51,8 @@ class Sampled(NamedTuple):
     log_likelihood: np.ndarray
     k: np.ndarray
     ess: np.ndarray
-    population_k: float
-    population_ess: float
+    population_k: float | np.ndarray
+    population_ess: float | np.ndarray
     modes: np.ndarray
 
 
@@ -123,12 +123,7 @@ def sample_people(
     log_weight, population_k = _smoothed((log_likelihood + before)[:, None, None])
     weight = np.exp(log_weight[:, 0, 0] - log_weight.max())
     which = _systematic(weight, draws, rng)
-    x = np.empty((draws, *people.x.shape[2:]))
-    for s in range(c.people):
-        log_own = people.log_weight[:, which, s]
-        own = np.cumsum(np.exp(log_own - log_own.max(0)), axis=0)
-        turn = (rng.random(draws) * own[-1] > own).sum(0)
-        x[:, s] = people.x[turn, which, s]
+    x = np.stack([_drawn(people, which, s, rng) for s in range(c.people)], axis=1)
     return Sampled(
         which=which,
         x=x,
@@ -141,11 +136,45 @@ def sample_people(
     )
 
 
-def weigh_people(c: Conditional, rng: np.random.Generator, before: np.ndarray | float = 0.0) -> Weighed:
-    """Draws of each person under each draw of the population, with their weights; `before` (M,) are the
-    logarithms of what draws of the population weigh before."""
+def sample_each(c: Conditional, draws: int, rng: np.random.Generator) -> Sampled:
+    """So many draws of each person, as if nobody else had come: each with draws of the population of its own,
+    ``which`` (R, S). ``log_likelihood`` is that of each person's data (S,) under the population; beside it
+    ``population_k`` and ``population_ess`` are of each person (S,)."""
+    people = weigh_people(c, rng, None)
+    log_weight, population_k = _smoothed(people.log_likelihood[None])
+    weight = np.exp(log_weight[0] - log_weight[0].max(0))
+    which = np.stack([_systematic(own, draws, rng) for own in weight.T], axis=1)
+    return Sampled(
+        which=which,
+        x=np.stack([_drawn(people, which[:, s], s, rng) for s in range(c.people)], axis=1),
+        log_likelihood=logsumexp(people.log_likelihood, axis=0) - np.log(len(weight)),
+        k=people.k,
+        ess=people.ess,
+        population_k=population_k,
+        population_ess=weight.sum(0) ** 2 / np.square(weight).sum(0),
+        modes=people.modes,
+    )
+
+
+def _drawn(people: Weighed, which: np.ndarray, s: int, rng: np.random.Generator) -> np.ndarray:
+    """Numbers (R, N) of one person, given draws of the population (R,)."""
+    log_own = people.log_weight[:, which, s]
+    own = np.cumsum(np.exp(log_own - log_own.max(0)), axis=0)
+    turn = (rng.random(len(which)) * own[-1] > own).sum(0)
+    return people.x[turn, which, s]
+
+
+def weigh_people(
+    c: Conditional, rng: np.random.Generator, before: np.ndarray | float | None = 0.0, each: int = EACH
+) -> Weighed:
+    """Draws of each person under each draw of the population, `each` so many, with their weights; `before`
+    (M,) are the logarithms of what draws of the population weigh before, or None where all count alike
+    whatever the people's data say."""
     proposal, modes = _proposal(c, rng)
-    counted = _counted(proposal.log_likelihood.sum(-1) + before)
+    if before is None:
+        counted = np.arange(len(c.population.typical))
+    else:
+        counted = _counted(proposal.log_likelihood.sum(-1) + before)
     x, v, log_ratio = _proposed(c, proposal, rng)
     for _ in range(ADAPTED):
         adapted = _adapted(proposal, v[:, counted], log_ratio[:, counted])
@@ -153,6 +182,8 @@ def weigh_people(c: Conditional, rng: np.random.Generator, before: np.ndarray | 
         if _sizes(tried[2][:, counted]).sum() <= _sizes(log_ratio[:, counted]).sum():
             break
         proposal, (x, v, log_ratio) = adapted, tried
+    if each != EACH:
+        x, v, log_ratio = _proposed(c, proposal, rng, each)
     log_weight = log_ratio.copy()
     log_weight[:, counted], k = _smoothed(log_ratio[:, counted])
     within = logsumexp(log_weight, axis=0) - np.log(len(log_weight))
@@ -216,10 +247,10 @@ def _modes(c: Conditional, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
     return x[np.array(places), np.arange(c.people)], modes
 
 
-def _proposed(c: Conditional, proposal: Mixture, rng: np.random.Generator):
+def _proposed(c: Conditional, proposal: Mixture, rng: np.random.Generator, each: int = EACH):
     """Numbers, what they are along the axes, and logarithms (each, M, S) of their weights against the Laplace
     approximation."""
-    x, v = proposal.draw(EACH, rng)
+    x, v = proposal.draw(each, rng)
     each, draws, people, _ = x.shape
     which = np.tile(np.arange(draws), each)
     density = c.log_density(which, x.reshape(-1, people, c.size)).reshape(each, draws, people)

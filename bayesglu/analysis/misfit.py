@@ -26,8 +26,8 @@ ONE_SIDED = 4.0
 """SDs by which residuals have fewer changes of sign than independent ones: 1 in 30,000 by chance."""
 
 ALONE = 5.0
-"""SDs of what the prior expects of one person at which that person's own value contradicts it. It is more than
-`FAR`, for the farthest of all people and parameters is looked at, and each has tails heavier than Normal."""
+"""SDs of what the prior expects of one person at which that person's own value contradicts it. It is more
+than `FAR`, for the farthest of all people and parameters is looked at, and each has heavy tails."""
 
 SHOWN = 4
 """How many people, at most, a sentence names."""
@@ -124,8 +124,8 @@ def _spreads(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
 
 
 def _own(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
-    """People who are not as the prior expects anyone of their covariates to be: what a typical value, a spread
-    and an error that each give way a little have shared out among them."""
+    """People who are not as the prior expects anyone of their covariates to be: what a typical value, a
+    spread and an error that each give way a little have shared out among them."""
     if "prior" not in fit.children:
         return
     for name, parameter in spec.parameters.items():
@@ -134,25 +134,24 @@ def _own(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
         draws = (fit[group][name].stack(sample=("chain", "draw")) for group in ("posterior", "prior"))
         found, prior = (parameter.to_scale(each.values) for each in draws)
         found = np.median(found, axis=-1)
-        wide = np.quantile(prior, [0.001, 0.05, 0.5, 0.95, 0.999], axis=-1)
+        least, low, middle, high, most = np.quantile(prior, [0.001, 0.05, 0.5, 0.95, 0.999], axis=-1)
         # Heavy tails count: the wider of what the bulk and what the tails say.
-        sd = np.maximum(
-            (wide[3] - wide[1]) / (2 * norm.ppf(0.95)), (wide[4] - wide[0]) / (2 * norm.ppf(0.999))
-        )
-        away = np.abs(found - wide[2]) / np.where(sd > 0, sd, np.inf)
-        far = [who for who in np.argsort(-away) if away[who] > ALONE]
+        sd = np.maximum((high - low) / (2 * norm.ppf(0.95)), (most - least) / (2 * norm.ppf(0.999)))
+        away = np.abs(found - middle) / np.where(sd > 0, sd, np.inf)
+        far = [place for place in np.argsort(-away) if away[place] > ALONE]
         if not far:
             continue
         (dim,) = set(fit["posterior"][name].dims) - {"chain", "draw"}
-        worst = far[0]
-        value, low, high = parameter.from_scale(np.array([found[worst], wide[0][worst], wide[4][worst]]))
+        worst, who = far[0], fit["posterior"][dim].values[far[0]]
+        scaled = np.array([found[worst], least[worst], most[worst]])
+        value, least_expected, most_expected = parameter.from_scale(scaled)
         unit = f" {parameter.unit}".removesuffix(" 1")
         others = f", and {count(len(far) - 1, 'other')}" if len(far) > 1 else ""
         yield Finding(
-            f"{name} of {dim} {fit['posterior'][dim].values[worst]} is {value:.3g}{unit}, where the prior expects "
-            f"{low:.3g} to {high:.3g} (99.8 %) of anyone with the same covariates{others}. Prior and samples are "
-            "then both halfway wrong: look at units and doses; if the person is so, give a covariate that says "
-            f"it (the group), or a prior of {name} that allows it.",
+            f"{name} of {dim} {who} is {value:.3g}{unit}, where the prior expects {least_expected:.3g} to "
+            f"{most_expected:.3g} (99.8 %) of anyone with the same covariates{others}. Prior and samples are "
+            "then both halfway wrong: look at units and doses; if the person is so, give a covariate that "
+            f"says it (the group), or a prior of {name} that allows it.",
             False,
         )
 

@@ -45,8 +45,9 @@ def summarize_population(fit: xr.DataTree, probability: float = 0.9) -> xr.Datas
     Returns
     -------
     xarray.Dataset
-        Dim ``parameter``, coordinates ``unit``, ``symbol``, ``role`` (typical, shared, effect,
-        correlation, sigma, and covariate: what is learnt of one that some people lack), ``interval`` and ``probability``; ``.to_dataframe()`` makes a table of it.
+        Dim ``parameter``, coordinates ``unit``, ``symbol``, ``role`` (typical, shared, effect, correlation,
+        sigma, and covariate: what is learnt of one that some people lack), ``interval`` and
+        ``probability``; ``.to_dataframe()`` makes a table of it.
         Variables:
 
         * ``median, lower, upper``: posterior, in ``unit``;

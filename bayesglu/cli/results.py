@@ -38,7 +38,7 @@ def give_verdict(fitted: "xr.DataTree", csv: Path | None = None, keep: Path | No
 def show_summary(table: "xr.Dataset", csv: Path | None, **wanted: list[str] | None) -> None:
     """The rows of a summary that were asked for, by dimension; all where nothing was."""
     from bayesglu.analysis.simulation import check_names
-    from bayesglu.cli.tables import summary
+    from bayesglu.reporting.tables import summary
 
     for dim, names in wanted.items():
         if names:

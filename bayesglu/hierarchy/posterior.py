@@ -238,6 +238,8 @@ def _missing_of(posterior: xr.Dataset, people: Individuals) -> np.ndarray:
             continue
         parts.mean[..., c] = of.scaled(posterior[names.covariate_mean(of.name)].values)
         parts.log_sd[..., c] = np.log(posterior[names.covariate_sd(of.name)].values)
+        if names.missing(of.name) not in posterior:  # a population without its people
+            continue
         drawn = posterior[names.missing(of.name)]
         known = [str(s) for s in drawn[names.missing_subject(of.name)].values]
         for g in np.flatnonzero(layout.number == c):

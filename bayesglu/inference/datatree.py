@@ -20,6 +20,7 @@ from bayesglu.hierarchy.values import Values
 from bayesglu.parallel import in_threads
 from bayesglu.physiology.registry import registered_sources
 from bayesglu.protocols.table import keep_protocols
+from bayesglu.study.description import beside_its_numbers
 from bayesglu.units import canonical_unit
 
 PACKAGES = ("bayesglu", "numpy", "scipy", "numba", "llvmlite", "nutpie", "pymc", "arviz", "xarray")
@@ -200,6 +201,7 @@ def provenance(d: Design, method: str, random_seed: int, settings: dict) -> dict
         "parts": json.dumps(registered_sources(d.spec.structure)),
         "study_name": d.study.name,
         "study_hash": d.study.hash,
+        "study_about": json.dumps(beside_its_numbers(d.study)),
         "method": method,
         "random_seed": random_seed,
         "settings": json.dumps(settings),

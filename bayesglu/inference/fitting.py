@@ -33,6 +33,7 @@ from bayesglu.inference.modes import find_modes
 from bayesglu.inference.pilot import refresh
 from bayesglu.inference.run_folder import Run
 from bayesglu.inference.sampler import Failures, Sampling, sample
+from bayesglu.inference.starts import expansion_of
 from bayesglu.renamed import METHODS
 from bayesglu.seeds import seed_of
 from bayesglu.settings import NUTS, SAMPLING, SOLVER, check_all, check_settings
@@ -60,6 +61,7 @@ def fit(
     parametrization: str = "whitened",
     nuts: Mapping | None = None,
     resume: str | Path | None = None,
+    start: xr.DataTree | None = None,
     **solver_settings,
 ) -> xr.DataTree:
     """The posterior of a model given a study, as a DataTree that ArviZ understands.
@@ -101,6 +103,10 @@ def fit(
         warm-up: a valid continuation, but not the chain that it would have been; where, stands in the
         attribute ``continued``, and `check` says so. The same holds for the pilot run. One process at a time
         works in the folder, and nothing in it is ever deleted.
+    start : xarray.DataTree, optional
+        A fit of the same model to these people, or to more of them: sampling begins in its coordinates, and
+        modes are not sought, so that fewer tuning draws will do. Where a person or a covariate effect is not
+        in it, modes are sought as ever. The posterior is the same.
     **solver_settings
         Settings of the ODE solver: ``rtol``, ``atol``, ``max_steps``.
 
@@ -159,8 +165,11 @@ def fit(
     )
     if resume is not None and method != "nuts":
         raise InputError(f"resume keeps draws of method 'nuts'; '{method}' takes seconds and needs none.")
+    if start is not None and (method != "nuts" or parametrization != "whitened"):
+        raise InputError("start gives whitened coordinates to method 'nuts'; nothing else begins in them.")
     began = time.perf_counter()
     d = _design(model, study, **solver_settings)
+    about_draws = expansion_of(start, d) if start is not None else None
     run = Run(resume) if resume is not None else None
     if run is not None and run.described and random_seed is None:
         random_seed = run.about()["seed"]
@@ -169,7 +178,7 @@ def fit(
     del checked["method"]
     sampling = Sampling(**checked, seed=seed, nuts=nuts, solver=solver_settings)
     if run is None:
-        return _fitted(d, sampling, method, shown, began)
+        return _fitted(d, sampling, method, shown, began, start=about_draws)
     about = {**asdict(sampling), **_identity(d)}
     if run.described:
         run.check(about)
@@ -179,7 +188,7 @@ def fit(
             except DamagedFitError as error:
                 warn_caller(f"{error} It is written anew from the draws of the run.", RunWarning)
     with run.work(about):
-        tree = _fitted(d, sampling, method, shown, began, run)
+        tree = _fitted(d, sampling, method, shown, began, run, about_draws)
         write(tree, run.fit)
     return tree
 
@@ -191,10 +200,11 @@ def _fitted(
     shown: tuple[int | None, bool],
     began: float,
     run: Run | None = None,
+    start: Expansion | None = None,
 ) -> xr.DataTree:
     """The fit; with a `run` from what is kept there, as far as that goes."""
     seed, failures = sampling.seed, Failures(d)
-    density, positions, groups, breaks = sampled(d, sampling, method, shown, failures, run)
+    density, positions, groups, breaks = sampled(d, sampling, method, shown, failures, run, start)
     attrs = provenance(d, method, seed, asdict(sampling))
     tree = _tree(d, density, positions, np.random.default_rng(seed + 1), groups, failures, attrs)
     tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
@@ -209,18 +219,19 @@ def sampled(
     shown: tuple[int | None, bool],
     failures: Failures,
     run: Run | None = None,
+    start: Expansion | None = None,
 ) -> tuple[Density, np.ndarray, dict[str, xr.Dataset], list[dict]]:
     """The density, draws ``(chain, draw, x)`` of its coordinates, statistics of the sampler as a group (where
     there was one), and where chains were continued.
 
-    shown : cores, and whether to show progress.
+    shown : cores, and whether to show progress. start : taken in place of the modes.
     """
     pilot = sampling.tune // 4 if method == "nuts" and sampling.tune >= SHORTEST_WITH_PILOT else 0
     if sampling.parametrization != "whitened":
         pilot = 0
     expansion = None
     if sampling.parametrization == "whitened" or method == "laplace":
-        expansion = _expansion(d, sampling, pilot, failures, shown, run)
+        expansion = _expansion(d, sampling, pilot, failures, shown, run, start)
     density = Density(d, expansion)
     if method == "laplace":
         rng = np.random.default_rng(sampling.seed)
@@ -237,11 +248,12 @@ def _expansion(
     failures: Failures,
     shown: tuple[int | None, bool],
     run: Run | None,
+    start: Expansion | None,
 ) -> Expansion:
     """The linear model about the modes, or about the draws of a pilot run of so many."""
     if run is not None and (kept := run.expansion("coordinates")):
         return kept
-    expansion = (run and run.expansion("modes")) or find_modes(d)
+    expansion = (run and run.expansion("modes")) or start or find_modes(d).expansion
     if pilot:
         if run is not None:
             run.keep_expansion("modes", expansion)

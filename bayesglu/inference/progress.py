@@ -1,16 +1,22 @@
 """One line that tells how far the sampler is, what went wrong so far, and how long it will take."""
 
 from collections import Counter
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
 from rich.progress import Progress as RichProgress
 
 
 def can_show() -> bool:
     """Whether there is something that a bar can be drawn on: in a notebook, rich draws it with ipywidgets."""
     return not Console().is_jupyter or find_spec("ipywidgets") is not None
+
+
+def tracked(doing: str, shown: bool) -> Callable[[Iterable, int], Iterable]:
+    """What goes through things, of which it is said how many there are, and shows how far it is."""
+    return lambda done, total: track(done, doing, total, disable=not (shown and can_show()))
 
 
 class Progress:

@@ -258,3 +258,8 @@ def registered_sources(structure: Mapping[str, str]) -> dict[str, dict[str, str]
             sha256_of_text = sha256(part_text(part).encode()).hexdigest()
             found[f"{slot}/{name}"] = {"module": home(part), "sha256": sha256_of_text}
     return found
+
+
+def modules_of(structure: Mapping[str, str]) -> list[str]:
+    """The modules that register what a structure has of parts that are not bayesglu's own."""
+    return sorted({source["module"] for source in registered_sources(structure).values()})

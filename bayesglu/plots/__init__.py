@@ -11,6 +11,7 @@ from bayesglu.plots.calibration import calibration
 from bayesglu.plots.demo import demo_figure
 from bayesglu.plots.effects import conditional, forest
 from bayesglu.plots.fits import fit_overview
+from bayesglu.plots.flows import flows
 from bayesglu.plots.identifiability import expected_contraction
 from bayesglu.plots.indices import index
 from bayesglu.plots.individual_fits import individual_fits
@@ -35,6 +36,7 @@ __all__ = [
     "facts",
     "fasting",
     "fit_overview",
+    "flows",
     "forest",
     "index",
     "individual_fits",
