@@ -111,7 +111,7 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
     kept. One of new people (`fit_person`) has weights: their Pareto k must be at most 0.7, and the draws of
     the population tell as much as 100 of equal weights.
 
-    The model describes the data when no residual SD and no typical value lies more than 3 SDs of its prior
+    The model describes the data when no residual SD and no typical value lies more than 3.5 SDs of its prior
     from the prior's median (of residual SDs: above it), when no person has more samples outside their own
     90 % bands than chance brings in one of a thousand such studies, when nobody is as far from what is
     predicted of new people with their covariates, doses and times as one person is in one of 200 such
