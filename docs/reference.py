@@ -34,7 +34,7 @@ NAMES = {
     ),
     "Fits": (
         "From a model and a study to a posterior. [How a posterior is sampled](../inference.md) says how.",
-        *("fit", "refit", "fit_person", "prior_predictive", "build", "save", "load", "check"),
+        *("fit", "refit", "fit_person", "fit_many", "prior_predictive", "build", "save", "load", "check"),
     ),
     "Questions": (
         "What a model or a fit is asked.",
@@ -51,7 +51,8 @@ NAMES = {
         ),
         *("summarize_occasions", "what_if", "Scenario", "scale", "shift", "set_to", "grid", "load_scenarios"),
         *("predictions", "comparisons", "slopes", "effects", "trial", "dose_for"),
-        *("new_people", "quantities", "Quantity", "in_units", "set_units", "leave_one_out", "coverage"),
+        *("new_people", "quantities", "Quantity", "in_units", "set_units"),
+        *("compare", "Comparison", "cross_validate", "leave_one_out", "coverage"),
         *("percentiles", "indices", "ranking", "design"),
         "join_log_likelihoods",
     ),

@@ -22,6 +22,11 @@ def load(path: Path) -> "xr.DataTree":
         return bayesglu.load(path)
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all in a folder."""
+    return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
+
+
 def give_verdict(fitted: "xr.DataTree", csv: Path | None = None) -> None:
     """Say what `check` found; exit with code 2 where a diagnostic failed."""
     with working("Checking"):
