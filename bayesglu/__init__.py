@@ -21,17 +21,23 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.analysis.counterfactual import what_if
     from bayesglu.analysis.cross_validation import coverage, cross_validate, leave_one_out
     from bayesglu.analysis.effects import effects
+    from bayesglu.analysis.eta import random_effects
     from bayesglu.analysis.identifiability import identify
     from bayesglu.analysis.indices import indices
+    from bayesglu.analysis.individual_fits import individual_fits
     from bayesglu.analysis.log_likelihoods import join_log_likelihoods
     from bayesglu.analysis.many_people import fit_many
     from bayesglu.analysis.model_comparison import Comparison, compare
     from bayesglu.analysis.next_patient import fit_person
     from bayesglu.analysis.next_test import design
+    from bayesglu.analysis.npde import npde
     from bayesglu.analysis.percentiles import percentiles
+    from bayesglu.analysis.pit import pit
     from bayesglu.analysis.predictions import predictions
+    from bayesglu.analysis.prior_sensitivity import prior_sensitivity
     from bayesglu.analysis.quantities import Quantity, in_units, quantities
     from bayesglu.analysis.ranking import ranking
+    from bayesglu.analysis.sample_residuals import sample_residuals
     from bayesglu.analysis.scenarios import Scenario, grid, load_scenarios
     from bayesglu.analysis.simulated_study import simulate_study
     from bayesglu.analysis.simulation import simulate
@@ -41,6 +47,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
         summarize_population,
     )
     from bayesglu.analysis.trials import dose_for, trial
+    from bayesglu.analysis.vpc import vpc
     from bayesglu.analytes import register_analyte
     from bayesglu.catalog import citation, list_models, list_studies
     from bayesglu.errors import BayesgluError, FitWarning, ModelWarning
@@ -52,6 +59,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.protocols.clamps import clamp, isoglycaemic, pancreatic_clamp, stepped_clamp
     from bayesglu.protocols.events import Protocol
     from bayesglu.protocols.library import fast, infusion, injection, ivgtt, meal, meal_day, ogtt, pump_stop
+    from bayesglu.reporting.report import report
     from bayesglu.solver.solver import SolverError
     from bayesglu.spec.model import ModelSpec, SpecError, load_model
     from bayesglu.study.study import Study, StudyError, load_study
@@ -82,9 +90,17 @@ _HOMES = {
     "analysis.next_patient": ("fit_person",),
     "analysis.next_test": ("design",),
     "analysis.percentiles": ("percentiles",),
+    "analysis.pit": ("pit",),
+    "analysis.vpc": ("vpc",),
+    "analysis.npde": ("npde",),
+    "analysis.sample_residuals": ("sample_residuals",),
+    "analysis.eta": ("random_effects",),
+    "analysis.individual_fits": ("individual_fits",),
+    "analysis.prior_sensitivity": ("prior_sensitivity",),
     "analysis.ranking": ("ranking",),
     "analysis.simulated_study": ("simulate_study",),
     "analysis.simulation": ("simulate",),
+    "reporting.report": ("report",),
     "solver.solver": ("SolverError",),
     "spec.model": ("ModelSpec", "SpecError", "load_model"),
     "study.study": ("Study", "StudyError", "load_study"),
@@ -139,6 +155,7 @@ __all__ = [
     "identify",
     "in_units",
     "indices",
+    "individual_fits",
     "infusion",
     "injection",
     "isoglycaemic",
@@ -156,18 +173,24 @@ __all__ = [
     "meal",
     "meal_day",
     "new_people",
+    "npde",
     "ogtt",
     "pancreatic_clamp",
     "percentiles",
+    "pit",
     "plots",
     "predictions",
     "prior_predictive",
+    "prior_sensitivity",
     "pump_stop",
     "quantities",
+    "random_effects",
     "ranking",
     "refit",
     "register_analyte",
     "register_part",
+    "report",
+    "sample_residuals",
     "save",
     "scale",
     "set_to",
@@ -182,6 +205,7 @@ __all__ = [
     "summarize_population",
     "trial",
     "validate",
+    "vpc",
     "what_if",
 ]
 

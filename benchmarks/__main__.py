@@ -16,6 +16,7 @@ NAMES = (
     "compare",
     "calibration",
     "plain",
+    "long",
     "fuzz",
     "pymc_sampling",
     "truth",

@@ -35,6 +35,7 @@ NAMES = {
     "Fits": (
         "From a model and a study to a posterior. [How a posterior is sampled](../inference.md) says how.",
         *("fit", "refit", "fit_person", "fit_many", "prior_predictive", "build", "save", "load", "check"),
+        "report",
     ),
     "Questions": (
         "What a model or a fit is asked.",
@@ -52,9 +53,13 @@ NAMES = {
         *("summarize_occasions", "what_if", "Scenario", "scale", "shift", "set_to", "grid", "load_scenarios"),
         *("predictions", "comparisons", "slopes", "effects", "trial", "dose_for"),
         *("new_people", "quantities", "Quantity", "in_units", "set_units"),
-        *("compare", "Comparison", "cross_validate", "leave_one_out", "coverage"),
         *("percentiles", "indices", "ranking", "design"),
         "join_log_likelihoods",
+    ),
+    "Checks": (
+        "Does the model describe its people, and how much do its priors say? [Trust](../trust.md) shows how.",
+        *("pit", "vpc", "npde", "sample_residuals", "random_effects", "individual_fits", "prior_sensitivity"),
+        *("compare", "Comparison", "cross_validate", "leave_one_out", "coverage"),
     ),
     "Parts of your own": (
         "A flux, an organ, an analyte from outside the package. [Extending](../extending.md) shows how.",

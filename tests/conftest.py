@@ -20,8 +20,14 @@ def pytest_sessionstart(session):
         density.unpack(np.zeros((1, density.size)))
 
 
-def pytest_collection_modifyitems(items):
+LONG = pytest.StashKey[list[str]]()
+"""The tests marked ``long`` among all that were collected: they are then deselected."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
     """What takes a minute comes first, so that no worker is alone with it at the end."""
+    config.stash[LONG] = [item.nodeid for item in items if item.get_closest_marker("long")]
     items.sort(key=lambda item: -sum(m.kwargs.get("seconds", 0) for m in item.iter_markers("apart")))
 
 

@@ -61,7 +61,7 @@ def model(design) -> pm.Model:
 @pytest.fixture(scope="module")
 def density(design) -> Density:
     """In coordinates made better by draws, of which offsets and scales are not 0 and 1."""
-    first = Density(design, find_modes(design))
+    first = Density(design, find_modes(design).expansion)
     draws = 0.5 * np.random.default_rng(1).normal(size=(1, 30, first.size))
     return Density(design, refresh(first, draws))
 
@@ -275,7 +275,7 @@ def test_every_shipped_model_has_its_density_in_both_forms(name):
     spec = load_model(name)
     measured = [analyte for analyte in study.analytes if analyte in spec.analytes]
     d = make_design(spec, study.select(subjects=study.subjects[:2], analytes=measured), **TIGHT)
-    m, density = model_of(d), Density(d, find_modes(d))
+    m, density = model_of(d), Density(d, find_modes(d).expansion)
     log_p, other_log_p = (one.compile_logp(**QUICK) for one in (m, model_of(d, density.coordinates)))
     constants = []
     for seed in range(2):
@@ -293,7 +293,7 @@ def test_every_residual_with_limits_and_a_constant_error_has_its_density_and_gra
     limits = {"glucose": (95.0, 210.0)}
     d = simulated(spec, 2, INTRAVENOUS_TIMES, limits=limits, **TIGHT).design
     assert set(d.rows.censoring) == {-1, 0, 1}
-    density = Density(d, find_modes(d))
+    density = Density(d, find_modes(d).expansion)
     m, other = model_of(d), model_of(d, density.coordinates)
     point = drawn(m)
     expected = expected_log_density(d, point)
@@ -582,7 +582,7 @@ def test_draws_of_the_prior_hold_the_people_that_the_design_makes_of_them():
 def test_draws_of_the_prior_in_coordinates_are_draws_of_the_prior(name):
     """The mean and the variance of each number of 1,000 draws, in units of their standard errors."""
     d = CASES[name]()
-    with model_of(d, whitened(d, find_modes(d))) as m:
+    with model_of(d, whitened(d, find_modes(d).expansion)) as m:
         found = pm.sample_prior_predictive(1000, random_seed=2, compile_kwargs=QUICK).prior.isel(chain=0)
     people, a = d.individuals, d.individuals.partial_shapes
     expected = {
@@ -640,7 +640,7 @@ def quick() -> xr.DataTree:
 
 def test_a_fit_keeps_its_coordinates_and_a_model_can_be_written_in_them(quick, tmp_path):
     d = make_design(load_model("minimal"), load_study("bergman1986"))
-    expected = whitened(d, find_modes(d))
+    expected = whitened(d, find_modes(d).expansion)
     for ending in ("nc", "zarr"):
         kept = bayesglu.load(bayesglu.save(quick, tmp_path / f"fit.{ending}"))
         found, problems = kept_coordinates(kept, d)
@@ -666,7 +666,7 @@ def test_coordinates_survive_a_group_whatever_is_empty(design, density):
 def test_coordinates_that_an_earlier_version_kept_have_the_same_origin_and_information():
     """They held what is told of all components, not of informed directions."""
     d = CASES[LIMITS]()
-    expansion = find_modes(d)
+    expansion = find_modes(d).expansion
     now, layout = whitened(d, expansion), d.individuals.layout
     at = Density(d, expansion).unpack(np.zeros((1, Density(d, expansion).size)))
     information, linear, cross = average_linear_model(d, at)
@@ -729,8 +729,7 @@ def test_a_fit_saved_without_data_has_no_coordinates(quick, tmp_path):
 # --- sampling ---
 
 
-@pytest.mark.sampling
-@pytest.mark.apart
+@pytest.mark.long
 def test_pymc_samples_it_as_it_is():
     d = CASES[SHARED]()
     with model_of(d):

@@ -20,7 +20,8 @@ import bayesglu
 from bayesglu.analysis.model_comparison import judged
 from bayesglu.cli import app as cli
 from bayesglu.cli import options as words
-from bayesglu.cli import tables, terminal
+from bayesglu.cli import terminal
+from bayesglu.reporting import tables
 from bayesglu.spec.model import read_model
 
 COMMANDS = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
@@ -467,6 +468,35 @@ def test_a_question_that_cannot_be_asked_is_told_in_words(grouped, words, told):
 def test_a_value_where_a_factor_was_meant_is_told(grouped):
     result = run("what-if", grouped, "-c", "insulin_sensitivity=1.3", "--draws", 4, "--of", "auc")
     assert "write scale(1.3), on the command line insulin_sensitivity=*1.3" in result.stderr
+
+
+def test_trials_and_doses_are_planned_as_asked(grouped, tmp_path, in_place):
+    arms, csv = tmp_path / "arms.toml", tmp_path / "plan.csv"
+    arms.write_text(SCENARIOS, encoding="utf-8")
+    words = ("trial", grouped, arms, "--of", "glucose_at_60", "--n", "3,5", "--repeats", 10, "--seed", 1)
+    done = run(*words, "--crossover", "--subjects", "new:1,group=T2D", "--csv", csv)
+    assert done.exit_code == 0, done.output
+    assert "crossover arms" in done.stdout and "10 trials of 5 new people like group T2D" in done.stdout
+    named = bayesglu.load_scenarios(arms)
+    asked = {"repeats": 10, "people": bayesglu.new_people(1, {"group": "T2D"}), "crossover": True}
+    expected = bayesglu.trial(bayesglu.load(grouped), named, "glucose_at_60", [3, 5], random_seed=1, **asked)
+    np.testing.assert_allclose(pd.read_csv(csv)["median"], expected["median"], rtol=1e-6)
+    assert "A trial is of new people" in run(*words, "--subjects", "same").stderr
+    assert "Write whole numbers" in run(*words[:5], "--n", "2.5").stderr
+    asked = {}
+
+    def dose_for(*words, **settings):
+        asked.update(settings, words=words[1:])
+        table = pd.DataFrame({"subject": ["1"], "dose": [20.0], "unit": "g", "p_target": 0.4, "met": False})
+        table = table.assign(target=words[1], use="for research, not for treatment")
+        table.attrs = {"random_seed": 7}
+        return table
+
+    in_place("dose_for", dose_for)
+    done = run("dose-for", grouped, "glucose_peak < 180", "--doses", "20,40", "--subjects", "1", "--csv", csv)
+    assert done.exit_code == 0 and "for research, not for treatment" in done.stdout
+    assert asked["words"] == ("glucose_peak < 180", "carbohydrate", [20.0, 40.0], None, 0.9, ["1"])
+    assert len(pd.read_csv(csv)) == 1 and "Seed 7" in done.stdout
 
 
 @pytest.mark.parametrize(("clean", "code"), [(True, 0), (None, 0), (False, 2)])

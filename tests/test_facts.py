@@ -304,7 +304,10 @@ def test_every_experiment_shows_a_published_figure_but_those_that_have_none_at_a
 
 def test_the_figure_has_bands_over_people_and_published_figures_with_their_spread_and_accepted_range():
     (oral,) = (group for group in load_facts() if group.experiment.name == "ogtt")
-    (axis,) = plots.facts(validate("feedback", [oral], draws=20)).axes
+    answers = validate("feedback", [oral], draws=20)
+    (axis,), (molar,) = (plots.facts(answers, units=units).axes for units in ("canonical", "SI"))
+    assert "mg/dL" in axis.get_ylabel() and "mmol/L" in molar.get_ylabel()
+    np.testing.assert_allclose(np.divide(axis.get_ylim(), molar.get_ylim()), 18.0156, rtol=1e-3)
     shown = [fact for fact in oral.facts if fact.point]
     bands = [c for c in axis.collections if isinstance(c, PolyCollection)]
     bars = [line for c in axis.collections if isinstance(c, LineCollection) for line in c.get_segments()]

@@ -372,8 +372,8 @@ def test_a_fit_begins_at_once_for_it_neither_imports_pymc_nor_compiles_a_graph(m
     assert found.posterior.sizes["draw"] == 2
 
 
-@pytest.mark.sampling
-@pytest.mark.parametrize("name", [SEVERAL_TESTS, SHARED, pytest.param(CORRELATED, marks=pytest.mark.apart)])
+@pytest.mark.long
+@pytest.mark.parametrize("name", [SEVERAL_TESTS, SHARED, CORRELATED])
 def test_whitened_and_non_centred_coordinates_give_the_same_posterior(name):
     d = CASES[name]()
     settings = {"draws": 300, "tune": 300, "chains": 2, "cores": 2, "random_seed": 4, **QUIET}
@@ -389,7 +389,7 @@ def test_whitened_and_non_centred_coordinates_give_the_same_posterior(name):
         assert (np.abs(difference) < 4.5 * doubt).all(), variable
 
 
-@pytest.mark.sampling
+@pytest.mark.long
 def test_deviations_that_go_together_are_seen_to():
     """Thirty people whose insulin sensitivity goes with their insulin at rest."""
     section = '[correlations]\nparameters = ["insulin_sensitivity", "basal_insulin"]\nlkj_eta = 1\n'

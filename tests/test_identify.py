@@ -245,6 +245,7 @@ def test_the_differences_are_the_exact_gradients_of_the_adjoint():
     np.testing.assert_allclose(soft[0], expected, rtol=2e-3, atol=1e-3)
 
 
+@pytest.mark.long
 def test_what_is_expected_is_what_fits_of_simulated_studies_find():
     """Over three studies of eight people. Of one study, the correlation of ranks is 0.87 for a person and
     0.86 for the typical values with an SD of 0.04, and what fits contract more than expected is

@@ -6,7 +6,7 @@ import xarray as xr
 from fake_fit import fake_fit
 
 from bayesglu.analysis.checks import FitWarning, check
-from bayesglu.analysis.misfit import FAR, SHOWN
+from bayesglu.analysis.misfit import ALONE, FAR, SHOWN
 from bayesglu.spec.model import load_model
 
 
@@ -62,6 +62,29 @@ def test_typical_values_far_from_their_priors_are_named_the_farthest_first(good,
     assert "insulin_sensitivity" in told and "first_phase_gain" not in told
     low, high = spec.parameters["basal_glucose"].interval(0.95)
     assert f"mg/dL (95 % of the prior: {low:.3g} to {high:.3g})" in told
+
+
+@pytest.mark.parametrize("times", [1.1, 1 / 1.1])
+def test_a_person_unlike_anyone_whom_the_prior_expects_is_named(good, times):
+    """Typical value and error stay as they are: it is the person alone who is far off."""
+    own = load_model("oral").parameters["basal_glucose"]
+    expected = np.log(good.prior.basal_glucose.sel(subject="4").values)
+    q = np.quantile(expected, [0.001, 0.05, 0.5, 0.95, 0.999])
+    away = ALONE * times * max((q[3] - q[1]) / 3.28971, (q[4] - q[0]) / 6.18046)
+    draws = good.posterior.basal_glucose
+    moved = draws / draws.median(("chain", "draw")) * np.exp(q[2] + away)
+    fit = changed(
+        good, "posterior", basal_glucose=draws.where(draws.subject != "4", moved).assign_attrs(draws.attrs)
+    )
+    if times < 1:
+        assert check(fit).clean
+        return
+    (told,) = problems(fit)
+    found, low, high = np.exp([q[2] + away, q[0], q[4]])
+    assert told.startswith(
+        f"basal_glucose of subject 4 is {found:.3g} mg/dL, where the prior expects {low:.3g} to {high:.3g}"
+    )
+    assert own.unit in told and "others" not in told
 
 
 def test_people_whose_samples_lie_outside_their_bands_are_named(good):

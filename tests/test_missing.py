@@ -51,6 +51,20 @@ def without(study: Study, **lacking) -> Study:
     return replace(study, covariates=study.covariates.assign(changed))
 
 
+def test_what_is_learnt_of_covariates_stands_with_what_people_have_in_common(fit):
+    table = bg.summarize_population(fit)
+    table = table.sel(parameter=table.role == "covariate")
+    posterior, levels = fit.posterior, fit.posterior.group_level.values
+    shares = [f"group_share of {level}" for level in levels]
+    numbers, sexes = ["bmi_mean", "bmi_sd", "age_mean", "age_sd"], ["sex_share of F", "sex_share of M"]
+    assert table.parameter.values.tolist() == [*numbers, *shares, *sexes]
+    found = table["median"].sel(parameter=shares)
+    np.testing.assert_allclose(found, posterior.group_share.median(("chain", "draw")))
+    narrower = 1 - posterior.bmi_mean.std() / fit.prior.bmi_mean.std()
+    assert float(table.contraction.sel(parameter="bmi_mean")) == pytest.approx(float(narrower))
+    assert table.unit.sel(parameter="bmi_mean") == "kg/m2"
+
+
 # --- what they may be ---
 
 

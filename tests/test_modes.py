@@ -35,7 +35,7 @@ def informed():
 
 @pytest.fixture(scope="module")
 def found(informed) -> Expansion:
-    return find_modes(informed.design)
+    return find_modes(informed.design).expansion
 
 
 def prior_precision(d: Design, expansion: Expansion) -> np.ndarray:
@@ -86,7 +86,7 @@ def test_spreads_between_people_come_from_people_and_prior_together():
         prior = np.exp(everyone.omega_prior[0][sensitivity])
         seen = known.values.individual[:, sensitivity].std() if people > 1 else prior
         expected = prior ** (1 - share) * seen**share
-        assert find_modes(known.design).omega[sensitivity] == pytest.approx(expected, rel=0.15)
+        assert find_modes(known.design).expansion.omega[sensitivity] == pytest.approx(expected, rel=0.15)
 
 
 def cost(d: Design, expansion: Expansion, numbers: np.ndarray) -> float:
@@ -112,7 +112,7 @@ def test_a_general_optimiser_finds_the_same_typical_values_and_people(model):
         d = simulated(spec, 2, **TIGHT).design
     else:
         d = simulated(model, 1, INTRAVENOUS_TIMES, **TIGHT).design
-    found = find_modes(d, tolerance=1e-4)
+    found = find_modes(d, tolerance=1e-4).expansion
     start = np.concatenate([d.prior_medians.typical, d.prior_medians.individual.ravel()])
     best = minimize(lambda x: cost(d, found, x), start, method="BFGS", options={"gtol": 1e-4, "maxiter": 500})
     here = np.concatenate([found.shared, found.individual.ravel()])
@@ -150,7 +150,7 @@ def by_adjoint(d: Design, expansion: Expansion) -> np.ndarray:
 @pytest.mark.parametrize("name", [WHOLE, SEVERAL_TESTS, OUTLIERS])
 def test_the_information_is_that_of_exact_derivatives_weighted_by_the_errors(name):
     d = CASES[name](**TIGHT)
-    expansion = find_modes(d)
+    expansion = find_modes(d).expansion
     slopes = by_adjoint(d, expansion)
     sd = np.where(d.rows.analyte >= 0, expansion.sigma[d.rows.analyte], d.rows.known_sigma)
     distance = (d.rows.log_value - np.log(d.predict(d.theta(values_at(d, expansion)))[0])) / sd
@@ -169,8 +169,8 @@ def test_an_outlier_moves_the_modes_less_when_tails_are_heavy():
     moved = []
     for spec in (NORMAL, heavy):
         d = simulated(spec, 1, INTRAVENOUS_TIMES, noise=0.02).design
-        before, outlier = find_modes(d).individual, 0.7 * (np.arange(len(d.rows.log_value)) == 5)
-        moved.append(np.abs(find_modes(shifted(d, outlier)).individual - before).max())
+        before, outlier = find_modes(d).expansion.individual, 0.7 * (np.arange(len(d.rows.log_value)) == 5)
+        moved.append(np.abs(find_modes(shifted(d, outlier)).expansion.individual - before).max())
     assert moved[1] < 0.5 * moved[0]
 
 
@@ -180,7 +180,7 @@ def test_a_sample_below_a_limit_pulls_little_where_the_model_agrees_and_much_whe
     assert below.any()
     predicted = []
     for shift in (0.0, 2.0, -1.0):
-        expansion = find_modes(shifted(d, shift * below))
+        expansion = find_modes(shifted(d, shift * below)).expansion
         theta = d.theta(values_at(d, expansion))
         predicted.append(np.log(d.predict(theta)[0][below]).mean())
     limit, far_above, lower = predicted
@@ -191,7 +191,7 @@ def test_a_sample_below_a_limit_pulls_little_where_the_model_agrees_and_much_whe
 @pytest.mark.parametrize("name", CASES)
 def test_the_density_is_level_where_the_modes_are(name):
     """But for what a forcing function, and correlations, would still change."""
-    density = Density(CASES[name](), find_modes(CASES[name]()))
+    density = Density(CASES[name](), find_modes(CASES[name]()).expansion)
     _, gradient = density(np.zeros(density.size))
     gradient[density.spreads] += _volume(density, np.zeros(density.size)[density.spreads])[1]
     np.testing.assert_allclose(gradient[: density.spreads.stop], 0, atol=0.1)
@@ -211,7 +211,7 @@ def test_errors_are_not_too_small_though_few_samples_tell_many_parameters():
     """Of twelve samples a person, parameters take a third or more; without that, errors would be 0.08."""
     spec = varied("oral_cpeptide", "shared", *HARDLY_TAUGHT)
     known = simulated(spec, 40, (0, 30, 60, 120), noise=0.1)
-    found = find_modes(known.design)
+    found = find_modes(known.design).expansion
     precision = prior_precision(known.design, found)
     learnt = np.linalg.solve(found.information + precision, found.information).trace(axis1=1, axis2=2)
     assert learnt.sum() > 0.3 * known.design.n_obs
@@ -227,7 +227,7 @@ def test_when_nobodys_equations_can_be_solved_it_is_said_who_and_why():
 def test_modes_that_did_not_settle_are_told_and_begin_at_the_best_place_found():
     d = CASES[WHOLE]()
     with pytest.warns(UserWarning, match="did not settle in 2 rounds"):
-        found = find_modes(d, max_rounds=2)
+        found = find_modes(d, max_rounds=2).expansion
     density = Density(d, found)
     (individual,) = density.unpack(np.zeros((1, density.size))).individual
     np.testing.assert_allclose(individual, found.individual, rtol=1e-6)
@@ -257,7 +257,7 @@ def derivative(function, x: float, h: float = 1e-4) -> float:
 
 def test_the_gradient_of_the_volume_is_that_of_differences():
     d = CASES[WHOLE]()
-    density = Density(d, find_modes(d, tolerance=0.5))
+    density = Density(d, find_modes(d, tolerance=0.5).expansion)
     x = np.random.default_rng(1).normal(size=density.size)[density.spreads]
     _, gradient = _volume(density, x)
     ways = 1e-5 * np.eye(len(x))

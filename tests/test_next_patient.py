@@ -68,7 +68,7 @@ def _away(one: xr.Dataset, two: xr.Dataset, effective: float) -> dict[str, float
     return found
 
 
-@pytest.mark.sampling
+@pytest.mark.long
 def test_a_new_person_and_the_population_are_as_in_a_fit_of_all_together(spec, people, population, person):
     joint = bg.fit(spec, people, random_seed=2, **QUICK)
     own = joint.posterior.to_dataset().sel(subject=list(people.subjects[5:]))

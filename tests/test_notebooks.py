@@ -15,14 +15,10 @@ PLACE = re.compile(
 )
 
 
-# This one compiles for most of a minute what `test_pymc_page` and `test_arviz` test as well.
-APART = {"03_pymc_and_arviz"}
+LONG = {"01_first_fit", "03_pymc_and_arviz", "04_one_test_to_another", "06_what_if"}
 each_to_run = pytest.mark.parametrize(
     "notebook",
-    [
-        pytest.param(p, marks=pytest.mark.apart(seconds=60) if p.stem in APART else (), id=p.stem)
-        for p in NOTEBOOKS
-    ],
+    [pytest.param(p, marks=pytest.mark.long if p.stem in LONG else (), id=p.stem) for p in NOTEBOOKS],
     indirect=True,
 )
 

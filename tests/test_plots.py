@@ -13,6 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Annotation
 
 from bayesglu import plots
+from bayesglu.analysis.simulation import simulate
 from bayesglu.analysis.summaries import minimal_model_indices, summarize_individuals, summarize_population
 from bayesglu.errors import InputError
 from bayesglu.plots.style import colour_of_person, scaled, symbol
@@ -20,6 +21,7 @@ from bayesglu.protocols.library import ivgtt
 from bayesglu.protocols.table import keep_protocols
 from bayesglu.spec.model import load_model
 from bayesglu.study.study import Study
+from bayesglu.units import UnitError
 
 
 @pytest.fixture(scope="module")
@@ -213,15 +215,70 @@ def test_in_the_map_a_hormone_that_is_gone_has_no_line():
     assert lines == [3, 1]
 
 
-def test_the_map_of_the_organs_is_of_one_moment_of_one_person_with_all_flows():
+def test_the_map_of_several_scenarios_is_one_each_of_the_means_of_people_and_draws():
+    usual, more = moment(), moment(gluconeogenesis=3.5)
+    people = xr.concat([usual, moment(glucose=120.0)], "subject", data_vars="all")
+    other = xr.concat([more, more], "subject", data_vars="all")
+    both = xr.concat([people, other], "scenario", data_vars="all")
+    figure = plots.organs(both.assign_coords(scenario=["usual", "more"]))
+    first, second = figure.axes
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["Usual", "More"]
+    glucose = (float(usual["glucose"]) + 120) / 2
+    assert any(f"glucose\n{glucose:.0f}\n" in text.get_text() for text in first.texts)
+    assert "2.5" in [text.get_text() for text in second.texts]
+    assert figure.get_suptitle().endswith("means over 2 people")
+    assert {"liver", "gut", "kidney", "brain", "pancreas"} <= {text.get_text() for text in first.texts}
+
+
+def test_the_map_of_the_organs_is_of_one_moment_with_all_flows():
     with pytest.raises(
         ValueError, match="the map needs the outputs brain_glucose_uptake, renal_glucose_excretion as well"
     ):
         plots.organs({"now": moment().drop_vars(["renal_glucose_excretion", "brain_glucose_uptake"])})
-    with pytest.raises(ValueError, match="now has subject; choose one moment of one person"):
-        plots.organs({"now": moment().expand_dims(subject=2)})
+    with pytest.raises(ValueError, match="now has time; choose one moment"):
+        plots.organs({"now": moment().expand_dims(time=2)})
     with pytest.raises(ValueError, match="no moment"):
         plots.organs({})
+
+
+def test_a_study_is_drawn_in_the_units_of_a_reader(measured):
+    usual, molar = shown(measured.plot()), shown(measured.plot(units="SI"))
+    assert [axes["Glucose"].get_ylabel() for axes in (usual, molar)] == ["mg/dL", "mmol/L"]
+    high = [
+        max(np.max(line.get_ydata(), initial=0) for line in axes["Glucose"].lines) for axes in (usual, molar)
+    ]
+    assert high[1] == pytest.approx(high[0] / 18.0156, rel=1e-3)
+    with pytest.raises(UnitError, match="no system of units 'si'"):
+        measured.plot(units="si")
+
+
+def test_flows_are_stacked_to_the_change_of_blood_glucose_in_each_scenario():
+    given = simulate("feedback", "ogtt(75)", times=np.arange(0.0, 181, 10))
+    figure = plots.flows({"as it is": given, "again": given})
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["As it is", "Again"]
+    axis = figure.axes[0]
+    (net,) = (line for line in axis.lines if line.get_label() == "difference")
+    np.testing.assert_allclose(net.get_ydata(), given["glucose_mass_rate"], atol=1e-9)
+    stack = bands(axis)
+    names = [band.get_label() for band in stack]
+    assert names[:3] == ["from the gut", "glycogenolysis", "gluconeogenesis"] and "infused" not in names
+    highest = max(band.get_paths()[0].vertices[:, 1].max() for band in stack)
+    fed = given["glucose_appearance"] + given["endogenous_glucose_production"]
+    assert highest == pytest.approx(float(fed.max()))
+    assert axis.get_ylabel() == "mg/kg/min" and labels(figure.legends[0]) == [*names, "difference"]
+
+
+def test_flows_of_people_and_draws_are_their_means_and_all_are_needed():
+    given = simulate("oral", "ogtt(75)", times=[0, 30, 60])
+    several = xr.concat([given, given, given * 3], "subject").expand_dims(draw=2)
+    figure = plots.flows(several)
+    (net,) = (line for line in figure.axes[0].lines if line.get_label() == "difference")
+    np.testing.assert_allclose(net.get_ydata(), 5 / 3 * given["glucose_mass_rate"], atol=1e-9)
+    assert figure.get_suptitle().endswith("means over 3 people and draws.")
+    with pytest.raises(InputError, match="The picture needs the outputs gluconeogenesis as well"):
+        plots.flows(given.drop_vars("gluconeogenesis"))
+    with pytest.raises(InputError, match="no simulation"):
+        plots.flows({})
 
 
 def test_outputs_may_share_a_panel_with_a_legend():

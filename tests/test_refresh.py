@@ -16,7 +16,7 @@ from bayesglu.inference.pilot import refresh
 @pytest.fixture(scope="module", params=[COVARIATES, CORRELATED])
 def density(request) -> Density:
     design = CASES[request.param]()
-    return Density(design, find_modes(design))
+    return Density(design, find_modes(design).expansion)
 
 
 def test_the_average_over_two_points_is_half_way_between_theirs(density):

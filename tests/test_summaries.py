@@ -16,7 +16,7 @@ from bayesglu.analysis.summaries import (
     summarize_individuals,
     summarize_population,
 )
-from bayesglu.cli.tables import summary
+from bayesglu.reporting.tables import summary
 from bayesglu.spec.model import load_model
 
 FIT = fake_fit("minimal", subjects=2)

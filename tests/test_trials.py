@@ -6,6 +6,7 @@ from scipy.stats import ttest_ind
 from test_scenarios import every_effect, with_covariates
 
 import bayesglu as bg
+from bayesglu.analysis.people import draw_people
 from bayesglu.errors import InputError
 
 TIMES = {"times": (0, 30, 60, 120, 180)}
@@ -55,6 +56,42 @@ def test_more_people_have_more_power_and_those_who_leave_cost_some(people):
     assert left.power[0] < grown.power[1]
     again = bg.trial(people, ARMS, n=40, **asked)
     assert again.power[0] == grown.power[1] and again.attrs["random_seed"] == 3
+
+
+def test_in_a_crossover_everyone_is_paired_and_each_day_is_another(people):
+    asked = {"repeats": 60, "people": ILL, "random_seed": 3, **TIMES}
+    parallel = bg.trial(people, ARMS, n=8, **asked).iloc[0]
+    crossed = bg.trial(people, ARMS, n=8, crossover=True, **asked)
+    assert crossed.attrs["design"] == "crossover" and crossed.people[0] == "8 new people like group T2D"
+    # The mean difference is the same; what people differ by goes out of it, and days stay.
+    spread = [row["upper"] - row["lower"] for row in (parallel, crossed.iloc[0])]
+    assert spread[1] < spread[0] and crossed.power[0] >= parallel.power
+    same = bg.trial(people, {"a": "ogtt(75)", "b": "ogtt(75)"}, n=8, crossover=True, **asked).iloc[0]
+    assert same.upper > same.lower  # days and the assay's error differ between arms
+    assert same.power <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / 60)
+
+
+def test_days_of_new_people_share_what_is_their_own_and_no_more(people):
+    """Correlations of days agree with the share that is a person's own, within four standard errors."""
+    spec = bg.load_model(people.attrs["model_text"])
+    posterior = people.posterior.to_dataset().isel(chain=[0], draw=[0])
+    n, rng = 4000, np.random.default_rng(1)
+    drawn = draw_people(spec, posterior, [f"p{i}" for i in range(3 * n)], rng, days=3)
+    for name, day in (("basal_glucose", True), ("mass_action_uptake", False)):
+        parameter = spec.parameters[name]
+        assert (parameter.between_occasion is not None) is day
+        days = parameter.to_scale(drawn[name].values.reshape(3, n))
+        found = np.corrcoef(days)[np.triu_indices(3, 1)]
+        sd = float(posterior[f"{name}_omega"].item())
+        np.testing.assert_allclose(days.std(axis=1), sd, rtol=4 / np.sqrt(2 * n))
+        if not day:
+            np.testing.assert_allclose(found, 1.0)
+            continue
+        kappa = spec.parameters[name].between_occasion
+        shares = np.exp(2 * (np.log(kappa.omega / sd) + np.array([-4, 4]) * kappa.sd))
+        error = 4 / np.sqrt(n)
+        assert np.all(found > 1 - min(1, shares[1]) - error) and np.all(found < 1 - shares[0] + error)
+        assert np.ptp(found) < 2 * error  # one kappa for all days
 
 
 def test_a_dose_meets_its_target_in_the_share_of_draws_in_which_it_does(people):

@@ -46,6 +46,9 @@ class NewPeople:
         Whom they are like, in words.
     of_study : bool
         Whether covariates and body weights are those of the study's people.
+    days : int
+        On how many days each is seen; each then stands among the people as often, everyone on the first day
+        before everyone on the second.
 
     Examples
     --------
@@ -58,6 +61,7 @@ class NewPeople:
     covariates: pd.DataFrame
     like: str = ""
     of_study: bool = False
+    days: int = 1
 
 
 def new_people(
@@ -252,7 +256,9 @@ def followed_by(fit: xr.DataTree) -> dict[tuple[str, str], Protocol]:
 def labels_of(fit: xr.DataTree, subjects: str | Sequence[str] | NewPeople) -> list[str]:
     """Labels of the people who are asked about; InputError where the study has no such ones."""
     if isinstance(subjects, NewPeople):
-        return [f"new {i + 1}" for i in range(subjects.n)]
+        first = [f"new {i + 1}" for i in range(subjects.n)]
+        later = range(2, subjects.days + 1)
+        return [*first, *(f"{label}, day {day}" for day in later for label in first)]
     known = [str(s) for s in fit.constant_data.subject.values]
     if isinstance(subjects, str):
         if subjects == SAME:
@@ -297,7 +303,7 @@ def cohort_of(
     )
     if isinstance(subjects, NewPeople):
         _check_occasion(occasion, new=True)
-        cohort = replace(cohort, parameters=draw_people(spec, posterior, labels, rng))
+        cohort = replace(cohort, parameters=draw_people(spec, posterior, labels, rng, subjects.days))
         return _like(cohort, fit, subjects, rng)
     if labels == [TYPICAL] and subjects == TYPICAL:
         _check_occasion(occasion, new=True)
@@ -342,6 +348,7 @@ def _like(cohort: Cohort, fit: xr.DataTree, asked: NewPeople, rng: np.random.Gen
         return replace(cohort, told=told + where)
     turns = -(-asked.n // len(rows))
     order = np.concatenate([rng.permutation(len(rows)) for _ in range(turns)])[: asked.n]
+    order = np.tile(order, asked.days)
     columns = {str(name): ("subject", rows[name].to_numpy()[order]) for name in rows}
     table = xr.Dataset(columns, {"subject": cohort.labels})
     check_names("covariate", set(table) - {"body_weight"} - set(covariates_of_fit(fit)), used)

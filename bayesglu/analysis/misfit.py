@@ -1,5 +1,5 @@
-"""Does the model describe the data? Errors and typical values against their priors, and samples against what
-the fit predicts of them, in sentences."""
+"""Does the model describe the data? Errors and typical values against their priors, samples against what the
+fit predicts of them, people against what it predicts of new ones, in sentences; and what may be wrong."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from bayesglu.analysis.findings import Finding, count
+from bayesglu.analysis.strangers import People, beside_new_people, unusual
+from bayesglu.analysis.suspects import common_slip, slips
 from bayesglu.hierarchy import names
 from bayesglu.spec.model import ModelSpec, load_model
 
@@ -23,6 +25,10 @@ OUTSIDE = 1e-3
 ONE_SIDED = 4.0
 """SDs by which residuals have fewer changes of sign than independent ones: 1 in 30,000 by chance."""
 
+ALONE = 5.0
+"""SDs of what the prior expects of one person at which that person's own value contradicts it. It is more
+than `FAR`, for the farthest of all people and parameters is looked at, and each has heavy tails."""
+
 SHOWN = 4
 """How many people, at most, a sentence names."""
 
@@ -32,12 +38,17 @@ def describes(fit: xr.DataTree) -> Iterator[Finding]:
     if "model_text" not in fit.attrs:
         return
     spec = load_model(fit.attrs["model_text"])
-    yield from _errors(fit, spec)
-    yield from _typical(fit, spec)
-    samples = _ranked(fit)
+    of_all = [*_errors(fit, spec), *_typical(fit, spec), *_spreads(fit, spec), *_own(fit, spec)]
+    samples, wrong = _ranked(fit), []
     if len(samples):
-        yield from _outside(samples)
-        yield from _one_sided(samples)
+        outside, wrong = _outside(samples)
+        of_all += [outside, *_one_sided(samples)]
+    people = beside_new_people(fit)
+    if people is not None:
+        of_all += _strangers(people)
+        wrong = list(dict.fromkeys([*people.strangers, *wrong]))
+        of_all += _slips(fit, people, wrong, all(finding.fine for finding in of_all))
+    yield from of_all
 
 
 def held(fit: xr.DataTree) -> Iterator[Finding]:
@@ -89,6 +100,62 @@ def _typical(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
         )
 
 
+def _spreads(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
+    """Parameters in which people differ more than their priors let expect, and who differs most."""
+    posterior = fit["posterior"]
+    for name, parameter in spec.parameters.items():
+        spread = parameter.between_subject
+        if spread is None or not spread.sd or name not in posterior or names.omega(name) not in posterior:
+            continue
+        found = float(posterior[names.omega(name)].median())
+        if np.log(found / spread.omega) / spread.sd <= FAR or "subject" not in posterior[name].dims:
+            continue
+        own = posterior[name].median(("chain", "draw"))
+        scaled = parameter.to_scale(own.values)
+        who = int(np.abs(scaled - np.median(scaled)).argmax())
+        told = f"{float(own[who]):.3g} {parameter.unit}".removesuffix(" 1")
+        yield Finding(
+            f"People differ in {name} by an SD of {found:.2g}; its prior expects {spread.omega:.2g}, less "
+            f"than {spread.omega * np.exp(FAR * spread.sd):.2g}. {own.subject.values[who]} differs most "
+            f"({told}; the middle of all is {float(own.median()):.3g}): look at their samples, units and "
+            "doses.",
+            False,
+        )
+
+
+def _own(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
+    """People who are not as the prior expects anyone of their covariates to be: what a typical value, a
+    spread and an error that each give way a little have shared out among them."""
+    if "prior" not in fit.children:
+        return
+    for name, parameter in spec.parameters.items():
+        if not parameter.varies or not {name} <= set(fit["posterior"]) & set(fit["prior"]):
+            continue
+        draws = (fit[group][name].stack(sample=("chain", "draw")) for group in ("posterior", "prior"))
+        found, prior = (parameter.to_scale(each.values) for each in draws)
+        found = np.median(found, axis=-1)
+        least, low, middle, high, most = np.quantile(prior, [0.001, 0.05, 0.5, 0.95, 0.999], axis=-1)
+        # Heavy tails count: the wider of what the bulk and what the tails say.
+        sd = np.maximum((high - low) / (2 * norm.ppf(0.95)), (most - least) / (2 * norm.ppf(0.999)))
+        away = np.abs(found - middle) / np.where(sd > 0, sd, np.inf)
+        far = [place for place in np.argsort(-away) if away[place] > ALONE]
+        if not far:
+            continue
+        (dim,) = set(fit["posterior"][name].dims) - {"chain", "draw"}
+        worst, who = far[0], fit["posterior"][dim].values[far[0]]
+        scaled = np.array([found[worst], least[worst], most[worst]])
+        value, least_expected, most_expected = parameter.from_scale(scaled)
+        unit = f" {parameter.unit}".removesuffix(" 1")
+        others = f", and {count(len(far) - 1, 'other')}" if len(far) > 1 else ""
+        yield Finding(
+            f"{name} of {dim} {who} is {value:.3g}{unit}, where the prior expects {least_expected:.3g} to "
+            f"{most_expected:.3g} (99.8 %) of anyone with the same covariates{others}. Prior and samples are "
+            "then both halfway wrong: look at units and doses; if the person is so, give a covariate that "
+            f"says it (the group), or a prior of {name} that allows it.",
+            False,
+        )
+
+
 def _ranked(fit: xr.DataTree) -> pd.DataFrame:
     """A row a sample that is not censored: ``analyte``, ``subject``, ``occasion``, ``time``, its rank among
     what is predicted of it, and the logarithm of its ratio to what is fitted."""
@@ -116,23 +183,56 @@ def _ranked(fit: xr.DataTree) -> pd.DataFrame:
     return pd.concat(tables) if tables else pd.DataFrame()
 
 
-def _outside(samples: pd.DataFrame) -> Iterator[Finding]:
-    """People of whom too many samples lie outside their own 90 % bands, all analytes together."""
+def _outside(samples: pd.DataFrame) -> tuple[Finding, list[str]]:
+    """People of whom too many samples lie outside their own 90 % bands, all analytes together; and who they
+    are."""
     out = (samples["rank"] < 0.05) | (samples["rank"] > 0.95)
     by = out.groupby(samples["subject"], sort=False).agg(["sum", "size"])
     chance = binom.sf(by["sum"] - 1, by["size"], 0.1) * len(by)
     bad = by[chance < OUTSIDE].sort_values("sum", ascending=False)
     share = f"{100 * (1 - out.mean()):.0f} % of all samples lie inside their own 90 % bands"
     if not len(bad):
-        yield Finding(f"{share[0].upper()}{share[1:]}, and no person stands out.")
-        return
+        return Finding(f"{share[0].upper()}{share[1:]}, and no person stands out."), []
     told = [f"{who} ({row['sum']} of {row['size']} outside)" for who, row in bad.iloc[:SHOWN].iterrows()]
-    others = f", and {count(len(bad) - SHOWN, 'other')}" if len(bad) > SHOWN else ""
+    sentence = f"The model does not describe {_people(len(bad))}: {', '.join(told)}{_others(len(bad))}."
+    return Finding(f"{sentence} Look at their samples, doses and units.", False), list(map(str, bad.index))
+
+
+def _people(number: int) -> str:
+    return count(number, "person").replace("persons", "people")
+
+
+def _others(number: int) -> str:
+    """That there are more than are named."""
+    return f", and {count(number - SHOWN, 'other')}" if number > SHOWN else ""
+
+
+def _strangers(people: People) -> Iterator[Finding]:
+    """People whose samples no one of the fitted population has."""
+    far = people.strangers
+    if not far:
+        yield Finding("No person is unlike what is predicted of new people with their covariates and tests.")
+        return
+    told = [f"{who} ({unusual(people, who)})" for who in far[:SHOWN]]
+    verb = "is" if len(far) == 1 else "are"
     yield Finding(
-        f"The model does not describe {count(len(bad), 'person').replace('persons', 'people')}: "
-        f"{', '.join(told)}{others}. Look at their samples, doses and units.",
+        f"{_people(len(far))} {verb} unlike what is predicted of new people with their covariates and "
+        f"tests: {'; '.join(told)}{_others(len(far))}.",
         False,
     )
+
+
+def _slips(fit: xr.DataTree, people: People, wrong: list[str], fine: bool) -> Iterator[Finding]:
+    """Slips that explain the samples of everyone, or of single people; with those who are wrong so far."""
+    everyone = len(wrong) > len(people.decorrelated) / 2 or not (wrong or fine)
+    if everyone and (cause := common_slip(fit, people)):
+        yield Finding(f"Likely cause, in everyone: {cause}.", False)
+        return
+    found = slips(fit, people)
+    for who in list(found)[:SHOWN]:
+        yield Finding(f"Likely slip in {who}: {found[who]}.", False)
+    if len(found) > SHOWN:
+        yield Finding(f"Likely slips in {count(len(found) - SHOWN, 'other')} too.", False)
 
 
 def _one_sided(samples: pd.DataFrame) -> Iterator[Finding]:

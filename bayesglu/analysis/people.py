@@ -108,13 +108,22 @@ def fitted_people(
 
 
 def draw_people(
-    spec: ModelSpec, posterior: xr.Dataset, labels: Sequence[str], rng: np.random.Generator
+    spec: ModelSpec, posterior: xr.Dataset, labels: Sequence[str], rng: np.random.Generator, days: int = 1
 ) -> dict[str, xr.DataArray]:
     """People drawn from the population, at the references of all covariates: typical values with deviations
-    of the population's own size."""
-    people, population = _new_subjects(spec, posterior, labels)
-    own = people.draw(population.typical, population.effect, population.omega, population.correlation, rng)
-    return _parameters(people, population, own, posterior)
+    of the population's own size.
+
+    days : on so many each is seen; `labels` are then those of everyone on the first day, then on the second.
+    """
+    each = len(labels) // days
+    people, population = _new_subjects(spec, posterior, labels[:each])
+    deviating = population.typical, population.effect, population.omega, population.correlation
+    if days == 1:
+        return _parameters(people, population, people.draw(*deviating, rng), posterior)
+    drawn = people.draw_days(*deviating, days, rng)
+    seen = [_parameters(people, population, own, posterior) for own in drawn]
+    together = {name: xr.concat([day[name] for day in seen], "subject") for name in seen[0]}
+    return {name: values.assign_coords(subject=list(labels)) for name, values in together.items()}
 
 
 def typical_person(spec: ModelSpec, posterior: xr.Dataset, label: str) -> dict[str, xr.DataArray]:

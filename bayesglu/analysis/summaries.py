@@ -45,8 +45,9 @@ def summarize_population(fit: xr.DataTree, probability: float = 0.9) -> xr.Datas
     Returns
     -------
     xarray.Dataset
-        Dim ``parameter``, coordinates ``unit``, ``symbol``, ``role`` (typical, shared, effect,
-        correlation, sigma), ``interval`` and ``probability``; ``.to_dataframe()`` makes a table of it.
+        Dim ``parameter``, coordinates ``unit``, ``symbol``, ``role`` (typical, shared, effect, correlation,
+        sigma, and covariate: what is learnt of one that some people lack), ``interval`` and
+        ``probability``; ``.to_dataframe()`` makes a table of it.
         Variables:
 
         * ``median, lower, upper``: posterior, in ``unit``;
@@ -81,15 +82,15 @@ def summarize_population(fit: xr.DataTree, probability: float = 0.9) -> xr.Datas
     shrinkage, between_occasion = _eta_shrinkage(fit, posterior), _between_occasion(fit, probability)
     tables = []
     for row, draws in rows.items():
-        table, none = _summary(draws, expected.get(row), probability), xr.full_like(draws, np.nan)
+        table = _summary(draws, expected.get(row), probability)
         for kind, sd in (("omega", names.omega(row)), ("kappa", names.kappa(row))):
-            about = _summary(posterior.get(sd, none), prior.get(sd), probability)
+            about = _summary(posterior.get(sd), prior.get(sd), probability)
             if kind == "kappa" and sd not in posterior:
-                about = about.assign(between_occasion.get(row, {}))
-            table = table.merge(about.rename({name: f"{kind}_{name}" for name in about.data_vars}))
+                about |= between_occasion.get(row, {})
+            table |= {f"{kind}_{name}": values for name, values in about.items()}
         table["eta_shrinkage"] = shrinkage.get(names.omega(row), np.nan)
         table["kappa_eta_shrinkage"] = shrinkage.get(names.kappa(row), np.nan)
-        tables.append(table.drop_vars("omega_note"))
+        tables.append({name: values for name, values in table.items() if name != "omega_note"})
     table = _together(rows, tables, probability)
     return table.assign_coords(role=("parameter", [draws.attrs["role"] for draws in rows.values()]))
 
@@ -172,6 +173,10 @@ def _of_everyone(drawn: xr.Dataset) -> dict[str, xr.DataArray]:
             rows |= {f"correlation of {p}": draws.sel(pair=p, drop=True) for p in draws.pair.values}
         elif role == "effect":
             rows |= {str(label): draws.sel(effect=label, drop=True) for label in draws.effect.values}
+        elif role == "covariate":
+            (*levels,) = set(draws.dims) - {"chain", "draw"}
+            each = {f"{name} of {label}": {dim: label} for dim in levels for label in draws[dim].values}
+            rows |= {row: draws.sel(level, drop=True) for row, level in (each or {str(name): {}}).items()}
         elif role in names.OF_EVERYONE:
             rows[draws.attrs["parameter"] if role == "typical" else str(name)] = draws
     return rows
@@ -259,15 +264,16 @@ def _groups(fit: xr.DataTree) -> tuple[xr.Dataset, xr.Dataset]:
     return fit["posterior"].to_dataset(), prior
 
 
-def _summary(draws: xr.DataArray, prior: xr.DataArray | None, probability: float) -> xr.Dataset:
+def _summary(
+    draws: xr.DataArray | None, prior: xr.DataArray | None, probability: float
+) -> dict[str, np.ndarray]:
     """Medians and intervals of one variable and of its prior, and the contraction from one to the other."""
     _require_probability(probability)
-    prior = xr.full_like(draws, np.nan) if prior is None else prior
-    contraction = 1 - _deviation(draws) / _deviation(prior)
     found = _interval(draws, probability)
     found |= {f"prior_{name}": values for name, values in _interval(prior, probability).items()}
-    note = xr.where(contraction < -LITTLE, WIDER, xr.where(contraction < LITTLE, NOTE, ""))
-    return xr.Dataset(found | {"contraction": contraction, "note": note})
+    contraction = 1 - _deviation(draws) / _deviation(prior)
+    note = np.where(contraction < -LITTLE, WIDER, np.where(contraction < LITTLE, NOTE, ""))
+    return found | {"contraction": contraction, "note": note}
 
 
 def _require_probability(probability: float) -> None:
@@ -275,20 +281,34 @@ def _require_probability(probability: float) -> None:
         raise InputError(f"probability is {probability}. Allowed: between 0 and 1, such as 0.9.")
 
 
-def _interval(draws: xr.DataArray, probability: float) -> dict[str, xr.DataArray]:
-    tail = (1 - probability) / 2
-    quantiles = draws.quantile([0.5, tail, 1 - tail], ("chain", "draw"), skipna=False)
-    return {name: quantiles[i].drop_vars("quantile") for i, name in enumerate(("median", "lower", "upper"))}
+def _interval(draws: xr.DataArray | None, probability: float) -> dict[str, np.ndarray]:
+    """NaN where there are no draws."""
+    tail, limits = (1 - probability) / 2, np.full(3, np.nan)
+    if draws is not None:
+        limits = np.quantile(_over_draws(draws), [0.5, tail, 1 - tail], axis=0)
+    return dict(zip(("median", "lower", "upper"), limits, strict=True))
 
 
-def _deviation(draws: xr.DataArray) -> xr.DataArray:
-    """Standard deviation on the scale on which the prior is normal; NaN for a constant."""
-    if draws.attrs.get("role") == "correlation":
-        return np.arctanh(draws).std(("chain", "draw"))
+def _deviation(draws: xr.DataArray | None) -> np.ndarray:
+    """Standard deviation on the scale on which the prior is normal, of covariates as they are; NaN for a
+    constant, or of no draws."""
+    if draws is None:
+        return np.array(np.nan)
+    values = _over_draws(draws)
     with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = np.log(draws / (1 - draws)) if _is_fraction(draws) else np.log(draws)
-        deviation = scaled.std(("chain", "draw"))
-    return deviation.where(deviation > 0)
+        if draws.attrs.get("role") == "correlation":
+            return np.arctanh(values).std(axis=0)
+        if draws.attrs.get("role") == "covariate":
+            return values.std(axis=0)
+        scaled = np.log(values / (1 - values)) if _is_fraction(draws) else np.log(values)
+        deviation = scaled.std(axis=0)
+    return np.where(deviation > 0, deviation, np.nan)
+
+
+def _over_draws(draws: xr.DataArray) -> np.ndarray:
+    """Values ``(draw, ...)``, those of all chains one after the other."""
+    values = draws.transpose("chain", "draw", ...).values
+    return values.reshape(-1, *values.shape[2:])
 
 
 def _is_fraction(draws: xr.DataArray) -> bool:
@@ -297,10 +317,15 @@ def _is_fraction(draws: xr.DataArray) -> bool:
     return draws.attrs.get("scale") == "logit" and draws.attrs.get("role") in values
 
 
-def _together(rows: dict, tables: list[xr.Dataset], probability: float) -> xr.Dataset:
+def _together(
+    rows: dict[str, xr.DataArray], tables: list[dict[str, np.ndarray]], probability: float
+) -> xr.Dataset:
     """One table of many, with units and symbols, and what the intervals are."""
-    labels = {"parameter": list(rows)}
+    labels: dict = {"parameter": list(rows)}
     for key, attribute in (("unit", "units"), ("symbol", "symbol")):
         labels[key] = ("parameter", [draws.attrs.get(attribute, "") for draws in rows.values()])
     stated = {"interval": "equal-tailed", "probability": probability}
-    return xr.concat(tables, "parameter").assign_coords(labels | stated).assign_attrs(stated)
+    own = next(iter(rows.values())).isel(chain=0, draw=0, drop=True)
+    columns = {name: np.stack([table[name] for table in tables]) for name in tables[0]}
+    made = {name: (("parameter", *own.dims)[: each.ndim], each) for name, each in columns.items()}
+    return xr.Dataset(made, {str(name): own[name] for name in own.coords} | labels | stated, stated)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.stats import ttest_ind
+from scipy.stats import ttest_ind, ttest_rel
 
 from bayesglu.analysis.asking import ask, question_of
 from bayesglu.analysis.cohort import NewPeople, new_people
@@ -44,14 +44,16 @@ def trial(
     people: NewPeople | None = None,
     dropout: float = 0.0,
     alpha: float = 0.05,
+    crossover: bool = False,
     random_seed: int | np.random.Generator | None = None,
     **asked: Any,
 ) -> pd.DataFrame:
-    """The power of a trial with parallel arms, from trials that are simulated.
+    """The power of a trial with parallel arms or a crossover, from trials that are simulated.
 
     Each repetition is a draw of the population, with new people in each arm, measured with the assay's error,
     some of whom drop out. An arm differs from the first where Welch's t-test of the endpoint says so, two
-    sided. So the power is that of the planned analysis over what the fit leaves open: an assurance.
+    sided; in a crossover, where everyone has every arm, each on a day of its own, the paired t-test. So the
+    power is that of the planned analysis over what the fit leaves open: an assurance.
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ def trial(
     of : str or Quantity
         The endpoint, as in `quantities`.
     n : int or sequence of int
-        People in each arm; several for a curve.
+        People in each arm, in a crossover people in all; several for a curve.
     repeats : int
         How many trials; as many at most as the fit has draws.
     people : NewPeople, optional
@@ -71,6 +73,9 @@ def trial(
         Share of the people who leave without the endpoint.
     alpha : float
         Level of the test.
+    crossover : bool
+        Whether everyone has every arm. What differs from day to day (`between_occasion` of the model) does
+        so between arms; each day begins at rest, so that nothing carries over, and the order plays no part.
     random_seed : int or numpy.random.Generator, optional
         Seed of the trials.
     **asked : Any
@@ -113,21 +118,22 @@ def trial(
     most, seed = max(sizes), seed_of(random_seed)
     people = new_people(like="study") if people is None else people
     asked = {"measured": True, **asked}
-    question = question_of(
-        asked, of=of, subjects=replace(people, n=most * len(named)), draws=repeats, random_seed=seed
-    )
+    places = replace(people, n=most, days=len(named)) if crossover else replace(people, n=most * len(named))
+    question = question_of(asked, of=of, subjects=places, draws=repeats, random_seed=seed)
     found, cohort = ask(fit, named, question)
     (name,) = _one(found)
     numbers = found[name].stack(trial=("chain", "draw")).transpose("trial", "scenario", "subject").values
     leaves = np.random.default_rng([seed, 1]).random(numbers.shape[0::2]) < dropout
+    if crossover:  # who leaves has no pair
+        leaves = np.tile(leaves[:, :most], len(named))
     numbers = np.where(leaves[:, None, :], np.nan, numbers)
     of_arm = [numbers[:, i, i * most : (i + 1) * most] for i in range(len(named))]
     rows = []
     for size in sizes:
         control, *others = (each[:, :size] for each in of_arm)
         for arm, endpoint in zip(list(named)[1:], others, strict=True):
-            p = ttest_ind(endpoint, control, axis=-1, equal_var=False, nan_policy="omit").pvalue
-            power = float(np.mean(np.asarray(p) < alpha))
+            p = _p_values(endpoint, control, crossover)
+            power = float(np.mean(p < alpha))
             difference = np.nanmean(endpoint, -1) - np.nanmean(control, -1)
             low, middle, high = np.nanquantile(difference, [0.05, 0.5, 0.95])
             row = {"arm": arm, "control": next(iter(named)), "n": size, "quantity": name}
@@ -136,7 +142,15 @@ def trial(
             rows.append(row | {"people": cohort.told})
     table = pd.DataFrame(rows)
     table.attrs = {"random_seed": seed, "protocol": found.attrs["protocol"]}
+    table.attrs["design"] = "crossover" if crossover else "parallel"
     return table
+
+
+def _p_values(endpoint: np.ndarray, control: np.ndarray, paired: bool) -> np.ndarray:
+    """Of the test of each trial ``(trial, person)``."""
+    if paired:
+        return np.asarray(ttest_rel(endpoint, control, axis=-1, nan_policy="omit").pvalue)
+    return np.asarray(ttest_ind(endpoint, control, axis=-1, equal_var=False, nan_policy="omit").pvalue)
 
 
 def dose_for(

@@ -8,7 +8,7 @@ point; how small it is by chance is simulated once for each count of numbers.
 from functools import cache
 
 import numpy as np
-from scipy.stats import binom
+from scipy.stats import beta, binom
 
 POINTS = 100
 """Of the grid, 1/100, 2/100, ..., 1; the last tells nothing."""
@@ -39,6 +39,12 @@ def band(n: int, probability: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.
     inside = _pointwise(n) >= level
     low, high = inside.argmax(1), n - inside[:, ::-1].argmax(1)
     return GRID, low / n, high / n
+
+
+def order_band(n: int, probability: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Between which shares each of `n` uniform numbers lies, in order, all at once with this probability."""
+    level, i = float(np.quantile(_by_chance(n), 1 - probability)), np.arange(1, n + 1)
+    return beta.ppf(level / 2, i, n - i + 1), beta.ppf(1 - level / 2, i, n - i + 1)
 
 
 @cache

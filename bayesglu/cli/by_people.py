@@ -162,7 +162,7 @@ def fit_many(
 
     Each is as if nobody else had come: the population is the same for all.
     """
-    from bayesglu.cli.tables import medians
+    from bayesglu.reporting.tables import medians
 
     writable(csv)
     population = load(fit)

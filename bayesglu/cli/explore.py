@@ -99,8 +99,8 @@ def simulate(
 
     from bayesglu.analysis.asking import default_outputs
     from bayesglu.analysis.simulation import check_names
-    from bayesglu.cli.tables import course, tidy
     from bayesglu.protocols.parse import parse_protocol
+    from bayesglu.reporting.tables import course, tidy
 
     writable(plot, FIGURES), writable(csv)
     spec, done = bayesglu.load_model(model), parse_protocol(protocol)
@@ -168,8 +168,8 @@ def identify(
 ) -> None:
     """Predict practical identifiability: expected posterior contraction for a given study design."""
     from bayesglu.analysis.identifiability import untouched
-    from bayesglu.cli.tables import pairs, shares
     from bayesglu.protocols.parse import parse_protocol
+    from bayesglu.reporting.tables import pairs, shares
 
     writable(plot, FIGURES), writable(csv)
     asked = parameters if parameters in ("free", "all") else parse_names(parameters)
@@ -231,7 +231,7 @@ def validate(
     Known failures are listed for `feedback`, for which the experiments are written: they begin after an
     overnight fast, whereas `fasting` begins at the last meal, and smaller models lack some of the outputs.
     """
-    from bayesglu.cli.tables import verdicts
+    from bayesglu.reporting.tables import verdicts
     from bayesglu.validation.facts import load_facts
     from bayesglu.validation.facts import validate as ask
 

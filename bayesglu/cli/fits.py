@@ -106,14 +106,14 @@ def fit(
     )
     bayesglu.save(fitted, out, thin=thin)
     wrote(out, f"the fit, {size_of(out) / 1e6:.3g} MB,")
-    give_verdict(fitted)
+    give_verdict(fitted, keep=out, thin=thin)
 
 
 @app.command(
     rich_help_panel=FIT, epilog=examples("bayesglu check people.nc", "bayesglu check people.nc --csv d.csv")
 )
 def check(fit: Fit, csv: Csv = None) -> None:
-    """Check the diagnostics of a fit: convergence, ESS, sampler, solver. Exits with code 2 if any fails."""
+    """Did sampling work, and does the model describe the data? Exits with code 2 if anything fails."""
     writable(csv)
     give_verdict(load(fit), csv)
 

@@ -61,8 +61,8 @@ def person(
     What comes back agrees with a fit of all people together. FIT may be that of a
     population, or of these people's first test.
     """
-    from bayesglu.cli.tables import standing
     from bayesglu.protocols.parse import parse_protocol
+    from bayesglu.reporting.tables import standing
 
     writable(out, (".nc", ".zarr")), writable(csv)
     profile = _profile(parse_pairs(reference))
@@ -122,7 +122,7 @@ def indices(
     M-value of a simulated clamp.
     """
     from bayesglu.analysis.simulation import check_names
-    from bayesglu.cli.tables import index_rows
+    from bayesglu.reporting.tables import index_rows
 
     writable(plot, FIGURES), writable(csv)
     if plot and (not index or len(index) > 1):
@@ -196,7 +196,7 @@ def design(
     Of a fit it is the next test of one of its subjects: what is known already
     counts. Of a model it is the first test of anybody.
     """
-    from bayesglu.cli.tables import candidates
+    from bayesglu.reporting.tables import candidates
 
     writable(csv)
     asked = load(Path(fit)) if Path(fit).suffix in (".nc", ".zarr") else fit

@@ -112,8 +112,8 @@ def what_if(
 
     With scenarios from a file, any number of them on the same draws, each compared with the first.
     """
-    from bayesglu.cli.tables import effect, tidy, with_difference
     from bayesglu.protocols.parse import parse_protocol
+    from bayesglu.reporting.tables import effect, tidy, with_difference
 
     writable(plot, FIGURES), writable(csv)
     if bool(change) == (scenarios is not None):
@@ -154,7 +154,7 @@ def _show_quantities(fitted, named, of, asked: dict, probability: float, plot, c
     """Quantities in each scenario, and by how much they differ from the first."""
     import pandas as pd
 
-    from bayesglu.cli.tables import answers
+    from bayesglu.reporting.tables import answers
     from bayesglu.seeds import seed_of
 
     asked["random_seed"] = seed_of(asked["random_seed"])  # the same people in both tables
@@ -323,7 +323,7 @@ def effects(
 
 def _show(found: "pd.DataFrame", csv: Path | None) -> None:
     """A table of answers, and of whom it speaks."""
-    from bayesglu.cli.tables import answers
+    from bayesglu.reporting.tables import answers
 
     show_table(answers(found), found.attrs["protocol"])
     _told(found)

@@ -27,10 +27,14 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
 
 
-def give_verdict(fitted: "xr.DataTree", csv: Path | None = None) -> None:
-    """Say what `check` found; exit with code 2 where a diagnostic failed."""
+def give_verdict(
+    fitted: "xr.DataTree", csv: Path | None = None, keep: Path | None = None, thin: int = 1
+) -> None:
+    """Say what `check` found, and keep it with the fit in a file; exit with code 2 where anything failed."""
     with working("Checking"):
         verdict = bayesglu.check(fitted, warn=False)
+        if keep:
+            bayesglu.save(fitted, keep, thin=thin)
     say(repr(verdict))
     if csv:
         write_csv(csv, verdict.table.reset_index())
@@ -41,7 +45,7 @@ def give_verdict(fitted: "xr.DataTree", csv: Path | None = None) -> None:
 def show_summary(table: "xr.Dataset", csv: Path | None, **wanted: list[str] | None) -> None:
     """The rows of a summary that were asked for, by dimension; all where nothing was."""
     from bayesglu.analysis.simulation import check_names
-    from bayesglu.cli.tables import summary
+    from bayesglu.reporting.tables import summary
 
     for dim, names in wanted.items():
         if names:

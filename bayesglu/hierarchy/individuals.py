@@ -252,19 +252,41 @@ class Individuals:
         fitted occasion, the correlation of deviations on two is 1 - s. A deviation of the occasion is drawn
         anew, and so one that is nested in that of the person, which then stays.
         """
-        component, n = self.layout.component_varying, np.asarray(seen)[:, None]
-        log_kappa = np.broadcast_to(self.occasion_prior[0], omega.shape)
-        kappa = np.exp(log_kappa + self.occasion_prior[1] * rng.normal(size=omega.shape))
-        of_occasion = np.array([each.level == "occasion" for each in self.deviations])
-        variance = np.square(omega)[..., None, component]
-        share = np.minimum(1.0, np.square(kappa)[..., None, component] / (n * variance))
-        share, n = (np.where(of_occasion[component], 1.0, each) for each in (share, n))
+        n = np.asarray(seen)[:, None]
+        share = self._share_of_occasions(omega, n, rng)
+        n = np.where(self._of_occasion, 1.0, n)
         centre = self.centre(typical, effect, missing)
         others = self._deviation(omega, correlation, rng)
         for j, s in enumerate(self.layout.missing.mixed):
             each = self.log_levels(j, typical, effect, omega, correlation, individual, missing)
             centre[..., s, :] += self._shift_of_levels(j, each, effect, rng)
         return centre + (1 - share) * (individual - centre) + np.sqrt(share * (1 - share + n)) * others
+
+    def draw_days(self, typical, effect, omega, correlation, days: int, rng: np.random.Generator):
+        """Parameters ``(day, ..., S, D)`` of people drawn from the population, on several days: what is a
+        person's own is the same on all of them."""
+        share = self._share_of_occasions(omega, 1, rng)
+        missing = self.missing.draw(self.missing.unknown(typical.shape[:-1]), rng)
+        own = self.draw_centre(typical, effect, missing, rng)
+        own = own + np.sqrt(1 - share) * self._deviation(omega, correlation, rng)
+        return np.stack(
+            [own + np.sqrt(share) * self._deviation(omega, correlation, rng) for _ in range(days)]
+        )
+
+    @property
+    def _of_occasion(self) -> np.ndarray:
+        """Which components (D) are of one occasion alone."""
+        return np.array([each.level == "occasion" for each in self.deviations])[self.layout.component_varying]
+
+    def _share_of_occasions(self, omega, n, rng: np.random.Generator) -> np.ndarray:
+        """The share of the variance of deviations that is of the mean of n occasions, with the SD of what is
+        the occasion's drawn from its prior."""
+        component = self.layout.component_varying
+        log_kappa = np.broadcast_to(self.occasion_prior[0], omega.shape)
+        kappa = np.exp(log_kappa + self.occasion_prior[1] * rng.normal(size=omega.shape))
+        variance = np.square(omega)[..., None, component]
+        share = np.minimum(1.0, np.square(kappa)[..., None, component] / (n * variance))
+        return np.where(self._of_occasion, 1.0, share)
 
     def draw_population(self, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """Typical values, effects, omega and correlations ``(draw, ...)`` from their priors."""

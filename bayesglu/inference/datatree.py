@@ -20,11 +20,15 @@ from bayesglu.hierarchy.values import Values
 from bayesglu.parallel import in_threads
 from bayesglu.physiology.registry import registered_sources
 from bayesglu.protocols.table import keep_protocols
+from bayesglu.study.description import beside_its_numbers
 from bayesglu.units import canonical_unit
 
 PACKAGES = ("bayesglu", "numpy", "scipy", "numba", "llvmlite", "nutpie", "pymc", "arviz", "xarray")
 FORMAT = 2
 """Of a fit: what its groups and variables are called. `old_fits` reads older ones."""
+NEW_PEOPLE = "population_predictive"
+NEW_PEOPLE_DRAWS = 400
+"""With so many draws of the population, at most, new people are drawn."""
 
 
 def in_chains(values: Values, chains: int) -> Values:
@@ -67,6 +71,28 @@ def samples_groups(d: Design, values: Values, predicted: np.ndarray, rng: np.ran
             drop=True
         ),
     }
+
+
+def new_people_group(d: Design, values: Values, rng: np.random.Generator) -> xr.Dataset:
+    """Measurements of new people with the covariates, tests and times of the study's: one study of them for
+    each of some draws of the population, evenly spaced."""
+    chains, draws = values.typical.shape[:2]
+    kept = np.linspace(0, draws - 1, min(draws, max(1, NEW_PEOPLE_DRAWS // chains))).astype(int)
+    values = Values(*(field[:, kept] for field in values))
+    found = by_analyte(d, new_people(d, values, rng), "measurement of a new person")
+    return found.assign_coords(draw=kept)
+
+
+def new_people(d: Design, values: Values, rng: np.random.Generator) -> np.ndarray:
+    """Measurements ``(chain, draw, obs)`` of people drawn from each draw of a population, with the covariates
+    and tests of a design; NaN where the equations of one cannot be solved."""
+    people, missing = d.individuals, values.missing.copy()
+    people.missing.parts(missing).value[:] = np.nan  # of these people it is drawn anew
+    missing = people.missing.draw(missing, rng)
+    own = people.draw(values.typical, values.effect, values.omega, values.correlation, rng, missing)
+    error = rng.normal(size=(*own.shape[:2], d.forcing.n_errors))
+    values = values._replace(individual=own, forcing_error=error, missing=missing)
+    return measured(d, values, predict(d, values)[0], rng)
 
 
 def by_analyte(d: Design, array: np.ndarray, told: str, unit: str | None = None) -> xr.Dataset:
@@ -175,6 +201,7 @@ def provenance(d: Design, method: str, random_seed: int, settings: dict) -> dict
         "parts": json.dumps(registered_sources(d.spec.structure)),
         "study_name": d.study.name,
         "study_hash": d.study.hash,
+        "study_about": json.dumps(beside_its_numbers(d.study)),
         "method": method,
         "random_seed": random_seed,
         "settings": json.dumps(settings),

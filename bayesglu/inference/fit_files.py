@@ -23,7 +23,7 @@ from bayesglu.inference.checksums import (
     unmarked,
     write_checksums,
 )
-from bayesglu.inference.datatree import FORMAT
+from bayesglu.inference.datatree import FORMAT, NEW_PEOPLE
 from bayesglu.inference.kept_coordinates import COORDINATES
 from bayesglu.inference.old_fits import has_format, modernized, without_format
 from bayesglu.inference.run_folder import Run, is_run
@@ -34,7 +34,16 @@ from bayesglu.spec.model import model_of
 
 ENDINGS = (".nc", ".zarr")
 
-ENCODED = ("settings", "versions", "parts", "equations", "failed_solves", "continued")
+ENCODED = (
+    "settings",
+    "versions",
+    "parts",
+    "equations",
+    "failed_solves",
+    "continued",
+    "study_about",
+    "verdict",
+)
 """Attributes that are texts of JSON."""
 
 
@@ -51,8 +60,9 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False, thin: i
         A name that ends in ``.nc`` (netCDF) or ``.zarr``.
     without_data : bool
         Whether to leave out every sample and covariate of the people, what samples tell of each (the
-        sampler's whitened coordinates), the forcing function, and body weights and what each was given where
-        these were not the same for all; the mean weight stays, for new people.
+        sampler's whitened coordinates), the forcing function, what the readers said of the study, and body
+        weights and what each was given where these were not the same for all; the mean weight stays, for new
+        people.
 
     Returns
     -------
@@ -87,14 +97,15 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False, thin: i
     kept = _thinned(fit, thin)
     if without_data:
         fit = kept
-        private = {"observed_data", "posterior_predictive", "fitted", "log_likelihood", COORDINATES}
+        private = {"observed_data", "posterior_predictive", "fitted", "log_likelihood"}
+        private |= {NEW_PEOPLE, COORDINATES}
         if len(set(kept_protocols(fit.protocols.to_dataset()).values())) > 1:
             private.add("protocols")
         public = {n: c.to_dataset() for n, c in fit.children.items() if n not in private}
         public = {n: _without_samples(group) for n, group in public.items()}
         kept = xr.DataTree.from_dict(public)
         kept["constant_data"] = xr.DataTree(_weightless(fit.constant_data.to_dataset()[["body_weight"]]))
-        kept.attrs = dict(fit.attrs)
+        kept.attrs = {**fit.attrs, "study_about": _without_notes(fit.attrs.get("study_about", "{}"))}
     write(kept, path)
     return path
 
@@ -122,6 +133,11 @@ def _weightless(people: xr.Dataset) -> xr.Dataset:
     same = float(weights.max() - weights.min()) < 1e-9
     kept = weights if same else weights * np.nan
     return people.assign(body_weight=kept.assign_attrs(weights.attrs | {"mean": float(weights.mean())}))
+
+
+def _without_notes(study_about: str) -> str:
+    """What a fit says of its study, without what the readers said: they name people and samples."""
+    return json.dumps({name: value for name, value in json.loads(study_about).items() if name != "notes"})
 
 
 def _without_samples(group: xr.Dataset) -> xr.Dataset:

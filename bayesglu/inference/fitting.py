@@ -15,9 +15,11 @@ from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.posterior import to_dataset
 from bayesglu.inference.checksums import DamagedFitError
 from bayesglu.inference.datatree import (
+    NEW_PEOPLE,
     data_groups,
     in_chains,
     log_prior_group,
+    new_people_group,
     predict,
     provenance,
     samples_groups,
@@ -117,6 +119,7 @@ def fit(
         its samples, ``insulin_forcing`` (chain, draw, forcing_obs); ``sample_stats``; ``observed_data``,
         ``constant_data`` and ``protocols``; ``fitted`` (without assay error), ``posterior_predictive`` (with
         it) and ``log_likelihood``, one variable an analyte, over (chain, draw, obs of the analyte);
+        ``population_predictive``, the same samples of new people, with 400 draws at most;
         ``whitened_coordinates`` of the sampler, if it had them, for `build`. The attributes hold the model's
         text, hashes (also of parts that are not bayesglu's own), versions and a seed that gives the same fit
         again. `check` judges it.
@@ -250,7 +253,7 @@ def _expansion(
     """The linear model about the modes, or about the draws of a pilot run of so many."""
     if run is not None and (kept := run.expansion("coordinates")):
         return kept
-    expansion = (run and run.expansion("modes")) or start or find_modes(d)
+    expansion = (run and run.expansion("modes")) or start or find_modes(d).expansion
     if pilot:
         if run is not None:
             run.keep_expansion("modes", expansion)
@@ -402,4 +405,5 @@ def _tree(d: Design, density: Density, positions, rng, groups, failures: Failure
     if density.expansion:
         made[COORDINATES] = keep_coordinates(density.coordinates, d)
     made["log_prior"] = log_prior_group(d, values, predicted)
-    return tree_of({**made, **samples_groups(d, values, predicted, rng), **data_groups(d)}, attrs)
+    made |= samples_groups(d, values, predicted, rng)
+    return tree_of({**made, NEW_PEOPLE: new_people_group(d, values, rng), **data_groups(d)}, attrs)

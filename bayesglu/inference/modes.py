@@ -6,7 +6,12 @@ the spreads between people and the errors of assays everyone's deviations are in
 method), so that errors have the degrees of freedom that people leave them. What remains, a Gaussian for each
 person and one for the population, is the Laplace approximation (`method="laplace"`), the starting point of
 the sampler, and the coordinates in which it begins.
+
+A climb from the medians of the prior ends at one mode. Where single people have a higher one (`other_modes`),
+they are moved there, and everyone is sought again from that place.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
@@ -14,8 +19,10 @@ from threadpoolctl import threadpool_limits
 
 from bayesglu.errors import FitWarning, warn_caller
 from bayesglu.hierarchy.design import Design
+from bayesglu.hierarchy.values import Values
 from bayesglu.inference.density import Density
 from bayesglu.inference.linearise import Expansion, expand
+from bayesglu.inference.other_modes import OtherMode, seek_others
 from bayesglu.solver.solver import SolverError, require_solved
 
 ITERATIONS = 15
@@ -25,27 +32,37 @@ FAILED = 1e3
 """What a failed solve adds to the cost: about as much as a point 45 SDs off."""
 
 
-def find_modes(design: Design, max_rounds: int = 20, tolerance: float = 0.05) -> Expansion:
-    """The linear model at the modes, which are nearer than `tolerance` SDs; if they are not after so many
-    rounds, a warning says so.
+class Modes(NamedTuple):
+    """The linear model at the modes, and who has another mode of their own."""
+
+    expansion: Expansion
+    others: tuple[OtherMode, ...]
+
+
+def find_modes(design: Design, max_rounds: int = 20, tolerance: float = 0.05) -> Modes:
+    """The modes, which are nearer than `tolerance` SDs; if they are not after so many rounds, a warning says
+    so.
 
     Raises SolverError when the typical person's equations cannot be solved.
     """
     with threadpool_limits(limits=1, user_api="blas"):  # more threads wait longer than they work
-        found, settled = _search(design, max_rounds, tolerance)
+        _require_finite(Density(design))
+        found, settled = _search(design, design.prior_medians, max_rounds, tolerance)
+        density = Density(design, found)
+        higher, others = seek_others(density, density.unpack(np.zeros((1, density.size))).at(0))
+        if higher is not None:
+            found, settled = _search(design, higher, max_rounds, tolerance)
     if not settled:
         warn_caller(
             f"The posterior modes did not settle in {max_rounds} rounds. Sampling is unaffected; a Laplace "
             "approximation (method 'laplace') is of a place near them.",
             FitWarning,
         )
-    return found
+    return Modes(found, others)
 
 
-def _search(design: Design, max_rounds: int, tolerance: float) -> tuple[Expansion, bool]:
-    """See `find_modes`; and whether they were found."""
-    _require_finite(Density(design))
-    at = design.prior_medians
+def _search(design: Design, at: Values, max_rounds: int, tolerance: float) -> tuple[Expansion, bool]:
+    """The linear model at the modes above `at`, and whether they were found."""
     found = expand(design, at)
     for _ in range(max_rounds):
         density = Density(design, found)

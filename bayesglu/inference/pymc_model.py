@@ -136,7 +136,7 @@ def _coordinates(d: Design, parametrization: str | None, fit: xr.DataTree | None
             problems.add(problem)
     problems.raise_any(InputError)
     if parametrization == "whitened" and fit is None:
-        return whitened_coordinates(d, find_modes(d))
+        return whitened_coordinates(d, find_modes(d).expansion)
     return kept
 
 

@@ -11,10 +11,15 @@ from bayesglu.plots.calibration import calibration
 from bayesglu.plots.demo import demo_figure
 from bayesglu.plots.effects import conditional, forest
 from bayesglu.plots.fits import fit_overview
+from bayesglu.plots.flows import flows
 from bayesglu.plots.identifiability import expected_contraction
 from bayesglu.plots.indices import index
+from bayesglu.plots.individual_fits import individual_fits
 from bayesglu.plots.loop_map import organs
 from bayesglu.plots.posteriors import contraction, parameters
+from bayesglu.plots.predictive import npde, pit, vpc
+from bayesglu.plots.prior_sensitivity import prior_sensitivity
+from bayesglu.plots.residuals import random_effects, sample_residuals
 from bayesglu.plots.rothman1991 import fasting
 from bayesglu.plots.scenarios import contrast
 from bayesglu.plots.study import study
@@ -31,12 +36,20 @@ __all__ = [
     "facts",
     "fasting",
     "fit_overview",
+    "flows",
     "forest",
     "index",
+    "individual_fits",
+    "npde",
     "organs",
     "parameters",
+    "pit",
+    "prior_sensitivity",
+    "random_effects",
+    "sample_residuals",
     "study",
     "trajectories",
+    "vpc",
 ]
 
 

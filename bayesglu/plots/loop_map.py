@@ -22,6 +22,7 @@ from bayesglu.plots.style import (
     styled,
     title,
 )
+from bayesglu.plots.time_courses import means_told, runs_of
 
 LIVER, GUT, BLOOD = (0.1, 3.2, 2.5, 3.2), (0.1, 0.6, 2.5, 1.5), (4.3, 0.6, 1.6, 5.8)
 BOXES = {
@@ -31,7 +32,7 @@ BOXES = {
     "": BLOOD,
     "muscle, fat": (7.6, 4.9, 2.5, 1.5),
     "brain": (7.6, 2.75, 2.5, 1.5),
-    "renal_glucose_excretion": (7.6, 0.6, 2.5, 1.5),
+    "kidney": (7.6, 0.6, 2.5, 1.5),
 }
 """Left, bottom, width and height of each organ; the one without a name is the blood."""
 
@@ -61,22 +62,24 @@ SEEN = 0.05
 
 
 @styled
-def organs(moments: Mapping[str, xr.Dataset]) -> Figure:
-    """The organs at one moment or several: arrows as wide as the glucose that flows, in mg/kg/min.
+def organs(moments: xr.Dataset | Mapping[str, xr.Dataset]) -> Figure:
+    """The organs at one moment or several, or in several scenarios: arrows as wide as the glucose that flows.
 
     In the liver stand its glycogen, as a level, and apart from each other the glucose that it makes of it
     (upper arrow) and makes anew (lower arrow). The lines of the hormones are as thick as their concentration
-    against that of the first moment.
+    against that of the first map. Where there are draws or people, numbers are their means, which add up as
+    medians do not.
 
     Parameters
     ----------
-    moments : mapping
-        Name to all outputs of a simulation of one person at one time, ``simulate(...).sel(time=45)``.
+    moments : xarray.Dataset or mapping
+        Name to all outputs of a simulation at one time, ``simulate(...).sel(time=45)``; or what `what_if`
+        returned at one time, with dim ``scenario`` and perhaps ``chain, draw, subject``.
 
     Returns
     -------
     matplotlib.figure.Figure
-        A map for each moment.
+        A map for each moment or scenario, flows in mg/kg/min.
 
     Raises
     ------
@@ -91,7 +94,9 @@ def organs(moments: Mapping[str, xr.Dataset]) -> Figure:
     >>> len(figure.axes)
     2
     """
-    moments = {name: _one_moment(name, moment) for name, moment in moments.items()}
+    given = runs_of(moments)
+    averaged = means_told(next(iter(given.values()))) if given else ""
+    moments = {name: _one_moment(name, moment) for name, moment in given.items()}
     if not moments:
         raise InputError("There is no moment to draw.")
     first = next(iter(moments.values()))
@@ -105,7 +110,7 @@ def organs(moments: Mapping[str, xr.Dataset]) -> Figure:
         _draw_organs(axis, moment, most)
         _draw_flows(axis, moment)
         _draw_hormones(axis, moment, first)
-    title(figure, KEY)
+    title(figure, f"{KEY}{averaged}")
     return figure
 
 
@@ -114,10 +119,9 @@ def _one_moment(name: str, moment: xr.Dataset) -> xr.Dataset:
     wanted |= {"glucose", "insulin", "glucagon", "liver_glycogen"}
     if missing := sorted(wanted - set(map(str, moment.data_vars))):
         raise InputError(f"{name}: the map needs the outputs {', '.join(missing)} as well.")
-    if moment["glucose"].dims:
-        dims = ", ".join(map(str, moment["glucose"].dims))
-        raise InputError(f"{name} has {dims}; choose one moment of one person, such as .sel(time=45).")
-    return moment
+    if "time" in moment["glucose"].dims:
+        raise InputError(f"{name} has time; choose one moment, such as .sel(time=45).")
+    return moment[sorted(wanted)].mean(keep_attrs=True)
 
 
 def _draw_organs(axis: Axes, moment: xr.Dataset, most: float) -> None:

@@ -29,7 +29,7 @@ from bayesglu.plots.style import (
 from bayesglu.study.study import Study, load_study
 from bayesglu.text.problems import hint
 from bayesglu.text.wording import some
-from bayesglu.units import canonical_unit
+from bayesglu.units import canonical_unit, system_of, unit_in
 
 MOST_LEVELS = 5
 """A number with so many values or fewer is a category; one with more is split at its median."""
@@ -42,7 +42,12 @@ MARKS = {"left": "v", "right": "^"}
 
 
 @styled
-def study(study: Study | str, by: str | None = None, analytes: Sequence[str] | None = None) -> Figure:
+def study(
+    study: Study | str,
+    by: str | None = None,
+    analytes: Sequence[str] | None = None,
+    units: str | None = None,
+) -> Figure:
     """Samples of everyone over time, a panel for each analyte, and in rows by a covariate where one is named.
 
     A line joins the samples of one person on one occasion; where there are many people, a thick line is
@@ -59,11 +64,13 @@ def study(study: Study | str, by: str | None = None, analytes: Sequence[str] | N
         its median.
     analytes : sequence of str, optional
         What to show; by default all.
+    units : str, optional
+        ``"canonical"``, ``"SI"`` or ``"conventional"``; by default that of `set_units`.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Panels in canonical units; times in min, or h where they are long.
+        A panel for each analyte; times in min, or h where they are long.
 
     Raises
     ------
@@ -71,6 +78,8 @@ def study(study: Study | str, by: str | None = None, analytes: Sequence[str] | N
         If there is no such covariate.
     StudyError
         If there is no such study or analyte.
+    UnitError
+        If there is no such system of units.
 
     Examples
     --------
@@ -81,9 +90,12 @@ def study(study: Study | str, by: str | None = None, analytes: Sequence[str] | N
     """
     shown = load_study(study)
     shown = shown.select(analytes=analytes) if analytes is not None else shown
+    names, system = shown.analytes, system_of(units)
+    unit, factor = zip(*(unit_in(system, canonical_unit(name), name) for name in names), strict=True)
+    unit, factor = dict(zip(names, unit, strict=True)), dict(zip(names, factor, strict=True))
     rows = shown.observations.to_dataframe()
+    rows["value"] *= rows["analyte"].map(factor)
     groups = _groups(shown, by)
-    names = shown.analytes
     columns = len(names) if len(groups) > 1 or len(names) <= 3 else -(-len(names) // 2)
     figure, axes = panels(len(groups) * len(names), columns, max(2.9, 6.4 / columns), 2.1)
     end = max([rows["time"].max(), *(e.stop for p in shown.protocols.values() for e in p.events)])
@@ -93,8 +105,8 @@ def study(study: Study | str, by: str | None = None, analytes: Sequence[str] | N
     for place, (axis, (label, people, name)) in enumerate(zip(axes, cells, strict=True)):
         mine = rows[rows["subject"].isin(people) & (rows["analyte"] == name)]
         _samples(axis, mine, per, name)
-        labels = max(labels, _doses(axis, shown, people, per, named=place == 0))
-        axis.set_ylabel(pretty_unit(canonical_unit(name)) or "fraction")
+        labels = max(labels, _doses(axis, shown, people, per, system, named=place == 0))
+        axis.set_ylabel(pretty_unit(unit[name]) or "fraction")
         count = f" ({len(people)})" if by is not None else ""
         axis.set_title(sentence(words(name)) + (f", {by} {label}{count}" if by is not None else ""))
     for name in names:  # the same axis in every row, so that groups can be compared
@@ -163,9 +175,10 @@ def _samples(axis: Axes, rows: pd.DataFrame, per: float, name: str) -> None:
         axis.plot(common.index / per, common, color=BLACK, linewidth=1.9, zorder=6)
 
 
-def _doses(axis: Axes, shown: Study, people: Sequence[str], per: float, named: bool) -> int:
+def _doses(axis: Axes, shown: Study, people: Sequence[str], per: float, system: str, named: bool) -> int:
     """Mark what was given to these people, in words where these are wanted; on how many lines words stand."""
     start, end = axis.get_xlim()
+    unit, factor = unit_in(system, "mg/dL", "glucose")
     given: dict[float, dict[str, set[str]]] = {}
     spans = set()
     for (who, _), protocol in shown.protocols.items():
@@ -174,7 +187,9 @@ def _doses(axis: Axes, shown: Study, people: Sequence[str], per: float, named: b
                 continue
             clamp = event.kind == "clamp"
             what = "clamp" if clamp else f"{event.substance} {ROUTES[event.route]}"
-            amount = f"{event.target:g} mg/dL" if clamp else f"{event.amount:.4g} {event.unit}"
+            amount = f"{event.amount:.4g} {event.unit}"
+            if clamp and event.target is not None:
+                amount = f"{event.target * factor:.3g} {unit}"
             given.setdefault(event.time, {}).setdefault(what, set()).add(amount)
             if event.duration:
                 spans.add((event.time / per, min(event.stop / per, end)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterable
 from functools import wraps
+from io import BytesIO
 from textwrap import wrap
 from zlib import crc32
 
@@ -82,8 +84,6 @@ class Picture(Figure):
     """A figure that pyplot does not know: nothing has to be closed, and a notebook shows it once."""
 
     def _repr_png_(self) -> bytes:
-        from io import BytesIO
-
         buffer = BytesIO()
         self.savefig(buffer, format="png", dpi=100)
         return buffer.getvalue()
@@ -126,6 +126,14 @@ def title(figure: Figure, text: str, note: str = "") -> None:
     lines = [line for part in (text, note) for line in wrap(part, int(14 * figure.get_figwidth()))]
     if lines:
         figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=9.5, color="#222222")
+
+
+def data_uri(figure: Figure) -> str:
+    """A figure as text that a page holds: a drawing whose letters are letters, the same whenever made."""
+    buffer = BytesIO()
+    with matplotlib.style.context({"svg.fonttype": "none", "svg.hashsalt": "bayesglu"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{b64encode(buffer.getvalue()).decode()}"
 
 
 def colour_of_person(label: object) -> str:

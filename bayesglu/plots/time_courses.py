@@ -80,7 +80,7 @@ def trajectories(
     >>> len(figure.axes)
     2
     """
-    runs = {name: in_units(run, units) for name, run in _runs(simulations).items()}
+    runs = {name: in_units(run, units) for name, run in runs_of(simulations).items()}
     shown = _panels_of(runs, outputs)
     figure, axes = panels(len(shown), 3 if len(shown) != 4 else 2, 3.1, 2.2)
     times = np.concatenate([run["time"].values for run in runs.values()])
@@ -104,7 +104,7 @@ def trajectories(
     return figure
 
 
-def _runs(simulations: xr.Dataset | Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
+def runs_of(simulations: xr.Dataset | Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
     """What is laid over each other, by name."""
     if not isinstance(simulations, xr.Dataset):
         return dict(simulations)
@@ -187,6 +187,13 @@ def heading(runs: Mapping[str, xr.Dataset]) -> str:
     protocol = protocol if len(protocol) <= LONGEST else f"{protocol[: LONGEST - 3]}..."
     change, day = change_told(next(iter(runs.values()))), day_told({k: same(k) for k in DAY})
     return ", ".join(part for part in (protocol, day, model and f"model {model}", change) if part)
+
+
+def means_told(run: xr.Dataset) -> str:
+    """Over what a picture of means has averaged, ``"; means over 12 people and draws"``."""
+    told = [f"{run.sizes['subject']} people"] if run.sizes.get("subject", 1) > 1 else []
+    told += ["draws"] if "draw" in run.dims else []
+    return f"; means over {' and '.join(told)}" if told else ""
 
 
 DAY = ("occasion", "subjects")

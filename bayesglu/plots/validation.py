@@ -25,13 +25,14 @@ from bayesglu.plots.style import (
     time_axis,
     title,
 )
+from bayesglu.units import system_of, unit_in
 
 if TYPE_CHECKING:
     from bayesglu.validation.facts import Fact, Group, Validation
 
 
 @styled
-def facts(validation: Validation) -> Figure:
+def facts(validation: Validation, units: str | None = None) -> Figure:
     """A panel an experiment: the typical person's curve, bands over people, and the published figures.
 
     Bands hold 50 and 90 % of people. Points are published figures with their spread where the source gives
@@ -42,6 +43,8 @@ def facts(validation: Validation) -> Figure:
     ----------
     validation : Validation
         As `validate` returns it.
+    units : str, optional
+        ``"canonical"``, ``"SI"`` or ``"conventional"``; by default that of `set_units`.
 
     Returns
     -------
@@ -52,6 +55,8 @@ def facts(validation: Validation) -> Figure:
     ------
     InputError
         If there is none.
+    UnitError
+        If there is no such system of units.
 
     Examples
     --------
@@ -64,16 +69,18 @@ def facts(validation: Validation) -> Figure:
     if not shown:
         raise InputError(f"No experiment could be put to the model {validation.model!r}.")
     figure, axes = panels(len(shown), 4, 3.0, 2.25)
+    system = system_of(units)
     verdicts = dict(zip(validation.table["fact"], validation.table["verdict"], strict=True))
     for axis, group in zip(axes, shown, strict=True):
-        curve = validation.curves[group.experiment.name]
+        unit, factor = unit_in(system, group.unit, group.shown)
+        curve = validation.curves[group.experiment.name] * factor
         _draw(axis, curve, group)
         per = time_axis([axis], *curve["time"].values[[0, -1]])
         for fact in group.facts:
             if fact.point:
-                _mark(axis, fact, per, "fails" in verdicts[fact.name].lower())
+                _mark(axis, fact, per, factor, "fails" in verdicts[fact.name].lower())
         axis.set_title("\n".join(wrap(group.title, 36)), fontsize=8)
-        axis.set_ylabel("\n".join([*wrap(words(group.called), 24), pretty_unit(group.unit)]), fontsize=7.5)
+        axis.set_ylabel("\n".join([*wrap(words(group.called), 24), pretty_unit(unit)]), fontsize=7.5)
         axis.margins(y=0.1)
     count = ", ".join(f"{n} {word}" for word, n in validation.counts.items())
     note = "Line: typical person. Bands: 50 and 90 % of people as the priors expect them. Points: published."
@@ -100,14 +107,15 @@ def _levels(curve: xr.DataArray) -> list[xr.DataArray]:
     return [curve.isel(level=i) for i in range(curve.sizes["level"])] if "level" in curve.dims else [curve]
 
 
-def _mark(axis: Axes, fact: Fact, per: float, missed: bool) -> None:
+def _mark(axis: Axes, fact: Fact, per: float, factor: float, missed: bool) -> None:
     """A published figure where it stands in time; a window as a line from end to end."""
     colour = VERMILLION if missed else BLACK
     when = np.array(fact.point) / per
     middle = when.mean()
-    axis.vlines(middle, *fact.accepted, color=colour, linewidth=0.6, zorder=4)
+    value, accepted = fact.value * factor, np.array(fact.accepted) * factor
+    axis.vlines(middle, *accepted, color=colour, linewidth=0.6, zorder=4)
     if len(when) > 1:
-        axis.hlines(fact.value, *when, color=colour, linewidth=1.2, zorder=4)
-    axis.errorbar(
-        middle, fact.value, yerr=fact.spread, fmt="o", color=colour, markersize=3.5, elinewidth=2, zorder=5
-    )
+        axis.hlines(value, *when, color=colour, linewidth=1.2, zorder=4)
+    spread = None if fact.spread is None else fact.spread * factor
+    style = {"fmt": "o", "color": colour, "markersize": 3.5, "elinewidth": 2, "zorder": 5}
+    axis.errorbar(middle, value, yerr=spread, **style)

@@ -102,7 +102,8 @@ def assemble(
         "weights": [lambda: odd_weights(weights, covariates)],
         "labels": [lambda: alike_labels(subjects)],
     }
-    for sentence in [*told, *doubts(sheet.checked, looks)]:
+    notes = (*told, *doubts(sheet.checked, looks))
+    for sentence in notes:
         warn_caller(f"{name}: {sentence}", StudyWarning)
 
     known = {*OBSERVATION_COLUMNS, *OTHER_OBSERVATION_COLUMNS}
@@ -125,6 +126,7 @@ def assemble(
             **({"checked": list(sheet.checked)} if sheet.checked else {}),
         },
         unread=(*tables["observations"].unread(known), *ignored["observations"]),
+        notes=notes,
     )
 
 

@@ -59,6 +59,8 @@ class Study:
         Columns of the tables that were not read.
     occasion_covariates : xarray.Dataset, optional
         Covariates that differ between the occasions of anyone, dim ``occasion`` (``subject/name``).
+    notes : tuple of str
+        What `load_study` warned of.
 
     Examples
     --------
@@ -81,6 +83,7 @@ class Study:
     datasheet: Mapping[str, Any] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
     occasion_covariates: xr.Dataset | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_table(
@@ -288,6 +291,7 @@ class Study:
             datasheet=self.datasheet,
             unread=self.unread,
             occasion_covariates=of_occasions,
+            notes=self.notes,
         )
 
     def summary(self) -> pd.DataFrame:
@@ -319,7 +323,9 @@ class Study:
             }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("analyte")
 
-    def plot(self, by: str | None = None, analytes: Sequence[str] | None = None) -> Figure:
+    def plot(
+        self, by: str | None = None, analytes: Sequence[str] | None = None, units: str | None = None
+    ) -> Figure:
         """What was measured, before any model, as `plots.study` draws it.
 
         Parameters
@@ -328,6 +334,8 @@ class Study:
             A covariate: a row of panels for each level.
         analytes : sequence of str, optional
             What to show; by default all.
+        units : str, optional
+            ``"canonical"``, ``"SI"`` or ``"conventional"``; by default that of `set_units`.
 
         Returns
         -------
@@ -340,6 +348,8 @@ class Study:
             If there is no such covariate.
         StudyError
             If there is no such analyte.
+        UnitError
+            If there is no such system of units.
 
         Examples
         --------
@@ -348,7 +358,7 @@ class Study:
         2
         """
         # By name: figures are made of studies, and no study of figures.
-        return import_module("bayesglu.plots").study(self, by, analytes)
+        return import_module("bayesglu.plots").study(self, by, analytes, units)
 
     def to_folder(self, path: str | Path) -> Path:
         """Write the study as a folder, in canonical units and with checksums, that loads as an equal study.

@@ -32,6 +32,22 @@ def as_html(study: Study) -> str:
     return f"<p><b>{title}</b></p><table>{described}</table>{study.summary().to_html()}"
 
 
+def beside_its_numbers(study: Study) -> dict:
+    """What a fit keeps of a study beside its samples: where it is from, what its readers said, and how many
+    samples of each analyte are missing or were left out."""
+    counts = study.summary()
+    return {
+        **{
+            name: str(study.datasheet[name])
+            for name in ("title", "source", "licence")
+            if name in study.datasheet
+        },
+        "notes": list(study.notes),
+        "missing": {str(analyte): int(row["missing"]) for analyte, row in counts.iterrows()},
+        "left out": {str(analyte): int(row["left out"]) for analyte, row in counts.iterrows()},
+    }
+
+
 def _described(study: Study) -> list[tuple[str, str]]:
     described = [("subjects", some(study.subjects))]
     for analyte, row in study.summary().iterrows():

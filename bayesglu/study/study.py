@@ -140,7 +140,8 @@ def _in_a_form(
         warn_caller(sentence, StudyWarning)
     files = ", ".join(source.name for source in sources if isinstance(source, Path)) or name
     sheet, problems = reading.sheet(files), Problems(files)
-    return Study(**assemble(name, reading.tables(), sheet, protocol, body_weight, problems))
+    found = assemble(name, reading.tables(), sheet, protocol, body_weight, problems)
+    return Study(**found | {"notes": (*reading.unused, *found["notes"])})
 
 
 def _folder(path: Path, protocol: Any, body_weight: Any, problems: Problems) -> dict[str, Any]:

@@ -1,0 +1,254 @@
+"""What may be wrong with samples that nobody of a population has: units, times, doses, tubes changed about.
+
+Each slip that is common in tables is undone in turn, and samples are compared, as those of a new person,
+before and after. How much likelier the likeliest of all these makes samples in which there is no slip is seen
+in new people. A slip is named where that is seldom enough for as many people as there are, and nothing is
+left to explain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from scipy.stats import chi2
+
+from bayesglu.analysis.kept_study import study_of
+from bayesglu.analysis.npde import Decorrelated, by_person
+from bayesglu.analysis.people import thinned
+from bayesglu.analysis.strangers import TAIL, People
+from bayesglu.analytes import analytes as known_analytes
+from bayesglu.errors import BayesgluError
+from bayesglu.hierarchy.design import Design, make_design
+from bayesglu.hierarchy.posterior import population_of
+from bayesglu.hierarchy.rows import TINY
+from bayesglu.hierarchy.values import Values
+from bayesglu.inference.datatree import in_chains, new_people
+from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.library import ogtt
+from bayesglu.protocols.table import kept_protocols
+from bayesglu.spec.model import model_of
+from bayesglu.study.study import Study
+from bayesglu.units import canonical_unit
+
+CHANCE = 0.005
+"""How seldom any slip is named in a study that has none."""
+
+DRAWS, DRAWS_A_SAMPLE = 200, 5
+"""New people who are drawn for a test that may have been another one; more where samples of one are many."""
+
+SPARED = 4000
+"""About so many new people, in whom there is no slip, say what is found by chance."""
+
+SOME = 8
+"""So many people are looked at for a slip in everyone."""
+
+HOUR = 60.0
+
+
+class Slip(NamedTuple):
+    """A slip in words, and what new people say where it is undone: log density and squared distance ``(...)``
+    of the logarithms of samples ``(..., n)``."""
+
+    words: str
+    log_density: Callable[[np.ndarray], np.ndarray]
+    distance: Callable[[np.ndarray], np.ndarray]
+
+
+def slips(fit: xr.DataTree, people: People) -> dict[str, str]:
+    """What is probably wrong with the samples of single people, by label, in words."""
+    found: dict[str, list[Slip]] = {}
+    for who, own in people.decorrelated.items():
+        here = people.samples.isel(obs=own.rows)
+        found[who] = [*_units(here, own), *_swaps(here, own)]
+    for words, other in _other_tests(fit):
+        for who, alone in _new_people_or_none(fit, other).items():
+            if who in found and len(alone.rows) == len(people.decorrelated[who].rows):
+                found[who].append(Slip(words, alone.log_density, alone.distance))
+    enough = _enough(people, found)
+    best = {}
+    for who, own in people.decorrelated.items():
+        value = people.log_value[own.rows]
+        gain = [float(slip.log_density(value) - own.log_density(value)) for slip in found[who]]
+        likely = [(g, slip) for g, slip in zip(gain, found[who], strict=True) if g > enough]
+        likely = [(g, slip) for g, slip in likely if _near(slip.distance(value), len(value))]
+        if likely:
+            best[who] = max(likely, key=lambda pair: pair[0])[1].words
+    return best
+
+
+def _enough(people: People, found: dict[str, list[Slip]]) -> float:
+    """How much likelier samples must be where a slip is undone. The tail of what new people gain is taken to
+    be exponential beyond the farthest twentieth of them."""
+    each, gains = max(30, SPARED // len(found)), []
+    for who, own in people.decorrelated.items():
+        new = own.new[:: max(1, len(own.others) // each)]
+        told = own.log_density(new)
+        gains.append(np.max([slip.log_density(new) - told for slip in found[who]], axis=0))
+    gain = np.concatenate(gains)
+    edge = np.quantile(gain, 1 - TAIL)
+    return float(edge + np.mean(gain[gain > edge] - edge) * np.log(TAIL * len(found) / CHANCE))
+
+
+def _near(distance: np.ndarray | float, n: int) -> bool:
+    """Whether a squared distance of n samples is one of new people."""
+    return float(distance) < 2.0 * chi2.ppf(0.999, n)
+
+
+def common_slip(fit: xr.DataTree, people: People) -> str | None:
+    """What is probably wrong with everyone's samples, against people drawn from the prior, in words."""
+    labels = list(people.decorrelated)
+    some = [labels[i] for i in np.unique(np.linspace(0, len(labels) - 1, SOME).astype(int))]
+    try:
+        samples, of_each, log_value = _new_people(fit, study_of(fit).select(subjects=some), of_prior=True)
+    except BayesgluError:  # a fit that does not keep its study
+        return None
+    told = {who: float(own.log_density(log_value[own.rows])) for who, own in of_each.items()}
+    gains: dict[str, list[tuple[float, float]]] = {}
+    for who, own in of_each.items():
+        value = log_value[own.rows]
+        for slip in _units(samples.isel(obs=own.rows), own):
+            after = float(slip.log_density(value)) - told[who], float(slip.distance(value))
+            gains.setdefault(slip.words, []).append(after)
+    for words, other in _other_tests(fit, some):
+        for who, own in _new_people_or_none(fit, other, of_prior=True).items():
+            value = log_value[of_each[who].rows]
+            if len(own.rows) == len(value):
+                after = float(own.log_density(value)) - told[who], float(own.distance(value))
+                gains.setdefault(words, []).append(after)
+    enough = np.log(max(len(gains), 1) / CHANCE)
+    n = len(log_value)
+    good = {
+        words: sum(gain for gain, _ in each)
+        for words, each in gains.items()
+        if len(each) == len(told) and _near(sum(distance for _, distance in each), n)
+    }
+    best = max(good, key=good.__getitem__, default=None)
+    return best if best is not None and good[best] > enough else None
+
+
+# --- units ---
+
+
+def _units(samples: xr.Dataset, own: Decorrelated) -> Iterator[Slip]:
+    """Samples of an analyte in another unit than that which is told."""
+    offset = samples["offset"].values
+    for analyte in dict.fromkeys(map(str, samples.analyte.values)):
+        of = samples.analyte.values == analyte
+        for unit, worth in known_analytes()[analyte].units.items():
+            for factor in (worth, 1 / worth) if not 0.7 < worth < 1.4 else ():
+                times = np.where(of, factor, 1.0)
+
+                def undone(log_value: np.ndarray, times: np.ndarray = times) -> np.ndarray:
+                    value = (np.exp(log_value) - offset) * times
+                    return np.log(np.maximum(value + offset, TINY))
+
+                yield _slip(_unit_words(analyte, unit, factor, factor == worth), own, undone)
+
+
+def _slip(words: str, own: Decorrelated, undone: Callable[[np.ndarray], np.ndarray]) -> Slip:
+    """A slip that changed values and nothing else."""
+    return Slip(words, lambda x: own.log_density(undone(x)), lambda x: own.distance(undone(x)))
+
+
+def _unit_words(analyte: str, unit: str, factor: float, as_canonical: bool) -> str:
+    canonical = canonical_unit(analyte)
+    given, read = (unit, canonical) if as_canonical else (canonical, unit)
+    times, how = (factor, "small") if factor > 1 else (1 / factor, "large")
+    return f"{analyte} is {times:.3g} times too {how}, as if it were given in {given} and read as {read}"
+
+
+# --- tubes ---
+
+
+def _swaps(samples: xr.Dataset, own: Decorrelated) -> Iterator[Slip]:
+    """Samples of two times changed about, in one analyte or in all that were taken then."""
+    columns = (samples.analyte.values, samples.occasion.values, samples.time.values)
+    place = {key: i for i, key in enumerate(zip(*columns, strict=True))}
+    measured = list(dict.fromkeys(map(str, samples.analyte.values)))
+    for occasion in dict.fromkeys(samples.occasion.values):
+        times = sorted({t for _, o, t in place if o == occasion})
+        for a, b in combinations(times, 2):
+            there = [x for x in measured if (x, occasion, a) in place and (x, occasion, b) in place]
+            for which in [[x] for x in there] + ([there] if len(there) > 1 else []):
+                order = np.arange(len(place))
+                for x in which:
+                    i, j = place[x, occasion, a], place[x, occasion, b]
+                    order[[i, j]] = j, i
+                told = "all analytes" if len(which) > 1 else which[0]
+                words = f"the samples of {told} at {a:g} and {b:g} min look changed about"
+                yield _slip(words, own, lambda x, order=order: x[..., order])
+
+
+# --- times and doses ---
+
+
+def _other_tests(fit: xr.DataTree, who: Sequence[str] | None = None) -> Iterator[tuple[str, Study]]:
+    """What was not told: the study where it is undone, in words."""
+    try:
+        study = study_of(fit).select(subjects=who)
+    except BayesgluError:  # a fit that does not keep its study
+        return
+    obs = study.observations
+    if float(obs.time.max()) <= 24:  # of anybody
+        hours = obs.assign(time=("obs", obs.time.values * HOUR, obs.time.attrs))
+        yield "times look like hours that were read as minutes", replace(study, observations=hours)
+    else:
+        ends = obs.time.groupby(obs.subject).max()
+        short = [str(s) for s in ends.subject.values if float(ends.sel(subject=s)) <= 24]
+        if short:
+            own = study.select(subjects=short)
+            changed = own.observations.assign(time=("obs", own.observations.time.values * HOUR))
+            yield "times look like hours that were read as minutes", replace(own, observations=changed)
+    given = {o: p for o, p in study.protocols.items() if p.events}
+    if given:
+        without = {o: replace(p, events=(), name="nothing") for o, p in given.items()}
+        yield (
+            "samples look as if nothing had been given",
+            replace(study, protocols=dict(study.protocols) | without),
+        )
+    fasting = [o for o, p in study.protocols.items() if not p.events]
+    if fasting:
+        usual = _usual(fit)
+        changed = replace(study, protocols=dict(study.protocols) | dict.fromkeys(fasting, usual))
+        yield f"samples look as if {usual.name} had been given, which is missing", changed
+
+
+def _usual(fit: xr.DataTree) -> Protocol:
+    """What most people of the study were given; an oral test where nobody was given anything."""
+    given = [p for p in kept_protocols(fit["protocols"].to_dataset()).values() if p.events]
+    return max(given, key=given.count) if given else ogtt(75)
+
+
+def _new_people_or_none(fit: xr.DataTree, study: Study, of_prior: bool = False) -> dict[str, Decorrelated]:
+    """People of a study beside new people; nobody, where nothing of the kind can have been done."""
+    try:
+        return _new_people(fit, study, of_prior)[1]
+    except BayesgluError:
+        return {}
+
+
+def _new_people(
+    fit: xr.DataTree, study: Study, of_prior: bool
+) -> tuple[xr.Dataset, dict[str, Decorrelated], np.ndarray]:
+    """People beside new people of the fitted population, or of the prior: samples, those of each, and the
+    logarithms that are compared."""
+    d = make_design(model_of(fit.attrs), study)
+    rng, samples = np.random.default_rng(d.n_obs), d.study.observations.sel(obs=d.obs)
+    most = int(np.unique(samples.subject.values, return_counts=True)[1].max())
+    draws = max(DRAWS, DRAWS_A_SAMPLE * most)
+    values = in_chains(d.draw_prior(draws, rng), 1) if of_prior else _population(fit, d, draws, rng)
+    drawn = new_people(d, values, rng).reshape(-1, d.n_obs)
+    log_new = np.log(np.maximum(drawn[np.isfinite(drawn).all(1)] + d.rows.offset[: d.n_obs], TINY))
+    log_value = d.rows.log_value[: d.n_obs]
+    samples = samples.assign(offset=("obs", d.rows.offset[: d.n_obs]))
+    return samples, by_person(samples, log_value, log_new), log_value
+
+
+def _population(fit: xr.DataTree, d: Design, draws: int, rng: np.random.Generator) -> Values:
+    posterior = thinned(fit["posterior"].to_dataset(), draws)
+    return population_of(posterior, d.individuals, d.analytes, rng=rng)

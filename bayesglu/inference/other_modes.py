@@ -1,0 +1,122 @@
+"""Other modes of single people: everyone's own parameters sought from elsewhere, given the population.
+
+Given the population people are independent of each other, so that one climb from a start for everyone is a
+climb of each, and what is found is compared person by person.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize
+
+from bayesglu.hierarchy.design import Design
+from bayesglu.hierarchy.log_density import log_individuals, log_likelihood
+from bayesglu.hierarchy.values import Values
+from bayesglu.inference.density import Density
+from bayesglu.inference.linearise import expand
+
+STARTS = 3
+"""People drawn from the population, from which everyone is sought."""
+
+ITERATIONS = 60
+
+FAILED = 1e3
+"""What a failed solve adds to the cost."""
+
+APART = 2.0
+"""SDs of a person's own parameters, as the expansion has them, from which on two places are not one mode."""
+
+WORTH = 0.01
+"""Another mode is told where it has at least a hundredth of the probability of the one with most."""
+
+SETTLED = 0.1
+"""Where the gradient along a person's coordinates is shorter, the climb has reached a mode."""
+
+MORE = 0.01
+"""What the log probability must gain for a place to be another mode's, and not the same better found."""
+
+
+class OtherMode(NamedTuple):
+    """A person with another mode than that which has most probability, and how much the other has of it."""
+
+    subject: str
+    share: float
+
+
+def seek_others(density: Density, at: Values) -> tuple[Values | None, tuple[OtherMode, ...]]:
+    """The values with everyone at the mode that has most probability (Laplace's approximation), where that is
+    another one for anybody; and who has another one besides.
+
+    density : in the coordinates of an expansion about the modes `at`.
+    """
+    d, rng = density.design, np.random.default_rng(0)  # the same starts for the same design
+    free = np.zeros(density.size, bool)
+    free[density.individuals] = True
+    places = [np.zeros(density.size)]
+    for _ in range(STARTS):
+        start = _start(density, at, rng)
+        if start is not None:
+            places.append(_climbed(density, start, free))
+    people = np.arange(len(at.individual))
+    own = [at.individual, *(density.unpack(x[None]).at(0).individual for x in places[1:])]
+    by = len(places), len(people), -1
+    whitened = np.array(places)[:, density.individuals].reshape(by)
+    slope = np.array([density(x)[1] for x in places])[:, density.individuals].reshape(by)
+    mass = np.array([_mass(d, at._replace(individual=each)) for each in own])
+    mass[1:][np.linalg.norm(slope[1:], axis=-1) > SETTLED] = -np.inf
+    best = np.where(mass.max(0) > mass[0] + MORE, mass.argmax(0), 0)
+    told = []
+    for s, subject in enumerate(d.individuals.subjects):
+        apart = np.linalg.norm(whitened[:, s] - whitened[best[s], s], axis=-1) > APART
+        share = np.exp(np.max(mass[apart, s], initial=-np.inf) - mass[best[s], s])
+        if share > WORTH:
+            told.append(OtherMode(subject, float(share)))
+    if not best.any():
+        return None, tuple(told)
+    return at._replace(individual=np.array(own)[best, people]), tuple(told)
+
+
+def _mass(d: Design, at: Values) -> np.ndarray:
+    """The log probability about everyone's own parameters, given the population ``(S,)``, up to a constant:
+    what the density and its curvature say."""
+    precision = np.diag(at.omega[d.individuals.layout.component_varying] ** -2.0)
+    volume = -0.5 * np.linalg.slogdet(expand(d, at).information + precision)[1]
+    return by_person(d, at) + volume
+
+
+def by_person(d: Design, values: Values) -> np.ndarray:
+    """The log density of everyone's samples and own parameters given the population ``(S,)``, up to
+    constants."""
+    whose = d.individuals.layout.subject[d.rows.occasion]
+    samples = np.bincount(whose, log_likelihood(d, values), minlength=len(values.individual))
+    return samples + log_individuals(d, values)
+
+
+def _start(density: Density, at: Values, rng: np.random.Generator) -> np.ndarray | None:
+    """Coordinates at which everyone is drawn from the population; None where the equations of some cannot be
+    solved, nor nearer to the modes."""
+    i = density.design.individuals
+    spread = at.omega[i.layout.component_varying]
+    drawn = i.centre(at.typical, at.effect, at.missing) + spread * rng.normal(size=at.individual.shape)
+    for share in (1.0, 0.5, 0.25):
+        there = at._replace(individual=at.individual + share * (drawn - at.individual))
+        x = density.pack(Values(*(field[None] for field in there)))[0]
+        if np.isfinite(density(x)[0]):
+            return x
+    return None
+
+
+def _climbed(density: Density, start: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Where a climb ends from a start, in the coordinates that are free."""
+    lowest, x = density(start)[0], start.copy()
+
+    def cost(own):
+        x[free] = own
+        value, gradient = density(x)
+        if value == -np.inf:
+            return FAILED - lowest, np.zeros(len(own))
+        return -value, -gradient[free]
+
+    options = {"maxiter": ITERATIONS, "maxcor": 20, "gtol": 1e-3}
+    x[free] = minimize(cost, start[free], jac=True, method="L-BFGS-B", options=options).x
+    return x

@@ -1,0 +1,157 @@
+"""Each person's samples and curves, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from bayesglu.analytes import words
+from bayesglu.errors import InputError
+from bayesglu.plots.style import (
+    GREY,
+    colour_of,
+    from_zero,
+    panels,
+    pretty_unit,
+    sentence,
+    styled,
+    time_axis,
+    title,
+)
+from bayesglu.results import require_table
+from bayesglu.units import canonical_unit
+
+PAGE = 12
+"""Panels on a page."""
+STATES = {
+    "used": ("o", "white", "sample"),
+    "left": ("v", GREY, "below the limit, at it"),
+    "right": ("^", GREY, "above the limit, at it"),
+    "left out": ("x", GREY, "left out of the fit"),
+}
+
+
+@styled
+def individual_fits(
+    found: xr.Dataset, analyte: str | None = None, page: int = 1, subjects: Sequence[str] | None = None
+) -> Figure:
+    """Samples of twelve people in what the fit says of them, between the samples too.
+
+    The line is the median, the darker band its 50 % interval, the paler one where 90 % of new samples would
+    lie. Open circles are samples; triangles lie at a limit of quantification and point to where the value
+    is; crosses were left out of the fit. All panels of an analyte have the same axes.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        As `individual_fits` returns it.
+    analyte : str, optional
+        What to show; by default the first that was measured.
+    page : int
+        Which twelve panels, from 1; `individual_fits_pages` says how many pages there are.
+    subjects : sequence of str, optional
+        Whom to show; by default everyone.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel for each occasion of a person, twelve at most.
+
+    Raises
+    ------
+    InputError
+        If it is not what `individual_fits` returned, or there is no such analyte, page or subject.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> fit = bg.fit("ivgtt", "bergman1986", method="laplace", random_seed=1, progressbar=False)
+    >>> len(bg.plots.individual_fits(bg.individual_fits(fit, points=20, random_seed=1)).axes)
+    1
+    """
+    require_table(found, "individual_fits", "median", "sample_lower", "value")
+    known = list(dict.fromkeys(map(str, found.analyte.values)))
+    analyte = known[0] if analyte is None else analyte
+    if analyte not in known:
+        raise InputError(f"There is no analyte {analyte!r} in these fits. Known: {', '.join(known)}.")
+    every = occasions_of(found, analyte, subjects)
+    pages = -(-len(every) // PAGE)
+    if isinstance(page, bool) or not isinstance(page, int) or not 1 <= page <= pages:
+        raise InputError(f"page is {page!r}; there are pages 1 to {pages}.")
+    shown = every[PAGE * (page - 1) : PAGE * page]
+    figure, axes = panels(len(shown), 4, 2.3, 1.75, sharey=True)
+    of = found.isel(moment=found.analyte.values == analyte, obs=found.sample_analyte.values == analyte)
+    per = time_axis(axes, float(of.time.min()), float(of.time.max()))
+    several = len({subject for subject, _ in every}) < len(every)
+    states: set[str] = set()
+    for axis, (subject, occasion) in zip(axes, shown, strict=True):
+        states |= _person(axis, of, subject, occasion, per, colour_of(analyte))
+        axis.set_title(f"{subject}, {occasion}" if several else subject)
+    for axis in axes[::4]:
+        axis.set_ylabel(pretty_unit(canonical_unit(analyte)) or "fraction")
+    low, high = _range(of)
+    axes[0].set_ylim(low, high)
+    from_zero(axes[0], analyte)
+    marks = [
+        Line2D([], [], marker=m, markerfacecolor=f, markeredgecolor="#222222", linestyle="", label=t)
+        for state, (m, f, t) in STATES.items()
+        if state in states
+    ]
+    if len(marks) > 1:
+        figure.legend(handles=marks, loc="outside lower left", ncols=len(marks))
+    of_pages = f", page {page} of {pages}" if pages > 1 else ""
+    note = "line: median; dark band: 50 % interval; pale band: 90 % of new samples"
+    title(figure, sentence(f"{words(analyte)} of each person as fitted{of_pages}"), note)
+    return figure
+
+
+def occasions_of(
+    found: xr.Dataset, analyte: str, subjects: Sequence[str] | None = None
+) -> list[tuple[str, str]]:
+    """The occasions (subject, name) at which an analyte was measured, of some people.
+
+    Raises InputError where someone is not among them.
+    """
+    own = found.analyte.values == analyte
+    every = zip(found.subject.values[own], found.occasion.values[own], strict=True)
+    pairs = list(dict.fromkeys((str(s), str(o)) for s, o in every))
+    if subjects is None:
+        return pairs
+    wanted = [subjects] if isinstance(subjects, str) else [str(s) for s in subjects]
+    if missing := [s for s in wanted if s not in {subject for subject, _ in pairs}]:
+        raise InputError(f"There is no subject {', '.join(missing)} of whom {analyte} was measured.")
+    return [pair for pair in pairs if pair[0] in wanted]
+
+
+def pages_of(found: xr.Dataset, analyte: str) -> int:
+    """How many pages there are of an analyte."""
+    return -(-len(occasions_of(found, analyte)) // PAGE)
+
+
+def _person(axis: Axes, of: xr.Dataset, subject: str, occasion: str, per: float, colour: str) -> set[str]:
+    """One panel; which states of samples are in it."""
+    own = of.isel(moment=(of.subject.values == subject) & (of.occasion.values == occasion)).sortby("time")
+    time = own.time.values / per
+    axis.fill_between(time, own.sample_lower, own.sample_upper, color=colour, alpha=0.15, linewidth=0)
+    axis.fill_between(time, own["lower"], own["upper"], color=colour, alpha=0.4, linewidth=0)
+    axis.plot(time, own["median"], color=colour, linewidth=1.1)
+    mine = (of.sample_subject.values == subject) & (of.sample_occasion.values == occasion)
+    states = of.state.values[mine]
+    for state, (marker, face, _) in STATES.items():
+        here = states == state
+        style = {"markersize": 3.6, "markeredgecolor": "#222222", "markeredgewidth": 0.9, "zorder": 4}
+        x, y = of.sample_time.values[mine][here] / per, of["value"].values[mine][here]
+        axis.plot(x, y, marker, markerfacecolor=face, **style)
+    return set(map(str, states))
+
+
+def _range(of: xr.Dataset) -> tuple[float, float]:
+    """Axes that hold the samples of everyone and nearly all that is predicted."""
+    high = max(float(of["value"].max()), float(np.nanquantile(of.sample_upper.values, 0.99)))
+    low = min(float(of["value"].min()), float(np.nanquantile(of.sample_lower.values, 0.01)))
+    return low - 0.04 * (high - low), high + 0.06 * (high - low)

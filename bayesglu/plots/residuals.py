@@ -1,0 +1,223 @@
+"""Residuals of samples, and random effects of people: against what they should not depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.special import ndtri
+from scipy.stats import norm, spearmanr
+
+from bayesglu.analytes import words
+from bayesglu.errors import InputError
+from bayesglu.plots.predictive import normal_band, running
+from bayesglu.plots.style import (
+    BLUE,
+    GREY,
+    VERMILLION,
+    colour_of,
+    panels,
+    pretty_unit,
+    sentence,
+    styled,
+    time_axis,
+    title,
+)
+from bayesglu.results import require_table
+from bayesglu.units import canonical_unit
+
+NOTABLE = 0.01
+"""A p-value of a covariate, below which it is marked."""
+MOST_PARAMETERS = 8
+"""So many are drawn, unless some are named: those that shrink least."""
+
+
+@styled
+def sample_residuals(found: xr.Dataset) -> Figure:
+    """Residuals of samples over time and over the fit, and of people over covariates: a row for each analyte.
+
+    The first two panels are individual weighted residuals; dotted lines hold 90 % of Normal ones, and the
+    dark lines are the running mean and SD. Triangles are censored samples, at the residual of their limit.
+    In the others each dot is a person's mean prediction error, against new people like them; red where it is
+    related to the covariate (Spearman, p below 0.01).
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        As `sample_residuals` returns it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Two panels for each analyte, and one for each covariate.
+
+    Raises
+    ------
+    InputError
+        If it is not what `sample_residuals` returned.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> study = bg.load_study("synthetic_ogtt").select(analytes=["glucose", "insulin"])
+    >>> fit = bg.fit("oral", study, method="laplace", random_seed=1, progressbar=False)
+    >>> len(bg.plots.sample_residuals(bg.sample_residuals(fit, random_seed=1)).axes)
+    6
+    """
+    require_table(found, "sample_residuals", "residual", "fitted", "mean_npde")
+    analytes = list(map(str, found.measured.values))
+    covariates = _covariates(found)
+    columns = 2 + len(covariates)
+    figure, axes = panels(columns * len(analytes), columns, 2.7, 2.1)
+    for i, analyte in enumerate(analytes):
+        own = found.isel(obs=found.analyte.values == analyte)
+        row, colour = axes[columns * i : columns * (i + 1)], colour_of(analyte)
+        per = time_axis(row[:1], float(found.time.min()), float(found.time.max()))
+        whole = own.censoring.values == "none"
+        for axis, x in ((row[0], own.time.values / per), (row[1], own.fitted.values)):
+            running(axis, x[whole], own.residual.values[whole], colour)
+            for side, mark in (("left", "v"), ("right", "^")):
+                of = own.censoring.values == side
+                axis.plot(x[of], own.residual.values[of], mark, color=GREY, markersize=4)
+            axis.set_ylim(-4.5, 4.5)
+        row[0].set_title(sentence(words(analyte)))
+        row[0].set_ylabel("residual (SDs)")
+        row[1].set_xlabel(f"fitted ({pretty_unit(canonical_unit(analyte))})")
+        for axis, name in zip(row[2:], covariates, strict=True):
+            against(axis, found[f"covariate_{name}"], found.mean_npde.sel(measured=analyte).values, colour)
+            axis.set_xlabel(name.replace("_", " "))
+            axis.set_ylim(-3, 3)
+        if covariates:
+            row[2].set_ylabel("mean npde of a person")
+    title(figure, "Residuals of samples, and people's prediction errors against covariates")
+    return figure
+
+
+@styled
+def random_effects(found: xr.Dataset, parameters: Sequence[str] | None = None) -> Figure:
+    """Random effects of people: a row for each parameter.
+
+    A histogram of one draw of each person's, in SDs (omega), with the Normal density; their quantiles, with
+    a 95 % band; and their means over each covariate. The title says the eta-shrinkage: above 30 % the means
+    of people say little, and a relation to a covariate may be hidden or made up. The last row shows each
+    pair of the first parameters.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        As `random_effects` returns it.
+    parameters : sequence of str, optional
+        Which to show; by default the eight that shrink least.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Two panels for each parameter and one for each covariate, and a row of pairs.
+
+    Raises
+    ------
+    InputError
+        If it is not what `random_effects` returned, or a parameter is not in it.
+
+    Examples
+    --------
+    >>> import bayesglu as bg
+    >>> study = bg.load_study("synthetic_ogtt").select(analytes=["glucose", "insulin"])
+    >>> fit = bg.fit("oral", study, method="laplace", random_seed=1, progressbar=False)
+    >>> len(bg.plots.random_effects(bg.random_effects(fit), ["basal_glucose"]).axes)
+    3
+    """
+    require_table(found, "random_effects", "mean", "draw", "omega", "eta_shrinkage")
+    known = list(map(str, found.parameter.values))
+    if parameters is None:
+        order = np.argsort(np.nan_to_num(found.eta_shrinkage.values))[:MOST_PARAMETERS]
+        names = [known[i] for i in sorted(order)]
+    else:
+        names = [parameters] if isinstance(parameters, str) else list(parameters)
+        if missing := [name for name in names if name not in known]:
+            raise InputError(f"There is no parameter {', '.join(missing)}. Known: {', '.join(known)}.")
+    covariates = _covariates(found)
+    columns = 2 + len(covariates)
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    pairs = _strongest(found, pairs)[:columns]
+    figure, axes = panels(columns * len(names) + len(pairs), columns, 2.7, 1.9)
+    for i, name in enumerate(names):
+        own, row = found.sel(parameter=name), axes[columns * i : columns * (i + 1)]
+        drawn = own.draw.values / float(own.omega)
+        row[0].hist(drawn, np.arange(-4, 4.1, 0.5), density=True, color=BLUE, alpha=0.5)
+        x = np.linspace(-4, 4, 100)
+        row[0].plot(x, norm.pdf(x), color=GREY)
+        row[0].set_title(sentence(words(name)), fontsize=8.5)
+        row[0].set_xlabel("eta / omega")
+        _quantiles(row[1], drawn)
+        row[1].set_title(f"eta-shrinkage {100 * float(own.eta_shrinkage):.0f} %", fontsize=8.5)
+        for axis, covariate in zip(row[2:], covariates, strict=True):
+            against(axis, found[f"covariate_{covariate}"], own["mean"].values / float(own.omega), BLUE)
+            axis.set_xlabel(covariate.replace("_", " "))
+        if covariates:
+            row[2].set_ylabel("mean eta / omega")
+    for axis, (a, b) in zip(axes[columns * len(names) :], pairs, strict=True):
+        x, y = (found["mean"].sel(parameter=n).values / float(found.omega.sel(parameter=n)) for n in (a, b))
+        _scatter(axis, x, y, BLUE)
+        axis.set_xlabel(words(a))
+        axis.set_ylabel(words(b))
+    left = len(known) - len(names)
+    note = "histogram and quantiles: a draw of each person's; others: means; red: related, p < 0.01"
+    note += f"; {left} more parameters: parameters=[...]" if left else ""
+    title(figure, "Random effects, in SDs", note)
+    return figure
+
+
+def _covariates(found: xr.Dataset) -> list[str]:
+    return [str(n).removeprefix("covariate_") for n in found if str(n).startswith("covariate_")]
+
+
+def _quantiles(axis: Axes, values: np.ndarray) -> None:
+    n = len(values)
+    normal_band(axis, n)
+    axis.plot(ndtri((np.arange(n) + 0.5) / n), np.sort(values), ".", color=BLUE, markersize=4)
+    axis.plot([-3, 3], [-3, 3], color=GREY, linewidth=0.7)
+    axis.set(xlim=(-3, 3), ylim=(-4, 4), xlabel="Normal quantile")
+
+
+def _strongest(found: xr.Dataset, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Pairs of parameters whose random effects are related most, first."""
+    if found.sizes["person"] < 3:
+        return []
+    of = found["mean"]
+    related = {
+        (a, b): abs(np.corrcoef(of.sel(parameter=a).values, of.sel(parameter=b).values)[0, 1])
+        for a, b in pairs
+    }
+    return sorted(pairs, key=lambda pair: -np.nan_to_num(related[pair]))
+
+
+def against(axis: Axes, covariate: xr.DataArray, y: np.ndarray, colour: str) -> None:
+    """A number of each person over a covariate, or at each of its levels; those who lack it are left out."""
+    if covariate.dtype.kind == "f":
+        known = np.isfinite(covariate.values) & np.isfinite(y)
+        _scatter(axis, covariate.values[known], y[known], colour)
+        return
+    level = np.array([str(v or "missing") for v in covariate.values])
+    levels = sorted(set(level))
+    for place, each in enumerate(levels):
+        own = y[(level == each) & np.isfinite(y)]
+        axis.plot(place + np.linspace(-0.25, 0.25, len(own)), np.sort(own), ".", color=colour, markersize=4)
+        if len(own):
+            axis.plot([place - 0.3, place + 0.3], [own.mean()] * 2, color="#222222", linewidth=1.2)
+    axis.axhline(0, color=GREY, linewidth=0.7)
+    axis.set_xticks(range(len(levels)), levels)
+
+
+def _scatter(axis: Axes, x: np.ndarray, y: np.ndarray, colour: str) -> None:
+    """Dots, red where they are related."""
+    related = False
+    if len(x) >= 5 and np.ptp(x) > 0 and np.ptp(y) > 0:
+        found = spearmanr(x, y)
+        related = found.pvalue < NOTABLE
+        axis.set_title(f"rank correlation {found.statistic:.2f}", fontsize=7.5, color=GREY)
+    axis.plot(x, y, ".", color=VERMILLION if related else colour, markersize=5)
+    axis.axhline(0, color=GREY, linewidth=0.7)

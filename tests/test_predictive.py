@@ -1,0 +1,297 @@
+"""Predictive checks: what samples are compared with; a right model passes, and a wrong one does not."""
+
+from dataclasses import replace
+
+import arviz_stats as az
+import numpy as np
+import pytest
+import xarray as xr
+from fake_fit import fake_fit
+from scipy.special import ndtr
+
+import bayesglu as bg
+from bayesglu import plots
+from bayesglu.analysis.kept_study import joined
+from bayesglu.analysis.prior_sensitivity import BOTH, FINE, FOLLOWS
+from bayesglu.analysis.uniformity import order_band
+from bayesglu.hierarchy import names
+
+TIMES = [0, 15, 30, 60, 90, 120, 180]
+
+
+@pytest.fixture(scope="module")
+def study() -> bg.Study:
+    """Ten people, of whom five were given half the dose."""
+    doses = {"A": "ogtt(75)", "B": "ogtt(37.5)"}
+    return joined(
+        [
+            bg.simulate_study("oral", protocol=dose, times=TIMES, subjects=_labels(group), random_seed=seed)
+            for seed, (group, dose) in enumerate(doses.items(), 1)
+        ]
+    )
+
+
+def _labels(group: str) -> list[str]:
+    return [f"{group}{i}" for i in range(1, 6)]
+
+
+@pytest.fixture(scope="module")
+def fit(study) -> xr.DataTree:
+    return bg.fit("oral", study, method="laplace", random_seed=1, progressbar=False)
+
+
+def with_samples(fit: xr.DataTree, draw: int) -> xr.DataTree:
+    """The fit, had one study of new people been measured; without it among the others."""
+    copy = fit.copy()
+    new = fit["population_predictive"].to_dataset()
+    one = new.isel(chain=0, draw=draw, drop=True)
+    observed = fit["observed_data"].to_dataset()
+    copy["observed_data"] = xr.DataTree(
+        observed.assign({a: observed[a].copy(data=one[a].values) for a in one})
+    )
+    keep = np.arange(new.sizes["draw"]) != draw
+    copy["population_predictive"] = xr.DataTree(new.isel(draw=keep))
+    return copy
+
+
+def below(fit: xr.DataTree, analyte: str, limit: float) -> xr.DataTree:
+    """The fit, had samples of an analyte below a limit been censored there."""
+    copy, values = fit.copy(), fit.observed_data[analyte]
+    low = (values < limit).values
+    told = np.where(low, "left", "none").astype(object)
+    observed = fit["observed_data"].to_dataset().assign({analyte: values.where(~low, limit)})
+    known = fit["constant_data"].to_dataset()
+    copy["observed_data"] = xr.DataTree(observed)
+    copy["constant_data"] = xr.DataTree(
+        known.assign({f"{analyte}_censoring": (names.observations(analyte), told)})
+    )
+    return copy
+
+
+# --- new people in the fit ---
+
+
+def test_new_people_are_as_many_as_the_fit_has_and_of_no_file_without_data(fit, tmp_path):
+    new = fit.population_predictive
+    assert new.glucose.shape == (1, 400, *fit.observed_data.glucose.shape)
+    assert (new.glucose_subject.values == fit.observed_data.glucose_subject.values).all()
+    bg.save(fit, tmp_path / "fit.nc", without_data=True)
+    assert "population_predictive" not in bg.load(tmp_path / "fit.nc").children
+
+
+def test_new_people_spread_more_than_the_same_people_measured_again(fit):
+    same, new = (np.log(fit[group].glucose).std(("chain", "draw")) for group in GROUPS)
+    assert float((new > same).mean()) > 0.95
+
+
+GROUPS = ("posterior_predictive", "population_predictive")
+
+
+# --- PIT ---
+
+
+def test_transforms_are_those_of_arviz_but_for_the_luck_of_its_draws(fit):
+    """Ranks among 400 draws, whose weights are as good as 200 equal ones, have an SE below 0.036."""
+    ours, theirs = bg.pit(fit, random_seed=1), az.loo_pit(fit)
+    apart, reliable = [], ours.pareto_k.values < 0.5
+    for analyte in ("glucose", "insulin"):
+        own = ours.analyte.values == analyte
+        apart.append((ours.pit.values[own] - theirs[analyte].values)[reliable[own]])
+    apart = np.concatenate(apart)
+    assert np.sqrt(np.mean(apart**2)) < 0.036 and abs(apart.mean()) < 4 * 0.036 / np.sqrt(len(apart))
+
+
+def test_a_right_model_has_uniform_transforms_and_one_that_is_too_sure_has_not(fit):
+    found = bg.pit(fit, by="protocol", random_seed=1)
+    of_all = found.isel(group=(found.level != "at").values)
+    assert of_all.level.values.tolist() == ["", "ogtt(75)", "ogtt(37.5)"] * 2
+    assert (of_all.p > 1e-4).all()
+    sure = fit.copy()
+    small = fit.posterior.to_dataset()
+    sure["posterior"] = xr.DataTree(small.assign(sigma_glucose=small.sigma_glucose / 4))
+    p = bg.pit(sure, random_seed=1)
+    assert float(p.p[0]) < 1e-4 and p.group_analyte.values[0] == "glucose"
+
+
+def test_a_censored_sample_lies_below_the_probability_of_its_limit(fit):
+    limit = float(fit.observed_data.insulin.median())
+    censored, whole = (bg.pit(f, random_seed=3) for f in (below(fit, "insulin", limit), fit))
+    low = censored.censoring.values == "left"
+    assert 0 < low.sum() < len(low) and (censored.pit.values[~low] == whole.pit.values[~low]).all()
+    sigma = fit.posterior.sigma_insulin.median().item()
+    expected = fit.fitted.insulin.median(("chain", "draw")).values[low[fit.observed_data.glucose.size :]]
+    assert (censored.pit.values[low] < ndtr((np.log(limit / expected) + 0.5) / sigma) + 0.05).all()
+
+
+# --- population ---
+
+
+def test_errors_of_new_people_are_standard_normal(fit):
+    """140 numbers of each of 30 studies, whose means and variances are independent from study to study."""
+    of_each = [bg.npde(with_samples(fit, 13 * i), random_seed=1) for i in range(30)]
+    for name, right in (("mean", 0.0), ("variance", 1.0)):
+        each = np.array([float(found[name].sel(tested="all")) for found in of_each])
+        # Half a per cent of the variance is what ranks among 399 leave out.
+        assert abs(each.mean() - right) < 4 * each.std(ddof=1) / np.sqrt(30) + 0.02
+
+
+def test_errors_of_people_with_other_curves_are_not(fit):
+    glucose = fit.observed_data.glucose
+    late = (fit.observed_data.glucose_time >= 90).values
+    moved = fit.copy()
+    moved["observed_data"] = xr.DataTree(
+        fit["observed_data"].to_dataset().assign(glucose=glucose.where(~late, glucose * 2.5))
+    )
+    tested = bg.npde(moved, random_seed=1)
+    assert float(tested.p.sel(tested="glucose")) < 1e-3
+    assert float(bg.npde(fit, random_seed=1).p.sel(tested="all")) > 1e-4
+
+
+def test_a_tenth_of_the_quantiles_of_new_people_lies_outside(fit):
+    of_each = [bg.vpc(with_samples(fit, 13 * i)) for i in range(30)]
+    share = np.array([float(((v.observed < v["lower"]) | (v.observed > v["upper"])).mean()) for v in of_each])
+    assert abs(share.mean() - 0.1) < 4 * share.std(ddof=1) / np.sqrt(30) + 0.02  # quantiles are values
+
+
+def test_doses_that_differ_are_corrected_unless_they_are_told_apart(fit):
+    corrected, apart = bg.vpc(fit), bg.vpc(fit, by="protocol")
+    assert corrected.attrs["prediction_corrected"] == 1 and apart.attrs["prediction_corrected"] == 0
+    assert apart.sizes["bin"] == 2 * corrected.sizes["bin"]
+    expected, samples = bg.npde(fit, random_seed=1).expected.values, corrected.analyte.values == "glucose"
+    for time in TIMES:
+        own = samples & (corrected.time.values == time)
+        of = fit.observed_data.glucose.values[fit.observed_data.glucose_time.values == time]
+        right = of * np.median(expected[own]) / expected[own]
+        assert np.allclose(corrected["value"].values[own], right)
+    assert np.ptp(expected[own]) > 0
+
+
+def test_samples_below_a_limit_are_counted_and_their_quantiles_are_not_drawn(fit):
+    limit = float(fit.observed_data.insulin.quantile(0.3))
+    found = bg.vpc(below(fit, "insulin", limit))
+    insulin = found.isel(bin=(found.bin_analyte == "insulin").values)
+    fasting = insulin.sel(bin=insulin.bin[0])
+    share = float(
+        (fit.observed_data.insulin.values[fit.observed_data.insulin_time.values == 0] < limit).mean()
+    )
+    assert float(fasting["below"]) == pytest.approx(share) and share > 0.5
+    assert np.isnan(float(fasting.observed.sel(quantile=0.1)))
+    assert np.isnan(found["below"].values[found.bin_analyte.values == "glucose"]).all()
+    assert len(plots.vpc(found).axes) == 4
+
+
+# --- people ---
+
+
+@pytest.mark.parametrize("model", ["oral", "minimal"])
+def test_curves_pass_through_what_is_fitted_at_the_samples(fit, model):
+    """With a forcing function too, whose study has to be given."""
+    given = None
+    if model == "minimal":
+        given = bg.load_study("bergman1986")
+        fit = bg.fit(model, given, method="laplace", draws=40, random_seed=1, progressbar=False)
+    draws = fit.posterior.sizes["draw"]
+    found = bg.individual_fits(fit, given, points=3, draws=draws, random_seed=1)
+    own = found.isel(moment=(found.analyte == "glucose").values)
+    curve = {
+        (str(s), float(t)): float(v)
+        for s, t, v in zip(own.subject.values, own.time.values, own["median"].values, strict=True)
+    }
+    observed, fitted = fit.observed_data, fit.fitted.glucose.median(("chain", "draw")).values
+    whose = zip(observed.glucose_subject.values, observed.glucose_time.values, strict=True)
+    there = np.array([curve[str(s), float(t)] for s, t in whose])
+    assert np.allclose(there, fitted, rtol=2e-5)
+    left_out = int((found.state == "left out").sum())
+    assert left_out == (0 if given is None else int((~given.observations.use).sum()))
+
+
+def test_another_study_than_the_fitted_one_is_refused(fit, study):
+    other = replace(study, observations=study.observations.assign(value=study.observations.value * 2))
+    with pytest.raises(bg.BayesgluError, match="not the one that was fitted"):
+        bg.individual_fits(fit, other)
+
+
+def test_a_hundred_and_twenty_people_are_on_ten_pages():
+    rows = [(f"P{i:03}", t) for i in range(120) for t in (0.0, 60.0)]
+    who, time = (np.array(column) for column in zip(*rows, strict=True))
+    n = len(who)
+    of_all = {"occasion": np.full(n, "1"), "analyte": np.full(n, "glucose")}
+    labels = {name: ("moment", column) for name, column in ({"subject": who, "time": time} | of_all).items()}
+    curves = {name: ("moment", np.full(n, 90.0)) for name in ("median", "lower", "upper")}
+    curves |= {"sample_lower": ("moment", np.full(n, 80.0)), "sample_upper": ("moment", np.full(n, 99.0))}
+    found = xr.Dataset(curves, labels)
+    found = found.assign(value=("obs", np.full(n, 91.0)))
+    states = np.where(np.arange(n) == n - 1, "left out", "used")
+    where = {f"sample_{name}": ("obs", column) for name, (_, column) in labels.items()}
+    found = found.assign_coords(where | {"state": ("obs", states)})
+    last = plots.individual_fits(found, page=10)
+    titles = [axis.get_title(loc="left") for axis in last.axes]
+    assert titles == [f"P{i:03}" for i in range(108, 120)]
+    assert [text.get_text() for text in last.legends[0].get_texts()] == ["sample", "left out of the fit"]
+    with pytest.raises(bg.BayesgluError, match="pages 1 to 10"):
+        plots.individual_fits(found, page=11)
+
+
+def test_random_effects_are_those_of_the_summary(fit):
+    found, table = bg.random_effects(fit), bg.summarize_population(fit)
+    for name in map(str, found.parameter.values):
+        assert float(found.eta_shrinkage.sel(parameter=name)) == pytest.approx(
+            float(table.eta_shrinkage.sel(parameter=name))
+        )
+    typical = np.log(fit.posterior.basal_glucose / fit.posterior.basal_glucose_typical).mean(
+        ("chain", "draw")
+    )
+    assert np.allclose(found["mean"].sel(parameter="basal_glucose"), typical)
+
+
+def test_residuals_are_samples_less_what_is_fitted_in_sds_of_the_assay(fit):
+    found = bg.sample_residuals(fit, random_seed=1)
+    of = found.analyte.values == "insulin"
+    expected = np.log(fit.observed_data.insulin.values / fit.fitted.insulin.median(("chain", "draw")).values)
+    assert np.allclose(found.residual.values[of], expected / float(fit.posterior.sigma_insulin.median()))
+
+
+# --- sensitivity ---
+
+
+def test_what_follows_its_prior_is_told_with_the_source():
+    """One parameter goes with its prior, one with the likelihood, and one with neither."""
+    fit = fake_fit("ivgtt", subjects=2, draws=500)
+    posterior, rng = fit["posterior"].to_dataset(), np.random.default_rng(1)
+    spec = bg.load_model("ivgtt")
+
+    def standard(name):
+        value = np.log(posterior[name])
+        return (value - value.mean()) / value.std()
+
+    prior = {
+        str(n): (("chain", "draw"), 0.01 * rng.normal(size=(4, 500)))
+        for n, draws in posterior.items()
+        if str(n).endswith(("_typical", "_omega")) or draws.attrs["role"] in ("sigma", "shared")
+    }
+    prior["insulin_sensitivity_typical"] = -(standard("insulin_sensitivity_typical") ** 2)
+    told = -(standard("basal_glucose_typical") ** 2)
+    of_samples = fit["log_likelihood"].to_dataset()
+    fit["log_prior"] = xr.DataTree(xr.Dataset(prior, {"chain": posterior.chain, "draw": posterior.draw}))
+    fit["log_likelihood"] = xr.DataTree(
+        of_samples.map(lambda v: v * 0 + told / (v.shape[-1] * len(of_samples))).drop_vars(
+            [c for c in of_samples.coords if c not in of_samples.dims]
+        )
+    )
+    table = bg.prior_sensitivity(fit)
+    by_name = table.groupby("parameter")["diagnosis"].first()
+    assert by_name["insulin_sensitivity_typical"] == FOLLOWS
+    assert by_name["basal_glucose_typical"] == FINE and by_name["glucose_volume_typical"] == FINE
+    first, source = table.iloc[0], ", ".join(spec.parameters["insulin_sensitivity"].source)
+    assert first["words"] == f"insulin_sensitivity_typical follows its prior ({source})."
+    assert table.attrs["chance_prior"] < first["prior"]
+    assert BOTH not in set(table["diagnosis"])
+    assert len(plots.prior_sensitivity(table).axes) == 2
+
+
+def test_an_ordered_band_holds_all_uniform_numbers_as_often_as_it_says():
+    """5 % of 2,000 sets leave it, known to 0.5 %."""
+    low, high = order_band(30)
+    numbers = np.sort(np.random.default_rng(1).uniform(size=(2000, 30)), axis=1)
+    out = ((numbers < low) | (numbers > high)).any(1).mean()
+    assert abs(out - 0.05) < 4 * np.sqrt(0.05 * 0.95 / 2000) + 0.02  # its points are those of a grid of 100
