@@ -281,6 +281,8 @@ def _effort(fit: xr.DataTree) -> Finding:
         told += f", {float(fit['sample_stats']['n_steps'].median()):.0f} leapfrog steps per draw"
     if "wall_seconds" in fit.attrs:
         told += f", {float(fit.attrs['wall_seconds']):.0f} s in total"
+    if (thinned := int(fit.attrs.get("thinned", 1))) > 1:
+        told += f"; 1 of {thinned} draws was kept when the fit was saved, so that fewer are judged"
     return Finding(f"{told}.")
 
 
