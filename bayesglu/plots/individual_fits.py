@@ -44,7 +44,7 @@ def individual_fits(
 
     The line is the median, the darker band its 50 % interval, the paler one where 90 % of new samples would
     lie. Open circles are samples; triangles lie at a limit of quantification and point to where the value
-    is; crosses were left out of the fit. All panels of an analyte have the same axes.
+    is; crosses were left out of the fit. All panels of a page have the same axes.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def individual_fits(
         axis.set_title(f"{subject}, {occasion}" if several else subject)
     for axis in axes[::4]:
         axis.set_ylabel(pretty_unit(canonical_unit(analyte)) or "fraction")
-    low, high = _range(of)
+    low, high = _range(of, shown)
     axes[0].set_ylim(low, high)
     from_zero(axes[0], analyte)
     marks = [
@@ -174,8 +174,11 @@ def _person(axis: Axes, of: xr.Dataset, subject: str, occasion: str, per: float,
     return set(map(str, states))
 
 
-def _range(of: xr.Dataset) -> tuple[float, float]:
-    """Axes that hold the samples of everyone and nearly all that is predicted."""
-    high = max(float(of["value"].max()), float(np.nanquantile(of.sample_upper.values, 0.99)))
-    low = min(float(of["value"].min()), float(np.nanquantile(of.sample_lower.values, 0.01)))
+def _range(of: xr.Dataset, shown: list[tuple[str, str]]) -> tuple[float, float]:
+    """Axes that hold the samples on a page and nearly all that is predicted."""
+    people = [subject for subject, _ in shown]
+    sampled = of["value"].values[np.isin(of.sample_subject.values, people)]
+    curves = of.isel(moment=np.isin(of.subject.values, people))
+    high = max(float(sampled.max()), float(np.nanquantile(curves.sample_upper.values, 0.99)))
+    low = min(float(sampled.min()), float(np.nanquantile(curves.sample_lower.values, 0.01)))
     return low - 0.04 * (high - low), high + 0.06 * (high - low)
