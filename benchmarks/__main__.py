@@ -21,6 +21,7 @@ NAMES = (
     "pymc_sampling",
     "truth",
     "learn",
+    "many_people",
 )
 
 

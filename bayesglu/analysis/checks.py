@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from importlib.metadata import version
@@ -14,8 +14,8 @@ import xarray as xr
 
 from bayesglu.analysis.diagnostics import energy_fraction, mixing, normal_scores
 from bayesglu.analysis.findings import Finding, count
-from bayesglu.analysis.misfit import describes, held
-from bayesglu.analysis.weights import IMPORTANCE, judge_weights
+from bayesglu.analysis.misfit import SHOWN, describes, held
+from bayesglu.analysis.weights import IMPORTANCE, LARGEST_K, judge_weights
 from bayesglu.errors import FitWarning, warn_caller
 from bayesglu.results import require_fit
 
@@ -23,6 +23,8 @@ LARGEST_RHAT = 1.01
 SMALLEST_ESS = 400
 SMALLEST_ENERGY_FRACTION = 0.3
 TOLERATED_DIVERGENCES = 0.001
+TOLERATED_SHARE = 0.3
+"""What another mode of a person may have, of the probability of that which a Laplace approximation keeps."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,9 +106,10 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
     A fit is clean when every R-hat is below 1.01 and every bulk and tail effective sample size above 400,
     when fewer than one draw in a thousand diverged, when each chain's E-BFMI is above 0.3, and when the ODE
     solver converged for all subjects. Constant variables are skipped. A fit with ``method="laplace"`` has no
-    chains: there the verdict says what its intervals are, and what was held while the mode was sought. One of
-    new people (`fit_person`) has weights: their Pareto k must be at most 0.7, and the draws of the population
-    tell as much as 100 of equal weights.
+    chains: there the verdict says what its intervals are, and what was held while the mode was sought, and it
+    is not clean where somebody has another mode with more than 0.3 of the probability of the one that is
+    kept. One of new people (`fit_person`) has weights: their Pareto k must be at most 0.7, and the draws of
+    the population tell as much as 100 of equal weights.
 
     The model describes the data when no residual SD and no typical value lies more than 3.5 SDs of its prior
     from the prior's median (of residual SDs: above it), when no person has more samples outside their own
@@ -152,7 +155,7 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
     every = diagnostics(fit)
     quick = fit.attrs.get("method") == "laplace"
     if quick:
-        judged = [*_judge_mode(), *held(fit)]
+        judged = [*_judge_mode(fit), *held(fit)]
     elif IMPORTANCE in fit.children:
         judged = [*_judge_people(fit), *judge_weights(fit[IMPORTANCE].to_dataset())]
     else:
@@ -215,11 +218,25 @@ def _by_variable(every: pd.DataFrame) -> pd.DataFrame:
     return table.assign(values=every.groupby(**by).size(), worst=[value for _, value in worst])
 
 
-def _judge_mode() -> Iterator[Finding]:
+def _judge_mode(fit: xr.DataTree) -> Iterator[Finding]:
     yield Finding(
         "Intervals are those of a Laplace approximation, Normal at the mode, and may be too narrow: "
         'fit with method="nuts" before you report a number.'
     )
+    if weights := json.loads(fit.attrs.get("weights", "{}")):
+        k, near = weights["pareto_k"], f"at most {LARGEST_K}: the posterior is near"
+        if not k <= LARGEST_K:
+            near = f"above {LARGEST_K}: the posterior has another form, which no weights would give them"
+        yield Finding(f"Weighted to the posterior, its draws would have a Pareto k of {k:.2f}, {near}.")
+    others = sorted(json.loads(fit.attrs.get("other_modes", "[]")), key=lambda other: -other[1])
+    if others:
+        told = ", ".join(f"{who} ({share:.2g} times as probable)" for who, share in others[:SHOWN])
+        more = f" and {count(len(others) - SHOWN, 'other')}" if len(others) > SHOWN else ""
+        yield Finding(
+            f"The samples of some can be described in two ways, of which this approximation knows one: "
+            f"the other way is that of {told}{more}.",
+            others[0][1] < TOLERATED_SHARE,
+        )
 
 
 def _judge_people(fit: xr.DataTree) -> Iterator[Finding]:
@@ -248,6 +265,8 @@ def _judge_chains(fit: xr.DataTree, every: pd.DataFrame) -> Iterator[Finding]:
     yield _enough_draws(every["ess_bulk"].dropna(), "bulk", "medians")
     yield _enough_draws(every["ess_tail"].dropna(), "tail", "interval limits")
     statistics = fit["sample_stats"] if "sample_stats" in fit.children else {}
+    if weights := json.loads(fit.attrs.get("weights", "{}")):
+        yield _weights(weights)
     if "diverging" in statistics:
         yield _divergences(fit, statistics["diverging"])
     if "energy" in statistics:
@@ -262,6 +281,8 @@ def _effort(fit: xr.DataTree) -> Finding:
         told += f", {float(fit['sample_stats']['n_steps'].median()):.0f} leapfrog steps per draw"
     if "wall_seconds" in fit.attrs:
         told += f", {float(fit.attrs['wall_seconds']):.0f} s in total"
+    if (thinned := int(fit.attrs.get("thinned", 1))) > 1:
+        told += f"; 1 of {thinned} draws was kept when the fit was saved, so that fewer are judged"
     return Finding(f"{told}.")
 
 
@@ -292,6 +313,23 @@ def _enough_draws(ess: pd.Series, kind: str, what_for: str) -> Finding:
     if times > 10:
         advice = "mixing is very slow, and more draws alone will not help."
     return Finding(f"{least}: below {SMALLEST_ESS}{others}; {advice}", False)
+
+
+def _weights(told: Mapping[str, float]) -> Finding:
+    """Whether draws made with frozen steps are weighted evenly enough."""
+    k, made = told["pareto_k"], f"made with frozen steps (tolerance {told['tolerance']:.0e})"
+    if np.isnan(k):
+        return Finding(f"Draws were {made}, too few to tell how evenly they are weighted.", False)
+    if not k <= LARGEST_K:
+        return Finding(
+            f"Draws were {made}, and are weighted too unevenly to stand for the solution at the solver's "
+            f"tolerances (Pareto k {k:.2f}, above {LARGEST_K}). Fit with steps='adaptive'.",
+            False,
+        )
+    return Finding(
+        f"Draws were {made} and weighted to the solver's tolerances: Pareto k is {k:.2f}, efficiency "
+        f"{told['efficiency']:.1%}."
+    )
 
 
 def _divergences(fit: xr.DataTree, diverging: xr.DataArray) -> Finding:

@@ -24,7 +24,7 @@ from bayesglu.plots.style import (
     title,
 )
 from bayesglu.results import require_table
-from bayesglu.units import canonical_unit
+from bayesglu.units import canonical_unit, system_of, unit_in
 
 PAGE = 12
 """Panels on a page."""
@@ -108,6 +108,30 @@ def individual_fits(
     note = "line: median; dark band: 50 % interval; pale band: 90 % of new samples"
     title(figure, sentence(f"{words(analyte)} of each person as fitted{of_pages}"), note)
     return figure
+
+
+@styled
+def of_one_person(found: xr.Dataset, subject: str, units: str | None = None) -> Figure:
+    """Samples of one person in what the fit says of them: a panel for each occasion and analyte."""
+    cells = [(a, o) for a in dict.fromkeys(map(str, found.analyte.values)) for o in _seen(found, a, subject)]
+    several = len({occasion for _, occasion in cells}) > 1
+    figure, axes = panels(len(cells), 3 if len(cells) > 2 else 2, 2.9, 1.9)
+    own = found.isel(moment=found.subject.values == subject)
+    per = time_axis(axes, float(own.time.min()), float(own.time.max()))
+    for axis, (analyte, occasion) in zip(axes, cells, strict=True):
+        unit, factor = unit_in(system_of(units), canonical_unit(analyte), analyte)
+        of = found.isel(moment=found.analyte.values == analyte, obs=found.sample_analyte.values == analyte)
+        _person(axis, of * factor, subject, occasion, per, colour_of(analyte))
+        axis.set_title(sentence(words(analyte)) + (f", {occasion}" if several else ""))
+        axis.set_ylabel(pretty_unit(unit) or "fraction")
+        from_zero(axis, analyte)
+    return figure
+
+
+def _seen(found: xr.Dataset, analyte: str, subject: str) -> list[str]:
+    """The occasions on which an analyte of a person was measured."""
+    here = (found.analyte.values == analyte) & (found.subject.values == subject)
+    return list(dict.fromkeys(map(str, found.occasion.values[here])))
 
 
 def occasions_of(
