@@ -17,6 +17,7 @@ NAMES = (
     "calibration",
     "plain",
     "long",
+    "faults",
     "fuzz",
     "pymc_sampling",
     "truth",
