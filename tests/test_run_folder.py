@@ -16,7 +16,7 @@ import xarray as xr
 
 from bayesglu.atomic import REPLACED, WriteError
 from bayesglu.errors import InputError, RunWarning
-from bayesglu.inference import fitting, sampler
+from bayesglu.inference import sampler, stages
 from bayesglu.inference.fit_files import check_place, load
 from bayesglu.inference.fitting import fit
 from bayesglu.inference.kept_draws import DAMAGED, STATISTICS, KeptDraws, Segment
