@@ -83,8 +83,12 @@ SAMPLING: Mapping[str, Number | Choice] = {
     "progressbar": Choice((True, False)),
     "method": Choice(("nuts", "laplace")),
     "parametrization": Choice(("whitened", "noncentered")),
+    "steps": Choice(("frozen", "adaptive")),
 }
 """Of `fit`. nutpie brings the process down where it cannot tune at all."""
+
+EARLIER: Mapping[str, str] = {"steps": "adaptive"}
+"""What runs and fits of earlier versions were made with, which do not say so."""
 
 NUTS: Mapping[str, Number | Choice] = {
     "adaptation": Choice(("diag", "draw_diag", "low_rank")),

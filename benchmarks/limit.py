@@ -16,7 +16,7 @@ import numpy as np
 
 from bayesglu.solver.program import Program
 from bayesglu.solver.symbolic import System
-from bayesglu.solver.tableau import ERROR, STAGES
+from bayesglu.solver.tableau import DORMAND_PRINCE
 from benchmarks.problem import Problem
 
 FLAGS = ("-O3", "-march=native", "-ffast-math", "-std=gnu11")
@@ -59,11 +59,11 @@ def header(system: System) -> str:
         "PARAMETERS": len(system.parameters),
         "OUTPUTS": len(system.outputs),
     }
-    stages = [[*row, *[0.0] * (7 - len(row))] for row in STAGES]
+    stages = [[*row, *[0.0] * (7 - len(row))] for row in DORMAND_PRINCE.stages]
     arrays = {
         "SCALES[STATES]": _braces(system.scales),
         "STAGE[7][7]": "{" + ", ".join(_braces(row) for row in stages) + "}",
-        "ERROR[7]": _braces(ERROR),
+        "ERROR[7]": _braces(DORMAND_PRINCE.error),
     }
     parts = [f"enum {{ {', '.join(f'{name} = {value}' for name, value in sizes.items())} }};"]
     parts += [f"static const double {name} = {value};" for name, value in arrays.items()]

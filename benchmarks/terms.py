@@ -59,7 +59,7 @@ def held_out(spec, study: Study) -> float:
         out = people[quarter::QUARTERS]
         seen = make_design(spec, study.select(subjects=[p for p in people if p not in out]))
         new = make_design(spec, study.select(subjects=list(out)))
-        total += evidence(seen, find_modes(seen), new)
+        total += evidence(seen, find_modes(seen).expansion, new)
     return total
 
 

@@ -53,7 +53,7 @@ def design(request) -> Design:
 def density(request, design) -> Density:
     if request.param == "noncentered":
         return Density(design)
-    first = Density(design, find_modes(design))
+    first = Density(design, find_modes(design).expansion)
     return Density(design, refresh(first, points(first, 30)[None]))
 
 
@@ -79,7 +79,7 @@ def test_it_is_compiled_once_whatever_the_design_and_the_coordinates(density):
 
 
 def test_values_have_a_position_from_which_they_unpack(design):
-    first = Density(design, find_modes(design))
+    first = Density(design, find_modes(design).expansion)
     for whitened in (first, Density(design, refresh(first, points(first, 30)[None]))):
         values = first.unpack(points(first))
         found = whitened.unpack(whitened.pack(values))
@@ -140,7 +140,7 @@ def test_positions_unpack_to_the_same_people_in_compiled_code_and_in_numpy(densi
 def test_in_whitened_coordinates_the_posterior_is_about_a_standard_normal_at_the_origin(name):
     """Exactly so for a linear model with known spreads; samples beyond limits make it no linear model."""
     design = CASES[name](**TIGHT)
-    expansion = find_modes(design)
+    expansion = find_modes(design).expansion
     density = Density(design, expansion)
     gradient = np.array([density(x)[1] for x in (np.zeros(density.size), *(0.1 * np.eye(density.size)))])
     np.testing.assert_allclose(gradient[0, : len(expansion.shared)], 0.0, atol=0.5)

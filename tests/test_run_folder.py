@@ -18,13 +18,15 @@ from bayesglu.atomic import REPLACED, WriteError
 from bayesglu.errors import InputError, RunWarning
 from bayesglu.inference import fitting, sampler
 from bayesglu.inference.fit_files import check_place, load
-from bayesglu.inference.fitting import SHORTEST_WITH_PILOT, fit
+from bayesglu.inference.fitting import fit
 from bayesglu.inference.kept_draws import DAMAGED, STATISTICS, KeptDraws, Segment
 from bayesglu.inference.run_folder import ABOUT, COPY, Run
 from bayesglu.inference.sampler import PATIENCE, SHORTEST
+from bayesglu.inference.stages import SHORTEST_WITH_PILOT
 from bayesglu.lock import NAME, STALE, InUseError, _started, in_use
 
-SETTINGS = {"draws": 40, "tune": SHORTEST_WITH_PILOT, "chains": 2, "random_seed": 3, "progressbar": False}
+SETTINGS = {"draws": 40, "tune": SHORTEST_WITH_PILOT, "chains": 2, "random_seed": 3}
+SETTINGS |= {"steps": "frozen", "progressbar": False}
 DAMAGES = {
     "empty": lambda content: b"",
     "cut short": lambda content: content[: len(content) // 2],
@@ -186,8 +188,9 @@ def test_where_both_are_damaged_or_gone_nothing_is_changed_and_it_is_said(stoppe
     assert content(stopped) == {p: c for p, c in before.items() if p.name not in (ABOUT, COPY)}
 
 
-def test_draws_are_not_read_in_other_coordinates(stopped):
-    place = stopped / "coordinates.npz"
+@pytest.mark.parametrize("name", ["coordinates", "steps"])
+def test_draws_are_not_read_in_other_coordinates_or_with_other_steps(stopped, name):
+    place = stopped / f"{name}.npz"
     whole = place.read_bytes()
     for damage in (*DAMAGES.values(), None):
         if damage is None:
@@ -195,7 +198,7 @@ def test_draws_are_not_read_in_other_coordinates(stopped):
         else:
             place.write_bytes(damage(whole))
         before = content(stopped)
-        told = r"coordinates\.npz: this file is (damaged|missing).*nothing in others"
+        told = rf"{name}\.npz: this file is (damaged|missing).*nothing with others"
         with pytest.raises(InputError, match=told):
             again(stopped)
         assert content(stopped) == before

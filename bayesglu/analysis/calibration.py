@@ -25,9 +25,9 @@ from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.posterior import to_dataset
 from bayesglu.hierarchy.replicates import replicate
 from bayesglu.inference.datatree import in_chains
-from bayesglu.inference.fitting import sampled
 from bayesglu.inference.progress import tracked
 from bayesglu.inference.sampler import Failures, Sampling
+from bayesglu.inference.stages import sampled
 from bayesglu.physiology.registry import modules_of
 from bayesglu.pieces import Kept, check_executor, in_pieces
 from bayesglu.seeds import seed_of
@@ -185,7 +185,13 @@ def calibrate(
     kept = Kept(Path(keep), "calibration", "simulation") if keep is not None else None
     seed = seed_of(kept.seed() if kept is not None and random_seed is None else random_seed)
     sampling = Sampling(
-        **asked, seed=seed, target_accept=0.9, parametrization="whitened", nuts={}, solver=solver_settings
+        **asked,
+        seed=seed,
+        target_accept=0.9,
+        parametrization="whitened",
+        steps="adaptive",
+        nuts={},
+        solver=solver_settings,
     )
     about = {"model": spec.name, "model_hash": spec.hash, "study": study.name, "study_hash": study.hash}
     about |= {"ranked": RANKED, **asdict(sampling)}
@@ -216,7 +222,7 @@ def simulation(spec: ModelSpec, study: Study, sampling: Sampling, number: int) -
     rng = np.random.default_rng([sampling.seed, number])
     d, true, again = _simulated(make_design(spec, study, **sampling.solver), rng)
     one = Sampling(**{**asdict(sampling), "seed": int(rng.integers(2**31))})
-    density, positions, groups, _ = sampled(d, one, "nuts", (None, False), Failures(d))
+    density, positions, groups, *_ = sampled(d, one, "nuts", (None, False), Failures(d))
     chains = len(positions)
     values = in_chains(density.unpack(positions.reshape(-1, density.size)), chains)
     posterior = to_dataset(d, values)

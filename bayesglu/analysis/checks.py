@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from importlib.metadata import version
@@ -15,7 +15,7 @@ import xarray as xr
 from bayesglu.analysis.diagnostics import energy_fraction, mixing, normal_scores
 from bayesglu.analysis.findings import Finding, count
 from bayesglu.analysis.misfit import describes, held
-from bayesglu.analysis.weights import IMPORTANCE, judge_weights
+from bayesglu.analysis.weights import IMPORTANCE, LARGEST_K, judge_weights
 from bayesglu.errors import FitWarning, warn_caller
 from bayesglu.results import require_fit
 
@@ -152,7 +152,7 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
     every = diagnostics(fit)
     quick = fit.attrs.get("method") == "laplace"
     if quick:
-        judged = [*_judge_mode(), *held(fit)]
+        judged = [*_judge_mode(fit), *held(fit)]
     elif IMPORTANCE in fit.children:
         judged = [*_judge_people(fit), *judge_weights(fit[IMPORTANCE].to_dataset())]
     else:
@@ -215,11 +215,16 @@ def _by_variable(every: pd.DataFrame) -> pd.DataFrame:
     return table.assign(values=every.groupby(**by).size(), worst=[value for _, value in worst])
 
 
-def _judge_mode() -> Iterator[Finding]:
+def _judge_mode(fit: xr.DataTree) -> Iterator[Finding]:
     yield Finding(
         "Intervals are those of a Laplace approximation, Normal at the mode, and may be too narrow: "
         'fit with method="nuts" before you report a number.'
     )
+    if weights := json.loads(fit.attrs.get("weights", "{}")):
+        k, near = weights["pareto_k"], f"at most {LARGEST_K}: the posterior is near"
+        if not k <= LARGEST_K:
+            near = f"above {LARGEST_K}: the posterior has another form, which no weights would give them"
+        yield Finding(f"Weighted to the posterior, its draws would have a Pareto k of {k:.2f}, {near}.")
 
 
 def _judge_people(fit: xr.DataTree) -> Iterator[Finding]:
@@ -248,6 +253,8 @@ def _judge_chains(fit: xr.DataTree, every: pd.DataFrame) -> Iterator[Finding]:
     yield _enough_draws(every["ess_bulk"].dropna(), "bulk", "medians")
     yield _enough_draws(every["ess_tail"].dropna(), "tail", "interval limits")
     statistics = fit["sample_stats"] if "sample_stats" in fit.children else {}
+    if weights := json.loads(fit.attrs.get("weights", "{}")):
+        yield _weights(weights)
     if "diverging" in statistics:
         yield _divergences(fit, statistics["diverging"])
     if "energy" in statistics:
@@ -294,6 +301,23 @@ def _enough_draws(ess: pd.Series, kind: str, what_for: str) -> Finding:
     if times > 10:
         advice = "mixing is very slow, and more draws alone will not help."
     return Finding(f"{least}: below {SMALLEST_ESS}{others}; {advice}", False)
+
+
+def _weights(told: Mapping[str, float]) -> Finding:
+    """Whether draws made with frozen steps are weighted evenly enough."""
+    k, made = told["pareto_k"], f"made with frozen steps (tolerance {told['tolerance']:.0e})"
+    if np.isnan(k):
+        return Finding(f"Draws were {made}, too few to tell how evenly they are weighted.", False)
+    if not k <= LARGEST_K:
+        return Finding(
+            f"Draws were {made}, and are weighted too unevenly to stand for the solution at the solver's "
+            f"tolerances (Pareto k {k:.2f}, above {LARGEST_K}). Fit with steps='adaptive'.",
+            False,
+        )
+    return Finding(
+        f"Draws were {made} and weighted to the solver's tolerances: Pareto k is {k:.2f}, efficiency "
+        f"{told['efficiency']:.1%}."
+    )
 
 
 def _divergences(fit: xr.DataTree, diverging: xr.DataArray) -> Finding:

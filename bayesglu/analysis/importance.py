@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from arviz_stats.base import array_stats
 from scipy.special import logsumexp
 
 from bayesglu.analysis.conditional import Conditional, HeavyTailed
+from bayesglu.pareto import chosen, smoothed
 
 EACH = 8
 """Draws of each person under each draw of the population."""
@@ -32,9 +32,6 @@ left to the tails of the proposal."""
 
 COUNTED, FEWEST_COUNTED = 0.999, 50
 """Share of the weight of the draws of the population by which proposals are judged, and how many at least."""
-
-LOWEST = -700.0
-"""Of a logarithm of a weight against the largest."""
 
 
 class Sampled(NamedTuple):
@@ -122,7 +119,7 @@ def sample_people(
     log_likelihood = people.log_likelihood.sum(-1)
     log_weight, population_k = _smoothed((log_likelihood + before)[:, None, None])
     weight = np.exp(log_weight[:, 0, 0] - log_weight.max())
-    which = _systematic(weight, draws, rng)
+    which = rng.permutation(chosen(weight, draws, rng))
     x = np.stack([_drawn(people, which, s, rng) for s in range(c.people)], axis=1)
     return Sampled(
         which=which,
@@ -143,7 +140,7 @@ def sample_each(c: Conditional, draws: int, rng: np.random.Generator) -> Sampled
     people = weigh_people(c, rng, None)
     log_weight, population_k = _smoothed(people.log_likelihood[None])
     weight = np.exp(log_weight[0] - log_weight[0].max(0))
-    which = np.stack([_systematic(own, draws, rng) for own in weight.T], axis=1)
+    which = np.stack([rng.permutation(chosen(own, draws, rng)) for own in weight.T], axis=1)
     return Sampled(
         which=which,
         x=np.stack([_drawn(people, which[:, s], s, rng) for s in range(c.people)], axis=1),
@@ -259,11 +256,11 @@ def _proposed(c: Conditional, proposal: Mixture, rng: np.random.Generator, each:
 
 def _adapted(proposal: Mixture, v: np.ndarray, log_ratio: np.ndarray) -> Mixture:
     """The proposal with the mean and covariance that draws v have by their weights."""
-    smoothed, _ = _smoothed(log_ratio)
+    weights, _ = _smoothed(log_ratio)
     people, n = v.shape[2:]
     mean, scale = proposal.spread.mean.copy(), np.array(proposal.spread.scale)
     for s in range(people):
-        weight = np.exp(smoothed[..., s] - smoothed[..., s].max()).ravel()
+        weight = np.exp(weights[..., s] - weights[..., s].max()).ravel()
         if weight.sum() ** 2 < 5 * n * np.square(weight).sum():  # too few to tell
             continue
         own, weight = v[:, :, s].reshape(-1, n), weight / weight.sum()
@@ -275,23 +272,14 @@ def _adapted(proposal: Mixture, v: np.ndarray, log_ratio: np.ndarray) -> Mixture
 def _smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pareto smoothed logarithms of weights (each, M, S), a person a column, and the shape of each tail
     (S,)."""
-    smoothed, shapes = np.empty(log_ratio.shape), np.empty(log_ratio.shape[-1])
+    weights, shapes = np.empty(log_ratio.shape), np.empty(log_ratio.shape[-1])
     for s in range(len(shapes)):
-        own = log_ratio[..., s].ravel()
-        own = np.maximum(own, own.max() + LOWEST)
-        found, shapes[s] = array_stats.psislw(-own)
-        smoothed[..., s] = (found - logsumexp(found) + logsumexp(own)).reshape(log_ratio.shape[:-1])
-    return smoothed, shapes
+        found, shapes[s] = smoothed(log_ratio[..., s].ravel())
+        weights[..., s] = found.reshape(log_ratio.shape[:-1])
+    return weights, shapes
 
 
 def _sizes(log_weight: np.ndarray) -> np.ndarray:
     """Effective numbers of draws (S,) with such weights (each, M, S)."""
     each = log_weight.reshape(-1, log_weight.shape[-1])
     return np.exp(2 * logsumexp(each, axis=0) - logsumexp(2 * each, axis=0))
-
-
-def _systematic(weight: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """So many places, each as often as its weight says but for one, in random order."""
-    ladder = (rng.random() + np.arange(draws)) / draws
-    places = np.searchsorted(np.cumsum(weight) / weight.sum(), ladder)
-    return rng.permutation(np.minimum(places, len(weight) - 1))

@@ -67,6 +67,15 @@ def fit(
     seed: Annotated[
         int | None, option("Random seed; default: a new one.", "--seed", "-s", metavar="N", panel="Sampler")
     ] = None,
+    steps: Annotated[
+        str,
+        option(
+            "[cyan]adaptive[/cyan]: steps of the solver as its tolerances ask for; [cyan]frozen[/cyan]: long "
+            "ones while sampling, draws weighted to its tolerances.",
+            metavar="adaptive|frozen",
+            panel="Sampler",
+        ),
+    ] = "adaptive",
     progress: Annotated[bool, option("Show a progress bar.", panel="Sampler")] = True,
     out: Annotated[
         Path | None,
@@ -102,6 +111,7 @@ def fit(
         random_seed=seed,
         progressbar=progress,
         method=method,
+        steps=steps,
         resume=resume,
     )
     bayesglu.save(fitted, out, thin=thin)

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 
@@ -25,26 +25,21 @@ from bayesglu.inference.datatree import (
     samples_groups,
     tree_of,
 )
-from bayesglu.inference.density import Density
 from bayesglu.inference.fit_files import draws_of, load, write
 from bayesglu.inference.kept_coordinates import COORDINATES, keep_coordinates
 from bayesglu.inference.linearise import Expansion
-from bayesglu.inference.modes import find_modes
-from bayesglu.inference.pilot import refresh
 from bayesglu.inference.run_folder import Run
-from bayesglu.inference.sampler import Failures, Sampling, sample
+from bayesglu.inference.sampler import Failures, Sampling
+from bayesglu.inference.stages import Sampled, sampled
 from bayesglu.inference.starts import expansion_of
 from bayesglu.renamed import METHODS
 from bayesglu.seeds import seed_of
-from bayesglu.settings import NUTS, SAMPLING, SOLVER, check_all, check_settings
+from bayesglu.settings import EARLIER, NUTS, SAMPLING, SOLVER, check_all, check_settings
 from bayesglu.spec.model import ModelSpec, load_model, model_of
 from bayesglu.study.study import Study, load_study
 
 DRAWS = {"nuts": 1000, "laplace": 400}
 PRIOR_DRAWS = 500
-
-SHORTEST_WITH_PILOT = 200
-"""Tuning draws of which half may go to a pilot run that re-estimates the whitened coordinates (`pilot`)."""
 
 
 def fit(
@@ -59,6 +54,7 @@ def fit(
     cores: int | None = None,
     target_accept: float = 0.9,
     parametrization: str = "whitened",
+    steps: str = "adaptive",
     nuts: Mapping | None = None,
     resume: str | Path | None = None,
     start: xr.DataTree | None = None,
@@ -93,6 +89,12 @@ def fit(
         Target acceptance rate of the step size adaptation.
     parametrization : str
         ``"whitened"`` or ``"noncentered"``; the posterior is the same.
+    steps : str
+        ``"adaptive"`` steps of the solver, as its tolerances ask for, or ``"frozen"`` ones: while the sampler
+        is at work in whitened coordinates, equations are solved with long steps that are the same for all
+        parameters, so that the log density is smooth; afterwards draws are weighted to the posterior at
+        the solver's tolerances, by Pareto smoothed importance sampling, and resampled, each chain in its
+        order. Where no frozen steps would have even weights, steps adapt. `check` tells of the weights.
     nuts : mapping, optional
         More settings for nutpie, such as ``{"maxdepth": 8}``.
     resume : str or Path, optional
@@ -159,6 +161,7 @@ def fit(
         "draws": DRAWS.get(str(method), PRIOR_DRAWS) if draws is None else draws,
         **{"tune": tune, "chains": chains, "cores": cores, "target_accept": target_accept},
         **{"progressbar": progressbar, "method": method, "parametrization": parametrization},
+        "steps": steps,
     }
     checked, nuts, solver_settings = check_all(
         (given, SAMPLING, ""), ({} if nuts is None else nuts, NUTS, "nuts"), (solver_settings, SOLVER, "")
@@ -204,66 +207,12 @@ def _fitted(
 ) -> xr.DataTree:
     """The fit; with a `run` from what is kept there, as far as that goes."""
     seed, failures = sampling.seed, Failures(d)
-    density, positions, groups, breaks = sampled(d, sampling, method, shown, failures, run, start)
+    found = sampled(d, sampling, method, shown, failures, run, start)
     attrs = provenance(d, method, seed, asdict(sampling))
-    tree = _tree(d, density, positions, np.random.default_rng(seed + 1), groups, failures, attrs)
+    tree = _tree(d, found, np.random.default_rng(seed + 1), failures, attrs)
     tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
-    tree.attrs["continued"] = json.dumps(breaks)
+    tree.attrs |= {"continued": json.dumps(found.continued), "weights": json.dumps(found.weights)}
     return tree
-
-
-def sampled(
-    d: Design,
-    sampling: Sampling,
-    method: str,
-    shown: tuple[int | None, bool],
-    failures: Failures,
-    run: Run | None = None,
-    start: Expansion | None = None,
-) -> tuple[Density, np.ndarray, dict[str, xr.Dataset], list[dict]]:
-    """The density, draws ``(chain, draw, x)`` of its coordinates, statistics of the sampler as a group (where
-    there was one), and where chains were continued.
-
-    shown : cores, and whether to show progress. start : taken in place of the modes.
-    """
-    pilot = sampling.tune // 4 if method == "nuts" and sampling.tune >= SHORTEST_WITH_PILOT else 0
-    if sampling.parametrization != "whitened":
-        pilot = 0
-    expansion = None
-    if sampling.parametrization == "whitened" or method == "laplace":
-        expansion = _expansion(d, sampling, pilot, failures, shown, run, start)
-    density = Density(d, expansion)
-    if method == "laplace":
-        rng = np.random.default_rng(sampling.seed)
-        return density, rng.normal(size=(1, sampling.draws, density.size)), {}, []
-    rest = replace(sampling, tune=sampling.tune - 2 * pilot)
-    positions, statistics, breaks = sample(density, rest, failures, *shown, run and run.chains)
-    return density, positions, {"sample_stats": statistics}, breaks
-
-
-def _expansion(
-    d: Design,
-    sampling: Sampling,
-    pilot: int,
-    failures: Failures,
-    shown: tuple[int | None, bool],
-    run: Run | None,
-    start: Expansion | None,
-) -> Expansion:
-    """The linear model about the modes, or about the draws of a pilot run of so many."""
-    if run is not None and (kept := run.expansion("coordinates")):
-        return kept
-    expansion = (run and run.expansion("modes")) or start or find_modes(d).expansion
-    if pilot:
-        if run is not None:
-            run.keep_expansion("modes", expansion)
-        first = Density(d, expansion)
-        short = replace(sampling, draws=pilot, tune=pilot, seed=sampling.seed + 2)
-        seen, _, _ = sample(first, short, failures, *shown, run and run.pilot, doing="pilot")
-        expansion = refresh(first, seen)
-    if run is not None:
-        run.keep_expansion("coordinates", expansion)
-    return expansion
 
 
 def refit(
@@ -315,7 +264,8 @@ def refit(
     kept = json.loads(previous.attrs["settings"])
     if previous.attrs["method"] not in DRAWS:
         raise InputError(f"This fit is of method '{previous.attrs['method']}', which refit does not repeat.")
-    names = ("draws", "tune", "chains", "target_accept", "parametrization", "nuts")
+    kept = EARLIER | kept
+    names = ("draws", "tune", "chains", "target_accept", "parametrization", "steps", "nuts")
     settings = {name: kept[name] for name in names} | kept["solver"] | {"method": previous.attrs["method"]}
     if changes.get("method", settings["method"]) != settings["method"]:
         del settings["draws"]
@@ -395,13 +345,13 @@ def _identity(d: Design) -> dict[str, str]:
     return {"model": d.spec.hash, "study": d.study.hash, "equations": equations, **occasions}
 
 
-def _tree(d: Design, density: Density, positions, rng, groups, failures: Failures, attrs) -> xr.DataTree:
-    chains, draws, _ = positions.shape
-    values = in_chains(density.unpack(positions.reshape(chains * draws, -1)), chains)
+def _tree(d: Design, found: Sampled, rng, failures: Failures, attrs) -> xr.DataTree:
+    density, (chains, draws, _) = found.density, found.positions.shape
+    values = in_chains(density.unpack(found.positions.reshape(chains * draws, -1)), chains)
     predicted, outcome = predict(d, values)
     failures.count(outcome)
     prior = in_chains(d.draw_prior(PRIOR_DRAWS, rng), 1)
-    made = {"posterior": to_dataset(d, values), **groups, "prior": to_dataset(d, prior)}
+    made = {"posterior": to_dataset(d, values), **found.groups, "prior": to_dataset(d, prior)}
     if density.expansion:
         made[COORDINATES] = keep_coordinates(density.coordinates, d)
     made["log_prior"] = log_prior_group(d, values, predicted)

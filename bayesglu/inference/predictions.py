@@ -36,7 +36,7 @@ def predicting(d: Design, ready: bool = True) -> Predicting:
         solve=solve.address if ready else 0,
         solve_adjoint=solve_adjoint.address if ready else 0,
     )
-    return Predicting(d.individuals.layout, d.rows, d.forcing, s.compiled.kernels, s.plan, solving)
+    return Predicting(d.individuals.layout, d.rows, d.forcing, s.kernels, s.plan, solving)
 
 
 @compiled(inner=True)

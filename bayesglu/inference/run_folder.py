@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import fields
 from hashlib import sha256
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from bayesglu.inference.kept_draws import DAMAGED, KeptDraws
 from bayesglu.inference.linearise import Expansion
 from bayesglu.lock import NAME as LOCK
 from bayesglu.lock import in_use
+from bayesglu.settings import EARLIER
 
 FORMAT = 2
 """Of the folder of a run. The first had no checksums."""
@@ -80,7 +81,7 @@ class Run:
 
     def check(self, about: Mapping) -> None:
         """Raise InputError when this is a run of something else, with every difference."""
-        kept, differences = self.about(), []
+        kept, differences = EARLIER | self.about(), []
         for key, wanted in json.loads(json.dumps(about)).items():
             before = kept.get(key)
             if key == "draws" and isinstance(before, int):
@@ -144,9 +145,16 @@ class Run:
                     new.write_text(text, encoding="utf-8")
 
     def expansion(self, name: str) -> Expansion | None:
-        """The coordinates of that name, if they are settled.
+        """The coordinates of that name, if they are settled; see `kept`."""
+        kept = self.kept(name)
+        if kept is not None and set(kept) != {f.name for f in fields(Expansion)}:
+            raise InputError(f"{self.folder} was begun by another version of bayesglu: begin anew.")
+        return None if kept is None else Expansion(**kept)
 
-        Raises InputError where they are not those that were kept: draws mean nothing in others.
+    def kept(self, name: str) -> dict[str, np.ndarray] | None:
+        """The arrays of that name, if they are settled.
+
+        Raises InputError where they are not those that were kept: draws mean nothing with others.
         """
         wanted, path = self.about()["coordinates"].get(name), self.folder / f"{name}.npz"
         if wanted is None:
@@ -154,19 +162,17 @@ class Run:
         content = path.read_bytes() if path.exists() else b""
         if sha256(content).hexdigest() != wanted:
             raise InputError(
-                f"{path}: this file is {'damaged' if content else 'missing'}. It holds the coordinates of "
-                "the run's draws, which mean nothing in others. Put it back from a backup, or give another "
+                f"{path}: this file is {'damaged' if content else 'missing'}. It holds the {name} of "
+                "the run's draws, which mean nothing with others. Put it back from a backup, or give another "
                 "folder to begin anew; nothing here was changed."
             )
         with np.load(io.BytesIO(content)) as kept:
-            if set(kept.files) != {f.name for f in fields(Expansion)}:
-                raise InputError(f"{self.folder} was begun by another version of bayesglu: begin anew.")
-            return Expansion(**{name: kept[name] for name in kept.files})
+            return {name: kept[name] for name in kept.files}
 
-    def keep_expansion(self, name: str, expansion: Expansion) -> None:
-        """Settle the coordinates of that name."""
+    def keep(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Settle the arrays of that name: coordinates, or the steps with which the equations are solved."""
         memory = io.BytesIO()
-        np.savez(memory, **asdict(expansion))
+        np.savez(memory, **arrays)
         with whole(self.folder / f"{name}.npz") as new:
             new.write_bytes(memory.getvalue())
         about = self.about()

@@ -47,6 +47,7 @@ class Sampling:
     seed: int
     target_accept: float
     parametrization: str
+    steps: str
     nuts: Mapping
     solver: Mapping
 

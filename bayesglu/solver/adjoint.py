@@ -4,7 +4,7 @@ import numpy as np
 
 from bayesglu.solver.arrays import empty, empty_integers, zero_integers, zeros
 from bayesglu.solver.compiled import compiled
-from bayesglu.solver.integrate import FINE, TIME_OF_STAGE
+from bayesglu.solver.integrate import FINE
 from bayesglu.solver.kernels import observe_adjoint, setup_adjoint, step_adjoint
 from bayesglu.solver.plan import SOLVE_ADJOINT, gather, places, sizes
 from bayesglu.solver.separate import separate
@@ -49,7 +49,7 @@ def _observe_samples_adjoint(kernels, plan, tape, people, bar_out):
 
 
 @compiled(inner=True)
-def _pull_level(plan, h, stop, end, bar_stage, bar_level):
+def _pull_level(plan, stage_times, h, stop, end, bar_stage, bar_level):
     """Cotangents of a measured curve's level at the stops, from those at the stages of a step of size h: it
     ends at `end`, which becomes where it began, in the interval that begins at `stop`."""
     for lane in range(len(h)):
@@ -57,7 +57,7 @@ def _pull_level(plan, h, stop, end, bar_stage, bar_level):
             s = stop[lane]
             end[lane] -= h[lane]
             for stage in range(6):
-                moment = end[lane] + h[lane] * TIME_OF_STAGE[stage]
+                moment = end[lane] + h[lane] * stage_times[stage]
                 share = (moment - plan.time[s]) / (plan.time[s + 1] - plan.time[s])
                 bar_level[s] += (1.0 - share) * bar_stage[stage, lane]
                 bar_level[s + 1] += share * bar_stage[stage, lane]
@@ -104,7 +104,7 @@ def solve_adjoint(kernels, theta, plan, tape, outcome, bar_out):
             u = tape.inputs[row] if tape.inputs.shape[2] else no_inputs
             step_adjoint(kernels, tape.stages[row], u, c, tape.h[row], bar_y, bar_c, bar_level)
             if has_level:
-                _pull_level(plan, tape.h[row], stops, end, bar_level, bar_levels)
+                _pull_level(plan, kernels.stage_times, tape.h[row], stops, end, bar_level, bar_levels)
         for lane in range(width):
             if pack * width + lane < people:
                 stop = plan.offset[person[lane]]

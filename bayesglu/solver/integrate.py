@@ -1,9 +1,11 @@
-"""Adaptive integration with events.
+"""Integration with events, by adaptive or by frozen steps.
 
 People travel in lanes. Each lane has its own step size, events and samples; lanes share only the vector
 instructions. The forward pass keeps the states at the stages of every accepted step, so the backward pass
 needs no second integration and its gradient is exact for the computed value, with the step sizes taken as
-given.
+given. Frozen ones are given indeed: the same for all parameters, so that what is computed is smooth in them,
+however long the steps are. Only where the error of one is far above the tolerance, as where parameters make a
+state so fast that the method becomes unstable, it and all that follow are halved.
 """
 
 import numpy as np
@@ -13,7 +15,7 @@ from bayesglu.solver.compiled import compiled, inlined
 from bayesglu.solver.kernels import observe, rhs, setup, step
 from bayesglu.solver.plan import SOLVE, Tape, gather, places, sizes
 from bayesglu.solver.separate import separate
-from bayesglu.solver.tableau import LARGEST_GROWTH, TIMES
+from bayesglu.solver.tableau import LARGEST_GROWTH
 
 FINE, TOO_MANY_STEPS, NOT_FINITE, STEP_TOO_SMALL = 0, 1, 2, 3
 
@@ -28,14 +30,15 @@ OUTCOMES = {
 
 SMALLEST_STEP = 1e-9
 FIRST_STEP = 1.0
-TIME_OF_STAGE = np.array(TIMES)
+GUARD = 10.0**2
+"""Mean square of the error of a frozen step, in units of what is allowed, from which on it is halved."""
 
 
 @compiled(inner=True)
-def _fill_inputs(plan, person, stop, t, h, n_stages, into, lane):
+def _fill_inputs(plan, stage_times, person, stop, t, h, into, lane):
     """Inputs at the stage times of a step of size h from t, in the interval that begins at `stop`."""
-    for s in range(n_stages):
-        moment = t + h * TIME_OF_STAGE[s]
+    for s in range(7):
+        moment = t + h * stage_times[s]
         for i in range(into.shape[1]):
             into[s, i, lane] = plan.rate[stop, i] + plan.slope[stop, i] * (moment - plan.time[stop])
         for r in range(plan.release_offset[person], plan.release_offset[person + 1]):
@@ -131,10 +134,10 @@ def _states_jump(plan, stop):
 
 
 @inlined
-def _what_went_wrong(error, h, tried, max_steps):
+def _what_went_wrong(moved, error, h, tried, max_steps):
     """The outcome so far of someone who has tried so many steps, the last one with this error and size of
     the next."""
-    if not error <= 1.0 and h < SMALLEST_STEP:
+    if not moved and h < SMALLEST_STEP:
         return STEP_TOO_SMALL if np.isfinite(error) else NOT_FINITE
     return TOO_MANY_STEPS if tried > max_steps else FINE
 
@@ -169,6 +172,8 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
     people = theta.shape[0]
     packs = (people + width - 1) // width
     samples = plan.sample_person.shape[0]
+    frozen = len(plan.steps) > 0
+    allowed = GUARD if frozen else 1.0
     outcome = zero_integers(people)
     states = empty((samples, n))
     sample_inputs = zeros((samples, n_inputs))
@@ -187,6 +192,7 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
     t, h, taken = empty(width), empty(width), empty(width)
     error, factor = empty(width), empty(width)
     person, stop, tried = empty_integers(width), empty_integers(width), empty_integers(width)
+    frozen_step, part, parts = empty_integers(width), empty_integers(width), empty_integers(width)
     active, varies, last = flags(width), flags(width), flags(width)
     moved, restarts = flags(width), flags(width)
 
@@ -207,7 +213,9 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
             stop[lane] = plan.offset[p]
             t[lane], h[lane], tried[lane] = plan.time[stop[lane]], FIRST_STEP, 0
             varies[lane] = _varies(plan, p)
-            _fill_inputs(plan, p, stop[lane], t[lane], 0.0, 7, u, lane)
+            frozen_step[lane] = plan.first_step[stop[lane]] if frozen else 0
+            part[lane], parts[lane] = 0, 1
+            _fill_inputs(plan, kernels.stage_times, p, stop[lane], t[lane], 0.0, u, lane)
             if active[lane]:
                 _keep_sample(plan, stop[lane], y, u, lane, states, sample_inputs)
                 active[lane] = plan.offset[p + 1] - plan.offset[p] > 1
@@ -223,10 +231,16 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
             for lane in range(width):
                 taken[lane] = 0.0
                 if active[lane]:
-                    ahead = plan.time[stop[lane] + 1] - t[lane]
-                    taken[lane], last[lane] = _size_to_try(h[lane], ahead)
+                    if frozen:
+                        at, next_stop = frozen_step[lane], plan.first_step[stop[lane] + 1]
+                        taken[lane] = plan.steps[at] / parts[lane]
+                        last[lane] = at + 1 == next_stop and part[lane] + 1 == parts[lane]
+                    else:
+                        ahead = plan.time[stop[lane] + 1] - t[lane]
+                        taken[lane], last[lane] = _size_to_try(h[lane], ahead)
                     if varies[lane]:
-                        _fill_inputs(plan, person[lane], stop[lane], t[lane], taken[lane], 7, u, lane)
+                        where = person[lane], stop[lane], t[lane], taken[lane]
+                        _fill_inputs(plan, kernels.stage_times, *where, u, lane)
             step(kernels, y, k, u, c, taken, tolerance, stages[row], y_new, k_new, error, factor)
             for s in range(7 if n_inputs else 0):
                 for i in range(n_inputs):
@@ -235,7 +249,7 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
 
             everyone, anyone_restarts = True, False
             for lane in range(width):
-                moved[lane] = active[lane] and error[lane] <= 1.0
+                moved[lane] = active[lane] and error[lane] <= allowed
                 everyone &= moved[lane]
                 restarts[lane] = False
             if everyone:
@@ -250,7 +264,10 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
                 tried[lane] += 1
                 if not moved[lane]:
                     h[lane] = taken[lane] * (factor[lane] if np.isfinite(error[lane]) else 0.2)
-                outcome[person[lane]] = _what_went_wrong(error[lane], h[lane], tried[lane], max_steps)
+                    part[lane], parts[lane] = 2 * part[lane], 2 * parts[lane]
+                outcome[person[lane]] = _what_went_wrong(
+                    moved[lane], error[lane], h[lane], tried[lane], max_steps
+                )
                 if outcome[person[lane]] != FINE:
                     active[lane] = False
                     remaining -= 1
@@ -260,6 +277,9 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
                 if not everyone:
                     _copy(y_new, y, lane)
                     _copy(k_new, k, lane)
+                part[lane] += 1
+                if part[lane] == parts[lane]:
+                    frozen_step[lane], part[lane] = frozen_step[lane] + 1, 0
                 suggested = taken[lane] * factor[lane]
                 if not last[lane]:
                     t[lane] += taken[lane]
@@ -273,7 +293,7 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
                 reached[row, lane] = s
                 other_inputs = varies[lane] or _inputs_jump(plan, s)
                 if other_inputs:
-                    _fill_inputs(plan, person[lane], s, t[lane], 0.0, 7, u, lane)
+                    _fill_inputs(plan, kernels.stage_times, person[lane], s, t[lane], 0.0, u, lane)
                 _keep_sample(plan, s, y, u, lane, states, sample_inputs)
                 if s + 1 == plan.offset[person[lane] + 1]:
                     active[lane] = False

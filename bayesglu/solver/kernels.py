@@ -20,17 +20,20 @@ from numba.extending import intrinsic
 
 from bayesglu.solver.kept import cache_folder, find, keep
 from bayesglu.solver.symbolic import System
+from bayesglu.solver.tableau import DORMAND_PRINCE, STABILIZED
 from bayesglu.solver.vector import DOUBLE, function, program_body, step_adjoint_body, step_body
 
 NAMES = ("setup", "setup_adjoint", "rhs", "observe", "observe_adjoint", "step", "step_adjoint")
 PARTS = ("forward", "adjoint")
 """What is compiled by itself: the adjoints are the larger part, and a simulation has no use for them."""
+METHODS = {"": DORMAND_PRINCE, "stabilized_": STABILIZED}
+"""The methods by which steps are made, and what the names of their kernels begin with."""
 SOURCES = ("kernels.py", "program.py", "symbolic.py", "tableau.py", "vector.py")
 
-Kernels = namedtuple("Kernels", "addresses seen width states inputs coefficients level")
+Kernels = namedtuple("Kernels", "addresses seen stage_times width states inputs coefficients level")
 """What the integrator needs of a system: where its kernels are (in the order of `NAMES`; 0 for those that are
-not there), the coefficients that its outputs depend on, its sizes, and which input is a measured curve, or
--1."""
+not there), the coefficients that its outputs depend on, the times of the method's stages, its sizes, and
+which input is a measured curve, or -1."""
 
 
 class Compiled:
@@ -43,7 +46,8 @@ class Compiled:
 
     def __getstate__(self) -> dict:
         """Without the addresses, which are those of this process."""
-        return {name: value for name, value in vars(self).items() if name not in ("kernels", "forward")}
+        of_this_process = ("kernels", "forward", "stabilized")
+        return {name: value for name, value in vars(self).items() if name not in of_this_process}
 
     @cached_property
     def kernels(self) -> Kernels:
@@ -55,7 +59,12 @@ class Compiled:
         """Those that solve, without those of the adjoint."""
         return self._with("forward")
 
-    def _with(self, *parts: str) -> Kernels:
+    @cached_property
+    def stabilized(self) -> Kernels:
+        """Kernels whose steps are those of the stabilized method."""
+        return self._with(*PARTS, method="stabilized_")
+
+    def _with(self, *parts: str, method: str = "") -> Kernels:
         with _loading:
             engine = _engine()
             for part in parts:
@@ -65,12 +74,15 @@ class Compiled:
                     engine.finalize_object()
                     _loaded.add((self.key, part))
             addresses = [
-                engine.get_function_address(f"{name}_{self.key}") if _part(name) in parts else 0
+                engine.get_function_address(f"{method if name.startswith('step') else ''}{name}_{self.key}")
+                if _part(name) in parts
+                else 0
                 for name in NAMES
             ]
         sizes = len(self.system.states), len(self.system.channels), self.system.n_coefficients
         level = self.system.level
-        return Kernels(np.array(addresses, np.int64), self._seen(), self.width, *sizes, level)
+        times = np.array(METHODS[method].times)
+        return Kernels(np.array(addresses, np.int64), self._seen(), times, self.width, *sizes, level)
 
     def _seen(self) -> np.ndarray:
         """The coefficients that the outputs depend on."""
@@ -162,10 +174,12 @@ def _module(compiled: Compiled, part: str) -> ir.Module:
         if name == "observe_adjoint":
             n_arguments = 7  # called with room for the level's cotangents, whether there is a level or not
         programs[name] = made(name, n_arguments, program_body(program, added))
-    if part == "forward":
-        made("step", 11, step_body(programs["rhs"], system.scales, n_inputs))
-    else:
-        made("step_adjoint", 7, step_adjoint_body(programs["rhs_adjoint"], n, n_inputs))
+    for prefix, method in METHODS.items():
+        if part == "forward":
+            made(f"{prefix}step", 11, step_body(method, programs["rhs"], system.scales, n_inputs))
+        else:
+            body = step_adjoint_body(method, programs["rhs_adjoint"], n, n_inputs)
+            made(f"{prefix}step_adjoint", 7, body)
     return module
 
 

@@ -14,7 +14,8 @@ class Plan(NamedTuple):
     """A `Schedule` with its columns in the order of a system's channels and boluses.
 
     `order` says which people share lanes; `slope` (M, inputs) is the change per minute of an input between
-    two stops.
+    two stops. `steps` are the sizes of frozen steps, those from stop s to the next from ``first_step[s]`` to
+    ``first_step[s + 1]``; both are empty where steps adapt.
     """
 
     order: np.ndarray
@@ -31,6 +32,8 @@ class Plan(NamedTuple):
     release_rate: np.ndarray
     doses: np.ndarray
     sample_person: np.ndarray
+    first_step: np.ndarray
+    steps: np.ndarray
 
 
 class Tape(NamedTuple):
@@ -59,12 +62,12 @@ def _of_plan(name: str) -> types.Array:
     """The type of a field of `Plan`."""
     if name in ("jump", "rate", "slope", "doses"):
         return _array(INTEGER if name == "doses" else NUMBER, 2)
-    times_or_amounts = ("time", "release_time", "release_amount", "release_rate")
+    times_or_amounts = ("time", "release_time", "release_amount", "release_rate", "steps")
     return _array(NUMBER if name in times_or_amounts else INTEGER, 1)
 
 
 LIST, VECTOR, MATRIX = _array(INTEGER, 1), _array(NUMBER, 1), _array(NUMBER, 2)
-KERNELS = types.NamedTuple([LIST, LIST, *[INTEGER] * (len(Kernels._fields) - 2)], Kernels)
+KERNELS = types.NamedTuple([LIST, LIST, VECTOR, *[INTEGER] * (len(Kernels._fields) - 3)], Kernels)
 PLAN = types.NamedTuple([_of_plan(name) for name in Plan._fields], Plan)
 STACK, STACKS = _array(NUMBER, 3), _array(NUMBER, 4)
 TAPE = types.NamedTuple([LIST, STACKS, STACKS, MATRIX, _array(INTEGER, 2), STACK, MATRIX, MATRIX], Tape)
@@ -98,7 +101,7 @@ def forced(plan, level, column):
     return Plan(
         plan.order, plan.offset, plan.time, plan.sample, plan.jump, rate, slope, plan.release_offset,
         plan.release_time, plan.release_channel, plan.release_amount, plan.release_rate, plan.doses,
-        plan.sample_person,
+        plan.sample_person, plan.first_step, plan.steps,
     )  # fmt: skip
 
 

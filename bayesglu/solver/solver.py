@@ -1,7 +1,7 @@
 """Solving for many people in plain NumPy: the bridge from a schedule to the compiled integrator."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from bayesglu.protocols.schedule import Schedule
 from bayesglu.settings import COUNT, SOLVER, check_settings
 from bayesglu.solver.adjoint import solve_adjoint
 from bayesglu.solver.integrate import FINE, OUTCOMES, solve
-from bayesglu.solver.kernels import Compiled, usual_lanes
+from bayesglu.solver.kernels import Compiled, Kernels, usual_lanes
+from bayesglu.solver.mesh import Mesh, mesh_of
 from bayesglu.solver.plan import Plan, curve_in
 from bayesglu.solver.symbolic import System, system
 
@@ -60,6 +61,8 @@ def plan_of(schedule: Schedule, system: System) -> Plan:
         release_rate=schedule.release_rate,
         doses=np.array(system.doses, np.int64).reshape(-1, 3),
         sample_person=schedule.sample_person.astype(np.int64),
+        first_step=np.zeros(0, np.int64),
+        steps=np.zeros(0),
     )
 
 
@@ -70,6 +73,7 @@ class Solver:
     rtol, atol : tolerances of the result; the absolute one is in units of each state's usual size.
     Since errors add up, each step is held to `SHARE_OF_A_STEP` of them. max_steps : budget of tried steps of
     one person. lanes : people that share a vector instruction, by default as the processor has room.
+    mesh : frozen steps, of the stabilized method; without them steps of Dormand and Prince's adapt.
     """
 
     system: System
@@ -78,14 +82,23 @@ class Solver:
     atol: float = 1e-6
     max_steps: int = 20_000
     lanes: int = field(default_factory=usual_lanes)
+    mesh: Mesh | None = None
 
     def __post_init__(self):
         given = {"rtol": self.rtol, "atol": self.atol, "max_steps": self.max_steps}
         for name, value in check_settings(given, SOLVER).items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "compiled", Compiled(self.system, self.lanes))
-        object.__setattr__(self, "plan", plan_of(self.schedule, self.system))
+        plan = plan_of(self.schedule, self.system)
+        if self.mesh is not None:
+            plan = plan._replace(**self.mesh._asdict())
+        object.__setattr__(self, "plan", plan)
         object.__setattr__(self, "tolerance", SHARE_OF_A_STEP * np.array([self.rtol, self.atol]))
+
+    @property
+    def kernels(self) -> Kernels:
+        """Those that value and gradient take."""
+        return self.compiled.kernels if self.mesh is None else self.compiled.stabilized
 
     @staticmethod
     def _checked(array: np.ndarray, shape: tuple[int, ...], called: str) -> np.ndarray:
@@ -104,9 +117,24 @@ class Solver:
         rate, slope = curve_in(p.rate, p.slope, p.offset, p.time, level, self.system.level)
         return p._replace(rate=rate, slope=slope)
 
+    def frozen(self, tolerance: float, solves: Iterable[tuple[np.ndarray, np.ndarray]]) -> "Solver | None":
+        """The solver with frozen steps: those that a tolerance asks for in most of some `solves`, each theta
+        (person, parameter) and the level of a measured curve (stop,). None where someone's equations could be
+        solved in none of them."""
+        loose = replace(self, rtol=tolerance, atol=tolerance)
+
+        def taken(theta, level):
+            theta = self._checked(theta, (self.schedule.people, len(self.system.parameters)), "theta")
+            limits = loose.tolerance, loose.max_steps, len(self.system.outputs)
+            _, outcome, tape = solve(self.compiled.stabilized, theta, self.forced(level), *limits, True)
+            return outcome, tape
+
+        mesh = mesh_of(self.plan, (taken(*each) for each in solves))
+        return None if mesh is None else replace(loose, mesh=mesh)
+
     def _solve(self, theta: np.ndarray, plan: Plan, keep: bool):
         limits = self.tolerance, self.max_steps, len(self.system.outputs)
-        kernels = self.compiled.kernels if keep else self.compiled.forward
+        kernels = self.kernels if keep or self.mesh is not None else self.compiled.forward
         return solve(kernels, theta, plan, *limits, keep)
 
     def outputs(self, theta: np.ndarray, level: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -126,7 +154,7 @@ class Solver:
 
         def pull(bar_out: np.ndarray):
             bar = self._checked(bar_out, out.shape, "the cotangent")
-            pulled = solve_adjoint(self.compiled.kernels, theta, plan, tape, outcome, bar)
+            pulled = solve_adjoint(self.kernels, theta, plan, tape, outcome, bar)
             return pulled[0] if level is None else pulled
 
         return out, pull

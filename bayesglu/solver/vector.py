@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from llvmlite import ir
 
 from bayesglu.solver.program import Program
-from bayesglu.solver.tableau import ERROR, LARGEST_GROWTH, STAGES
+from bayesglu.solver.tableau import LARGEST_GROWTH, Tableau
 
 DOUBLE, INT = ir.DoubleType(), ir.IntType(64)
 FUSED = (
@@ -210,8 +210,8 @@ def program_body(program: Program, accumulate: frozenset[str] = frozenset()):
     return body
 
 
-def step_body(rhs: ir.Function, scales: Sequence[float], n_inputs: int):
-    """One step of Dormand and Prince for every lane, each with its own size.
+def step_body(method: Tableau, rhs: ir.Function, scales: Sequence[float], n_inputs: int):
+    """One step of a method for every lane, each with its own size.
 
     Arguments: y, its slope, inputs at the seven stage times, coefficients, step, tolerances (relative,
     absolute); results: the six stage states, the new y and its slope, the error (mean square, 1 is allowed)
@@ -233,7 +233,7 @@ def step_body(rhs: ir.Function, scales: Sequence[float], n_inputs: int):
         for s in range(1, 7):
             place, offset = (stages, s * n) if s < 6 else (y_new, 0)
             for i in range(n):
-                change = _weighted(lanes, STAGES[s], slopes, i)
+                change = _weighted(lanes, method.stages[s], slopes, i)
                 lanes.store(lanes.add(before[i], lanes.mul(step, change)), place, offset + i)
             b.call(rhs, [lanes.at(place, offset), lanes.at(u, s * n_inputs), c, slopes[s]])
         total = lanes.constant(0.0)
@@ -241,20 +241,19 @@ def step_body(rhs: ir.Function, scales: Sequence[float], n_inputs: int):
             after = lanes.load(y_new, i)
             size = lanes.maximum(lanes.abs(before[i]), lanes.abs(after))
             allowed = lanes.add(lanes.mul(absolute, lanes.constant(scales[i])), lanes.mul(relative, size))
-            e = lanes.div(lanes.mul(step, _weighted(lanes, ERROR, slopes, i)), allowed)
+            e = lanes.div(lanes.mul(step, _weighted(lanes, method.error, slopes, i)), allowed)
             total = lanes.add(total, lanes.mul(e, e))
         mean = lanes.mul(total, lanes.constant(1.0 / n))
         lanes.store(mean, error, 0)
-        shrink = lanes.exp(
-            lanes.mul(lanes.constant(-0.1), lanes.log(lanes.maximum(mean, lanes.constant(1e-20))))
-        )
+        exponent = lanes.constant(-0.5 / method.order)
+        shrink = lanes.exp(lanes.mul(exponent, lanes.log(lanes.maximum(mean, lanes.constant(1e-20)))))
         bounded = lanes.minimum(lanes.mul(lanes.constant(0.9), shrink), lanes.constant(LARGEST_GROWTH))
         lanes.store(lanes.maximum(bounded, lanes.constant(0.2)), factor, 0)
 
     return body
 
 
-def step_adjoint_body(rhs_adjoint: ir.Function, n: int, n_inputs: int):
+def step_adjoint_body(method: Tableau, rhs_adjoint: ir.Function, n: int, n_inputs: int):
     """The transpose of a step: pulls the cotangents of the new state back to the old one and to the
     coefficients.
 
@@ -271,7 +270,7 @@ def step_adjoint_body(rhs_adjoint: ir.Function, n: int, n_inputs: int):
         pulled = lanes.scratch(n)
         total = [lanes.load(bar_y, i) for i in range(n)]
         for s in range(6):
-            weight = lanes.mul(step, lanes.constant(STAGES[6][s]))
+            weight = lanes.mul(step, lanes.constant(method.stages[6][s]))
             for i in range(n):
                 lanes.store(lanes.mul(weight, total[i]), bar_k[s], i)
         for s in range(5, -1, -1):
@@ -281,8 +280,8 @@ def step_adjoint_body(rhs_adjoint: ir.Function, n: int, n_inputs: int):
             for i in range(n):
                 total[i] = lanes.add(total[i], lanes.load(pulled, i))
             for q in range(s):
-                if STAGES[s][q]:
-                    weight = lanes.mul(step, lanes.constant(STAGES[s][q]))
+                if method.stages[s][q]:
+                    weight = lanes.mul(step, lanes.constant(method.stages[s][q]))
                     for i in range(n):
                         more = lanes.mul(weight, lanes.load(pulled, i))
                         lanes.store(lanes.add(lanes.load(bar_k[q], i), more), bar_k[q], i)

@@ -1,0 +1,122 @@
+"""The stages of sampling: modes, steps of the solver, a pilot run, better coordinates, chains."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from bayesglu.hierarchy.design import Design
+from bayesglu.inference.density import Density
+from bayesglu.inference.linearise import Expansion
+from bayesglu.inference.modes import find_modes
+from bayesglu.inference.pilot import refresh
+from bayesglu.inference.run_folder import Run
+from bayesglu.inference.sampler import Failures, Sampling, sample
+from bayesglu.inference.steps import (
+    TRIED,
+    kept_steps,
+    of_laplace,
+    weighted,
+    with_frozen_steps,
+    with_kept_steps,
+)
+
+SHORTEST_WITH_PILOT = 200
+"""Tuning draws of which half may go to a pilot run that re-estimates the whitened coordinates (`pilot`)."""
+
+
+class Sampled(NamedTuple):
+    """A density, and `positions` ``(chain, draw, x)``, draws of its coordinates.
+
+    `groups` : statistics of the sampler, where there was one. `continued` : where chains were. `weights` : of
+    the draws, where they had any, the ``pareto_k`` and ``efficiency``, and the ``tolerance`` of frozen steps.
+    """
+
+    density: Density
+    positions: np.ndarray
+    groups: Mapping[str, xr.Dataset]
+    continued: list[dict]
+    weights: Mapping[str, float]
+
+
+def sampled(
+    d: Design,
+    sampling: Sampling,
+    method: str,
+    shown: tuple[int | None, bool],
+    failures: Failures,
+    run: Run | None = None,
+    start: Expansion | None = None,
+) -> Sampled:
+    """Draws of the posterior of a design.
+
+    shown : cores, and whether to show progress. start : taken in place of the modes.
+    """
+    whitens = sampling.parametrization == "whitened"
+    if method == "laplace":
+        density = Density(d, find_modes(d).expansion)
+        rng = np.random.default_rng(sampling.seed)
+        positions = rng.normal(size=(1, sampling.draws, density.size))
+        return Sampled(density, positions, {}, [], of_laplace(density, positions[0]))
+    pilot = sampling.tune // 4 if whitens and sampling.tune >= SHORTEST_WITH_PILOT else 0
+    expansion, stepping = None, d
+    if whitens:
+        expansion, stepping = _prepared(d, sampling, pilot, failures, shown, run, start)
+    density, rest = Density(stepping, expansion), replace(sampling, tune=sampling.tune - 2 * pilot)
+    positions, statistics, breaks = sample(density, rest, failures, *shown, run and run.chains)
+    weights: Mapping[str, float] = {}
+    if stepping is not d:
+        positions, statistics, weights = _weighted(d, density, positions, statistics, sampling.seed)
+    return Sampled(Density(d, expansion), positions, {"sample_stats": statistics}, breaks, weights)
+
+
+def _prepared(
+    d: Design,
+    sampling: Sampling,
+    pilot: int,
+    failures: Failures,
+    shown: tuple[int | None, bool],
+    run: Run | None,
+    start: Expansion | None,
+) -> tuple[Expansion, Design]:
+    """The linear model about the modes, or about the draws of a pilot run of so many; and the design with the
+    steps of the solver with which it is to be sampled."""
+    freezes = sampling.steps == "frozen"
+    if run is not None and (kept := run.expansion("coordinates")):
+        return kept, with_kept_steps(d, run.kept("steps")) if freezes else d
+    expansion = (run and run.expansion("modes")) or start or find_modes(d).expansion
+    first, stepping = Density(d, expansion), d
+    if freezes:
+        about = np.random.default_rng(sampling.seed + 3).normal(size=(TRIED, first.size))
+        stepping = with_frozen_steps(d, first.unpack(about))
+    if pilot:
+        if run is not None:
+            run.keep("modes", asdict(expansion))
+        short = replace(sampling, draws=pilot, tune=pilot, seed=sampling.seed + 2)
+        density = Density(stepping, expansion)
+        seen, _, _ = sample(density, short, failures, *shown, run and run.pilot, doing="pilot")
+        expansion = refresh(first, seen)
+        if freezes:
+            stepping = with_frozen_steps(d, first.unpack(seen.reshape(-1, first.size)))
+    if run is not None:
+        if freezes:
+            run.keep("steps", kept_steps(stepping))
+        run.keep("coordinates", asdict(expansion))
+    return expansion, stepping
+
+
+def _weighted(
+    d: Design, density: Density, positions: np.ndarray, statistics: xr.Dataset, seed: int
+) -> tuple[np.ndarray, xr.Dataset, dict[str, float]]:
+    """Positions (chain, draw, x) of draws of the density and their statistics, as they are of a design's own;
+    and what is to be told of their weights."""
+    values = density.unpack(positions.reshape(-1, density.size))
+    rng = np.random.default_rng(seed + 4)
+    places, told = weighted(d, density.design, values, len(positions), rng)
+    which = xr.DataArray(places, dims=("chain", "draw"))
+    chains = xr.DataArray(np.arange(len(positions)), dims="chain")
+    chosen = statistics.drop_vars(("chain", "draw")).isel(chain=chains, draw=which)
+    chosen = chosen.assign_coords(chain=statistics.chain, draw=statistics.draw)
+    return positions[chains.values[:, None], places], chosen, told
