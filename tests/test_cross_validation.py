@@ -152,7 +152,7 @@ def test_a_fit_begins_in_the_coordinates_of_another_of_more_people(study, monkey
         warnings.simplefilter("ignore")
         whole = bg.fit(spec, study, **few)
         monkeypatch.setattr(
-            "bayesglu.inference.fitting.find_modes", lambda d: pytest.fail("modes were sought")
+            "bayesglu.inference.stages.find_modes", lambda d: pytest.fail("modes were sought")
         )
         again = bg.refit(whole, study.select(study.subjects[:4]), 2, start=whole, progressbar=False)
     assert again.posterior.sizes["subject"] == 4
