@@ -156,6 +156,6 @@ def test_what_is_kept_of_many_people_is_of_today_and_grows_as_they_do():
     assert kept["rows"][-1]["memory_gib"] < 1.3 * kept["rows"][0]["memory_gib"]
     # By weights and in earnest, each with its own Monte Carlo error; where weights are even enough.
     left_out = kept["left_out"]
-    columns = (left_out[f"six_{n}"] for n in ("by_weights", "in_earnest", "errors", "k"))
+    columns = (left_out[n] for n in ("by_weights", "in_earnest", "error", "pareto_k"))
     even = [(abs(a - b), error) for a, b, error, k in zip(*columns, strict=True) if k <= 0.7]
     assert even and all(away < 4.5 * error for away, error in even)
