@@ -121,6 +121,7 @@ def test_an_executor_gives_the_same_folds(monkeypatch, study):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.long
 def test_a_group_that_nobody_else_is_of_is_predicted_with_the_prior_of_its_effect(study, monkeypatch):
     monkeypatch.setattr(cross_validation, "POPULATION_DRAWS", 40)
     found = bg.cross_validate(small(), study, by="group", random_seed=1, **QUICK)

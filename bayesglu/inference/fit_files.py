@@ -43,6 +43,7 @@ ENCODED = (
     "continued",
     "study_about",
     "verdict",
+    "other_modes",
 )
 """Attributes that are texts of JSON."""
 
@@ -60,9 +61,9 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False, thin: i
         A name that ends in ``.nc`` (netCDF) or ``.zarr``.
     without_data : bool
         Whether to leave out every sample and covariate of the people, what samples tell of each (the
-        sampler's whitened coordinates), the forcing function, what the readers said of the study, and body
-        weights and what each was given where these were not the same for all; the mean weight stays, for new
-        people.
+        sampler's whitened coordinates), the forcing function, what the readers said of the study, a verdict
+        that was kept, and body weights and what each was given where these were not the same for all; the
+        mean weight stays, for new people.
 
     Returns
     -------
@@ -105,7 +106,8 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False, thin: i
         public = {n: _without_samples(group) for n, group in public.items()}
         kept = xr.DataTree.from_dict(public)
         kept["constant_data"] = xr.DataTree(_weightless(fit.constant_data.to_dataset()[["body_weight"]]))
-        kept.attrs = {**fit.attrs, "study_about": _without_notes(fit.attrs.get("study_about", "{}"))}
+        kept.attrs = {name: value for name, value in fit.attrs.items() if name != "verdict"}
+        kept.attrs["study_about"] = _without_notes(fit.attrs.get("study_about", "{}"))
     write(kept, path)
     return path
 
