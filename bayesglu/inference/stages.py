@@ -44,7 +44,6 @@ class Sampled(NamedTuple):
 def sampled(
     d: Design,
     sampling: Sampling,
-    method: str,
     shown: tuple[int | None, bool],
     failures: Failures,
     run: Run | None = None,
@@ -55,7 +54,7 @@ def sampled(
     shown : cores, and whether to show progress. start : taken in place of the modes.
     """
     whitens = sampling.parametrization == "whitened"
-    if method == "laplace":
+    if sampling.method == "laplace":
         density = Density(d, find_modes(d).expansion)
         rng = np.random.default_rng(sampling.seed)
         positions = rng.normal(size=(1, sampling.draws, density.size))
@@ -94,7 +93,7 @@ def _prepared(
     if pilot:
         if run is not None:
             run.keep("modes", asdict(expansion))
-        short = replace(sampling, draws=pilot, tune=pilot, seed=sampling.seed + 2)
+        short = replace(sampling, method="nuts", draws=pilot, tune=pilot, seed=sampling.seed + 2)
         density = Density(stepping, expansion)
         seen, _, _ = sample(density, short, failures, *shown, run and run.pilot, doing="pilot")
         expansion = refresh(first, seen)
