@@ -22,6 +22,7 @@ NAMES = (
     "pymc_sampling",
     "truth",
     "learn",
+    "many_people",
 )
 
 

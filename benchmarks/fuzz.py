@@ -51,8 +51,9 @@ PROTOCOL = "clamp(90, insulin_rate=1) + ogtt(75).shift(7 * 60) + isoglycaemic([3
 COUNTED = ("accepted", "told", "refused", "raw", "hang", "silent")
 COLUMNS = {name: name for name in ("reader", "inputs", *COUNTED)}
 
-SAME = {"pm": "pmol/l", "mm": "mmol/l", "bolus": ""}
-"""Other words for a unit that tables may have; and a dose of which nothing more is said is a bolus."""
+SAME = {"pm": "pmol/l", "mm": "mmol/l", "bolus": "", "none": "", "nan": "", "height=cm": "height_cm"}
+"""Other words for a unit and for nothing that tables may have; a dose of which nothing more is said is a
+bolus; and a header may part name and unit by any sign."""
 
 
 def good() -> dict[str, str]:

@@ -52,14 +52,14 @@ NAMES = {
         ),
         *("summarize_occasions", "what_if", "Scenario", "scale", "shift", "set_to", "grid", "load_scenarios"),
         *("predictions", "comparisons", "slopes", "effects", "trial", "dose_for"),
-        *("new_people", "quantities", "Quantity", "in_units", "set_units", "leave_one_out", "coverage"),
+        *("new_people", "quantities", "Quantity", "in_units", "set_units"),
         *("percentiles", "indices", "ranking", "design"),
         "join_log_likelihoods",
     ),
     "Checks": (
         "Does the model describe its people, and how much do its priors say? [Trust](../trust.md) shows how.",
         *("pit", "vpc", "npde", "sample_residuals", "random_effects", "individual_fits", "prior_sensitivity"),
-        *("cross_validate", "compare", "Comparison"),
+        *("compare", "Comparison", "cross_validate", "leave_one_out", "coverage"),
     ),
     "Parts of your own": (
         "A flux, an organ, an analyte from outside the package. [Extending](../extending.md) shows how.",

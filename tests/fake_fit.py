@@ -75,7 +75,9 @@ def fake_fit(
         "observed_data": observed,
         "constant_data": known,
         "protocols": keep_protocols({(p, t): ogtt(75) for p in people for t in _labels(occasions)}),
-        "log_likelihood": sampled({a: -v / v for a, v in noisy.items()}),
+        "log_likelihood": sampled(
+            {a: -0.5 * (np.log(observed[a].values / v) / 0.06) ** 2 for a, v in fitted.items()}
+        ),
         "posterior_predictive": sampled(noisy),
         "fitted": sampled(fitted),
     }

@@ -1,5 +1,6 @@
 """The verdict on a fit, in sentences."""
 
+import json
 import warnings
 
 import numpy as np
@@ -163,3 +164,13 @@ def test_no_warning_is_issued_when_none_is_wanted():
 def test_what_is_no_fit_is_refused(thing):
     with pytest.raises(ValueError, match="'posterior'"):
         check(thing)
+
+
+@pytest.mark.parametrize(("share", "clean"), [(0.1, True), (0.5, False)])
+def test_a_mode_says_who_has_another_one(share, clean):
+    fit = fake_fit("minimal", subjects=3, draws=100, method="laplace")
+    fit.attrs["other_modes"] = json.dumps([["2", share / 2], ["3", share]])
+    verdict = check(fit, warn=False)
+    (told,) = [told for told in verdict.sentences if "in two ways" in told]
+    assert f"that of 3 ({share:.2g} times as probable), 2 (" in told
+    assert (told not in verdict.problems) == clean

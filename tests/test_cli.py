@@ -17,6 +17,7 @@ from test_scenarios import every_effect, with_covariates
 from typer.testing import CliRunner
 
 import bayesglu
+from bayesglu.analysis.model_comparison import judged
 from bayesglu.cli import app as cli
 from bayesglu.cli import options as words
 from bayesglu.cli import terminal
@@ -585,6 +586,67 @@ def test_a_new_person_is_fitted_shown_judged_and_saved(tmp_path, in_place):
     assert bayesglu.load(out).posterior.equals(person.posterior)
     table = pd.read_csv(csv)
     assert table["parameter"].is_unique and set(table["subject"]) == {1}
+
+
+def test_folds_are_made_shown_and_judged(tmp_path, in_place):
+    asked = {}
+
+    def cross_validate(model, study, by, probability, **settings):
+        asked.update(settings, by=by)
+        bands = {n: ("obs", ["A", "B"]) for n in ("subject", "occasion", "censoring")}
+        bands |= {"analyte": ("obs", ["glucose"] * 2), "inside": ("obs", [True, False])}
+        own = {n: ("left_out_subject", [-3.0, -4]) for n in ("elpd", "elpd_error")}
+        folds = {"clean": ("fold", [True, False]), "problems": ("fold", ["", "R-hat is 2."])}
+        labels = {"left_out_subject": ["A", "B"], "fold": ["1 of 2", "2 of 2"]}
+        made = xr.Dataset({**bands, **own, **folds, "fold_of": ("left_out_subject", labels["fold"])}, labels)
+        return made.assign_attrs(random_seed=3)
+
+    in_place("cross_validate", cross_validate)
+    csv = tmp_path / "people.csv"
+    shown = run("cross-validate", "oral", "synthetic_ogtt", "--by", 2, "--tune", 400, "--csv", csv)
+    assert asked["by"] == 2 and asked["tune"] == 400 and asked["draws"] is None
+    assert "elpd -7.0 in 2 people" in shown.stdout and "Without 2 of 2: R-hat is 2." in shown.stdout
+    assert shown.exit_code == 2
+    assert list(pd.read_csv(csv)["elpd"]) == [-3, -4]
+    assert run("cross-validate", "oral", "synthetic_ogtt", "--by", "group").exit_code == 2
+    assert asked["by"] == "group"
+
+
+def test_models_are_compared_by_name_and_who_decides_is_shown(tmp_path, in_place, monkeypatch):
+    asked, csv, fits = {}, tmp_path / "people.csv", ["one.nc", "two.nc"]
+    monkeypatch.setattr("bayesglu.cli.by_people.load", lambda path: path.stem)
+
+    def compare(models, study, **settings):
+        asked.update(settings, names=list(models))
+        elpd = xr.DataArray([[-9.0, -8, -9], [-1, -2, -1]], dims=("model", "subject"))
+        return judged(xr.Dataset({"elpd": elpd}, {"model": list(models), "subject": ["1", "2", "3"]}))
+
+    in_place("compare", compare)
+    shown = run("compare", fits[0], f"other={fits[1]}", "--no-refit", "--csv", csv)
+    assert shown.exit_code == 0 and "'other' predicts people better than 'one'" in shown.stdout
+    assert asked["names"] == ["one", "other"] and asked["refit"] is False
+    assert len(pd.read_csv(csv)) == 6
+    assert "Two fits are called one: give each a name" in run("compare", fits[0], fits[0]).stderr
+
+
+def test_many_people_are_fitted_and_their_medians_written(tmp_path, in_place, monkeypatch):
+    asked, csv = {}, tmp_path / "medians.csv"
+    monkeypatch.setattr("bayesglu.cli.by_people.load", lambda path: path.stem)
+
+    def fit_many(population, study, keep, **settings):
+        asked.update(settings, keep=keep)
+        own = (("subject", "draw"), [[1.0, 2, 3], [4, 5, 6]])
+        made = xr.Dataset({"insulin_sensitivity": own, "population_draw": own}, {"subject": ["A", "B"]})
+        return made.assign_attrs(random_seed=3)
+
+    in_place("fit_many", fit_many)
+    shown = run(
+        "fit-many", "people.nc", "synthetic_ogtt", "--keep", tmp_path / "many", "--csv", csv, "--processes", 1
+    )
+    assert shown.exit_code == 0 and "2 people, each given the population alone." in shown.stdout
+    assert asked["portion"] == 50 and asked["executor"] == 1
+    assert list(pd.read_csv(csv)["insulin_sensitivity"]) == [2, 5]
+    assert "population_draw" not in pd.read_csv(csv)
 
 
 def test_indices_of_a_study_and_of_a_fit_are_shown_with_the_reasons_of_those_that_are_missing(tmp_path):

@@ -298,3 +298,17 @@ def test_the_command_line_refuses_such_a_place_before_it_samples(fit, tmp_path, 
 def test_a_place_is_good_where_nothing_is(tmp_path):
     check_place(tmp_path / "people.nc", run=tmp_path / "run.zarr")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_thinned_fit_is_smaller_is_read_as_one_and_says_so(tmp_path):
+    fit = fake_fit(draws=100)
+    whole, thin = save(fit, tmp_path / "whole.nc"), save(fit, tmp_path / "thin.nc", thin=10)
+    assert thin.stat().st_size < 0.6 * whole.stat().st_size
+    again = load(thin)
+    assert again.attrs["thinned"] == 10 and "thinned" not in fit.attrs
+    assert again.posterior.equals(fit.posterior.isel(draw=slice(None, None, 10)))
+    assert again.prior.equals(fit.prior)
+    assert "1 of 10 draws was kept when the fit was saved" in bayesglu.check(again, warn=False).sentences[0]
+    assert load(save(again, tmp_path / "again.nc", thin=2)).attrs["thinned"] == 20
+    with pytest.raises(InputError, match="thin is 200; the fit has 100 draws a chain"):
+        save(fit, tmp_path / "none.nc", thin=200)

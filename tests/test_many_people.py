@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from scipy.stats import binom
 
 import bayesglu as bg
 from bayesglu.analysis import many_people
 from bayesglu.analysis.diagnostics import mixing
 from bayesglu.errors import FitWarning, InputError
+from benchmarks import many_people as benchmark
+from benchmarks.report import read
 
 FEW = {
     "draws": 60,
@@ -140,3 +143,18 @@ def test_settings_that_cannot_be_used_are_refused_first(population, new, tmp_pat
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(InputError, match="something else than a fit-many"):
         bg.fit_many(population, new, tmp_path, **FEW)
+
+
+def test_what_is_kept_of_many_people_is_of_today_and_grows_as_they_do():
+    """If it is not: python -m benchmarks many_people"""
+    kept = read("many_people")
+    assert kept["model_hash"] == benchmark.model().hash
+    assert kept["population_hash"] == benchmark.simulated(benchmark.POPULATION, benchmark.SEED).hash
+    size = np.array([row["people"] for row in kept["rows"]], float)
+    assert len(size) >= 3 and size[-1] >= 4 * size[0]
+    seconds = np.array([row["processor_seconds"] for row in kept["rows"]])
+    assert np.polyfit(np.log(size), np.log(seconds), 1)[0] < 1.1
+    assert kept["rows"][-1]["memory_gib"] < 1.3 * kept["rows"][0]["memory_gib"]
+    # Intervals of 90 % hold the truth so often, but for what chance brings in one of a thousand such tests.
+    for held in kept["rows"][-1]["held_90"].values():
+        assert binom.ppf(0.0005, int(size[-1]), 0.9) <= held <= binom.ppf(0.9995, int(size[-1]), 0.9)

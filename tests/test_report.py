@@ -18,6 +18,8 @@ from test_cli import run
 from test_scenarios import every_effect, with_covariates
 
 import bayesglu as bg
+from bayesglu.analysis.model_comparison import judged
+from bayesglu.analysis.prior_sensitivity import FINE, FOLLOWS
 from bayesglu.errors import InputError, MissingFileError
 from bayesglu.reporting import report as reporting
 from bayesglu.reporting.anonymous import anonymous
@@ -62,7 +64,8 @@ class Page(HTMLParser):
 
     def drawn(self):
         """What is written in the figures."""
-        return "".join(base64.b64decode(uri.partition(",")[2]).decode() for uri in self.pictures)
+        drawings = (base64.b64decode(uri.partition(",")[2]).decode() for uri in self.pictures)
+        return "\n".join(text for drawing in drawings for text in re.findall(r">([^<>]+)</text>", drawing))
 
 
 def without(fit, *groups):
@@ -155,6 +158,17 @@ def test_the_population_is_that_of_its_summary(told):
     assert "type 2 diabetes: insulin sensitivity x 0.5" in page.text["covariates"]
 
 
+def test_what_follows_its_prior_is_told_in_the_population_with_how_much(tmp_path, monkeypatch):
+    rows = [("basal_glucose_typical", "", 0.31, FOLLOWS), ("glucose_volume", "", 0.01, FINE)]
+    table = pd.DataFrame(rows, columns=["parameter", "of", "prior", "diagnosis"])
+    table.attrs = {"threshold": 0.05}
+    monkeypatch.setattr("bayesglu.reporting.subject.prior_sensitivity", lambda fit: table)
+    fit = fake_fit("minimal", subjects=1, draws=20)
+    told = Page(bg.report(fit, tmp_path / "report.html")).text["population"]
+    assert "sensitivity to the prior" in told and told.count("0.31, follows its prior") == 1
+    assert "told by the data" not in told and "above 0.05" in told
+
+
 def test_everyone_is_told_of_by_label_with_covariates_and_parameters(told):
     fit, page, _ = told
     for label in map(str, fit.posterior.subject.values):
@@ -162,7 +176,7 @@ def test_everyone_is_told_of_by_label_with_covariates_and_parameters(told):
     assert "bmi 33" in page.text["people"] and "16 samples" in page.text["people"]
     own = float(bg.summarize_individuals(fit)["median"].sel(parameter="basal_glucose", subject="3"))
     assert f"{own:.3g}" in page.text["people"]
-    assert "Subject 3" in page.drawn()
+    assert page.drawn().count("Glucose") >= fit.posterior.sizes["subject"]
 
 
 def test_what_is_given_beside_the_fit_is_told(told):
@@ -170,6 +184,15 @@ def test_what_is_given_beside_the_fit_is_told(told):
     assert "with bmi" in page.text["comparison"] and "-12.5" in page.text["comparison"]
     for name in ("More insulin", "On average", "A meal", "glucose_peak", "difference (changed)"):
         assert name in page.text["what-ifs"]
+
+
+def test_a_comparison_by_people_is_told_with_its_verdict(tmp_path):
+    elpd = xr.DataArray([[-9.0, -8, -9], [-8, -2, -9]], dims=("model", "subject"))
+    people = xr.Dataset({"elpd": elpd}, {"model": ["a", "b"], "subject": ["1", "2", "3"]})
+    found = judged(people)
+    fit = fake_fit("minimal", subjects=1, draws=20)
+    told = Page(bg.report(fit, tmp_path / "report.html", comparison=found)).text["comparison"]
+    assert found.headline in told and all(sentence in told for sentence in found.sentences)
 
 
 def test_the_methods_can_be_pasted_and_name_what_was_done(told):
@@ -279,12 +302,18 @@ def test_a_fit_keeps_what_its_readers_said_and_a_saved_one_without_data_does_not
     with pytest.warns(UserWarning, match="'ward'"):
         study = bg.Study.from_table(table.assign(unit=unit, ward="3"), protocol="ivgtt(0.3)")
     assert any("'ward'" in note for note in study.notes) and study.select().notes == study.notes
-    fit = bg.fit("minimal", study, method="laplace", draws=8, random_seed=1, progressbar=False)
+    fit = bg.fit("minimal", study, method="laplace", draws=120, random_seed=1, progressbar=False)
     kept = json.loads(bg.load(bg.save(fit, tmp_path / "fit.nc")).attrs["study_about"])
     assert kept["notes"] == list(study.notes) and kept["missing"] == {"glucose": 0, "insulin": 0}
     bare = bg.load(bg.save(fit, tmp_path / "bare.nc", without_data=True))
     assert "notes" not in json.loads(bare.attrs["study_about"])
-    assert "'ward'" in Page(bg.report(fit, tmp_path / "r.html")).text["study"]
+    page = Page(bg.report(fit, tmp_path / "r.html", random_seed=1))
+    assert "'ward'" in page.text["study"] and "needs a fit that was sampled" in page.text["population"]
+    titles = ("Probability integral", "Visual predictive", "Prediction distribution", "Residuals")
+    assert all(title in page.text["checks"] for title in titles)
+    assert "Not made." not in page.text["checks"] and "Random effects" in page.text["checks"]
+    again = Page(bg.report(fit, tmp_path / "again.html", random_seed=1))
+    assert again.text == page.text and again.pictures == page.pictures
     assert [n for n in Page(bg.report(bare, tmp_path / "b.html")).names if n in NAMES] == NAMES
 
 

@@ -14,7 +14,7 @@ import xarray as xr
 
 from bayesglu.analysis.diagnostics import energy_fraction, mixing, normal_scores
 from bayesglu.analysis.findings import Finding, count
-from bayesglu.analysis.misfit import describes, held
+from bayesglu.analysis.misfit import SHOWN, describes, held
 from bayesglu.analysis.weights import IMPORTANCE, LARGEST_K, judge_weights
 from bayesglu.errors import FitWarning, warn_caller
 from bayesglu.results import require_fit
@@ -23,6 +23,8 @@ LARGEST_RHAT = 1.01
 SMALLEST_ESS = 400
 SMALLEST_ENERGY_FRACTION = 0.3
 TOLERATED_DIVERGENCES = 0.001
+TOLERATED_SHARE = 0.3
+"""What another mode of a person may have, of the probability of that which a Laplace approximation keeps."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,11 +106,12 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
     A fit is clean when every R-hat is below 1.01 and every bulk and tail effective sample size above 400,
     when fewer than one draw in a thousand diverged, when each chain's E-BFMI is above 0.3, and when the ODE
     solver converged for all subjects. Constant variables are skipped. A fit with ``method="laplace"`` has no
-    chains: there the verdict says what its intervals are, and what was held while the mode was sought. One of
-    new people (`fit_person`) has weights: their Pareto k must be at most 0.7, and the draws of the population
-    tell as much as 100 of equal weights.
+    chains: there the verdict says what its intervals are, and what was held while the mode was sought, and it
+    is not clean where somebody has another mode with more than 0.3 of the probability of the one that is
+    kept. One of new people (`fit_person`) has weights: their Pareto k must be at most 0.7, and the draws of
+    the population tell as much as 100 of equal weights.
 
-    The model describes the data when no residual SD and no typical value lies more than 3 SDs of its prior
+    The model describes the data when no residual SD and no typical value lies more than 3.5 SDs of its prior
     from the prior's median (of residual SDs: above it), when no person has more samples outside their own
     90 % bands than chance brings in one of a thousand such studies, when nobody is as far from what is
     predicted of new people with their covariates, doses and times as one person is in one of 200 such
@@ -225,6 +228,15 @@ def _judge_mode(fit: xr.DataTree) -> Iterator[Finding]:
         if not k <= LARGEST_K:
             near = f"above {LARGEST_K}: the posterior has another form, which no weights would give them"
         yield Finding(f"Weighted to the posterior, its draws would have a Pareto k of {k:.2f}, {near}.")
+    others = sorted(json.loads(fit.attrs.get("other_modes", "[]")), key=lambda other: -other[1])
+    if others:
+        told = ", ".join(f"{who} ({share:.2g} times as probable)" for who, share in others[:SHOWN])
+        more = f" and {count(len(others) - SHOWN, 'other')}" if len(others) > SHOWN else ""
+        yield Finding(
+            f"The samples of some can be described in two ways, of which this approximation knows one: "
+            f"the other way is that of {told}{more}.",
+            others[0][1] < TOLERATED_SHARE,
+        )
 
 
 def _judge_people(fit: xr.DataTree) -> Iterator[Finding]:
@@ -274,6 +286,8 @@ def _effort(fit: xr.DataTree) -> Finding:
         told += f", {float(fit['sample_stats']['n_steps'].median()):.0f} leapfrog steps per draw"
     if "wall_seconds" in fit.attrs:
         told += f", {float(fit.attrs['wall_seconds']):.0f} s in total"
+    if (thinned := int(fit.attrs.get("thinned", 1))) > 1:
+        told += f"; 1 of {thinned} draws was kept when the fit was saved, so that fewer are judged"
     return Finding(f"{told}.")
 
 

@@ -114,9 +114,10 @@ def cross_validate(
     Examples
     --------
     >>> import bayesglu as bg
-    >>> study = bg.load_study("synthetic_ogtt").select(["P01", "P02"], ["glucose", "insulin"])
+    >>> test = dict(protocol="ivgtt(0.3)", times=[0, 4, 10, 30, 60], subjects=2)
+    >>> study = bg.simulate_study("ivgtt", **test, random_seed=1)
     >>> quick = dict(method="laplace", draws=30, progressbar=False, random_seed=1)
-    >>> found = bg.cross_validate("oral", study, by="person", **quick)
+    >>> found = bg.cross_validate("ivgtt", study, by="person", **quick)
     >>> found.sizes["left_out_subject"], found.sizes["fold"]
     (2, 2)
     """

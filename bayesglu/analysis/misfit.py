@@ -16,7 +16,7 @@ from bayesglu.analysis.suspects import common_slip, slips
 from bayesglu.hierarchy import names
 from bayesglu.spec.model import ModelSpec, load_model
 
-FAR = 3.0
+FAR = 3.5
 """Prior SDs from a prior's median at which data and prior contradict each other."""
 
 OUTSIDE = 1e-3
@@ -94,7 +94,7 @@ def _typical(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
     if far:
         told = [sentence for _, sentence in sorted(far, reverse=True)]
         yield Finding(
-            f"Data and prior contradict each other, by more than {FAR:.0f} SDs of the prior: "
+            f"Data and prior contradict each other, by more than {FAR:g} SDs of the prior: "
             f"{'; '.join(told)}.",
             False,
         )
@@ -230,9 +230,9 @@ def _slips(fit: xr.DataTree, people: People, wrong: list[str], fine: bool) -> It
         return
     found = slips(fit, people)
     for who in list(found)[:SHOWN]:
-        yield Finding(f"Likely slip in {who}: {found[who]}.", False)
+        yield Finding(f"Possible slip in {who}: {found[who]}.", False)
     if len(found) > SHOWN:
-        yield Finding(f"Likely slips in {count(len(found) - SHOWN, 'other')} too.", False)
+        yield Finding(f"Possible slips in {count(len(found) - SHOWN, 'other')} too.", False)
 
 
 def _one_sided(samples: pd.DataFrame) -> Iterator[Finding]:

@@ -133,10 +133,11 @@ def compare(
     Examples
     --------
     >>> import bayesglu as bg
-    >>> study = bg.load_study("synthetic_ogtt").select(["P01", "P02"], ["glucose", "insulin"])
+    >>> test = dict(protocol="ivgtt(0.3)", times=[0, 4, 10, 30, 60], subjects=2)
+    >>> study = bg.simulate_study("ivgtt", **test, random_seed=1)
     >>> quick = dict(by=2, method="laplace", draws=30, progressbar=False, random_seed=1)
     >>> loose = {"glucose": {"sigma": {"median": 0.5, "gsd": 1.1}}}
-    >>> models = {"as it is": "oral", "loose": bg.load_model("oral").with_changes(analytes=loose)}
+    >>> models = {"as it is": "ivgtt", "loose": bg.load_model("ivgtt").with_changes(analytes=loose)}
     >>> found = bg.compare({n: bg.cross_validate(m, study, **quick) for n, m in models.items()})
     >>> found.table.index[0]
     'as it is'
@@ -153,15 +154,15 @@ def compare(
     for name, one in models.items():
         _require_usable(name, one, study is not None)
     _require_same_samples({name: _samples_of(one) for name, one in models.items()})
-    seed = seed_of(random_seed)
-    given = None if study is None else load_study(study)
-    parts = []
-    for number, (name, one) in enumerate(models.items()):
-        folder = None if keep is None else Path(keep) / f"{number + 1} {name}".replace("/", "_")
-        kept = None if folder is None else Kept(folder, "cross_validation", "fold")
-        parts.append(
-            _of_fit(name, one, given, refit, asked["population_draws"], kept, executor, progressbar, seed)
-        )
+    folders = {} if keep is None else {n: Path(keep) / n.replace("/", "_") for n in models}
+    kept = {name: Kept(folder, "cross_validation", "fold") for name, folder in folders.items()}
+    before = next((seed for own in kept.values() if (seed := own.seed()) is not None), None)
+    seed = seed_of(before if random_seed is None else random_seed)
+    given, draws = None if study is None else load_study(study), asked["population_draws"]
+    parts = [
+        _of_fit(name, one, given, refit, draws, kept.get(name), executor, progressbar, seed)
+        for name, one in models.items()
+    ]
     return judged(xr.concat(parts, "model", join="exact").assign_coords(model=list(models)))
 
 

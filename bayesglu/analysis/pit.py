@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
-from arviz_stats.base import array_stats
 from scipy.special import ndtr
 
 from bayesglu.analysis.compared import analytes_of, compared, drawn, logarithm, strata_of, time_bins
@@ -20,6 +19,9 @@ from bayesglu.hierarchy import names
 from bayesglu.results import require_fit
 from bayesglu.seeds import seed_of
 from bayesglu.spec.model import ModelSpec, model_of
+
+LARGEST_K, MOST_UNRELIABLE = 0.7, 0.1
+"""Pareto k of weights that are reliable, and the share of others beside which a p-value is told."""
 
 FEWEST_DRAWS = 50
 FEWEST = 8
@@ -52,7 +54,8 @@ def pit(
         ``censoring``: ``pit``, and ``pareto_k`` of its weights, above 0.7 where they are unreliable. Dim
         ``group``, each analyte, each with the levels of `by`, and each at each time: ``analyte``, ``level``,
         ``from`` and ``to`` (min), ``samples``, the ``mean``, and ``p`` of their being uniform (simultaneous
-        over the distribution function; NaN for fewer than 8 samples).
+        over the distribution function; NaN for fewer than 8 samples, or where more than a tenth of the
+        weights are unreliable: then `npde`, which needs no weights, tells more).
 
     Raises
     ------
@@ -67,6 +70,8 @@ def pit(
     >>> bool(((found.pit >= 0) & (found.pit <= 1)).all())
     True
     """
+    from arviz_stats.base import array_stats  # which takes seconds to load
+
     fit, seed = require_fit(fit), seed_of(random_seed)
     samples, spec = compared(fit), model_of(fit.attrs)
     analytes = analytes_of(samples)
@@ -82,7 +87,7 @@ def pit(
     u, side = np.random.default_rng(seed).uniform(size=len(value)), samples.censoring.values
     value = np.where(side == "left", u * value, np.where(side == "right", value + u * (1 - value), value))
     found = xr.Dataset({"pit": ("obs", value), "pareto_k": ("obs", k)}, samples.coords)
-    rows = list(_groups(value, samples, level))
+    rows = list(_groups(value, k, samples, level))
     for name in rows[0]:
         found[name] = ("group", np.array([row[name] for row in rows]))
     found = found.assign_coords(obs_level=("obs", level.astype(str)))
@@ -107,22 +112,23 @@ def _below(fit: xr.DataTree, samples: xr.Dataset, spec: ModelSpec) -> np.ndarray
     return found
 
 
-def _groups(value: np.ndarray, samples: xr.Dataset, level: np.ndarray) -> Iterator[dict]:
+def _groups(value: np.ndarray, k: np.ndarray, samples: xr.Dataset, level: np.ndarray) -> Iterator[dict]:
     """Each analyte, with each level, and at each time: how its samples are distributed."""
     time = samples.time.values
     for analyte in analytes_of(samples):
         own = samples.analyte.values == analyte
-        yield _row(value[own], analyte, "", time[own])
+        yield _row(value[own], k[own], analyte, "", time[own])
         for each in dict.fromkeys(level[own]) if len(set(level)) > 1 else ():
             here = own & (level == each)
-            yield _row(value[here], analyte, str(each), time[here])
+            yield _row(value[here], k[here], analyte, str(each), time[here])
         bins = time_bins(time[own])
         for one in np.unique(bins):
             here = np.flatnonzero(own)[bins == one]
-            yield _row(value[here], analyte, "at", time[here])
+            yield _row(value[here], k[here], analyte, "at", time[here])
 
 
-def _row(value: np.ndarray, analyte: str, level: str, time: np.ndarray) -> dict:
-    p = float(p_values(value[:, None])[0]) if len(value) >= FEWEST else np.nan
+def _row(value: np.ndarray, k: np.ndarray, analyte: str, level: str, time: np.ndarray) -> dict:
+    told = len(value) >= FEWEST and (k > LARGEST_K).mean() <= MOST_UNRELIABLE
+    p = float(p_values(value[:, None])[0]) if told else np.nan
     where = {"group_analyte": analyte, "level": level, "from": float(time.min()), "to": float(time.max())}
     return where | {"samples": len(value), "mean": float(value.mean()), "p": p}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import xarray as xr
-from arviz_stats import psense
 
 from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
@@ -78,6 +77,8 @@ def prior_sensitivity(fit: xr.DataTree, threshold: float = THRESHOLD) -> pd.Data
     if not threshold > 0:
         raise InputError(f"threshold is {threshold!r}; it must be above 0, such as {THRESHOLD}.")
     spec = model_of(fit.attrs)
+    from arviz_stats import psense  # which takes seconds to load
+
     of_prior, of_data, rows = _by_prior(fit), psense(fit, group="likelihood"), []
     by_chance = _by_chance(fit)
     limit = {group: max(threshold, chance) for group, chance in by_chance.items()}
@@ -99,6 +100,8 @@ def prior_sensitivity(fit: xr.DataTree, threshold: float = THRESHOLD) -> pd.Data
 
 def _by_prior(fit: xr.DataTree) -> dict[str, np.ndarray]:
     """Sensitivity of each variable to its own prior."""
+    from arviz_stats import psense
+
     posterior, priors = fit["posterior"].to_dataset(), set(map(str, fit["log_prior"].data_vars))
     of_each: dict[str, list[str]] = {}
     for name, draws in posterior.data_vars.items():
@@ -125,6 +128,8 @@ def _by_prior(fit: xr.DataTree) -> dict[str, np.ndarray]:
 
 def _by_chance(fit: xr.DataTree) -> dict[str, float]:
     """The 95 % quantile of sensitivities to densities that have nothing to do with the draws."""
+    from arviz_stats import psense
+
     length, found = fit["posterior"].sizes["draw"], {}
     for group, of in (("prior", "log_prior"), ("likelihood", "log_likelihood")):
         sizes = []

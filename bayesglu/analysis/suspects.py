@@ -1,13 +1,15 @@
 """What may be wrong with samples that nobody of a population has: units, times, doses, tubes changed about.
 
 Each slip that is common in tables is undone in turn, and samples are compared, as those of a new person,
-before and after. How much likelier the likeliest of all these makes samples in which there is no slip is seen
-in new people. A slip is named where that is seldom enough for as many people as there are, and nothing is
-left to explain.
+before and after. First roughly, as if logarithms of people's samples were Normal: how much likelier the
+likeliest of all these makes samples in which there is no slip is seen in new people. What is rare in them is
+then looked at in earnest, with everything that may differ in a person integrated out. By chance, samples are
+c times likelier where a slip is undone, or more, in one of c people at most.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -15,14 +17,17 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
+from scipy.special import logsumexp
 from scipy.stats import chi2
 
 from bayesglu.analysis.kept_study import study_of
+from bayesglu.analysis.next_patient import fit_person
 from bayesglu.analysis.npde import Decorrelated, by_person
 from bayesglu.analysis.people import thinned
 from bayesglu.analysis.strangers import TAIL, People
+from bayesglu.analysis.weights import IMPORTANCE
 from bayesglu.analytes import analytes as known_analytes
-from bayesglu.errors import BayesgluError
+from bayesglu.errors import BayesgluError, FitWarning
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.posterior import population_of
 from bayesglu.hierarchy.rows import TINY
@@ -32,11 +37,17 @@ from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.library import ogtt
 from bayesglu.protocols.table import kept_protocols
 from bayesglu.spec.model import model_of
-from bayesglu.study.study import Study
+from bayesglu.study.study import Study, StudyWarning
 from bayesglu.units import canonical_unit
 
+CANDIDATE = 0.1
+"""How seldom anyone is looked at in earnest in a study without slips."""
+
 CHANCE = 0.005
-"""How seldom any slip is named in a study that has none."""
+"""How seldom, at most, a slip is then named."""
+
+MOST = 6
+"""So many people, at most, are looked at in earnest."""
 
 DRAWS, DRAWS_A_SAMPLE = 200, 5
 """New people who are drawn for a test that may have been another one; more where samples of one are many."""
@@ -52,11 +63,12 @@ HOUR = 60.0
 
 class Slip(NamedTuple):
     """A slip in words, and what new people say where it is undone: log density and squared distance ``(...)``
-    of the logarithms of samples ``(..., n)``."""
+    of the logarithms of samples ``(..., n)``; and a study where it is undone."""
 
     words: str
     log_density: Callable[[np.ndarray], np.ndarray]
     distance: Callable[[np.ndarray], np.ndarray]
+    undone: Callable[[Study], Study]
 
 
 def slips(fit: xr.DataTree, people: People) -> dict[str, str]:
@@ -68,17 +80,40 @@ def slips(fit: xr.DataTree, people: People) -> dict[str, str]:
     for words, other in _other_tests(fit):
         for who, alone in _new_people_or_none(fit, other).items():
             if who in found and len(alone.rows) == len(people.decorrelated[who].rows):
-                found[who].append(Slip(words, alone.log_density, alone.distance))
+                found[who].append(Slip(words, alone.log_density, alone.distance, lambda _, s=other: s))
     enough = _enough(people, found)
-    best = {}
+    best: dict[str, tuple[float, Slip]] = {}
     for who, own in people.decorrelated.items():
         value = people.log_value[own.rows]
         gain = [float(slip.log_density(value) - own.log_density(value)) for slip in found[who]]
         likely = [(g, slip) for g, slip in zip(gain, found[who], strict=True) if g > enough]
         likely = [(g, slip) for g, slip in likely if _near(slip.distance(value), len(value))]
         if likely:
-            best[who] = max(likely, key=lambda pair: pair[0])[1].words
-    return best
+            best[who] = max(likely, key=lambda pair: pair[0])
+    farthest = sorted(best, key=lambda who: -best[who][0])[:MOST]
+    evidence = np.log(len(found) / CHANCE)
+    return {who: best[who][1].words for who in farthest if _gain(fit, who, best[who][1]) > evidence}
+
+
+def _gain(fit: xr.DataTree, who: str, slip: Slip) -> float:
+    """How much likelier a person's samples are where a slip is undone, as a logarithm; -inf where it cannot
+    be told."""
+    try:
+        study = study_of(fit)
+        told, undone = (_evidence(fit, s.select(subjects=[who])) for s in (study, slip.undone(study)))
+    except BayesgluError:  # a fit that does not keep its study, or has too few draws
+        return -np.inf
+    return undone - told
+
+
+def _evidence(fit: xr.DataTree, study: Study) -> float:
+    """Log marginal likelihood of one person's samples under the population of a fit."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        warnings.simplefilter("ignore", StudyWarning)
+        person = fit_person(fit, study, draws=DRAWS, population_draws=DRAWS, random_seed=1)
+    of_each = person[IMPORTANCE]["log_marginal_likelihood"].values.ravel()
+    return float(np.log(len(of_each)) - logsumexp(-of_each))  # draws are weighted by it already
 
 
 def _enough(people: People, found: dict[str, list[Slip]]) -> float:
@@ -91,7 +126,7 @@ def _enough(people: People, found: dict[str, list[Slip]]) -> float:
         gains.append(np.max([slip.log_density(new) - told for slip in found[who]], axis=0))
     gain = np.concatenate(gains)
     edge = np.quantile(gain, 1 - TAIL)
-    return float(edge + np.mean(gain[gain > edge] - edge) * np.log(TAIL * len(found) / CHANCE))
+    return float(edge + np.mean(gain[gain > edge] - edge) * np.log(TAIL * len(found) / CANDIDATE))
 
 
 def _near(distance: np.ndarray | float, n: int) -> bool:
@@ -147,12 +182,22 @@ def _units(samples: xr.Dataset, own: Decorrelated) -> Iterator[Slip]:
                     value = (np.exp(log_value) - offset) * times
                     return np.log(np.maximum(value + offset, TINY))
 
-                yield _slip(_unit_words(analyte, unit, factor, factor == worth), own, undone)
+                yield _slip(_unit_words(analyte, unit, factor, factor == worth), samples, own, undone)
 
 
-def _slip(words: str, own: Decorrelated, undone: Callable[[np.ndarray], np.ndarray]) -> Slip:
+def _slip(
+    words: str, samples: xr.Dataset, own: Decorrelated, undone: Callable[[np.ndarray], np.ndarray]
+) -> Slip:
     """A slip that changed values and nothing else."""
-    return Slip(words, lambda x: own.log_density(undone(x)), lambda x: own.distance(undone(x)))
+    offset, whole = samples["offset"].values, samples.censoring.values == "none"
+
+    def changed(study: Study) -> Study:
+        value = study.observations.value.values.copy()  # in the order of the samples
+        log_value = np.log(np.maximum(value[own.rows] + offset, TINY))
+        value[own.rows[whole]] = (np.exp(undone(log_value)) - offset)[whole]
+        return replace(study, observations=study.observations.assign(value=("obs", value)))
+
+    return Slip(words, lambda x: own.log_density(undone(x)), lambda x: own.distance(undone(x)), changed)
 
 
 def _unit_words(analyte: str, unit: str, factor: float, as_canonical: bool) -> str:
@@ -181,7 +226,7 @@ def _swaps(samples: xr.Dataset, own: Decorrelated) -> Iterator[Slip]:
                     order[[i, j]] = j, i
                 told = "all analytes" if len(which) > 1 else which[0]
                 words = f"the samples of {told} at {a:g} and {b:g} min look changed about"
-                yield _slip(words, own, lambda x, order=order: x[..., order])
+                yield _slip(words, samples, own, lambda x, order=order: x[..., order])
 
 
 # --- times and doses ---

@@ -8,7 +8,7 @@ import typer
 import bayesglu
 from bayesglu.cli.command import FIT, app
 from bayesglu.cli.options import FIGURES, MODEL, STUDY, Csv, Fit, Model, Plot, Seed, option
-from bayesglu.cli.results import draw, give_verdict, load, write_csv
+from bayesglu.cli.results import draw, give_verdict, load, size_of, write_csv
 from bayesglu.cli.terminal import NotClean, examples, say, writable, wrote
 
 
@@ -82,6 +82,9 @@ def fit(
         Path | None,
         option("Save the fit here (.nc or .zarr); default: STUDY-MODEL.nc.", metavar="FILE", panel="Files"),
     ] = None,
+    thin: Annotated[
+        int, option("Keep 1 of so many draws in the file.", metavar="N", min=1, panel="Files")
+    ] = 1,
     resume: Annotated[
         Path | None,
         option(
@@ -112,9 +115,9 @@ def fit(
         steps=steps,
         resume=resume,
     )
-    bayesglu.save(fitted, out)
-    wrote(out, "the fit")
-    give_verdict(fitted, keep=out)
+    bayesglu.save(fitted, out, thin=thin)
+    wrote(out, f"the fit, {size_of(out) / 1e6:.3g} MB,")
+    give_verdict(fitted, keep=out, thin=thin)
 
 
 @app.command(

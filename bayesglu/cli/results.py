@@ -22,12 +22,19 @@ def load(path: Path) -> "xr.DataTree":
         return bayesglu.load(path)
 
 
-def give_verdict(fitted: "xr.DataTree", csv: Path | None = None, keep: Path | None = None) -> None:
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all in a folder."""
+    return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
+
+
+def give_verdict(
+    fitted: "xr.DataTree", csv: Path | None = None, keep: Path | None = None, thin: int = 1
+) -> None:
     """Say what `check` found, and keep it with the fit in a file; exit with code 2 where anything failed."""
     with working("Checking"):
         verdict = bayesglu.check(fitted, warn=False)
         if keep:
-            bayesglu.save(fitted, keep)
+            bayesglu.save(fitted, keep, thin=thin)
     say(repr(verdict))
     if csv:
         write_csv(csv, verdict.table.reset_index())

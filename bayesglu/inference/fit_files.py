@@ -29,6 +29,7 @@ from bayesglu.inference.old_fits import has_format, modernized, without_format
 from bayesglu.inference.run_folder import Run, is_run
 from bayesglu.protocols.table import kept_protocols
 from bayesglu.sealed import is_sealed, sealed
+from bayesglu.settings import COUNT, check_all
 from bayesglu.spec.model import model_of
 
 ENDINGS = (".nc", ".zarr")
@@ -42,11 +43,12 @@ ENCODED = (
     "continued",
     "study_about",
     "verdict",
+    "other_modes",
 )
 """Attributes that are texts of JSON."""
 
 
-def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path:
+def save(fit: xr.DataTree, path: str | Path, without_data: bool = False, thin: int = 1) -> Path:
     """Write a fit to a file, whole or not at all.
 
     An older fit of the same name stays until the new one is whole, and is then replaced.
@@ -59,9 +61,9 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
         A name that ends in ``.nc`` (netCDF) or ``.zarr``.
     without_data : bool
         Whether to leave out every sample and covariate of the people, what samples tell of each (the
-        sampler's whitened coordinates), the forcing function, what the readers said of the study, and body
-        weights and what each was given where these were not the same for all; the mean weight stays, for new
-        people.
+        sampler's whitened coordinates), the forcing function, what the readers said of the study, a verdict
+        that was kept, and body weights and what each was given where these were not the same for all; the
+        mean weight stays, for new people.
 
     Returns
     -------
@@ -71,7 +73,8 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
     Raises
     ------
     InputError
-        If it is no fit, the name ends otherwise, or something other than a fit is there.
+        If it is no fit, the name ends otherwise, `thin` leaves no draw, or something other than a fit is
+        there.
     MissingFileError
         If the folder does not exist.
     WriteError
@@ -92,8 +95,9 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
         found = "one without the text of its model" if isinstance(fit, xr.DataTree) else type(fit).__name__
         raise InputError(f"A fit is needed, as fit(...) and load(...) return it; this is {found}.")
     check_place(path)
-    kept = fit
+    kept = _thinned(fit, thin)
     if without_data:
+        fit = kept
         private = {"observed_data", "posterior_predictive", "fitted", "log_likelihood"}
         private |= {NEW_PEOPLE, COORDINATES}
         if len(set(kept_protocols(fit.protocols.to_dataset()).values())) > 1:
@@ -102,9 +106,27 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False) -> Path
         public = {n: _without_samples(group) for n, group in public.items()}
         kept = xr.DataTree.from_dict(public)
         kept["constant_data"] = xr.DataTree(_weightless(fit.constant_data.to_dataset()[["body_weight"]]))
-        kept.attrs = {**fit.attrs, "study_about": _without_notes(fit.attrs.get("study_about", "{}"))}
+        kept.attrs = {name: value for name, value in fit.attrs.items() if name != "verdict"}
+        kept.attrs["study_about"] = _without_notes(fit.attrs.get("study_about", "{}"))
     write(kept, path)
     return path
+
+
+def _thinned(fit: xr.DataTree, thin: int) -> xr.DataTree:
+    """The fit with every so manieth draw of each chain."""
+    (checked,) = check_all(({"thin": thin}, {"thin": COUNT}, ""))
+    if checked["thin"] == 1:
+        return fit
+    if checked["thin"] > fit["posterior"].sizes["draw"]:
+        raise InputError(f"thin is {thin}; the fit has {fit['posterior'].sizes['draw']} draws a chain.")
+    every, groups = slice(None, None, checked["thin"]), {}
+    for name, group in fit.children.items():
+        own = group.to_dataset()
+        groups[str(name)] = own.isel(draw=every) if name != "prior" and "draw" in own.dims else own
+    kept = xr.DataTree.from_dict(groups)
+    before = int(fit.attrs.get("thinned", 1))
+    kept.attrs = {**fit.attrs, "thinned": before * checked["thin"]}
+    return kept
 
 
 def _weightless(people: xr.Dataset) -> xr.Dataset:

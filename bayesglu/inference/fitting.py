@@ -214,6 +214,8 @@ def _fitted(
     tree = _tree(d, found, np.random.default_rng(seed + 1), failures, attrs)
     tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
     tree.attrs |= {"continued": json.dumps(found.continued), "weights": json.dumps(found.weights)}
+    if sampling.method == "laplace":
+        tree.attrs["other_modes"] = json.dumps(found.others)
     return tree
 
 

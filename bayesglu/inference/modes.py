@@ -28,6 +28,11 @@ from bayesglu.solver.solver import SolverError, require_solved
 ITERATIONS = 15
 """Of the optimiser, in one set of coordinates."""
 
+MOVES = 3
+"""How often, at most, people are moved to other modes: each time the population follows them, and they stay
+where all together have more probability than before (Laplace's approximation, in coordinates of unit
+volume)."""
+
 FAILED = 1e3
 """What a failed solve adds to the cost: about as much as a point 45 SDs off."""
 
@@ -49,9 +54,16 @@ def find_modes(design: Design, max_rounds: int = 20, tolerance: float = 0.05) ->
         _require_finite(Density(design))
         found, settled = _search(design, design.prior_medians, max_rounds, tolerance)
         density = Density(design, found)
-        higher, others = seek_others(density, density.unpack(np.zeros((1, density.size))).at(0))
-        if higher is not None:
-            found, settled = _search(design, higher, max_rounds, tolerance)
+        for _ in range(MOVES):
+            origin = np.zeros(density.size)
+            higher, others = seek_others(density, density.unpack(origin[None]).at(0))
+            if higher is None:
+                break
+            moved, settles = _search(design, higher, max_rounds, tolerance)
+            there = Density(design, moved)
+            if there(origin)[0] <= density(origin)[0]:
+                break
+            found, settled, density = moved, settles, there
     if not settled:
         warn_caller(
             f"The posterior modes did not settle in {max_rounds} rounds. Sampling is unaffected; a Laplace "

@@ -33,19 +33,20 @@ SETTLED = 0.1
 """Where the gradient along a person's coordinates is shorter, the climb has reached a mode."""
 
 MORE = 0.01
-"""What the log probability must gain for a place to be another mode's, and not the same better found."""
+"""By what share another mode must have more probability for a person to be moved there."""
 
 
 class OtherMode(NamedTuple):
-    """A person with another mode than that which has most probability, and how much the other has of it."""
+    """A person with another mode, and how much probability it has as a share of that of the mode at hand:
+    above 1 where the person alone would be there, and all together are not."""
 
     subject: str
     share: float
 
 
 def seek_others(density: Density, at: Values) -> tuple[Values | None, tuple[OtherMode, ...]]:
-    """The values with everyone at the mode that has most probability (Laplace's approximation), where that is
-    another one for anybody; and who has another one besides.
+    """The values with everyone at the mode that has most probability given the population (Laplace's
+    approximation), where that is another one for anybody; and who has another one.
 
     density : in the coordinates of an expansion about the modes `at`.
     """
@@ -64,16 +65,15 @@ def seek_others(density: Density, at: Values) -> tuple[Values | None, tuple[Othe
     slope = np.array([density(x)[1] for x in places])[:, density.individuals].reshape(by)
     mass = np.array([_mass(d, at._replace(individual=each)) for each in own])
     mass[1:][np.linalg.norm(slope[1:], axis=-1) > SETTLED] = -np.inf
-    best = np.where(mass.max(0) > mass[0] + MORE, mass.argmax(0), 0)
-    told = []
-    for s, subject in enumerate(d.individuals.subjects):
-        apart = np.linalg.norm(whitened[:, s] - whitened[best[s], s], axis=-1) > APART
-        share = np.exp(np.max(mass[apart, s], initial=-np.inf) - mass[best[s], s])
-        if share > WORTH:
-            told.append(OtherMode(subject, float(share)))
+    apart = np.linalg.norm(whitened - whitened[0], axis=-1) > APART
+    elsewhere = np.where(apart, mass, -np.inf)
+    share = np.exp(elsewhere.max(0) - mass[0])
+    best = np.where(share > 1 + MORE, elsewhere.argmax(0), 0)
+    subjects = zip(d.individuals.subjects, share.tolist(), strict=True)
+    told = tuple(OtherMode(subject, of) for subject, of in subjects if of > WORTH)
     if not best.any():
-        return None, tuple(told)
-    return at._replace(individual=np.array(own)[best, people]), tuple(told)
+        return None, told
+    return at._replace(individual=np.array(own)[best, people]), told
 
 
 def _mass(d: Design, at: Values) -> np.ndarray:

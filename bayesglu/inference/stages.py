@@ -11,6 +11,7 @@ from bayesglu.hierarchy.design import Design
 from bayesglu.inference.density import Density
 from bayesglu.inference.linearise import Expansion
 from bayesglu.inference.modes import find_modes
+from bayesglu.inference.other_modes import OtherMode
 from bayesglu.inference.pilot import refresh
 from bayesglu.inference.run_folder import Run
 from bayesglu.inference.sampler import Failures, Sampling, sample
@@ -32,6 +33,7 @@ class Sampled(NamedTuple):
 
     `groups` : statistics of the sampler, where there was one. `continued` : where chains were. `weights` : of
     the draws, where they had any, the ``pareto_k`` and ``efficiency``, and the ``tolerance`` of frozen steps.
+    `others` : who has a mode that a Laplace approximation knows nothing of.
     """
 
     density: Density
@@ -39,6 +41,7 @@ class Sampled(NamedTuple):
     groups: Mapping[str, xr.Dataset]
     continued: list[dict]
     weights: Mapping[str, float]
+    others: tuple[OtherMode, ...] = ()
 
 
 def sampled(
@@ -55,10 +58,11 @@ def sampled(
     """
     whitens = sampling.parametrization == "whitened"
     if sampling.method == "laplace":
-        density = Density(d, find_modes(d).expansion)
+        modes = find_modes(d)
+        density = Density(d, modes.expansion)
         rng = np.random.default_rng(sampling.seed)
         positions = rng.normal(size=(1, sampling.draws, density.size))
-        return Sampled(density, positions, {}, [], of_laplace(density, positions[0]))
+        return Sampled(density, positions, {}, [], of_laplace(density, positions[0]), modes.others)
     pilot = sampling.tune // 4 if whitens and sampling.tune >= SHORTEST_WITH_PILOT else 0
     expansion, stepping = None, d
     if whitens:

@@ -24,7 +24,7 @@ from bayesglu.plots.style import (
     title,
 )
 from bayesglu.results import require_table
-from bayesglu.units import canonical_unit
+from bayesglu.units import canonical_unit, system_of, unit_in
 
 PAGE = 12
 """Panels on a page."""
@@ -44,7 +44,7 @@ def individual_fits(
 
     The line is the median, the darker band its 50 % interval, the paler one where 90 % of new samples would
     lie. Open circles are samples; triangles lie at a limit of quantification and point to where the value
-    is; crosses were left out of the fit. All panels of an analyte have the same axes.
+    is; crosses were left out of the fit. All panels of a page have the same axes.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def individual_fits(
         axis.set_title(f"{subject}, {occasion}" if several else subject)
     for axis in axes[::4]:
         axis.set_ylabel(pretty_unit(canonical_unit(analyte)) or "fraction")
-    low, high = _range(of)
+    low, high = _range(of, shown)
     axes[0].set_ylim(low, high)
     from_zero(axes[0], analyte)
     marks = [
@@ -108,6 +108,30 @@ def individual_fits(
     note = "line: median; dark band: 50 % interval; pale band: 90 % of new samples"
     title(figure, sentence(f"{words(analyte)} of each person as fitted{of_pages}"), note)
     return figure
+
+
+@styled
+def of_one_person(found: xr.Dataset, subject: str, units: str | None = None) -> Figure:
+    """Samples of one person in what the fit says of them: a panel for each occasion and analyte."""
+    cells = [(a, o) for a in dict.fromkeys(map(str, found.analyte.values)) for o in _seen(found, a, subject)]
+    several = len({occasion for _, occasion in cells}) > 1
+    figure, axes = panels(len(cells), 3 if len(cells) > 2 else 2, 2.9, 1.9)
+    own = found.isel(moment=found.subject.values == subject)
+    per = time_axis(axes, float(own.time.min()), float(own.time.max()))
+    for axis, (analyte, occasion) in zip(axes, cells, strict=True):
+        unit, factor = unit_in(system_of(units), canonical_unit(analyte), analyte)
+        of = found.isel(moment=found.analyte.values == analyte, obs=found.sample_analyte.values == analyte)
+        _person(axis, of * factor, subject, occasion, per, colour_of(analyte))
+        axis.set_title(sentence(words(analyte)) + (f", {occasion}" if several else ""))
+        axis.set_ylabel(pretty_unit(unit) or "fraction")
+        from_zero(axis, analyte)
+    return figure
+
+
+def _seen(found: xr.Dataset, analyte: str, subject: str) -> list[str]:
+    """The occasions on which an analyte of a person was measured."""
+    here = (found.analyte.values == analyte) & (found.subject.values == subject)
+    return list(dict.fromkeys(map(str, found.occasion.values[here])))
 
 
 def occasions_of(
@@ -150,8 +174,11 @@ def _person(axis: Axes, of: xr.Dataset, subject: str, occasion: str, per: float,
     return set(map(str, states))
 
 
-def _range(of: xr.Dataset) -> tuple[float, float]:
-    """Axes that hold the samples of everyone and nearly all that is predicted."""
-    high = max(float(of["value"].max()), float(np.nanquantile(of.sample_upper.values, 0.99)))
-    low = min(float(of["value"].min()), float(np.nanquantile(of.sample_lower.values, 0.01)))
+def _range(of: xr.Dataset, shown: list[tuple[str, str]]) -> tuple[float, float]:
+    """Axes that hold the samples on a page and nearly all that is predicted."""
+    people = [subject for subject, _ in shown]
+    sampled = of["value"].values[np.isin(of.sample_subject.values, people)]
+    curves = of.isel(moment=np.isin(of.subject.values, people))
+    high = max(float(sampled.max()), float(np.nanquantile(curves.sample_upper.values, 0.99)))
+    low = min(float(sampled.min()), float(np.nanquantile(curves.sample_lower.values, 0.01)))
     return low - 0.04 * (high - low), high + 0.06 * (high - low)

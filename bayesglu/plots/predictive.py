@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from scipy.special import ndtri
 
+from bayesglu.analysis.pit import LARGEST_K
 from bayesglu.analysis.uniformity import band as uniform_band
 from bayesglu.analysis.uniformity import order_band
 from bayesglu.analytes import words
@@ -16,7 +17,6 @@ from bayesglu.plots.style import (
     GREY,
     PALE,
     SCENARIOS,
-    VERMILLION,
     colour_of,
     from_zero,
     panels,
@@ -29,6 +29,7 @@ from bayesglu.plots.style import (
 from bayesglu.results import require_table
 from bayesglu.units import canonical_unit
 
+RED = "#C00000"
 MOST_LEVELS = 6
 """Of a covariate that are drawn in one panel."""
 
@@ -79,16 +80,17 @@ def pit(found: xr.Dataset) -> Figure:
         wrong = times.p.values < 0.01
         below.plot(at, times["mean"].values, "-", color=colour_of(analyte), linewidth=1)
         below.plot(at[~wrong], times["mean"].values[~wrong], "o", color=colour_of(analyte), markersize=4)
-        below.plot(at[wrong], times["mean"].values[wrong], "D", color=VERMILLION, markersize=5)
+        below.plot(at[wrong], times["mean"].values[wrong], "D", color=RED, markersize=5)
         below.axhline(0.5, color=GREY, linewidth=0.7)
         below.set_ylim(0, 1)
         below.set_ylabel("PIT" if analyte == analytes[0] else "")
-    bad = int((found.pareto_k > 0.7).sum())
+    bad = int((found.pareto_k > LARGEST_K).sum())
     note = (
         "grey: 95 % simultaneous band; below: dots are samples, the line their mean at each time, red where "
     )
     note += "p < 0.01"
-    note += f"; {bad} of {found.sizes['obs']} weights have Pareto k > 0.7" if bad else ""
+    if bad:
+        note += f"; Pareto k > {LARGEST_K:g} at {bad} of {found.sizes['obs']}: left out by unreliable weights"
     title(figure, "Probability integral transforms of samples, each given the others", note)
     return figure
 
@@ -99,8 +101,9 @@ def _distribution(axis: Axes, found: xr.Dataset, own: np.ndarray, of: xr.Dataset
     axis.fill_between(points, low - points, high - points, color=PALE, linewidth=0, step="mid")
     share = (found.pit.values[own, None] <= points).mean(0)
     p = float(of.p.values[0])
-    axis.plot(points, share - points, color=colour_of(analyte), linewidth=1.6)
     levels = of.isel(group=(of.level.values != "") & (of.level.values != "at"))
+    colour = "#222222" if levels.sizes["group"] else colour_of(analyte)
+    axis.plot(points, share - points, color=colour, linewidth=1.6)
     if "obs_level" in found and levels.sizes["group"]:
         for each, colour in zip(levels.level.values[:MOST_LEVELS], SCENARIOS[1:], strict=False):
             here = own & (found.obs_level.values == each)
@@ -108,7 +111,9 @@ def _distribution(axis: Axes, found: xr.Dataset, own: np.ndarray, of: xr.Dataset
             line = (found.pit.values[here, None] <= points).mean(0) - points
             label = f"{each} ({int(here.sum())}){' *' if wrong else ''}"
             axis.plot(points, line, color=colour, linewidth=1.4 if wrong else 0.8, label=label)
-        axis.legend(fontsize=6.5)
+        low_, high_ = axis.get_ylim()
+        axis.set_ylim(low_, high_ + 0.1 * (high_ - low_) * levels.sizes["group"])
+        axis.legend(fontsize=6.5, loc="upper left")
     axis.axhline(0, color=GREY, linewidth=0.7)
     told = f", p = {p:.2g}" if np.isfinite(p) else ""
     axis.set_title(sentence(f"{words(analyte)} ({int(own.sum())}){told}"))
@@ -189,7 +194,7 @@ def _quantiles(axis: Axes, found: xr.Dataset, of: xr.Dataset, own: np.ndarray, a
         axis.fill_between(time, low, high, color=colour, alpha=0.4 if middle else 0.2, linewidth=0)
         axis.plot(time, seen, "--" if middle else "-", color="#222222", linewidth=1.2)
         out = (seen < low) | (seen > high)
-        axis.plot(time[out], seen[out], "o", color="#C00000", markersize=4, zorder=5)
+        axis.plot(time[out], seen[out], "o", color=RED, markersize=4, zorder=5)
     axis.set_ylabel(pretty_unit(canonical_unit(analyte)) or "fraction")
     from_zero(axis, analyte)
 

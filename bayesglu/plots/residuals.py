@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import ndtri
-from scipy.stats import norm, spearmanr
+from scipy.stats import kruskal, norm, spearmanr
 
 from bayesglu.analytes import words
 from bayesglu.errors import InputError
@@ -33,6 +33,8 @@ NOTABLE = 0.01
 """A p-value of a covariate, below which it is marked."""
 MOST_PARAMETERS = 8
 """So many are drawn, unless some are named: those that shrink least."""
+MOST_COVARIATES, MOST_LEVELS = 4, 5
+"""So many covariates have a panel; a number with so few values is drawn as levels."""
 
 
 @styled
@@ -52,7 +54,7 @@ def sample_residuals(found: xr.Dataset) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Two panels for each analyte, and one for each covariate.
+        Two panels for each analyte, and one for each covariate, of many for the four most related.
 
     Raises
     ------
@@ -69,9 +71,9 @@ def sample_residuals(found: xr.Dataset) -> Figure:
     """
     require_table(found, "sample_residuals", "residual", "fitted", "mean_npde")
     analytes = list(map(str, found.measured.values))
-    covariates = _covariates(found)
+    covariates = _covariates(found, found.mean_npde.values)
     columns = 2 + len(covariates)
-    figure, axes = panels(columns * len(analytes), columns, 2.7, 2.1)
+    figure, axes = panels(columns * len(analytes), columns, 2.5, 2.1)
     for i, analyte in enumerate(analytes):
         own = found.isel(obs=found.analyte.values == analyte)
         row, colour = axes[columns * i : columns * (i + 1)], colour_of(analyte)
@@ -92,7 +94,7 @@ def sample_residuals(found: xr.Dataset) -> Figure:
             axis.set_ylim(-3, 3)
         if covariates:
             row[2].set_ylabel("mean npde of a person")
-    title(figure, "Residuals of samples, and people's prediction errors against covariates")
+    title(figure, "Residuals of samples, and people's prediction errors against covariates", _left_out(found))
     return figure
 
 
@@ -115,7 +117,8 @@ def random_effects(found: xr.Dataset, parameters: Sequence[str] | None = None) -
     Returns
     -------
     matplotlib.figure.Figure
-        Two panels for each parameter and one for each covariate, and a row of pairs.
+        Two panels for each parameter, one for each covariate, of many for the four most related, and a row of
+        pairs.
 
     Raises
     ------
@@ -139,11 +142,11 @@ def random_effects(found: xr.Dataset, parameters: Sequence[str] | None = None) -
         names = [parameters] if isinstance(parameters, str) else list(parameters)
         if missing := [name for name in names if name not in known]:
             raise InputError(f"There is no parameter {', '.join(missing)}. Known: {', '.join(known)}.")
-    covariates = _covariates(found)
+    covariates = _covariates(found, found["mean"].sel(parameter=names).values.T)
     columns = 2 + len(covariates)
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
     pairs = _strongest(found, pairs)[:columns]
-    figure, axes = panels(columns * len(names) + len(pairs), columns, 2.7, 1.9)
+    figure, axes = panels(columns * len(names) + len(pairs), columns, 2.5, 1.9)
     for i, name in enumerate(names):
         own, row = found.sel(parameter=name), axes[columns * i : columns * (i + 1)]
         drawn = own.draw.values / float(own.omega)
@@ -167,12 +170,51 @@ def random_effects(found: xr.Dataset, parameters: Sequence[str] | None = None) -
     left = len(known) - len(names)
     note = "histogram and quantiles: a draw of each person's; others: means; red: related, p < 0.01"
     note += f"; {left} more parameters: parameters=[...]" if left else ""
-    title(figure, "Random effects, in SDs", note)
+    title(figure, "Random effects, in SDs", "; ".join(filter(None, [note, _left_out(found)])))
     return figure
 
 
-def _covariates(found: xr.Dataset) -> list[str]:
+def _known(found: xr.Dataset) -> list[str]:
     return [str(n).removeprefix("covariate_") for n in found if str(n).startswith("covariate_")]
+
+
+def _covariates(found: xr.Dataset, numbers: np.ndarray) -> list[str]:
+    """Covariates that are drawn: of many those to which numbers of people ``(person, ...)`` are related
+    most."""
+    known = _known(found)
+    least = {name: _related(found[f"covariate_{name}"], numbers) for name in known}
+    kept = sorted(known, key=least.__getitem__)[:MOST_COVARIATES]
+    return [name for name in known if name in kept]
+
+
+def _left_out(found: xr.Dataset) -> str:
+    left = len(_known(found)) - MOST_COVARIATES
+    return f"{left} covariates to which less is related are not shown" if left > 0 else ""
+
+
+def _related(covariate: xr.DataArray, numbers: np.ndarray) -> float:
+    """The smallest p of any relation."""
+    smallest = 1.0
+    for y in np.atleast_2d(numbers.T):
+        parts = _levels(covariate)
+        if parts is None:
+            known = np.isfinite(covariate.values) & np.isfinite(y)
+            p = spearmanr(covariate.values[known], y[known]).pvalue if known.sum() >= 5 else 1.0
+        else:
+            groups = [y[(parts == level) & np.isfinite(y)] for level in sorted(set(parts))]
+            groups = [group for group in groups if len(group) > 1]
+            p = kruskal(*groups).pvalue if len(groups) > 1 else 1.0
+        smallest = min(smallest, float(np.nan_to_num(p, nan=1.0)))
+    return smallest
+
+
+def _levels(covariate: xr.DataArray) -> np.ndarray | None:
+    """The level of each person; None of a number with many values."""
+    if covariate.dtype.kind != "f":
+        return np.array([str(v or "missing") for v in covariate.values])
+    if len(np.unique(covariate.values[np.isfinite(covariate.values)])) > MOST_LEVELS:
+        return None
+    return np.array(["missing" if v != v else f"{v:g}" for v in covariate.values])
 
 
 def _quantiles(axis: Axes, values: np.ndarray) -> None:
@@ -197,11 +239,11 @@ def _strongest(found: xr.Dataset, pairs: list[tuple[str, str]]) -> list[tuple[st
 
 def against(axis: Axes, covariate: xr.DataArray, y: np.ndarray, colour: str) -> None:
     """A number of each person over a covariate, or at each of its levels; those who lack it are left out."""
-    if covariate.dtype.kind == "f":
+    level = _levels(covariate)
+    if level is None:
         known = np.isfinite(covariate.values) & np.isfinite(y)
         _scatter(axis, covariate.values[known], y[known], colour)
         return
-    level = np.array([str(v or "missing") for v in covariate.values])
     levels = sorted(set(level))
     for place, each in enumerate(levels):
         own = y[(level == each) & np.isfinite(y)]

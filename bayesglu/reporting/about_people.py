@@ -7,10 +7,12 @@ import pandas as pd
 import xarray as xr
 
 from bayesglu.analysis.findings import count
+from bayesglu.analysis.individual_fits import individual_fits
 from bayesglu.analysis.summaries import summarize_individuals, summarize_occasions
 from bayesglu.analytes import words
 from bayesglu.errors import InputError
 from bayesglu.plots.fits import fit_overview
+from bayesglu.plots.individual_fits import of_one_person
 from bayesglu.plots.style import pretty_unit
 from bayesglu.reporting.blocks import Folded, Part, Picture, Searched, Symbol, Table, Text, interval, shown
 from bayesglu.reporting.subject import Reported
@@ -28,11 +30,12 @@ def about_people(of: Reported) -> Part:
         left_out = "Individual posteriors, samples and extremes are left out of this report."
         return Part("people", TITLE, (Text(left_out),))
     own = _summaries(of, summarize_individuals)
+    curves = _curves(of)
     by_occasion = _summaries(of, summarize_occasions)
     if own is None and by_occasion is None and not of.has_data:
         return Part("people", TITLE, (Text("Nothing in this fit differs between people."),))
     labels = of.people or list(map(str, own["subject"].values))
-    folded = [_person(of, label, own, by_occasion) for label in labels]
+    folded = [_person(of, label, own, by_occasion, curves) for label in labels]
     told = (
         f"Median and {of.share} interval of each one's parameters; contraction as above. Only what is "
         "unfolded is printed."
@@ -51,10 +54,29 @@ def _summaries(of: Reported, summarize) -> xr.Dataset | None:
         return None
 
 
-def _person(of: Reported, label: str, own: xr.Dataset | None, by_occasion: xr.Dataset | None) -> Folded:
+def _curves(of: Reported) -> xr.Dataset | None:
+    """Everyone's curves; None of a fit that cannot be solved again, as one with a forcing function."""
+    if not of.has_data:
+        return None
+    try:
+        return individual_fits(of.fit, random_seed=of.seed)
+    except InputError:
+        return None
+
+
+def _person(
+    of: Reported,
+    label: str,
+    own: xr.Dataset | None,
+    by_occasion: xr.Dataset | None,
+    curves: xr.Dataset | None,
+) -> Folded:
     blocks: list = []
     if of.has_data and label in set(of.samples["subject"]):
-        figure = fit_overview(of.fit, [label], units=of.units)
+        if curves is None:
+            figure = fit_overview(of.fit, [label], units=of.units)
+        else:
+            figure = of_one_person(curves, label, of.units)
         blocks.append(Picture.of(figure, DRAWN))
     if own is not None and label in own["subject"].values.astype(str):
         blocks.append(_parameters(own.sel(subject=label), f"Parameters of subject {label}."))

@@ -26,7 +26,7 @@ def people(fit: xr.DataTree) -> list[str]:
 def anonymous(fit: xr.DataTree, rng: np.random.Generator) -> xr.DataTree:
     """The same fit with people called "person 1" and so on, in an order that is drawn.
 
-    The sampler's coordinates and what the readers said of the study are left out.
+    The sampler's coordinates, a verdict that was kept, and what the readers said of the study are left out.
 
     Raises InputError where there are too few people.
     """
@@ -47,7 +47,7 @@ def anonymous(fit: xr.DataTree, rng: np.random.Generator) -> xr.DataTree:
         failure["subject"] = new.get(label) or new[names.of_occasion(label, known)[0]]
     about.pop("notes", None)
     kept = {"study_about": json.dumps(about), "failed_solves": json.dumps(failures)}
-    told.attrs = {**fit.attrs, **kept}
+    told.attrs = {name: value for name, value in fit.attrs.items() if name != "verdict"} | kept
     return told
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesglu.analysis.model_comparison import Comparison
 from bayesglu.analysis.quantities import in_units
 from bayesglu.analytes import words
 from bayesglu.errors import InputError
@@ -16,7 +17,7 @@ from bayesglu.plots.effects import forest
 from bayesglu.plots.scenarios import contrast
 from bayesglu.plots.style import sentence
 from bayesglu.reporting import tables
-from bayesglu.reporting.blocks import Folded, Heading, Part, Picture, Table, Text
+from bayesglu.reporting.blocks import Folded, Heading, Part, Picture, Sentences, Table, Text
 from bayesglu.reporting.subject import Reported
 
 ALLOWED = "what what_if(...) returned, or a table of predictions, comparisons or slopes"
@@ -24,7 +25,7 @@ ALLOWED = "what what_if(...) returned, or a table of predictions, comparisons or
 
 def check_given(comparison: Any, what_ifs: Any) -> None:
     """Raise InputError with all that is given beside the fit and cannot be shown."""
-    faults, table = [], "it must be a table, as arviz.compare returns it"
+    faults, table = [], "it must be what compare(...) returned, or a table as of arviz.compare"
     if comparison is not None and not isinstance(_table_of(comparison), pd.DataFrame):
         faults.append(f"comparison is of type {type(comparison).__name__}; {table}.")
     if not isinstance(what_ifs, Mapping):
@@ -42,7 +43,7 @@ def check_given(comparison: Any, what_ifs: Any) -> None:
 
 
 def _table_of(comparison: Any) -> Any:
-    return getattr(comparison, "table", comparison)
+    return comparison.table if isinstance(comparison, Comparison) else comparison
 
 
 def _is_table(found: Any) -> bool:
@@ -59,8 +60,13 @@ def comparison(of: Reported) -> Part:
     if of.comparison is None:
         return Part("comparison", title, (Text("No comparison was given."),))
     table = _table_of(of.comparison)
-    table = table if isinstance(table.index, pd.RangeIndex) else table.rename_axis("model").reset_index()
-    return Part("comparison", title, (Table.of(table),))
+    if not isinstance(table.index, pd.RangeIndex):
+        table = table.rename_axis("model").reset_index()
+    blocks: list = [Table.of(table)]
+    if isinstance(of.comparison, Comparison):
+        told = of.comparison.sentences if not of.private else ()
+        blocks = [Text(of.comparison.headline), Sentences([(each, True) for each in told]), *blocks]
+    return Part("comparison", title, tuple(blocks))
 
 
 def what_ifs(of: Reported) -> Part:

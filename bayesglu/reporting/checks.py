@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
 
+from bayesglu.analysis.eta import random_effects
+from bayesglu.analysis.npde import npde
+from bayesglu.analysis.pit import pit
+from bayesglu.analysis.sample_residuals import sample_residuals
+from bayesglu.analysis.vpc import vpc
 from bayesglu.analytes import words
+from bayesglu.errors import InputError
+from bayesglu.hierarchy.posterior import acting_in
+from bayesglu.plots.predictive import npde as draw_npde
+from bayesglu.plots.predictive import pit as draw_pit
+from bayesglu.plots.predictive import vpc as draw_vpc
+from bayesglu.plots.residuals import random_effects as draw_effects
+from bayesglu.plots.residuals import sample_residuals as draw_residuals
 from bayesglu.plots.style import sentence
-from bayesglu.reporting.blocks import Heading, Part, Table, Text
+from bayesglu.reporting.blocks import Heading, Part, Picture, Table, Text
 from bayesglu.reporting.subject import Reported
 
 
@@ -30,8 +43,16 @@ def checks(of: Reported) -> Part:
     blocks: list = []
     for section in SECTIONS:
         if section.private or not of.private:
-            blocks += [Heading(section.title), *section.blocks(of)]
+            blocks += [Heading(section.title), *_made(section, of)]
     return Part("checks", "Predictive checks", tuple(blocks))
+
+
+def _made(section: Section, of: Reported) -> list:
+    """The blocks of a check, or why there are none."""
+    try:
+        return section.blocks(of)
+    except InputError as error:
+        return [Text(f"Not made. {error}", quiet=True)]
 
 
 def coverage(of: Reported) -> list:
@@ -50,5 +71,57 @@ def coverage(of: Reported) -> list:
     return [Table.of(pd.DataFrame(rows, columns=columns)), Text(told, quiet=True)]
 
 
-SECTIONS = (Section("Samples inside their bands", coverage, private=True),)
+def transforms(of: Reported) -> list:
+    """Probability integral transforms, left out one at a time, with the band that holds uniform ones."""
+    told = (
+        "What the others predict of each sample: its distribution function less that of uniform numbers "
+        "stays in the grey band with 95 %, as a whole, where the model is right."
+    )
+    return [Picture.of(draw_pit(pit(of.fit, random_seed=of.seed)), told)]
+
+
+def predictive(of: Reported) -> list:
+    """The visual predictive check, by the levels of a covariate that acts, where there is one."""
+    told = "Quantiles of the samples in those of simulated studies of new people with the same covariates."
+    return [Picture.of(draw_vpc(vpc(of.fit, by=_level(of))), told)]
+
+
+def errors(of: Reported) -> list:
+    """Normalised prediction distribution errors, and their tests."""
+    found = npde(of.fit, of.seed)
+    columns = {"mean": "mean", "variance": "variance", "p_mean": "p (mean)", "p_variance": "p (variance)"}
+    columns |= {"p_normal": "p (Normal)"}
+    table = found[list(columns)].to_dataframe()[list(columns)].rename(columns=columns)
+    told = "They are standard Normal where the model is right; the posterior has seen these people, so that "
+    told += "p-values are somewhat too large."
+    return [Picture.of(draw_npde(found), told), Table.of(table.rename_axis("analyte").reset_index())]
+
+
+def residuals(of: Reported) -> list:
+    """Residuals over time, fit and covariates."""
+    told = "Individual weighted residuals over time and fit, and people's npde over covariates."
+    return [Picture.of(draw_residuals(sample_residuals(of.fit, of.seed)), told)]
+
+
+def deviations(of: Reported) -> list:
+    """Random effects of people."""
+    told = "Random effects: one draw of each person's beside the Normal distribution, and their relations."
+    return [Picture.of(draw_effects(random_effects(of.fit)), told)]
+
+
+def _level(of: Reported) -> str | None:
+    """The covariate with levels that acts on most parameters of the fit."""
+    acting = [label.rpartition(" by ")[2] for label in acting_in(of.fit["posterior"].to_dataset())]
+    levels = Counter(key.partition(":")[0] for key in acting if ":" in key)
+    return next((name for name, _ in levels.most_common() if name in of.covariates), None)
+
+
+SECTIONS = (
+    Section("Samples inside their bands", coverage, private=True),
+    Section("Probability integral transform", transforms, private=True),
+    Section("Visual predictive check", predictive),
+    Section("Prediction distribution errors", errors),
+    Section("Residuals", residuals),
+    Section("Random effects", deviations),
+)
 """In the order of the report."""

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bayesglu.analysis.effects import contrast_words, effects
+from bayesglu.analysis.prior_sensitivity import FINE
 from bayesglu.analysis.summaries import ITS_PRIOR, LITTLE
 from bayesglu.analytes import words
 from bayesglu.errors import InputError
@@ -43,7 +44,13 @@ HEADINGS = {
 def verdict(of: Reported) -> Part:
     """Whether sampling worked, and whether the model describes the data."""
     found = of.verdict
-    sentences = [(told, told not in found.problems) for told in found.sentences]
+    answered: list = [Text(found.headline)]
+    for question, sentences in found.sections.items():
+        items = [(told, told not in found.problems) for told in sentences]
+        answered += [
+            Heading(question),
+            Sentences(items or [("Not judged: the fit lacks what it takes.", True)]),
+        ]
     table = found.table.rename(columns={"rhat": "R-hat", "ess_bulk": "bulk ESS", "ess_tail": "tail ESS"})
     columns = ["variable", "R-hat", "bulk ESS", "tail ESS", "values", "worst"]
     table = table.rename_axis("variable").reset_index()[columns]
@@ -52,7 +59,7 @@ def verdict(of: Reported) -> Part:
     return Part(
         "verdict",
         "Can this fit be trusted?",
-        present([Text(found.headline), Sentences(sentences), folded if sampled else None]),
+        present([*answered, folded if sampled else None]),
     )
 
 
@@ -73,6 +80,15 @@ def population(of: Reported) -> Part:
         blocks.append(
             Text(f"Effects of levels that fewer than {FEWEST} people have are left out.", quiet=True)
         )
+    if of.sensitivity is None:
+        told = "Power scaling of priors (sensitivity) needs a fit that was sampled, with its log prior."
+        blocks.append(Text(told, quiet=True))
+    else:
+        told = (
+            "Sensitivity: how fast a value changes when its own prior counts for more; it is told where it "
+            f"counts, above {of.sensitivity.attrs['threshold']:g} and above what is found by chance."
+        )
+        blocks.append(Text(told, quiet=True))
     if not of.private and "prior" in of.fit.children:
         figure = contraction(of.fit)
         told = "How much narrower than the prior the posterior is: what the data inform and what they do not."
@@ -87,8 +103,26 @@ def population_table(of: Reported) -> pd.DataFrame:
     hidden = table["parameter"].isin(few)
     table = table[~hidden].reset_index(drop=True)
     table["name"] = [_name(name, role) for name, role in zip(table["parameter"], table["role"], strict=True)]
+    table["sensitivity"] = _sensitivities(of, table)
     table.attrs = {"withheld": {"effect"} if hidden.any() else set()}
     return table
+
+
+def _sensitivities(of: Reported, table: pd.DataFrame) -> list[str]:
+    """What is found of each row by power scaling; empty where its prior does not matter."""
+    if of.sensitivity is None:
+        return [""] * len(table)
+    rows = zip(of.sensitivity["parameter"], of.sensitivity["of"], strict=True)
+    told = [
+        "" if diagnosis == FINE else f"{prior:.2g}, {diagnosis}"
+        for prior, diagnosis in zip(of.sensitivity["prior"], of.sensitivity["diagnosis"], strict=True)
+    ]
+    known = dict(zip(rows, told, strict=True))
+    places = [
+        (names.EFFECT, name) if role == "effect" else (names.typical(name) if role == "typical" else name, "")
+        for name, role in zip(table["parameter"], table["role"], strict=True)
+    ]
+    return [known.get(place, "") for place in places]
 
 
 def _name(name: str, role: str) -> str:
@@ -117,6 +151,8 @@ def _shown(own: pd.DataFrame, of: Reported, role: str) -> Table:
     columns = ["parameter", "", "unit", "median", f"{of.share} CrI", f"prior {of.share}", "contraction"]
     columns += ["between-subject SD (omega)", f"{of.share} CrI", "eta-shrinkage"] if varies else []
     columns += ["between-occasion SD (kappa)"] if within else []
+    sensitive = bool((own["sensitivity"] != "").any())
+    columns += ["sensitivity to the prior"] if sensitive else []
     columns += ["note"] if noted else []
     rows = []
     for row in own.to_dict("records"):
@@ -129,6 +165,7 @@ def _shown(own: pd.DataFrame, of: Reported, role: str) -> Table:
         if within:
             spread = interval(row["kappa_lower"], row["kappa_upper"])
             cells.append(f"{shown(row['kappa_median'])} ({spread})" if spread else "")
+        cells += [row["sensitivity"]] if sensitive else []
         rows.append((*cells, row["note"]) if noted else tuple(cells))
     return Table(columns, rows, frozenset({3, 6, 7, 9} if varies else {3, 6}))
 

@@ -73,8 +73,8 @@ def report(
         As `fit`, `fit_person` and `load` return it.
     path : str or Path
         Name of the page, which ends in ``.html``. What is there is replaced.
-    comparison : pandas.DataFrame, optional
-        A comparison of models, as ``arviz.compare`` returns it.
+    comparison : Comparison or pandas.DataFrame, optional
+        A comparison of models, as `compare` or ``arviz.compare`` returns it.
     what_ifs : mapping, optional
         What-ifs by the name under which they are shown: what `what_if` returned, with dims ``chain, draw,
         subject, scenario`` and perhaps ``time``, or a table of `predictions`, `comparisons` or `slopes`.
@@ -88,7 +88,7 @@ def report(
         out. What remains are counts, medians and quartiles of covariates, and the posterior of the
         population.
     random_seed : int or numpy.random.Generator, optional
-        Seed of that order; drawn where it is not given.
+        Seed of that order, and of what predictive checks put at random; drawn where it is not given.
 
     Returns
     -------
@@ -125,10 +125,11 @@ def report(
     check_probability(probability)
     system_of(units)
     spec = model_of(fit.attrs)
+    seed = seed_of(random_seed)
     if without_data:
-        fit = anonymous(fit, np.random.default_rng(seed_of(random_seed)))
+        fit = anonymous(fit, np.random.default_rng(seed))
     judged = check(fit, warn=False)
-    given = {"comparison": comparison, "what_ifs": what_ifs}
+    given = {"seed": seed, "comparison": comparison, "what_ifs": what_ifs}
     of = Reported(fit, spec, judged, probability, units, without_data, **given)
     page = _page(of, [make(of) for make in PARTS])
     with whole(path) as new:

@@ -12,7 +12,9 @@ import pandas as pd
 import xarray as xr
 
 from bayesglu.analysis.checks import Verdict
+from bayesglu.analysis.prior_sensitivity import prior_sensitivity
 from bayesglu.analysis.summaries import summarize_population
+from bayesglu.errors import InputError
 from bayesglu.spec.model import ModelSpec
 
 DATA = ("observed_data", "constant_data", "fitted", "posterior_predictive")
@@ -29,6 +31,7 @@ class Reported:
     probability: float = 0.9
     units: str | None = None
     private: bool = False
+    seed: int = 0
     comparison: Any = None
     what_ifs: Mapping[str, Any] = field(default_factory=dict)
 
@@ -54,6 +57,14 @@ class Reported:
     def population(self) -> pd.DataFrame:
         """What people have in common, a row each, as `summarize_population` says it."""
         return summarize_population(self.fit, self.probability).to_dataframe().reset_index()
+
+    @cached_property
+    def sensitivity(self) -> pd.DataFrame | None:
+        """How much values follow their priors; None where the fit does not say."""
+        try:
+            return prior_sensitivity(self.fit)
+        except InputError:
+            return None
 
     @cached_property
     def samples(self) -> pd.DataFrame:

@@ -192,3 +192,9 @@ def candidates(found: xr.Dataset) -> pd.DataFrame:
         cells |= {"at (min)": ", ".join(f"{t:g}" for t in row["times"].values), "usual times (%)": usual}
         rows.append(cells)
     return pd.DataFrame(rows)
+
+
+def medians(many: xr.Dataset) -> pd.DataFrame:
+    """The median of each parameter of each person, of what `fit_many` returns."""
+    own = [n for n, v in many.data_vars.items() if v.dims == ("subject", "draw") and n != "population_draw"]
+    return many[own].median("draw").to_dataframe()
