@@ -7,6 +7,7 @@ NAMES = (
     "gradient",
     "coordinates",
     "sampling",
+    "steps",
     "studies",
     "scaling",
     "start",
