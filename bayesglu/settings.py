@@ -81,13 +81,13 @@ SAMPLING: Mapping[str, Number | Choice] = {
     "cores": Number(1, MANY, whole=True, optional=True),
     "target_accept": Number(0, 1, within=True),
     "progressbar": Choice((True, False)),
-    "method": Choice(("nuts", "laplace")),
+    "method": Choice(("nuts", "mclmc", "laplace")),
     "parametrization": Choice(("whitened", "noncentered")),
     "steps": Choice(("frozen", "adaptive")),
 }
 """Of `fit`. nutpie brings the process down where it cannot tune at all."""
 
-EARLIER: Mapping[str, str] = {"steps": "adaptive"}
+EARLIER: Mapping[str, str] = {"method": "nuts", "steps": "adaptive"}
 """What runs and fits of earlier versions were made with, which do not say so."""
 
 NUTS: Mapping[str, Number | Choice] = {

@@ -41,7 +41,7 @@ def reached(phase):
         file.write(f"{{time.time()}} {{phase}}\\n")
 reached("start")
 import bayesglu
-from bayesglu.inference import fit_files, fitting, sampler
+from bayesglu.inference import fit_files, fitting, sampler, stages
 from bayesglu.inference.kept_draws import KeptDraws
 sampler.OFTEN = 0.0
 def told(owner, name, phase_of):
@@ -51,7 +51,7 @@ def told(owner, name, phase_of):
             reached(phase)
         return function(*arguments, **settings)
     setattr(owner, name, tells)
-told(fitting, "sample", lambda *_, doing="tuning", **__: doing)
+told(stages, "sample", lambda *_, doing="tuning", **__: doing)
 told(KeptDraws, "keep", lambda kept, *_: kept.folder.name != "pilot" and "drawing")
 told(fitting, "write", lambda *_: "last write")
 told(fit_files, "write", lambda *_: "save")

@@ -121,6 +121,7 @@ def test_an_executor_gives_the_same_folds(monkeypatch, study):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.long
 def test_a_group_that_nobody_else_is_of_is_predicted_with_the_prior_of_its_effect(study, monkeypatch):
     monkeypatch.setattr(cross_validation, "POPULATION_DRAWS", 40)
     found = bg.cross_validate(small(), study, by="group", random_seed=1, **QUICK)
@@ -152,7 +153,7 @@ def test_a_fit_begins_in_the_coordinates_of_another_of_more_people(study, monkey
         warnings.simplefilter("ignore")
         whole = bg.fit(spec, study, **few)
         monkeypatch.setattr(
-            "bayesglu.inference.fitting.find_modes", lambda d: pytest.fail("modes were sought")
+            "bayesglu.inference.stages.find_modes", lambda d: pytest.fail("modes were sought")
         )
         again = bg.refit(whole, study.select(study.subjects[:4]), 2, start=whole, progressbar=False)
     assert again.posterior.sizes["subject"] == 4

@@ -16,7 +16,7 @@ import xarray as xr
 
 from bayesglu.atomic import REPLACED, WriteError
 from bayesglu.errors import InputError, RunWarning
-from bayesglu.inference import fitting, sampler
+from bayesglu.inference import sampler, stages
 from bayesglu.inference.fit_files import check_place, load
 from bayesglu.inference.fitting import fit
 from bayesglu.inference.kept_draws import DAMAGED, STATISTICS, KeptDraws, Segment
@@ -228,7 +228,7 @@ def test_a_pilot_run_and_its_coordinates_are_kept(stopped, finished, monkeypatch
     for kept in stopped.glob("chain-*"):
         shutil.rmtree(kept)
     about = json.loads((stopped / ABOUT).read_text())
-    real = fitting.sample
+    real = stages.sample
 
     def sample(*arguments, doing="sampling", **settings):
         if doing == "pilot":
@@ -239,7 +239,7 @@ def test_a_pilot_run_and_its_coordinates_are_kept(stopped, finished, monkeypatch
             monkeypatch.setattr(sampler, "Chain", chain)
 
     chain = sampler.Chain
-    monkeypatch.setattr(fitting, "sample", sample)
+    monkeypatch.setattr(stages, "sample", sample)
     xr.testing.assert_equal(again(stopped).posterior, finished[1].posterior)
     shutil.rmtree(stopped / "fit.zarr")
     run = Run(stopped)

@@ -26,6 +26,8 @@ from bayesglu.solver.solver import Solver
 from bayesglu.solver.tableau import DORMAND_PRINCE, STABILIZED
 from bayesglu.spec.model import load_model
 from bayesglu.study.study import load_study
+from benchmarks.report import read
+from benchmarks.steps import design_of, identity
 
 PROTOCOLS = [ogtt(75), ogtt(75), meal(60, duration=15), ivgtt(insulin=0.03), clamp(110, 120, insulin_rate=1)]
 TIMES = [0.0, 10.0, 30.0, 60.0, 120.0]
@@ -234,3 +236,14 @@ def test_weights_that_are_too_uneven_fail_the_check(sampled):
     uneven = {**json.loads(bad.attrs["weights"]), "pareto_k": 0.9}
     bad.attrs = {**bad.attrs, "weights": json.dumps(uneven)}
     assert any("steps='adaptive'" in problem for problem in check(bad, warn=False).problems)
+
+
+KEPT = {row["model"]: row for row in read("steps")["rows"]}
+
+
+@pytest.mark.parametrize("model", KEPT)
+def test_weights_of_sampled_posteriors_are_kept_of_this_method_and_even(model, shared_data):
+    """Made by ``python -m benchmarks.steps``, which measures again what is of something else."""
+    row = KEPT[model]
+    assert row["of"] == identity(design_of(model))
+    assert row["pareto_k"] < steps.LARGEST_K and row["efficiency"] > steps.EVEN

@@ -186,6 +186,7 @@ def calibrate(
     seed = seed_of(kept.seed() if kept is not None and random_seed is None else random_seed)
     sampling = Sampling(
         **asked,
+        method="nuts",
         seed=seed,
         target_accept=0.9,
         parametrization="whitened",
@@ -222,7 +223,7 @@ def simulation(spec: ModelSpec, study: Study, sampling: Sampling, number: int) -
     rng = np.random.default_rng([sampling.seed, number])
     d, true, again = _simulated(make_design(spec, study, **sampling.solver), rng)
     one = Sampling(**{**asdict(sampling), "seed": int(rng.integers(2**31))})
-    density, positions, groups, *_ = sampled(d, one, "nuts", (None, False), Failures(d))
+    density, positions, groups, *_ = sampled(d, one, (None, False), Failures(d))
     chains = len(positions)
     values = in_chains(density.unpack(positions.reshape(-1, density.size)), chains)
     posterior = to_dataset(d, values)

@@ -253,6 +253,11 @@ def _judge_people(fit: xr.DataTree) -> Iterator[Finding]:
 
 def _judge_chains(fit: xr.DataTree, every: pd.DataFrame) -> Iterator[Finding]:
     yield _effort(fit)
+    if unadjusted := fit.attrs.get("method") == "mclmc":
+        yield Finding(
+            "The sampler (mclmc, experimental in nutpie) is not adjusted: SDs are somewhat too wide, by how "
+            'much is not known. Fit with method="nuts" before you report a number.'
+        )
     if breaks := json.loads(fit.attrs.get("continued", "[]")):
         places = ", ".join(f"chain {b['chain']} after draw {b['draw']}" for b in breaks)
         yield Finding(f"The run was interrupted and resumed after a short new warm-up: {places}.")
@@ -269,7 +274,7 @@ def _judge_chains(fit: xr.DataTree, every: pd.DataFrame) -> Iterator[Finding]:
         yield _weights(weights)
     if "diverging" in statistics:
         yield _divergences(fit, statistics["diverging"])
-    if "energy" in statistics:
+    if "energy" in statistics and not unadjusted:
         yield _energy(statistics["energy"])
 
 

@@ -48,8 +48,9 @@ def fit(
     method: Annotated[
         str,
         option(
-            "[cyan]nuts[/cyan] samples the posterior; [cyan]laplace[/cyan] approximates it within seconds.",
-            metavar="nuts|laplace",
+            "[cyan]nuts[/cyan] samples the posterior; [cyan]laplace[/cyan] approximates it within seconds; "
+            "[cyan]mclmc[/cyan] is faster, experimental and not exact.",
+            metavar="nuts|laplace|mclmc",
             panel="Sampler",
         ),
     ] = "nuts",

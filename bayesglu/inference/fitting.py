@@ -38,7 +38,7 @@ from bayesglu.settings import EARLIER, NUTS, SAMPLING, SOLVER, check_all, check_
 from bayesglu.spec.model import ModelSpec, load_model, model_of
 from bayesglu.study.study import Study, load_study
 
-DRAWS = {"nuts": 1000, "laplace": 400}
+DRAWS = {"nuts": 1000, "mclmc": 1000, "laplace": 400}
 PRIOR_DRAWS = 500
 
 
@@ -80,7 +80,9 @@ def fit(
     progressbar : bool
         Whether to show progress.
     method : str
-        ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"laplace"`` gives posterior
+        ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"mclmc"``, which nutpie calls
+        experimental, takes fewer gradients an effective draw and is not adjusted: its SDs are a little too
+        wide. ``"laplace"`` gives posterior
         modes with a Laplace approximation in seconds; it takes a forcing function as exact, and
         correlations as zero.
     cores : int, optional
@@ -166,10 +168,12 @@ def fit(
     checked, nuts, solver_settings = check_all(
         (given, SAMPLING, ""), ({} if nuts is None else nuts, NUTS, "nuts"), (solver_settings, SOLVER, "")
     )
-    if resume is not None and method != "nuts":
-        raise InputError(f"resume keeps draws of method 'nuts'; '{method}' takes seconds and needs none.")
-    if start is not None and (method != "nuts" or parametrization != "whitened"):
-        raise InputError("start gives whitened coordinates to method 'nuts'; nothing else begins in them.")
+    if resume is not None and method == "laplace":
+        raise InputError("resume keeps draws of chains; method 'laplace' has none and takes seconds.")
+    if method == "mclmc" and (nuts or parametrization != "whitened"):
+        raise InputError("method 'mclmc' takes no settings of NUTS, and whitened coordinates alone.")
+    if start is not None and (method == "laplace" or parametrization != "whitened"):
+        raise InputError("start gives whitened coordinates to chains; nothing else begins in them.")
     began = time.perf_counter()
     d = _design(model, study, **solver_settings)
     about_draws = expansion_of(start, d) if start is not None else None
@@ -178,10 +182,9 @@ def fit(
         random_seed = run.about()["seed"]
     seed = seed_of(random_seed)
     shown = checked.pop("cores"), checked.pop("progressbar")
-    del checked["method"]
     sampling = Sampling(**checked, seed=seed, nuts=nuts, solver=solver_settings)
     if run is None:
-        return _fitted(d, sampling, method, shown, began, start=about_draws)
+        return _fitted(d, sampling, shown, began, start=about_draws)
     about = {**asdict(sampling), **_identity(d)}
     if run.described:
         run.check(about)
@@ -191,7 +194,7 @@ def fit(
             except DamagedFitError as error:
                 warn_caller(f"{error} It is written anew from the draws of the run.", RunWarning)
     with run.work(about):
-        tree = _fitted(d, sampling, method, shown, began, run, about_draws)
+        tree = _fitted(d, sampling, shown, began, run, about_draws)
         write(tree, run.fit)
     return tree
 
@@ -199,7 +202,6 @@ def fit(
 def _fitted(
     d: Design,
     sampling: Sampling,
-    method: str,
     shown: tuple[int | None, bool],
     began: float,
     run: Run | None = None,
@@ -207,12 +209,12 @@ def _fitted(
 ) -> xr.DataTree:
     """The fit; with a `run` from what is kept there, as far as that goes."""
     seed, failures = sampling.seed, Failures(d)
-    found = sampled(d, sampling, method, shown, failures, run, start)
-    attrs = provenance(d, method, seed, asdict(sampling))
+    found = sampled(d, sampling, shown, failures, run, start)
+    attrs = provenance(d, sampling.method, seed, asdict(sampling))
     tree = _tree(d, found, np.random.default_rng(seed + 1), failures, attrs)
     tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
     tree.attrs |= {"continued": json.dumps(found.continued), "weights": json.dumps(found.weights)}
-    if method == "laplace":
+    if sampling.method == "laplace":
         tree.attrs["other_modes"] = json.dumps(found.others)
     return tree
 

@@ -30,6 +30,8 @@ STATISTICS = (
     "step_size",
     "step_size_bar",
 )
+"""What nutpie tells of each draw, as far as a sampler has it."""
+
 DAMAGED = "damaged-"
 """How the new name of a file begins that is not what was written."""
 
@@ -53,7 +55,7 @@ def joined(segments: list[Segment]) -> Segment:
     """One segment of several."""
     return Segment(
         np.concatenate([s.positions for s in segments]),
-        {name: np.concatenate([s.statistics[name] for s in segments]) for name in STATISTICS},
+        {name: np.concatenate([s.statistics[name] for s in segments]) for name in segments[0].statistics},
     )
 
 
@@ -79,10 +81,10 @@ class KeptDraws:
 
     def keep(self, chain: int, part: int, first: int, made: Segment) -> None:
         """Keep draws of a part, of which so many are kept already."""
-        kinds = np.dtype([(name, made.statistics[name].dtype) for name in STATISTICS])
+        kinds = np.dtype([(name, values.dtype) for name, values in made.statistics.items()])
         statistics = np.empty(len(made), kinds)
-        for name in STATISTICS:
-            statistics[name] = made.statistics[name]
+        for name, values in made.statistics.items():
+            statistics[name] = values
         memory = io.BytesIO()
         np.savez(memory, positions=made.positions, statistics=statistics, place=(chain, part, first))
         with whole(self.place(chain, part) / _name(first)) as new:
@@ -131,7 +133,7 @@ class KeptDraws:
             if content is not None:
                 with np.load(io.BytesIO(content)) as kept:
                     own, first = kept["place"][:2].tolist(), int(kept["place"][2])
-                    statistics = {name: kept["statistics"][name] for name in STATISTICS}
+                    statistics = {name: kept["statistics"][name] for name in kept["statistics"].dtype.names}
                     segment = Segment(kept["positions"], statistics)
                 if own == [chain, part] and path.name == _name(first):
                     yield first, segment

@@ -37,10 +37,15 @@ ARVIZ_NAMES = {
 """What ArviZ calls some of them."""
 
 
+MCLMC_STEP = 0.3
+"""Of the unadjusted sampler, in whitened coordinates, where posterior SDs are about 1."""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How to sample. What a run that goes on may not change is everything but `draws`."""
 
+    method: str
     draws: int
     tune: int
     chains: int
@@ -50,6 +55,13 @@ class Sampling:
     steps: str
     nuts: Mapping
     solver: Mapping
+
+    @property
+    def nutpie(self) -> dict:
+        """What nutpie is asked for besides numbers of draws and a seed."""
+        if self.method == "mclmc":
+            return {"sampler": "mclmc", "step_size": MCLMC_STEP}
+        return {"target_accept": self.target_accept, **self.nuts}
 
 
 @dataclass
@@ -148,7 +160,7 @@ def sample(
             ("chain", "draw"),
             np.stack([w.statistics[n][: sampling.draws] for w in whole]),
         )
-        for n in STATISTICS
+        for n in whole[0].statistics
     }
     positions = np.stack([w.positions[: sampling.draws] for w in whole])
     return positions, xr.Dataset(statistics, coords=dims), breaks
@@ -224,10 +236,9 @@ class Chain:
             seed=seed,
             progress_bar=False,
             progress_callback=lambda chains: self.progress.update(self.number, chains[0]),
-            target_accept=sampling.target_accept,
             return_raw_trace=True,
             blocking=False,
-            **sampling.nuts,
+            **sampling.nutpie,
         )
 
     def new_failures(self) -> np.ndarray:
@@ -280,9 +291,8 @@ class Chain:
         new = self.tune + first, draws.num_rows - self.tune - first
         if new[1] > 0:
             draws, statistics = draws.slice(*new), statistics.slice(*new)
-            made = Segment(
-                _positions(draws), {name: np.asarray(statistics.column(name)) for name in STATISTICS}
-            )
+            names = [name for name in STATISTICS if name in statistics.schema.names]
+            made = Segment(_positions(draws), {name: np.asarray(statistics.column(name)) for name in names})
             if self.run:
                 self.run.keep(self.number, self.part, first, made)
             self.made.append(made)

@@ -47,7 +47,6 @@ class Sampled(NamedTuple):
 def sampled(
     d: Design,
     sampling: Sampling,
-    method: str,
     shown: tuple[int | None, bool],
     failures: Failures,
     run: Run | None = None,
@@ -58,7 +57,7 @@ def sampled(
     shown : cores, and whether to show progress. start : taken in place of the modes.
     """
     whitens = sampling.parametrization == "whitened"
-    if method == "laplace":
+    if sampling.method == "laplace":
         modes = find_modes(d)
         density = Density(d, modes.expansion)
         rng = np.random.default_rng(sampling.seed)
@@ -98,7 +97,7 @@ def _prepared(
     if pilot:
         if run is not None:
             run.keep("modes", asdict(expansion))
-        short = replace(sampling, draws=pilot, tune=pilot, seed=sampling.seed + 2)
+        short = replace(sampling, method="nuts", draws=pilot, tune=pilot, seed=sampling.seed + 2)
         density = Density(stepping, expansion)
         seen, _, _ = sample(density, short, failures, *shown, run and run.pilot, doing="pilot")
         expansion = refresh(first, seen)
