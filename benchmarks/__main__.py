@@ -18,6 +18,7 @@ NAMES = (
     "calibration",
     "plain",
     "long",
+    "faults",
     "fuzz",
     "pymc_sampling",
     "truth",

@@ -21,6 +21,7 @@ import bayesglu as bg
 from bayesglu.analysis.model_comparison import judged
 from bayesglu.analysis.prior_sensitivity import FINE, FOLLOWS
 from bayesglu.errors import InputError, MissingFileError
+from bayesglu.plots.style import data_uri, picture
 from bayesglu.reporting import report as reporting
 from bayesglu.reporting.anonymous import anonymous
 from bayesglu.reporting.latex import escaped, latex_tables, number
@@ -64,7 +65,8 @@ class Page(HTMLParser):
 
     def drawn(self):
         """What is written in the figures."""
-        drawings = (base64.b64decode(uri.partition(",")[2]).decode() for uri in self.pictures)
+        drawings = [uri.partition(",") for uri in self.pictures if uri.startswith("data:image/svg")]
+        drawings = [base64.b64decode(text).decode() for _, _, text in drawings]
         return "\n".join(text for drawing in drawings for text in re.findall(r">([^<>]+)</text>", drawing))
 
 
@@ -222,6 +224,16 @@ def test_a_label_that_is_markup_is_text(tmp_path):
     page = Page(path)
     assert "Subject <script>x()</script>" in page.text["people"] and 'Subject A"&B' in page.text["people"]
     assert "<script>x()" not in path.read_text(encoding="utf-8")
+
+
+def test_a_figure_of_very_many_marks_is_a_picture_in_the_page():
+    figure = picture(3, 2)
+    axis = figure.subplots()
+    axis.plot([0, 1], [1, 0])
+    assert data_uri(figure).startswith("data:image/svg+xml;base64,") and data_uri(figure) == data_uri(figure)
+    axis.plot(np.random.default_rng(1).normal(size=(2, 6000)), "o")
+    many = data_uri(figure)
+    assert many.startswith("data:image/png;base64,") and len(many) < 500_000
 
 
 # --- without data ---

@@ -298,7 +298,7 @@ def made(
         pieces[number] = (spec, study, people, seed, probability, settings, own, weighed)
     about = {"model": spec.name, "model_hash": spec.hash, "study": study.name, "study_hash": study.hash}
     about |= {"seed": seed, "probability": probability, "folds": folds, "settings": settings}
-    about |= {"start": None if start is None else start.attrs["random_seed"]}
+    about |= {"start": None if start is None else int(start.attrs["random_seed"])}
     each = min(settings.get("chains") or 4, settings.get("cores") or cores())
     shown, modules = tracked("folds", progressbar), modules_of(spec.structure)
     done = in_pieces(fold, pieces, kept, about, executor, each, modules, shown)

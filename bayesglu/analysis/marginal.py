@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
-from arviz_stats.base import array_stats
 from scipy.special import logsumexp
 from scipy.stats import norm
 
@@ -15,6 +14,7 @@ from bayesglu.analysis.conditional import Conditional
 from bayesglu.analysis.importance import Weighed, weigh_people
 from bayesglu.analysis.population import completed, design_of_new, draws_of_population, population_values
 from bayesglu.frozen import frozen
+from bayesglu.pareto import smoothed
 from bayesglu.spec.model import ModelSpec
 from bayesglu.study.study import Study
 
@@ -130,7 +130,7 @@ def left_out(m: Marginal) -> Expected:
     joint = m.joint + np.log1p(m.noise)
     log_weight, k = np.empty(joint.shape), np.empty(joint.shape[1])
     for s in range(len(k)):
-        log_weight[:, s], k[s] = array_stats.psislw(joint[:, s])
+        log_weight[:, s], k[s] = smoothed(-joint[:, s])
     log_weight -= logsumexp(log_weight, axis=0) - np.log(len(log_weight))
     elpd = _mean(joint, log_weight) - _mean(m.known, log_weight)
     return Expected(elpd + m.volume, _error(log_weight, joint, m.known), k)

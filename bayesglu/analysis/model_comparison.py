@@ -189,7 +189,7 @@ def _of_fit(name, fit, given, refit, draws, kept, executor, progressbar, seed) -
             FitWarning,
         )
     if again.any():
-        same = ("draws", "tune", "chains", "target_accept", "parametrization", "nuts")
+        same = ("draws", "tune", "chains", "target_accept", "parametrization", "steps", "nuts")
         whole = {n: settings[n] for n in same if n in settings} | settings["solver"]
         whole |= {"method": fit.attrs["method"]}
         whitened = whole["method"] == "nuts" and whole["parametrization"] == "whitened"

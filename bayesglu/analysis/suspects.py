@@ -81,9 +81,13 @@ def slips(fit: xr.DataTree, people: People) -> dict[str, str]:
         for who, alone in _new_people_or_none(fit, other).items():
             if who in found and len(alone.rows) == len(people.decorrelated[who].rows):
                 found[who].append(Slip(words, alone.log_density, alone.distance, lambda _, s=other: s))
+    found = {who: each for who, each in found.items() if each}
+    if not found:
+        return {}
     enough = _enough(people, found)
     best: dict[str, tuple[float, Slip]] = {}
-    for who, own in people.decorrelated.items():
+    for who in found:
+        own = people.decorrelated[who]
         value = people.log_value[own.rows]
         gain = [float(slip.log_density(value) - own.log_density(value)) for slip in found[who]]
         likely = [(g, slip) for g, slip in zip(gain, found[who], strict=True) if g > enough]
@@ -120,7 +124,8 @@ def _enough(people: People, found: dict[str, list[Slip]]) -> float:
     """How much likelier samples must be where a slip is undone. The tail of what new people gain is taken to
     be exponential beyond the farthest twentieth of them."""
     each, gains = max(30, SPARED // len(found)), []
-    for who, own in people.decorrelated.items():
+    for who in found:
+        own = people.decorrelated[who]
         new = own.new[:: max(1, len(own.others) // each)]
         told = own.log_density(new)
         gains.append(np.max([slip.log_density(new) - told for slip in found[who]], axis=0))

@@ -47,6 +47,9 @@ GREEK = ("alpha", "beta", "gamma", "theta", "kappa", "tau", "phi", "Phi", "sigma
 MOST_PEOPLE = 12
 """So many people have a panel or a line in a legend of their own."""
 
+LARGEST_DRAWING = 500_000
+"""Bytes of a drawing from which a picture of it is smaller."""
+
 HOURS_FROM = 600.0
 """Minutes from which a time axis is in hours."""
 
@@ -129,11 +132,15 @@ def title(figure: Figure, text: str, note: str = "") -> None:
 
 
 def data_uri(figure: Figure) -> str:
-    """A figure as text that a page holds: a drawing whose letters are letters, the same whenever made."""
-    buffer = BytesIO()
+    """A figure as text that a page holds, the same whenever made: a drawing whose letters are letters, or of
+    very many marks a picture."""
+    buffer, kind = BytesIO(), "svg+xml"
     with matplotlib.style.context({"svg.fonttype": "none", "svg.hashsalt": "bayesglu"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{b64encode(buffer.getvalue()).decode()}"
+    if buffer.tell() > LARGEST_DRAWING:
+        buffer, kind = BytesIO(), "png"
+        figure.savefig(buffer, format="png", dpi=130)
+    return f"data:image/{kind};base64,{b64encode(buffer.getvalue()).decode()}"
 
 
 def colour_of_person(label: object) -> str:

@@ -18,6 +18,8 @@ from bayesglu.reporting.blocks import Folded, Part, Picture, Searched, Symbol, T
 from bayesglu.reporting.subject import Reported
 
 TITLE = "People"
+POINTS = 24
+"""Of each curve, beside the times of its samples: enough for a small picture."""
 DRAWN = (
     "Samples in the bands that the fit predicts: the darker holds 50 % of true values, the paler 90 % of "
     "samples."
@@ -59,7 +61,7 @@ def _curves(of: Reported) -> xr.Dataset | None:
     if not of.has_data:
         return None
     try:
-        return individual_fits(of.fit, random_seed=of.seed)
+        return individual_fits(of.fit, points=POINTS, random_seed=of.seed)
     except InputError:
         return None
 

@@ -118,7 +118,7 @@ def _level(of: Reported) -> str | None:
 
 SECTIONS = (
     Section("Samples inside their bands", coverage, private=True),
-    Section("Probability integral transform", transforms, private=True),
+    Section("Probability integral transform", transforms),
     Section("Visual predictive check", predictive),
     Section("Prediction distribution errors", errors),
     Section("Residuals", residuals),

@@ -1,0 +1,77 @@
+"""Slips that are common in tables, put into a sound study: each is found and named."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+import bayesglu as bg
+from bayesglu.analysis import misfit, strangers, suspects
+from benchmarks import faults
+from benchmarks.faults import FAULTS, names, simulated
+from benchmarks.report import read
+
+MODEL, PEOPLE, SEED = "oral", 8, 4
+FAST = [
+    "insulin of one person six times too large",
+    "everyone's times in hours",
+    "one person's samples at 0 and 60 min changed about",
+    "severe hyperglycaemia",
+    "one person's dose missing",
+]
+"""One of each kind; `benchmarks.faults` tries them all, with more people and analytes."""
+
+
+def judged(study: bg.Study):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = bg.fit(MODEL, study, method="laplace", draws=200, random_seed=1, progressbar=False)
+        return fit, bg.check(fit, warn=False)
+
+
+@pytest.fixture(scope="module")
+def sound() -> bg.Study:
+    return simulated(MODEL, PEOPLE, SEED)
+
+
+def test_a_sound_study_is_not_accused_and_its_verdict_is_kept(sound, tmp_path):
+    fit, verdict = judged(sound)
+    assert verdict.clean and verdict.about_model
+    question = "Does the model describe the data?"
+    assert f"\n{question} Yes, as far as was checked.\n" in repr(verdict)
+    bg.save(fit, tmp_path / "fit.nc")
+    assert '"clean": true' in bg.load(tmp_path / "fit.nc").attrs["verdict"]
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_a_slip_is_found_and_named(sound, name):
+    _, verdict = judged(FAULTS[name].put(sound))
+    assert not verdict.clean and "The model does not describe the data." in verdict.headline
+    assert names([told for told in verdict.problems if told in verdict.about_model], name), verdict
+
+
+# --- what is kept ---
+
+
+def test_what_is_kept_is_of_todays_models_and_limits():
+    """If it is not: python -m benchmarks faults"""
+    kept = read("faults")
+    assert kept["models"] == {name: bg.load_model(name).hash for name in faults.TESTS}
+    assert kept["limits"] == [
+        *(misfit.FAR, misfit.OUTSIDE, misfit.ONE_SIDED),
+        *(strangers.UNLIKE, suspects.CHANCE),
+    ]
+    assert [row["name"] for row in kept["rows"]] == list(FAULTS)
+
+
+def test_the_page_says_what_is_kept():
+    page = (Path(__file__).parents[1] / "docs" / "trust.md").read_text(encoding="utf-8")
+    assert faults.page(read("faults")) in page
+
+
+def test_sound_studies_are_seldom_accused_and_slips_are_found():
+    sound, rows = read("faults")["sound"], read("faults")["rows"]
+    assert sound["studies"] >= 100 and min(sound["people"]) == 1 and max(sound["people"]) == 120
+    assert sound["accused"] <= 0.05 * sound["studies"]
+    assert all(row["found"] >= row["studies"] - 1 for row in rows)
+    assert sum(row["named"] for row in rows) >= 0.9 * sum(row["studies"] for row in rows)
