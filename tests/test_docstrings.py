@@ -22,7 +22,7 @@ PACKAGE = Path(bg.__file__).parent
 
 # What a public function returns, and what those have in turn: a user never makes one.
 RETURNED = {
-    "bayesglu.analysis.checks.Verdict",
+    "bayesglu.analysis.verdict.Verdict",
     "bayesglu.analysis.changes.Change",
     "bayesglu.analysis.cohort.NewPeople",
     "bayesglu.protocols.events.Delivery",
@@ -352,6 +352,7 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.plots.index(bg.indices(quick()), "weather"),
         lambda: bg.plots.index(bg.indices(quick()), "matsuda"),
     ],
+    "bayesglu.plots.flows": [lambda: bg.plots.flows({}), lambda: bg.plots.flows(SIMULATION)],
     "bayesglu.plots.organs": [lambda: bg.plots.organs({}), lambda: bg.plots.organs({"now": SIMULATION})],
     "bayesglu.plots.parameters": [
         lambda: bg.plots.parameters(NOTHING),
@@ -375,6 +376,13 @@ REFUSED: dict[str, list[Callable]] = {
     ],
     "bayesglu.register_analyte": [lambda: bg.register_analyte("lactate", {"mmol/L": 2.0})],
     "bayesglu.register_part": [lambda: bg.register_part("liver", "Mine", bg.Part({}))],
+    "bayesglu.report": [
+        lambda: bg.report(NOTHING),
+        lambda: bg.report(quick(), "report.pdf"),
+        lambda: bg.report(quick(), "absent/report.html"),
+        lambda: bg.report(quick(), probability=1.5),
+        lambda: bg.report(quick(), without_data=True),
+    ],
     "bayesglu.save": [
         lambda: bg.save(quick(), "fit.txt"),
         lambda: bg.save(quick(), "no/folder/fit.nc"),

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from bayesglu.analysis.checks import Verdict
 from bayesglu.analysis.prior_sensitivity import prior_sensitivity
 from bayesglu.analysis.summaries import summarize_population
+from bayesglu.analysis.verdict import Verdict
 from bayesglu.errors import InputError
 from bayesglu.spec.model import ModelSpec
 
