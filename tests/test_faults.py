@@ -34,6 +34,7 @@ def sound() -> bg.Study:
     return simulated(MODEL, PEOPLE, SEED)
 
 
+@pytest.mark.long
 def test_a_sound_study_is_not_accused_and_its_verdict_is_kept(sound, tmp_path):
     fit, verdict = judged(sound)
     assert verdict.clean and verdict.about_model
@@ -43,6 +44,7 @@ def test_a_sound_study_is_not_accused_and_its_verdict_is_kept(sound, tmp_path):
     assert '"clean": true' in bg.load(tmp_path / "fit.nc").attrs["verdict"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", FAST)
 def test_a_slip_is_found_and_named(sound, name):
     _, verdict = judged(FAULTS[name].put(sound))

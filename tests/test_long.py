@@ -46,7 +46,8 @@ def test_the_command_runs_what_is_stale_and_keeps_what_passes(tmp_path, monkeypa
     file, ran = tmp_path / "tests" / "test_a.py", []
     file.parent.mkdir()
     file.write_text(marked.format("assert False"))
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    long: it is\n")
+    both = [f"tests/test_a.py::{name}" for name in ("test_right", "test_wrong")]
+    monkeypatch.setattr(long, "long_tests", lambda: both)
     monkeypatch.setattr(long, "ROOT", tmp_path)
     monkeypatch.setattr(long, "RESULTS", tmp_path)
     monkeypatch.setattr(report, "RESULTS", tmp_path)

@@ -127,6 +127,7 @@ def test_fits_that_cannot_be_compared_are_refused_with_the_reason():
         bg.compare({"a": forced, "b": forced}, population_draws=10)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_model_whose_errors_are_too_large_predicts_people_worse():
     """With fits: the weights of some people are too uneven, who are left out in earnest."""

@@ -70,6 +70,7 @@ def below(fit: xr.DataTree, analyte: str, limit: float) -> xr.DataTree:
 # --- new people in the fit ---
 
 
+@pytest.mark.long
 def test_new_people_are_as_many_as_the_fit_has_and_of_no_file_without_data(fit, tmp_path):
     new = fit.population_predictive
     assert new.glucose.shape == (1, 400, *fit.observed_data.glucose.shape)
@@ -262,6 +263,7 @@ def test_residuals_are_samples_less_what_is_fitted_in_sds_of_the_assay(fit):
     assert np.allclose(found.residual.values[of], expected / float(fit.posterior.sigma_insulin.median()))
 
 
+@pytest.mark.long
 def test_the_command_line_writes_each_check_as_a_table_and_a_figure(tmp_path):
     one = bg.fit("ivgtt", "bergman1986", method="laplace", draws=200, random_seed=1, progressbar=False)
     fit, out = bg.save(one, tmp_path / "one.nc"), tmp_path / "checks"

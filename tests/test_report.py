@@ -134,12 +134,14 @@ def told(tmp_path_factory):
     return fit, Page(bg.report(fit, path, comparison=compared, what_ifs=what_ifs)), path
 
 
+@pytest.mark.long
 def test_the_study_says_what_its_readers_said_and_what_is_missing(told):
     _, page, _ = told
     assert "Glucose <b>& more</b> is odd." in page.text["study"] and "Four people" in page.text["study"]
     assert re.search(r"Glucose\s*mg/dL\s*4\s*32\s*0\sto\s180\s*0\s*7", page.text["study"])
 
 
+@pytest.mark.long
 def test_every_parameter_has_its_prior_and_every_source_its_reference(told):
     fit, page, _ = told
     spec = bg.load_model(fit.attrs["model_text"])
@@ -149,6 +151,7 @@ def test_every_parameter_has_its_prior_and_every_source_its_reference(told):
     assert bg.citation("dallaman2007").partition(".")[0] in page.text["priors"]
 
 
+@pytest.mark.long
 def test_the_population_is_that_of_its_summary(told):
     fit, page, _ = told
     table = bg.summarize_population(fit)
@@ -171,6 +174,7 @@ def test_what_follows_its_prior_is_told_in_the_population_with_how_much(tmp_path
     assert "told by the data" not in told and "above 0.05" in told
 
 
+@pytest.mark.long
 def test_everyone_is_told_of_by_label_with_covariates_and_parameters(told):
     fit, page, _ = told
     for label in map(str, fit.posterior.subject.values):
@@ -181,6 +185,7 @@ def test_everyone_is_told_of_by_label_with_covariates_and_parameters(told):
     assert page.drawn().count("Glucose") >= fit.posterior.sizes["subject"]
 
 
+@pytest.mark.long
 def test_what_is_given_beside_the_fit_is_told(told):
     _, page, _ = told
     assert "with bmi" in page.text["comparison"] and "-12.5" in page.text["comparison"]
@@ -197,6 +202,7 @@ def test_a_comparison_by_people_is_told_with_its_verdict(tmp_path):
     assert found.headline in told and all(sentence in told for sentence in found.sentences)
 
 
+@pytest.mark.long
 def test_the_methods_can_be_pasted_and_name_what_was_done(told):
     fit, page, _ = told
     text = page.text["methods"]
@@ -205,6 +211,7 @@ def test_the_methods_can_be_pasted_and_name_what_was_done(told):
     assert fit.attrs["model_hash"][:12] in text and "Four people." in page.text["cite"]
 
 
+@pytest.mark.long
 def test_tables_for_latex_have_a_cell_a_column_and_escape_what_is_a_command(told):
     fit, _, _ = told
     of = Reported(fit, bg.load_model(fit.attrs["model_text"]), bg.check(fit, warn=False))
@@ -226,6 +233,7 @@ def test_a_label_that_is_markup_is_text(tmp_path):
     assert "<script>x()" not in path.read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_a_figure_of_very_many_marks_is_a_picture_in_the_page():
     figure = picture(3, 2)
     axis = figure.subplots()
@@ -253,6 +261,7 @@ def secret():
     return fit
 
 
+@pytest.mark.long
 def test_without_data_no_label_sample_or_individual_posterior_is_told(secret, tmp_path):
     asked = {"what_ifs": {"More": fake_what_if()}, "random_seed": 1}
     page = Page(bg.report(secret, tmp_path / "all.html", **asked))
@@ -269,6 +278,7 @@ def test_without_data_no_label_sample_or_individual_posterior_is_told(secret, tm
     assert re.search(r"failed 3 times for subject person [1-6]", private.text["verdict"])
 
 
+@pytest.mark.long
 def test_without_data_the_order_of_people_is_drawn_and_can_be_drawn_again(secret):
     fits = [anonymous(secret, np.random.default_rng(seed)) for seed in (1, 1, 2)]
     one, again, other = (list(fit.posterior.subject.values) for fit in fits)
@@ -308,6 +318,7 @@ def test_what_is_no_fit_is_no_subject_of_a_report(tmp_path):
             bg.report(given, tmp_path / "report.html")
 
 
+@pytest.mark.long
 def test_a_fit_keeps_what_its_readers_said_and_a_saved_one_without_data_does_not(tmp_path):
     table = bg.load_study("bergman1986").observations.to_dataframe()[["subject", "time", "analyte", "value"]]
     unit = table["analyte"].map({"glucose": "mg/dL", "insulin": "pmol/L"})
@@ -329,6 +340,7 @@ def test_a_fit_keeps_what_its_readers_said_and_a_saved_one_without_data_does_not
     assert [n for n in Page(bg.report(bare, tmp_path / "b.html")).names if n in NAMES] == NAMES
 
 
+@pytest.mark.long
 def test_the_command_writes_the_page_beside_the_fit_with_scenarios(tmp_path, monkeypatch):
     fit = bg.save(fake_fit("minimal", subjects=4, draws=20), tmp_path / "people.nc")
     asked = {}

@@ -26,13 +26,14 @@ class Decorrelated(NamedTuple):
     """One person's samples, and those of new people, as numbers that are independent of each other.
 
     `rows` are the samples in the order of their times, `mean` (n) and `factor` (n, n), lower, those of the
-    logarithms of new people's. `own` (n) and `others` (draw, n) have mean 0 and SD 1 where the person is one
-    of them.
+    logarithms of new people's; `inverse` is that of the factor. `own` (n) and `others` (draw, n) have mean 0
+    and SD 1 where the person is one of them.
     """
 
     rows: np.ndarray
     mean: np.ndarray
     factor: np.ndarray
+    inverse: np.ndarray
     own: np.ndarray
     others: np.ndarray
 
@@ -43,17 +44,18 @@ class Decorrelated(NamedTuple):
 
     def distance(self, log_value: np.ndarray) -> np.ndarray:
         """Squared distance ``(...)`` of other values ``(..., n)`` of the same samples."""
-        return (standardized(log_value, self.mean, self.factor, len(self.others)) ** 2).sum(-1)
+        return (standardized(log_value, self.mean, self.inverse, len(self.others)) ** 2).sum(-1)
 
     def log_density(self, log_value: np.ndarray) -> np.ndarray:
         """Log density ``(...)`` of such values, up to a constant."""
         return -self.distance(log_value) / 2 - np.log(np.diag(self.factor)).sum()
 
 
-def standardized(log_value: np.ndarray, mean: np.ndarray, factor: np.ndarray, draws: int) -> np.ndarray:
-    """Independent numbers with mean 0 and SD 1 where values have this mean and this factor of a covariance,
-    estimated from so many draws: what is known so is somewhat less far off than the estimate says."""
-    plain = (log_value - mean) @ np.linalg.inv(factor).T
+def standardized(log_value: np.ndarray, mean: np.ndarray, inverse: np.ndarray, draws: int) -> np.ndarray:
+    """Independent numbers with mean 0 and SD 1 where values have this mean and a covariance whose factor has
+    this inverse, estimated from so many draws: what is known so is somewhat less far off than the estimate
+    says."""
+    plain = (log_value - mean) @ inverse.T
     j = np.arange(len(mean))
     known = (1 - j / (draws - 1)) / (1 + 1 / draws + j / (draws - j - 2))
     return plain * np.sqrt(known)
@@ -64,9 +66,10 @@ def decorrelate(log_value: np.ndarray, log_new: np.ndarray, rows: np.ndarray) ->
     mean = log_new.mean(0)
     covariance = np.atleast_2d(np.cov(log_new, rowvar=False))
     factor = np.linalg.cholesky(covariance + 1e-12 * np.trace(covariance) * np.eye(len(mean)))
-    others = (log_new - mean) @ np.linalg.inv(factor).T
-    own = standardized(log_value, mean, factor, len(log_new))
-    return Decorrelated(rows, mean, factor, own, others)
+    inverse = np.linalg.inv(factor)
+    others = (log_new - mean) @ inverse.T
+    own = standardized(log_value, mean, inverse, len(log_new))
+    return Decorrelated(rows, mean, factor, inverse, own, others)
 
 
 def by_person(samples: xr.Dataset, log_value: np.ndarray, log_new: np.ndarray) -> dict[str, Decorrelated]:

@@ -19,6 +19,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import logsumexp
 from scipy.stats import chi2
+from threadpoolctl import threadpool_limits
 
 from bayesglu.analysis.kept_study import study_of
 from bayesglu.analysis.next_patient import fit_person
@@ -73,6 +74,11 @@ class Slip(NamedTuple):
 
 def slips(fit: xr.DataTree, people: People) -> dict[str, str]:
     """What is probably wrong with the samples of single people, by label, in words."""
+    with threadpool_limits(limits=1, user_api="blas"):  # more threads wait longer than they work
+        return _slips(fit, people)
+
+
+def _slips(fit: xr.DataTree, people: People) -> dict[str, str]:
     found: dict[str, list[Slip]] = {}
     for who, own in people.decorrelated.items():
         here = people.samples.isel(obs=own.rows)
