@@ -545,6 +545,7 @@ def test_pymc_draws_every_kind_of_residual(residual):
 
 
 @pytest.mark.parametrize("name", [LIMITS, OUTLIERS, CONSTANT_ERROR])
+@pytest.mark.long
 def test_draws_are_those_of_the_hierarchy_without_limits(name):
     """The share of 4,000 draws of each sample below the 10, 50 and 90 % quantiles of 4,000 of the hierarchy,
     whose difference has a standard error of at most 0.011."""
@@ -579,6 +580,7 @@ def test_draws_of_the_prior_hold_the_people_that_the_design_makes_of_them():
 
 
 @pytest.mark.parametrize("name", [CORRELATED, REAL])
+@pytest.mark.long
 def test_draws_of_the_prior_in_coordinates_are_draws_of_the_prior(name):
     """The mean and the variance of each number of 1,000 draws, in units of their standard errors."""
     d = CASES[name]()

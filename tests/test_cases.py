@@ -532,6 +532,7 @@ except bg.StudyError as error:
 """
 
 
+@pytest.mark.long
 def test_nothing_depends_on_the_seed_of_pythons_hashes():
     run, said = [sys.executable, "-c", CODE], []
     for seed in ("1", "5"):

@@ -167,6 +167,7 @@ def test_what_a_protocol_can_teach_is_listed_best_first_written_and_drawn(tmp_pa
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_what_cannot_be_learnt_or_told_apart_is_named():
     shown = run("identify", "-m", "feedback", "-p", "fast(50)", "--noise", 0.02, "--draws", 6)
     assert re.search(r"No information about .*emptying_rate", shown.stdout)
@@ -336,6 +337,7 @@ def test_check_writes_the_diagnostics_of_every_variable(saved, tmp_path):
     assert set(pd.read_csv(csv)["variable"]) == set(map(str, fake_fit().posterior.data_vars))
 
 
+@pytest.mark.long
 def test_population_and_subjects_show_what_the_functions_return(saved, tmp_path):
     fit, csv = bayesglu.load(saved), tmp_path / "table.csv"
     for command, function in (
@@ -362,6 +364,7 @@ def test_some_parameters_of_some_people_are_shown_on_demand(saved):
     assert "Did you mean 'insulin_sensitivity'?" in wrong.stderr
 
 
+@pytest.mark.long
 def test_a_what_if_is_asked_as_written_and_answered_with_paired_differences(saved, tmp_path, in_place):
     asked, answer = {}, fake_what_if()
     answer.attrs = {"protocol": "ogtt(75)", "change": "insulin_sensitivity x 1.3"}
@@ -409,6 +412,7 @@ def grouped(tmp_path_factory):
     return bayesglu.save(fit, tmp_path_factory.mktemp("fits") / "groups.nc")
 
 
+@pytest.mark.long
 def test_scenarios_of_a_file_are_answered_in_quantities_and_differences_by_group(grouped, tmp_path):
     path, csv, plot = (tmp_path / name for name in ("meals.toml", "meals.csv", "meals.svg"))
     path.write_text(SCENARIOS, encoding="utf-8")
@@ -428,6 +432,7 @@ def test_scenarios_of_a_file_are_answered_in_quantities_and_differences_by_group
     assert curves.exit_code == 0 and "difference (more of it)" in curves.stdout
 
 
+@pytest.mark.long
 def test_quantities_are_predicted_over_values_and_groups_compared(grouped, tmp_path):
     csv, plot = tmp_path / "found.csv", tmp_path / "found.png"
     common = ("--draws", 8, "--seed", 1, "--csv", csv, "--plot", plot)
@@ -471,6 +476,7 @@ def test_a_value_where_a_factor_was_meant_is_told(grouped):
     assert "write scale(1.3), on the command line insulin_sensitivity=*1.3" in result.stderr
 
 
+@pytest.mark.long
 def test_trials_and_doses_are_planned_as_asked(grouped, tmp_path, in_place):
     arms, csv = tmp_path / "arms.toml", tmp_path / "plan.csv"
     arms.write_text(SCENARIOS, encoding="utf-8")
@@ -564,6 +570,7 @@ def test_a_folder_that_is_missing_is_noticed_before_anything_is_computed(tmp_pat
 # --- people of a population ---
 
 
+@pytest.mark.long
 def test_a_new_person_is_fitted_shown_judged_and_saved(tmp_path, in_place):
     person, asked = fake_fit(subjects=1, chains=1), {}
 

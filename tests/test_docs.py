@@ -74,6 +74,7 @@ def test_the_kept_results_on_what_ifs_are_of_todays_models_and_equations():
         assert {name: now.get(name) for name in kept["equations"]} == pytest.approx(kept["equations"]), again
 
 
+@pytest.mark.long
 def test_the_code_of_the_page_on_extending_runs_from_the_root_of_a_checkout(registry, monkeypatch):
     monkeypatch.chdir(ROOT)
     text = (DOCS / "extending.md").read_text(encoding="utf-8")

@@ -112,6 +112,7 @@ def test_people_differ_in_what_a_fast_teaches_and_in_nothing_else():
 # --- simulated people ---
 
 
+@pytest.mark.long
 def test_true_parameters_of_simulated_people_lie_in_their_intervals(simulated_fasts, quick):
     _, truth = simulated_fasts
     inside = []
@@ -261,6 +262,7 @@ def test_seven_people_were_followed_and_nothing_after_they_ate_is_used(seven):
     assert seven.analytes == ("liver_glycogen", "endogenous_glucose_production", "gluconeogenesis_share")
 
 
+@pytest.mark.long
 def test_published_shares_lie_in_the_band_of_one_person_more_though_not_shown(seven):
     fit = bayesglu.fit("fasting", seven, method="laplace", random_seed=1, **QUIET)
     shares = net_shares(fit, draws=200)

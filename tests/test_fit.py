@@ -409,7 +409,7 @@ def test_deviations_that_go_together_are_seen_to():
 
 
 def test_bad_requests_are_refused_with_what_is_allowed():
-    with pytest.raises(ValueError, match=r"no method 'vb'. Known: nuts, laplace"):
+    with pytest.raises(ValueError, match=r"no method 'vb'. Known: nuts, mclmc, laplace"):
         fit("minimal", "bergman1986", method="vb")
     with pytest.raises(ValueError, match=r"no parametrization 'centred'. Known: whitened, noncentered"):
         fit("minimal", "bergman1986", parametrization="centred")

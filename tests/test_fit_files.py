@@ -300,6 +300,7 @@ def test_a_place_is_good_where_nothing_is(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_a_thinned_fit_is_smaller_is_read_as_one_and_says_so(tmp_path):
     fit = fake_fit(draws=100)
     whole, thin = save(fit, tmp_path / "whole.nc"), save(fit, tmp_path / "thin.nc", thin=10)

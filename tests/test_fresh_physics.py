@@ -63,6 +63,7 @@ def answer(process: subprocess.Popen) -> str:
     return told.strip()
 
 
+@pytest.mark.long
 def test_an_edited_flux_gives_new_numbers_though_all_caches_are_full_of_the_old(tmp_path):
     if (usual := cache_folder("numba")).exists():  # the solver holds no physics, and takes long to compile
         shutil.copytree(usual, tmp_path / "numba")

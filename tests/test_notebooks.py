@@ -15,7 +15,8 @@ PLACE = re.compile(
 )
 
 
-LONG = {"01_first_fit", "03_pymc_and_arviz", "04_one_test_to_another", "06_what_if", "07_can_i_trust_it"}
+LONG = {path.stem for path in NOTEBOOKS if path.stem != "02_the_loop"}
+"""Every notebook but one, which is run at every change."""
 each_to_run = pytest.mark.parametrize(
     "notebook",
     [pytest.param(p, marks=pytest.mark.long if p.stem in LONG else (), id=p.stem) for p in NOTEBOOKS],

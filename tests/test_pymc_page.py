@@ -14,6 +14,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "pymc.md").read_text(encoding="utf-
 @pytest.mark.sampling
 @pytest.mark.filterwarnings("ignore:The effect of Potentials")
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto")
+@pytest.mark.long
 def test_the_examples_of_the_page_run_in_their_order(monkeypatch):
     """Only what samples becomes machine code: compiling takes longer than all the rest in Python."""
     usual = pytensor.config.change_flags(mode=pytensor.config.mode)

@@ -111,6 +111,7 @@ def test_a_chain_does_not_depend_on_what_runs_beside_it(whole):
     xr.testing.assert_equal(alone.posterior, whole[1].posterior)
 
 
+@pytest.mark.long
 def test_killed_while_it_tunes_a_run_ends_the_same_to_the_last_bit(whole, tmp_path):
     folder = tmp_path / "run.zarr"
     stop = (
@@ -124,6 +125,7 @@ def test_killed_while_it_tunes_a_run_ends_the_same_to_the_last_bit(whole, tmp_pa
     assert json.loads(again.attrs["continued"]) == []
 
 
+@pytest.mark.long
 def test_killed_while_it_draws_a_run_keeps_its_draws_resumes_and_says_so(whole, tmp_path):
     folder = tmp_path / "run.zarr"
     stop = "any(folder.glob('chain-0/part-0/draws-*'))"  # some draws, and far from all

@@ -219,6 +219,7 @@ def test_amounts_for_a_whole_person_follow_the_body_weight(people):
 # --- from a file ---
 
 
+@pytest.mark.long
 def test_a_saved_fit_is_enough_and_pymc_stays_away(tmp_path):
     d = CASES[WHOLE]()
     real = fit(d.spec, d.study, draws=10, random_seed=1, method="laplace", progressbar=False)

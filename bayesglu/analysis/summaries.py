@@ -273,7 +273,8 @@ def _summary(
     found |= {f"prior_{name}": values for name, values in _interval(prior, probability).items()}
     contraction = 1 - _deviation(draws) / _deviation(prior)
     note = np.where(contraction < -LITTLE, WIDER, np.where(contraction < LITTLE, NOTE, ""))
-    return found | {"contraction": contraction, "note": note}
+    found |= {"contraction": contraction, "note": note}
+    return dict(zip(found, np.broadcast_arrays(*found.values()), strict=True))  # NaN, where there is none
 
 
 def _require_probability(probability: float) -> None:

@@ -64,6 +64,8 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False, thin: i
         sampler's whitened coordinates), the forcing function, what the readers said of the study, a verdict
         that was kept, and body weights and what each was given where these were not the same for all; the
         mean weight stays, for new people.
+    thin : int
+        Every so many-th draw of each chain is kept.
 
     Returns
     -------

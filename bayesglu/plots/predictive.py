@@ -63,7 +63,7 @@ def pit(found: xr.Dataset) -> Figure:
     >>> import bayesglu as bg
     >>> fit = bg.fit("ivgtt", "bergman1986", method="laplace", random_seed=1, progressbar=False)
     >>> len(bg.plots.pit(bg.pit(fit, random_seed=1)).axes)
-    2
+    4
     """
     require_table(found, "pit", "pit", "pareto_k")
     analytes = list(dict.fromkeys(map(str, found.analyte.values)))

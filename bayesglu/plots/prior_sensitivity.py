@@ -63,7 +63,7 @@ def prior_sensitivity(table: pd.DataFrame) -> Figure:
             colours = [COLOUR[each] for each in own["diagnosis"]]
             axis.scatter(own[group], place + spread, 9, color=colours, linewidth=0, alpha=0.8, zorder=3)
         axis.set_xlabel(f"sensitivity to the {'own prior' if group == 'prior' else 'likelihood'}")
-        axis.set_xlim(0, max(2 * limit, 1.05 * float(table[group].quantile(0.995))))
+        axis.set_xlim(0, max(2 * limit, 1.05 * float(table[group].max())))
         axis.grid(axis="y", visible=False)
     axes[0].set_yticks(range(len(names)), [words(name) for name in names], fontsize=6.5)
     axes[0].set_ylim(-0.7, len(names) - 0.3)
