@@ -18,7 +18,7 @@ import numpy as np
 from scipy.stats import beta
 
 import bayesglu
-from bayesglu.analysis import compared, misfit, npde, strangers, suspects
+from bayesglu.analysis import compared, misfit, npde, outliers, suspects
 from bayesglu.atomic import whole
 from bayesglu.study.study import Study
 from benchmarks.report import show, write
@@ -36,7 +36,7 @@ FAULTY_MODEL, FAULTY_PEOPLE, FAULTY_SEEDS = "oral_cpeptide", 12, range(101, 104)
 WHO = "3"
 LARGE = 60
 
-LIMITS = (misfit.FAR, misfit.OUTSIDE, misfit.ONE_SIDED, strangers.UNLIKE, suspects.CHANCE)
+LIMITS = (misfit.FAR, misfit.OUTSIDE, misfit.ONE_SIDED, outliers.UNLIKE, suspects.CHANCE)
 """Limits of the verdict, of which what is kept speaks."""
 
 
@@ -160,7 +160,7 @@ def _kept(name: str, make: Callable[[], tuple[str, Study]]) -> dict:
 def _sources() -> str:
     """A hash of what judges."""
     files = (
-        Path(str(module.__file__)).read_bytes() for module in (compared, misfit, npde, strangers, suspects)
+        Path(str(module.__file__)).read_bytes() for module in (compared, misfit, npde, outliers, suspects)
     )
     return sha256(b"".join(files)).hexdigest()[:12]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import bayesglu as bg
-from bayesglu.analysis import misfit, strangers, suspects
+from bayesglu.analysis import misfit, outliers, suspects
 from benchmarks import faults
 from benchmarks.faults import FAULTS, names, simulated
 from benchmarks.report import read
@@ -61,7 +61,7 @@ def test_what_is_kept_is_of_todays_models_and_limits():
     assert kept["models"] == {name: bg.load_model(name).hash for name in faults.TESTS}
     assert kept["limits"] == [
         *(misfit.FAR, misfit.OUTSIDE, misfit.ONE_SIDED),
-        *(strangers.UNLIKE, suspects.CHANCE),
+        *(outliers.UNLIKE, suspects.CHANCE),
     ]
     assert [row["name"] for row in kept["rows"]] == list(FAULTS)
 

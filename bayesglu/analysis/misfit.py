@@ -11,7 +11,7 @@ import xarray as xr
 from scipy.stats import binom, norm
 
 from bayesglu.analysis.findings import Finding, count
-from bayesglu.analysis.strangers import People, beside_new_people, unusual
+from bayesglu.analysis.outliers import People, beside_new_people, unusual
 from bayesglu.analysis.suspects import common_slip, slips
 from bayesglu.hierarchy import names
 from bayesglu.spec.model import ModelSpec, load_model
@@ -45,8 +45,8 @@ def describes(fit: xr.DataTree) -> Iterator[Finding]:
         of_all += [outside, *_one_sided(samples)]
     people = beside_new_people(fit)
     if people is not None:
-        of_all += _strangers(people)
-        wrong = list(dict.fromkeys([*people.strangers, *wrong]))
+        of_all += _outliers(people)
+        wrong = list(dict.fromkeys([*people.outliers, *wrong]))
         of_all += _slips(fit, people, wrong, all(finding.fine for finding in of_all))
     yield from of_all
 
@@ -207,9 +207,9 @@ def _others(number: int) -> str:
     return f", and {count(number - SHOWN, 'other')}" if number > SHOWN else ""
 
 
-def _strangers(people: People) -> Iterator[Finding]:
+def _outliers(people: People) -> Iterator[Finding]:
     """People whose samples no one of the fitted population has."""
-    far = people.strangers
+    far = people.outliers
     if not far:
         yield Finding("No person is unlike what is predicted of new people with their covariates and tests.")
         return

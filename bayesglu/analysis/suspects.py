@@ -24,8 +24,8 @@ from threadpoolctl import threadpool_limits
 from bayesglu.analysis.kept_study import study_of
 from bayesglu.analysis.next_patient import fit_person
 from bayesglu.analysis.npde import Decorrelated, by_person
+from bayesglu.analysis.outliers import TAIL, People
 from bayesglu.analysis.people import thinned
-from bayesglu.analysis.strangers import TAIL, People
 from bayesglu.analysis.weights import IMPORTANCE
 from bayesglu.analytes import analytes as known_analytes
 from bayesglu.errors import BayesgluError, FitWarning

@@ -22,7 +22,7 @@ from bayesglu.hierarchy.design import Design
 from bayesglu.hierarchy.values import Values
 from bayesglu.inference.density import Density
 from bayesglu.inference.linearise import Expansion, expand
-from bayesglu.inference.other_modes import OtherMode, seek_others
+from bayesglu.inference.other_modes import FAILED, OtherMode, seek_others
 from bayesglu.solver.solver import SolverError, require_solved
 
 ITERATIONS = 15
@@ -32,9 +32,6 @@ MOVES = 3
 """How often, at most, people are moved to other modes: each time the population follows them, and they stay
 where all together have more probability than before (Laplace's approximation, in coordinates of unit
 volume)."""
-
-FAILED = 1e3
-"""What a failed solve adds to the cost: about as much as a point 45 SDs off."""
 
 
 class Modes(NamedTuple):

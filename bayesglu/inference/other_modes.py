@@ -21,7 +21,7 @@ STARTS = 3
 ITERATIONS = 60
 
 FAILED = 1e3
-"""What a failed solve adds to the cost."""
+"""What a failed solve adds to the cost: about as much as a point 45 SDs off."""
 
 APART = 2.0
 """SDs of a person's own parameters, as the expansion has them, from which on two places are not one mode."""

@@ -28,7 +28,7 @@ class People(NamedTuple):
     chance: dict[str, float]
 
     @property
-    def strangers(self) -> list[str]:
+    def outliers(self) -> list[str]:
         """Those who are unlike new people, the farthest first."""
         return [who for who in sorted(self.chance, key=self.chance.__getitem__) if self.chance[who] < UNLIKE]
 
