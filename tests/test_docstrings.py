@@ -29,7 +29,7 @@ RETURNED = {
     "bayesglu.protocols.events.Event",
     "bayesglu.validation.facts.Fact",
     "bayesglu.validation.facts.Group",
-    "bayesglu.validation.facts.Validation",
+    "bayesglu.validation.validate.Validation",
 }
 # Rules of numpydoc that are not ours.
 EXCEPT = {

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayesglu.protocols.clamps import clamp, isoglycaemic
-from bayesglu.protocols.events import ProtocolError
+from bayesglu.protocols.faults import ProtocolError
 from bayesglu.protocols.library import fast, infusion, injection, ivgtt, meal, ogtt
 from bayesglu.protocols.schedule import AMOUNT_CHANNELS, CHANNELS, CLAMP_LEAD, SAME_MOMENT, build_schedule
 

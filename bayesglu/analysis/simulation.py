@@ -14,9 +14,10 @@ from bayesglu.hierarchy.forcing import forcing_channel
 from bayesglu.parallel import in_threads
 from bayesglu.physiology.loop import Loop, assemble
 from bayesglu.physiology.registry import available
-from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.checked import Forcing
 from bayesglu.protocols.parse import parse_protocol
-from bayesglu.protocols.schedule import AMOUNT_CHANNELS, Forcing, Schedule, build_schedule
+from bayesglu.protocols.protocol import Protocol
+from bayesglu.protocols.schedule import AMOUNT_CHANNELS, Schedule, build_schedule
 from bayesglu.settings import SOLVER, check_settings
 from bayesglu.solver.solver import Solver, make_solver, require_solved
 from bayesglu.spec.model import ModelSpec, load_model

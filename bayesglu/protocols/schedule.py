@@ -23,17 +23,25 @@ from inspect import signature
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayesglu.errors import InputError
 from bayesglu.physiology.periphery import clamp_infusion
-from bayesglu.protocols.events import SAME_MOMENT, Delivery, Protocol, ProtocolError
+from bayesglu.protocols.checked import (
+    Forcing,
+    checked_curves,
+    checked_deliveries,
+    checked_samples,
+    checked_starts,
+    per_person,
+    same_length,
+)
+from bayesglu.protocols.events import SAME_MOMENT, Delivery
+from bayesglu.protocols.protocol import Protocol
+from bayesglu.text.wording import some
 
 AMOUNT_CHANNELS = ("stomach", "glucose", "insulin", "glucagon")
 CHANNELS = (*AMOUNT_CHANNELS, "clamp", "clamp_target", "emptying", "insulin_level")
 
 CLAMP_LEAD = signature(clamp_infusion).parameters["clamp_response_time"].default
 """How far ahead (min) the target of a clamp that moves is set: as long as a clamp takes to answer."""
-
-Forcing = tuple[ArrayLike, ArrayLike]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -159,7 +167,7 @@ class Schedule:
         absent = samples[index] != wanted
         if absent.any():
             pairs = [f"person {z.real:g} at {z.imag!r} min" for z in wanted[absent].tolist()]
-            raise ValueError(f"{len(pairs)} of {wanted.size} are not sampled: {_some(pairs, ', ')}.")
+            raise ValueError(f"{len(pairs)} of {wanted.size} are not sampled: {some(pairs)}.")
         return index
 
     def __repr__(self) -> str:
@@ -223,11 +231,11 @@ def build_schedule(
     people = len(protocols)
     names = [f"person {n}" for n in range(people)] if labels is None else [str(label) for label in labels]
     forcing = [None] * people if forcing is None else list(forcing)
-    _same_length(people, times=times, forcing=forcing, labels=names)
-    samples = _checked_samples(times, names)
-    curves = _checked_curves(forcing, names)
-    deliveries = _checked_deliveries(protocols, _per_person(body_weight, people, "body_weight"), names)
-    starts = _checked_starts(_per_person(start, people, "start"), samples, deliveries, names)
+    same_length(people, times=times, forcing=forcing, labels=names)
+    samples = checked_samples(times, names)
+    curves = checked_curves(forcing, names)
+    deliveries = checked_deliveries(protocols, per_person(body_weight, people, "body_weight"), names)
+    starts = checked_starts(per_person(start, people, "start"), samples, deliveries, names)
 
     used = {d.channel for person in deliveries for d in person}
     used |= {"clamp_target"} if "clamp" in used else set()
@@ -364,92 +372,3 @@ def _mean_emptying(together: Sequence[Delivery]) -> float:
 
 def _offsets(lengths: ArrayLike) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
-
-
-def _per_person(value: ArrayLike | None, people: int, name: str) -> np.ndarray:
-    """Value of each person (N,), NaN where there is none."""
-    array = np.asarray(np.nan if value is None else value, float)
-    if array.shape not in ((), (people,)):
-        raise ValueError(
-            f"{name} has shape {array.shape}; give one number, or one for each of {people} people."
-        )
-    return np.broadcast_to(array, people)
-
-
-def _same_length(people: int, **sequences: Sequence) -> None:
-    if people == 0:
-        raise ValueError("A schedule needs at least one person; there are no protocols.")
-    wrong = [f"{len(s)} {name}" for name, s in sequences.items() if len(s) != people]
-    if wrong:
-        raise ValueError(f"There are {people} protocols but {' and '.join(wrong)}; give one for each person.")
-
-
-def _checked_samples(times: Sequence[ArrayLike], names: Sequence[str]) -> list[np.ndarray]:
-    samples = [np.unique(np.asarray(t, float)) for t in times]
-    problems = []
-    for name, t in zip(names, samples, strict=True):
-        if t.size == 0:
-            problems.append(f"{name} has no sampling time; give at least one, the integration ends there")
-        elif not np.isfinite(t).all():
-            problems.append(f"{name} has sampling times that are not finite numbers")
-        elif t.size > 1 and np.diff(t).min() <= SAME_MOMENT:
-            pair = np.argmin(np.diff(t))
-            both = f"{float(t[pair])!r} and {float(t[pair + 1])!r} min"
-            problems.append(f"{name} has samples at {both}, closer than {SAME_MOMENT:g} min")
-    _raise_all(InputError, problems)
-    return samples
-
-
-def _checked_curves(forcing: Sequence[Forcing | None], names: Sequence[str]):
-    curves, problems = [], []
-    for name, pair in zip(names, forcing, strict=True):
-        if pair is None:
-            curves.append(None)
-            continue
-        knots, values = (np.atleast_1d(np.asarray(part, float)) for part in pair)
-        if knots.ndim != 1 or knots.shape != values.shape or knots.size == 0:
-            problems.append(f"{name} has a forcing of {knots.size} times and {values.size} values")
-        elif not (np.isfinite(knots).all() and np.isfinite(values).all()):
-            problems.append(f"{name} has a forcing with missing values; leave such samples out of it")
-        elif (np.diff(knots) <= SAME_MOMENT).any():
-            problems.append(f"{name} has a forcing whose times do not increase")
-        curves.append((knots, values))
-    _raise_all(InputError, problems)
-    return curves
-
-
-def _checked_deliveries(protocols: Sequence[Protocol], weights: np.ndarray, names: Sequence[str]):
-    deliveries, problems = [], []
-    for name, protocol, weight in zip(names, protocols, weights, strict=True):
-        try:
-            given = protocol.canonical(None if np.isnan(weight) else float(weight))
-            deliveries.append([d for d in given if d.kind == "clamp" or d.amount != 0])
-        except ProtocolError as error:
-            problems.append(f"{name}: {error}")
-    _raise_all(ProtocolError, problems)
-    return deliveries
-
-
-def _checked_starts(starts: np.ndarray, samples, deliveries, names: Sequence[str]) -> np.ndarray:
-    pairs = zip(samples, deliveries, strict=True)
-    first = np.array([min([t[0], *(d.time for d in given)]) for t, given in pairs])
-    _raise_all(
-        ValueError,
-        [
-            f"{name} would start at {start:g} min, after its first sample or delivery at {early:g} min"
-            for name, start, early in zip(names, starts, first, strict=True)
-            if start > early
-        ],
-    )
-    return np.fmin(starts, first)
-
-
-def _raise_all(kind: type[Exception], problems: Sequence[str]) -> None:
-    if problems:
-        raise kind(_some(problems, "\n"))
-
-
-def _some(items: Sequence[str], between: str, limit: int = 10) -> str:
-    """Items joined; the last ones only counted when there are many."""
-    rest = [f"and {len(items) - limit} more"] if len(items) > limit else []
-    return between.join([*items[:limit], *rest])

@@ -1,6 +1,6 @@
 """A model file as plain tables: read, laid over the file it extends, and written back in one canonical form.
 
-Nothing here knows what a key means; :mod:`bayesglu.spec.model` checks that.
+Nothing here knows what a key means; :mod:`bayesglu.spec.reader` checks that.
 """
 
 from __future__ import annotations
