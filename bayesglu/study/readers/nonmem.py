@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,11 @@ EVENTS = {
     "dur",
     "blq",
 }
-KNOWN = EVENTS | {"id", "time", "dv", "occ", "date", "c"}
+KNOWN = EVENTS | {"id", "time", "dv", "occ", "date", "c", "lloq"}
+DATES = {"dat1": (2, 1, 0), "dat2": (0, 1, 2), "dat3": (0, 2, 1)}
+"""Where year, month and day stand in the dates of a column, which NONMEM tells by its name."""
+DETAILS = {"lag": "0", "alag": "0", "tlag": "0", "lagtime": "0", "f": "1", "bio": "1"}
+"""Delays and shares of doses, whose names a number may follow, and what says nothing."""
 UNUSED = {"tad", "tafd", "ntime", "l2", "line", "rownum", "num"}
 RESET, DOSE, RESET_AND_DOSE, OTHER = 3, 1, 4, 2
 
@@ -84,10 +89,19 @@ def read(layouts: Sequence[Layout], reading: Reading) -> None:
         _samples(layout, samples, reading)
         _doses(layout, doses, factor, reading)
         names = _columns(layout, reading)
+        details = {name: without for name in names if (without := DETAILS.get(name.rstrip("0123456789")))}
+        for name, without in details.items():
+            told = [r for r in doses if r.cell(name) and r.number(name) != float(without)]
+            if told:
+                reading.problems.add(
+                    f"{layout.header[names[name]]}: a delay or share of a dose cannot be given. Write each "
+                    "dose at the time from which on it is absorbed, and so much as is absorbed.",
+                    _where(told[0]),
+                )
         columns = {
             layout.header[at]: [(record.subject, record.occasion, record.cell(name)) for record in records]
             for name, at in names.items()
-            if name not in KNOWN | UNUSED and layout.header[at]
+            if name not in KNOWN | UNUSED | set(details) and layout.header[at]
         }
         reading.add_people(columns, layout.grid.file)
         if left := [layout.header[at] for name, at in names.items() if name in UNUSED]:
@@ -98,7 +112,14 @@ def _columns(layout: Layout, reading: Reading) -> dict[str, int]:
     answered = {squeezed(theirs): ours for ours, theirs in reading.answers.columns.items()}
     ours = {"subject": "id", "value": "dv", "analyte": "dvid", "occasion": "occ"}
     present = set(map(squeezed, layout.header))
-    other = {"y": "dv", "obs": "dv", "observation": "dv", "obsid": "dvid", "adm": "cmt", "amount": "amt"}
+    other = {
+        **{"y": "dv", "obs": "dv", "observation": "dv", "obsid": "dvid", "adm": "cmt", "amount": "amt"},
+        **dict.fromkeys(("censored",), "cens"),
+        **dict.fromkeys(("bloq", "bql", "blod"), "blq"),
+        **dict.fromkeys(("loq", "lod", "llod"), "lloq"),
+        **dict.fromkeys(("tinf", "duration", "infusionduration"), "dur"),
+        **dict.fromkeys(DATES, "date"),
+    }
     names: dict[str, int] = {}
     for column, header in enumerate(layout.header):
         name = squeezed(header)
@@ -110,7 +131,7 @@ def _columns(layout: Layout, reading: Reading) -> dict[str, int]:
             name = "time"
         elif name == "occasion":
             name = "occ"
-        elif name in other and other[name] not in present:  # as Monolix calls them
+        elif name in other and other[name] not in present:  # as Monolix and others call them
             name = other[name]
         names.setdefault(name or f"\0{column}", column)
     return names
@@ -118,6 +139,7 @@ def _columns(layout: Layout, reading: Reading) -> dict[str, int]:
 
 def _records(layout: Layout, reading: Reading) -> list[Record]:
     names, records = _columns(layout, reading), []
+    order = DATES.get(squeezed(layout.header[names["date"]])) if "date" in names else None
     resets: dict[str, int] = {}
     skipped = 0
     for place, row in layout.rows(reading):
@@ -125,6 +147,8 @@ def _records(layout: Layout, reading: Reading) -> list[Record]:
         if cells.get("c") or row[0].startswith("#"):
             skipped += 1
             continue
+        if order and cells["date"]:
+            cells["date"] = _in_order(cells["date"], order)
 
         def cell(name: str, cells: Mapping[str, str] = cells) -> str:
             return cells.get(name, "")
@@ -136,9 +160,22 @@ def _records(layout: Layout, reading: Reading) -> list[Record]:
         records.append(Record(place, subject, occasion, cell("time"), 0.0, cell))
         if not subject:
             reading.problems.add("ID is empty.", _where(records[-1]))
+        if as_number(cell("evid") or "nan") == 0 and as_number(cell("amt") or "0") > 0:
+            reading.problems.add(
+                "AMT is given in a row of EVID 0, a sample. EVID is 1 of a dose.", _where(records[-1])
+            )
     if skipped:
         reading.unused.append(f"{layout.grid.file}: {skipped} rows marked as comments: not used.")
     return records
+
+
+def _in_order(date: str, order: tuple[int, int, int]) -> str:
+    """A date with year, month and day at these places, the year first."""
+    parts = re.split(r"\D+", date.strip())
+    if len(parts) != 3:
+        return date
+    year, month, day = (parts[place] for place in order)
+    return f"{f'20{year}' if len(year) == 2 else year}-{month}-{day}"
 
 
 def _numbers(records: Sequence[Record], reading: Reading) -> bool:
@@ -166,6 +203,11 @@ def _times(layout: Layout, records: Sequence[Record], reading: Reading) -> float
     if any(map(is_clock, texts)):
         _clock_times(layout, records, reading)
         return 1.0
+    days: dict[tuple[str, str], set[str]] = {}
+    for record in records:
+        days.setdefault((record.subject, record.occasion), set()).add(record.cell("date"))
+    if any(len(several) > 1 for several in days.values()):
+        problems.add("one test has several dates, and TIME is no time of day. Write it as 08:30.", file)
     header = layout.header[_columns(layout, reading)["time"]]
     unit = time_unit(header) or reading.answers.units.get("time", "")
     if not unit:
@@ -251,8 +293,10 @@ def _samples(layout: Layout, samples: Sequence[Record], reading: Reading) -> Non
         value, cens = record.cell("dv"), record.number("cens") or record.number("blq")
         if record.number("mdv"):
             left_out, value = left_out + bool(value), ""
-        elif cens and value:
-            value = f"{'<' if cens > 0 else '>'}{value}"
+        elif cens and not (limit := (record.cell("lloq") if cens > 0 else "") or value):
+            reading.problems.add("a value beyond a limit, and neither DV nor LLOQ says it.", _where(record))
+        elif cens:
+            value = f"{'<' if cens > 0 else '>'}{limit}"
         name = names[record.cell(by)]
         cells = {"time": format(round(record.minutes, 6), ".10g"), "analyte": name, "value": value}
         reading.add_sample(
