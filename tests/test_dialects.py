@@ -202,6 +202,37 @@ def test_the_dates_of_nonmem_are_in_the_order_that_their_name_says(name, days, t
         events(tmp_path, hours)
 
 
+def test_a_value_in_a_row_of_a_dose_is_told(tmp_path):
+    with pytest.warns(StudyWarning, match="1 values of DV in rows of doses: not used"):
+        assert (
+            events(tmp_path, "ID,TIME,AMT,DV,DVID\n1,0,75,92,1\n1,1,.,148,1\n").observations.sizes["obs"] == 1
+        )
+    events(tmp_path, "ID,TIME,AMT,DV,DVID,MDV\n1,0,75,92,1,1\n1,1,.,148,1,0\n")
+    events(tmp_path, "ID,TIME,AMT,DV,DVID\n1,0,75,0,1\n1,1,.,148,1\n")
+
+
+def test_units_in_an_event_table_are_those_of_its_samples_and_doses(tmp_path):
+    text = "ID,TIME,AMT,DV,DVID,UNIT\n1,0,75,.,.,g\n1,0,.,5.1,1,mmol/L\n1,1,.,8.2,1,mmol/L\n"
+    samples = events(tmp_path, text, units={"time": "h"}).observations
+    np.testing.assert_allclose(samples["value"], np.array([5.1, 8.2]) * 18.016)
+    for wrong, told in (
+        (text.replace("75,.,.,g", "75000,.,.,mg"), "line 2: a dose is in 'mg' as the table says, and in 'g'"),
+        (text.replace("8.2,1,mmol/L", "148,1,mg/dL"), "glucose is in several units: mmol/L, mg/dL"),
+    ):
+        with pytest.raises(StudyError, match=told):
+            events(tmp_path, wrong, units={"time": "h"})
+    with pytest.raises(StudyError, match="glucose is in 'mmol/L' as the table says, and in 'mg/dL'"):
+        events(tmp_path, text)
+
+
+def test_a_rate_and_a_duration_that_do_not_agree_are_refused(tmp_path):
+    text = "ID,TIME,AMT,RATE,DUR,DV,DVID\n1,0,20,10,2,.,.\n1,0,.,.,.,92,1\n1,4,.,.,.,148,1\n"
+    [event] = events(tmp_path, text, doses="iv glucose g").protocols["1", "1"].events
+    assert event.duration == 120
+    with pytest.raises(StudyError, match="AMT and RATE make 120 min of an infusion, and its duration is 60"):
+        events(tmp_path, text.replace("10,2", "10,1"), doses="iv glucose g")
+
+
 def test_an_amount_in_a_row_of_a_sample_is_refused(tmp_path):
     with pytest.raises(StudyError, match="line 2: AMT is given in a row of EVID 0"):
         events(tmp_path, "ID,TIME,EVID,AMT,DV,DVID\n1,0,0,75,92,1\n1,1,0,.,148,1\n")

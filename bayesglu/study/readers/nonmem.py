@@ -14,7 +14,7 @@ from bayesglu.study.readers.grid import Grid
 from bayesglu.study.readers.headers import measured, squeezed, time_unit
 from bayesglu.study.readers.layout import MOST_TITLES, Layout
 from bayesglu.study.readers.reading import Reading
-from bayesglu.study.tables import as_number, is_missing
+from bayesglu.study.tables import as_number, bare, is_missing
 from bayesglu.text.wording import some
 from bayesglu.units import UnitError, allowed_units, convert
 
@@ -34,7 +34,7 @@ EVENTS = {
     "dur",
     "blq",
 }
-KNOWN = EVENTS | {"id", "time", "dv", "occ", "date", "c", "lloq"}
+KNOWN = EVENTS | {"id", "time", "dv", "occ", "date", "c", "lloq", "unit", "amtunit"}
 DATES = {"dat1": (2, 1, 0), "dat2": (0, 1, 2), "dat3": (0, 2, 1)}
 """Where year, month and day stand in the dates of a column, which NONMEM tells by its name."""
 DETAILS = {"lag": "0", "alag": "0", "tlag": "0", "lagtime": "0", "f": "1", "bio": "1"}
@@ -84,6 +84,11 @@ def read(layouts: Sequence[Layout], reading: Reading) -> None:
         for record, kind in zip(records, kinds, strict=True):
             if kind not in (0, DOSE, OTHER, RESET, RESET_AND_DOSE):
                 reading.problems.add(f"EVID {kind} is not known. Allowed: 0 to 4.", _where(record))
+        if values := [record for record in doses if record.number("dv") and not record.number("mdv")]:
+            reading.unused.append(
+                f"{layout.grid.file}: {len(values)} values of DV in rows of doses: not used. A sample is a "
+                "row of its own."
+            )
         if others:
             reading.unused.append(f"{layout.grid.file}: {len(others)} rows of EVID 2: not used.")
         _samples(layout, samples, reading)
@@ -117,6 +122,8 @@ def _columns(layout: Layout, reading: Reading) -> dict[str, int]:
         **dict.fromkeys(("censored",), "cens"),
         **dict.fromkeys(("bloq", "bql", "blod"), "blq"),
         **dict.fromkeys(("loq", "lod", "llod"), "lloq"),
+        **dict.fromkeys(("units", "uom", "dvunit", "dvunits", "dvu"), "unit"),
+        **dict.fromkeys(("amtunits", "amtu", "doseunit", "doseunits", "doseu"), "amtunit"),
         **dict.fromkeys(("tinf", "duration", "infusionduration"), "dur"),
         **dict.fromkeys(DATES, "date"),
     }
@@ -284,10 +291,14 @@ def _samples(layout: Layout, samples: Sequence[Record], reading: Reading) -> Non
             layout.grid.file,
         )
         return
-    units = {
-        name: reading.unit(name, "", [r.cell("dv") for r in samples if names[r.cell(by)] == name])
-        for name in dict.fromkeys(names.values())
-    }
+    units = {}
+    for name in dict.fromkeys(names.values()):
+        own = [record for record in samples if names[record.cell(by)] == name]
+        stated = list(dict.fromkeys(filter(None, (record.cell("unit") for record in own))))
+        if len(stated) > 1:
+            several = f"{name} is in several units: {some(stated)}. Write one."
+            reading.problems.add(several, layout.grid.file)
+        units[name] = reading.unit(name, (stated or [""])[0], [record.cell("dv") for record in own])
     left_out = 0
     for record in samples:
         value, cens = record.cell("dv"), record.number("cens") or record.number("blq")
@@ -338,7 +349,18 @@ def _doses(layout: Layout, doses: Sequence[Record], factor: float, reading: Read
     for record in doses:
         kind, amount, rate = kinds[record.cell("cmt")], record.number("amt"), record.number("rate")
         repeats, interval = int(record.number("addl")), record.number("ii") * factor
+        stated = record.cell("amtunit") or record.cell("unit")
+        unit, duration = kind.get("unit", ""), record.number("dur") * factor
+        minutes = amount / rate * factor if rate > 0 else duration
         for wrong, why in (
+            (
+                stated and unit and bare(stated) != bare(unit),
+                f"a dose is in {stated!r} as the table says, and in {unit!r} as doses does. Keep one.",
+            ),
+            (
+                duration and abs(minutes - duration) > 0.01 * duration,
+                f"AMT and RATE make {minutes:g} min of an infusion, and its duration is {duration:g} min.",
+            ),
             (record.number("ss"), "SS: a steady state of doses cannot be given. Write the doses out."),
             (rate < 0, "RATE below 0 asks for a modelled rate or duration. Write the rate."),
             (repeats and interval <= 0, "ADDL is above 0, and II, the time between doses, is not."),
@@ -349,7 +371,6 @@ def _doses(layout: Layout, doses: Sequence[Record], factor: float, reading: Read
         if amount <= 0:
             empty += 1
             continue
-        minutes = amount / rate * factor if rate > 0 else record.number("dur") * factor
         for repeat in range(1 + (repeats if interval > 0 and repeats <= 1000 else 0)):
             time = format(round(record.minutes + repeat * interval, 6), ".10g")
             event = {"time": time, **kind, "amount": format(amount, ".10g")}

@@ -272,7 +272,8 @@ def _zeros(
             )
         zeros[label], said[label] = found
     if unknown:
-        given = "is no time of day" if reading.answers.start else "times are of the clock"
+        said = [reading.answers.start.get(who, reading.answers.start.get("", "")) for who in unknown]
+        given = "start is no time of day" if all(said) else "times are of the clock"
         reading.problems.add(
             f"{given}: when was each test's dose ({some(list(dict.fromkeys(unknown)))})? {say('start')} Or "
             "start='first', which takes the first sample of each test for it, or a mapping by subject, or a "
