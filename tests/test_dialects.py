@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from many_forms import LIBREVIEW, asked, written
 
+from bayesglu.errors import InputError
 from bayesglu.study.covariates import covariate_name
 from bayesglu.study.readers.headers import beside_analyte, is_dose, mentioned
 from bayesglu.study.study import StudyError, StudyWarning, load_study
@@ -143,6 +144,17 @@ def test_tables_from_memory_are_read_as_files_are():
     assert load_study(long, **answers).observations["time"].values.tolist() == [0, 30]
     with pytest.raises(StudyError, match="table: is no table"):
         load_study({"id": ["A", "B"], "glucose_0": [90]}, **answers)
+    people = pd.DataFrame({"id": ["A", "B"], "bmi": [21, 30]})
+    assert load_study([pd.DataFrame(columns), people], **answers).covariates["bmi"].values.tolist() == [
+        21,
+        30,
+    ]
+
+
+@pytest.mark.parametrize("source", [None, 5, [5], ["synthetic_ogtt", None]])
+def test_what_is_no_study_is_told(source):
+    with pytest.raises(InputError, match=r"is no study\. Give a name, a path, a table or several"):
+        load_study(source)
 
 
 # --- event tables ---

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ __all__ = ["Study", "StudyError", "StudyWarning", "load_study"]
 
 
 def load_study(
-    source: str | Path | Study | pd.DataFrame | Mapping[str, Sequence] | Sequence[str | Path],
+    source: str | Path | Study | pd.DataFrame | Mapping[str, Sequence] | Sequence[str | Path | pd.DataFrame],
     protocol: Any = None,
     body_weight: float | Mapping[str, float] | None = None,
     *,
@@ -53,7 +53,7 @@ def load_study(
 
     Parameters
     ----------
-    source : str, Path, Study, pandas.DataFrame, mapping or sequence of paths
+    source : str, Path, Study, pandas.DataFrame, mapping or sequence of paths and data frames
         Name of a built-in study, or a path; several where the tables of one study are in several files. A
         data frame, also of polars, and a mapping of columns are read as files are. A `Study` is returned as
         it is.
@@ -105,7 +105,7 @@ def load_study(
         if protocol is not None or body_weight is not None:
             raise InputError("A Study has its protocols and body weights already: give them when it is made.")
         return source
-    if isinstance(source, Mapping) or hasattr(source, "to_dict"):
+    if isinstance(source, pd.DataFrame | Mapping) or hasattr(source, "to_dict"):
         try:
             frame = frame_of(source)
         except (AttributeError, TypeError, ValueError) as error:
@@ -114,10 +114,15 @@ def load_study(
             ) from error
         return _in_a_form([frame], "table", protocol, body_weight, format, answers)
     if not isinstance(source, str | Path):
-        paths = [_find(each) for each in source]
-        if not paths:
+        several = list(source) if isinstance(source, Iterable) else [source]
+        for each in several:
+            if not isinstance(each, str | Path | pd.DataFrame):
+                raise InputError(f"{short(repr(each))} is no study. Give a name, a path, a table or several.")
+        if not several:
             raise InputError("No table is given.")
-        return _in_a_form(paths, paths[0].stem, protocol, body_weight, format, answers)
+        sources = [each if isinstance(each, pd.DataFrame) else _find(each) for each in several]
+        name = next((each.stem for each in sources if isinstance(each, Path)), "table")
+        return _in_a_form(sources, name, protocol, body_weight, format, answers)
     path = _find(source)
     if path.is_dir():
         if format or answers:
