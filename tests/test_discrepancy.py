@@ -9,6 +9,8 @@ from simulated import simulated
 import bayesglu as bg
 from bayesglu.physiology.loop import assemble, carbon
 from bayesglu.protocols.schedule import build_schedule
+from benchmarks.discrepancy import models
+from benchmarks.report import read
 
 MODEL = bg.load_model("examples/discrepancy.toml")
 COEFFICIENTS = [name for name in MODEL.parameters if name.endswith("_discrepancy")]
@@ -103,3 +105,15 @@ def test_they_are_kept_for_the_fitted_occasion_and_drawn_anew_for_another():
     anew = np.corrcoef(np.log(fitted), np.log(another))[0, 1]
     assert abs(anew) < 5 / np.sqrt(400), "five standard errors of a correlation of none"
     assert np.log(another).std() > np.log(fitted).std()
+
+
+def test_what_is_kept_of_it_is_of_these_models():
+    kept = read("discrepancy")
+    assert kept["models"] == {name: model.hash for name, model in models().items()}, (
+        "run python -m benchmarks discrepancy"
+    )
+    held = {(row["body"], row["discrepancy"], row["asked"]): row for row in kept["rows"]}
+    for (body, how, asked), row in held.items():
+        if how == "with":
+            before = held[body, "without", asked]
+            assert row["held"] > before["held"] - 3 * np.hypot(row["se"], before["se"])

@@ -55,6 +55,8 @@ def main(words: Sequence[str] = ()) -> None:
     given = parser.parse_args(words)
     if unknown := [name for name in given.pairs if name not in PAIRS]:
         parser.error(f"no pair {', '.join(unknown)}; there are {', '.join(PAIRS)}")
+    if given.over is not None and not given.over.exists():
+        parser.error(f"--over: there is no {given.over}")
     rows, absent, fits = [], {}, {}
     for name in given.pairs or PAIRS:
         if not PAIRS[name].folder.is_dir():
