@@ -24,6 +24,8 @@ from bayesglu.errors import FitWarning, InputError
 from bayesglu.hierarchy.design import make_design
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.study.study import StudyWarning
+from benchmarks import many_people as benchmark
+from benchmarks.report import read
 
 FEW = {"draws": 100, "tune": 60, "chains": 2, "stored": 32, "portion": 4, "executor": 1}
 FEW |= {"progressbar": False, "random_seed": 5}
@@ -226,3 +228,26 @@ def test_what_two_stages_cannot_do_is_refused(tmp_path):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(InputError, match="something else than a two-stage"):
         bg.fit_two_stage(spec, study, tmp_path)
+
+
+def test_what_is_kept_of_two_stages_agrees_with_the_truth_and_grows_as_people_do():
+    """If it does not: python -m benchmarks many_people"""
+    kept = read("many_people")
+    assert kept["model_hash"] == benchmark.model().hash
+    rows = {row["people"]: row for row in kept["two_stage"]}
+    assert set(rows) >= {200, 1000}
+    for row in rows.values():
+        stages = row["stages"]
+        assert not (stages["unsettled"] or stages["left_out"]) and stages["pareto_k"] < 0.7
+        assert stages["error"] < 0.5
+        # An interval of 99.9 % of all numbers together misses none.
+        away = [abs(n["mean"] - n["true"]) / n["sd"] for n in row["numbers"].values()]
+        assert max(away) < norm.isf(0.0005 / 24)
+        for held in row["held_90"].values():
+            assert (
+                abs(held - 0.9 * row["people"]) < 4.5 * np.sqrt(0.09 * row["people"]) + 0.01 * row["people"]
+            )
+    size = np.array(sorted(rows), float)
+    for what in ("processor_seconds", "disk_mb"):
+        spent = np.array([rows[int(n)][what] for n in size])
+        assert np.polyfit(np.log(size), np.log(spent), 1)[0] < 1.1
