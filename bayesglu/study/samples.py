@@ -13,7 +13,8 @@ import pandas as pd
 import xarray as xr
 
 from bayesglu.analytes import Limits, analytes
-from bayesglu.protocols.events import SAME_MOMENT, Protocol
+from bayesglu.protocols.events import SAME_MOMENT
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.study.cells import is_missing, natural
 from bayesglu.study.columns import check_unread, meant
 from bayesglu.study.datasheet import Datasheet
