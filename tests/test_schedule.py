@@ -281,7 +281,7 @@ def test_channels_come_in_one_order_whatever_the_order_of_the_events():
         + ivgtt()
         + meal(1, unit="g/kg")
     )
-    schedule = build_schedule([everything], [[0, 300]], forcing=[([0], [60.0])])
+    schedule = build_schedule([everything], [[0, 300]], forcing=[([0], [60.0])], clock=True)
     assert schedule.channels == CHANNELS
 
 

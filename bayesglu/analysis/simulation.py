@@ -120,7 +120,7 @@ def simulate(
     check_forcing(spec, forcing)
     people = _people(spec, parameters or {}, start or {}, body_weight, settings["atol"])
     begin = min(times[0], protocol.start, *([] if not start and forcing is None else [0.0]))
-    schedule = _schedule(protocol, times, begin, people.weights, forcing, forcing_channel(spec))
+    schedule = _schedule(protocol, times, begin, people.weights, forcing, spec)
     begun = {state_of(name) for name in start or ()}
     solving = make_solver(spec.structure, schedule, wanted, hold, begun, **settings)
     values = _solve_in_parts(solving, people)
@@ -282,7 +282,7 @@ def _array(name: str, value) -> xr.DataArray:
 
 
 def _schedule(
-    protocol: Protocol, times: np.ndarray, begin: float, weights: np.ndarray, forcing, channel
+    protocol: Protocol, times: np.ndarray, begin: float, weights: np.ndarray, forcing, spec: ModelSpec
 ) -> Schedule:
     people = len(weights)
     return build_schedule(
@@ -291,7 +291,8 @@ def _schedule(
         body_weight=weights,
         start=begin,
         forcing=None if forcing is None else [forcing] * people,
-        forced=channel,
+        forced=forcing_channel(spec),
+        clock=assemble(spec.structure).reads("elapsed"),
     )
 
 

@@ -38,7 +38,7 @@ from bayesglu.protocols.protocol import Protocol
 from bayesglu.text.wording import some
 
 AMOUNT_CHANNELS = ("stomach", "glucose", "insulin", "glucagon")
-CHANNELS = (*AMOUNT_CHANNELS, "clamp", "clamp_target", "emptying", "insulin_level")
+CHANNELS = (*AMOUNT_CHANNELS, "clamp", "clamp_target", "emptying", "elapsed", "insulin_level")
 
 CLAMP_LEAD = signature(clamp_infusion).parameters["clamp_response_time"].default
 """How far ahead (min) the target of a clamp that moves is set: as long as a clamp takes to answer."""
@@ -72,11 +72,12 @@ class Schedule:
     Amounts are canonical: mg/kg (``stomach``, ``glucose``), pmol/kg (``insulin``), pg/kg (``glucagon``);
     rates are those per minute. ``clamp`` is 1 while glucose is held at ``clamp_target`` (mg/dL), else both
     are 0; a target that moves is led by the time that a clamp takes to answer, so that glucose is where it
-    should be. ``emptying`` multiplies the stomach's emptying rate: 1 before any meal, then that of the latest
-    meal or drink. ``insulin_level`` (pmol/L) is a measured insulin curve, a channel of any other name another
-    measured curve; 0 for a person without one. Only it and ``clamp_target`` have a slope. At a person's last
-    stop nothing is given and nothing runs: jumps, rates and slopes are 0, ``emptying`` is 1 and a measured
-    curve keeps its value.
+    should be. ``emptying`` multiplies the stomach's emptying rate: 1 before any meal, then that of the
+    latest meal or drink. ``elapsed`` are the minutes since the latest of these, or else since the first
+    delivery. ``insulin_level`` (pmol/L) is a measured insulin curve, a channel of any other name another
+    measured curve; 0 for a person without one. Only these two and ``clamp_target`` have a slope. At a
+    person's last stop nothing is given and nothing runs: jumps, rates and slopes are 0, ``emptying`` is 1,
+    the time that has elapsed and a measured curve keep their values.
     """
 
     channels: tuple[str, ...]
@@ -203,6 +204,7 @@ def build_schedule(
     forcing: Sequence[Forcing | None] | None = None,
     labels: Sequence[str] | None = None,
     forced: str = "insulin_level",
+    clock: bool = False,
 ) -> Schedule:
     """The `Schedule` of N people, each with its own protocol and sampling times.
 
@@ -214,6 +216,10 @@ def build_schedule(
         linear between these times and as constant outside them.
     labels : names of the people for messages; otherwise they are numbered from 0.
     forced : the channel that carries that curve.
+    clock : whether the minutes that have elapsed are an input.
+
+    They are counted from the first delivery, and from each thing that is eaten or drunk anew; 0 where nothing
+    is given.
 
     Infusions that overlap add up, so do boluses given together. When oral loads with different ``emptying``
     are taken at one moment, their mean weighted by amount counts; a later load replaces it for the whole
@@ -240,6 +246,7 @@ def build_schedule(
     used = {d.channel for person in deliveries for d in person}
     used |= {"clamp_target"} if "clamp" in used else set()
     used |= {"emptying"} if any(d.emptying != 1 for person in deliveries for d in person) else set()
+    used |= {"elapsed"} if clock else set()
     used |= {forced} if any(curve is not None for curve in curves) else set()
     channels = tuple(dict.fromkeys(name for name in (*CHANNELS, forced) if name in used))
     whose = zip(samples, deliveries, starts, curves, strict=True)
@@ -343,6 +350,12 @@ def _plan(
         plan.rate[:, column["emptying"]] = 1.0
         for begin in sorted(oral):
             plan.rate[begin:last, column["emptying"]] = _mean_emptying(oral[begin])
+    if "elapsed" in column and deliveries:
+        restarts = [min(d.time for d in deliveries), *(time[begin] for begin in sorted(oral))]
+        for begin in restarts:
+            running = time[:last] >= begin
+            plan.rate[:last][running, column["elapsed"]] = time[:last][running] - begin
+            plan.slope[:last][running, column["elapsed"]] = 1.0
     if last > 0:
         plan.rate[last] = plan.rate[last - 1] + plan.slope[last - 1] * (time[last] - time[last - 1])
     if curve is not None:

@@ -242,7 +242,7 @@ def check_plausible(
         others = [
             other for other in allowed_units(name) if low_usual <= convert(value, other, name) <= high_usual
         ]
-        question = f" Is the unit '{others[0]}'?" if others else ""
+        question = f" Is the unit {' or '.join(map(repr, others))}?" if others else ""
         limits = f"{low:g} to {high:g} {canonical_unit(name)}"
         faults.add(f"{name} {{found}} in '{unit}' is outside the plausible {limits}.{question}", line, found)
 
