@@ -11,8 +11,9 @@ import numpy as np
 import xarray as xr
 from rich.progress import track
 
-from bayesglu.analysis.cohort import Cohort, NewPeople, cohort_of, covariates_of_fit, followed_by, labels_of
+from bayesglu.analysis.cohort import Cohort, cohort_of, covariates_of_fit, followed_by, labels_of
 from bayesglu.analysis.measurements import measure, measured_outputs
+from bayesglu.analysis.new_people import NewPeople
 from bayesglu.analysis.people import thinned
 from bayesglu.analysis.quantities import Quantity, evaluate, in_units, quantities_of
 from bayesglu.analysis.scenarios import Scenario
@@ -68,6 +69,8 @@ class Question:
     measured: bool = False
     units: str | None = None
     progressbar: bool = True
+    rtol: float = 1e-6
+    atol: float = 1e-6
 
 
 def question_of(asked: Mapping[str, Any], **own: Any) -> Question:
@@ -182,6 +185,8 @@ class Asked:
                 hold=self.question.hold,
                 start={n: _of(v, labels) for n, v in world.start.items()},
                 forcing=self.question.forcing,
+                rtol=self.question.rtol,
+                atol=self.question.atol,
             )
             for protocol, labels in groups.items()
         ]

@@ -13,7 +13,7 @@ import xarray as xr
 from scipy.stats import ttest_ind, ttest_rel
 
 from bayesglu.analysis.asking import ask, question_of
-from bayesglu.analysis.cohort import NewPeople, new_people
+from bayesglu.analysis.new_people import NewPeople, new_people
 from bayesglu.analysis.quantities import Quantity
 from bayesglu.analysis.scenarios import Scenario, scenarios_of
 from bayesglu.errors import InputError
