@@ -24,6 +24,7 @@ NAMES = (
     "truth",
     "learn",
     "many_people",
+    "answers",
 )
 
 
