@@ -30,6 +30,7 @@ from bayesglu.protocols.schedule import Forcing
 from bayesglu.results import require_fit
 from bayesglu.seeds import seed_of
 from bayesglu.spec.model import ModelSpec, model_of
+from bayesglu.text.problems import is_number, show
 from bayesglu.units import system_of
 
 FLUXES = (
@@ -85,8 +86,8 @@ def question_of(asked: Mapping[str, Any], **own: Any) -> Question:
 
 def ask(fit: xr.DataTree, scenarios: Mapping[str, Scenario], q: Question) -> tuple[xr.Dataset, Cohort]:
     """What `what_if` returns, and the people of whom it speaks."""
-    if q.draws < 1:
-        raise InputError(f"draws is {q.draws}; it must be 1 or more.")
+    if not is_number(q.draws) or q.draws < 1:
+        raise InputError(f"draws is {show(q.draws)}; it must be 1 or more.")
     system = system_of(q.units)
     spec = model_of(require_fit(fit).attrs)
     check_forcing(spec, q.forcing)

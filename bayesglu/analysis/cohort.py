@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesglu.analysis.changes import Change
+from bayesglu.analysis.changes import Change, set_to
 from bayesglu.analysis.new_people import NewPeople
 from bayesglu.analysis.people import (
     covariate_in_draws,
@@ -29,8 +29,8 @@ from bayesglu.hierarchy.posterior import acting_in
 from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.table import kept_protocols
 from bayesglu.spec.model import ModelSpec
-from bayesglu.spec.priors import Effect
-from bayesglu.text.problems import Problems, hint
+from bayesglu.spec.priors import SPELLINGS, Effect
+from bayesglu.text.problems import Problems, hint, is_number, show
 from bayesglu.text.wording import some
 
 FITTED, ANOTHER = "fitted", "another"
@@ -189,10 +189,38 @@ def check_covariates(spec: ModelSpec, known: xr.Dataset, changes: Mapping[str, C
             problems.add(f"{name} is a number, and {how.value!r} is none.")
         elif levels and how.value is None:
             problems.add(f"{name} has levels, and is set to one: set_to({sorted(levels)[0]!r}).")
-        elif levels and str(how.value) not in levels and str(how.value).lower() not in WITHOUT:
+        elif (
+            levels
+            and not {str(how.value), SPELLINGS.get(str(how.value), "")} & levels
+            and (str(how.value).lower() not in WITHOUT)
+        ):
             listed = ", ".join(sorted(levels))
             problems.add(f"there is no {name} {how.value!r}.{hint(how.value, levels)} Known: {listed}.")
     problems.raise_any(InputError)
+
+
+def check_new(spec: ModelSpec, known: xr.Dataset, rows: pd.DataFrame) -> None:
+    """Raise InputError where covariates of new people are missing, or none that they can have."""
+    problems = Problems("new people")
+    for name, column in rows.items():
+        absent = column.isna() | (column == "")
+        if absent.any():
+            problems.add(
+                f"{name} is missing for {int(absent.sum())} of {len(column)}. Fill it in, or leave all of it "
+                "out: then they are at the reference of its effect."
+            )
+        of_number = any(
+            e.covariate == name and e.form != "level"
+            for p in spec.parameters.values()
+            for e in p.effects.values()
+        )
+        for value in dict.fromkeys(column[~absent]):
+            if of_number and not is_number(value):
+                problems.add(f"{name} is a number, and {show(value)} is none.")
+    problems.raise_any(InputError)
+    for name, column in rows.items():
+        for value in dict.fromkeys(column):
+            check_covariates(spec, known, {str(name): set_to(value)})
 
 
 # --- who ---
@@ -304,6 +332,9 @@ def _like(cohort: Cohort, fit: xr.DataTree, asked: NewPeople, rng: np.random.Gen
     columns = {str(name): ("subject", rows[name].to_numpy()[order]) for name in rows}
     table = xr.Dataset(columns, {"subject": cohort.labels})
     check_names("covariate", set(table) - {"body_weight"} - set(covariates_of_fit(fit)), used)
+    if not asked.of_study:
+        acting = [name for name in asked.covariates if name in used]
+        check_new(cohort.spec, covariates_of_fit(fit), asked.covariates[acting])
     weight = table.get("body_weight", cohort.body_weight)
     return replace(cohort.at(table.drop_vars("body_weight", errors="ignore")), body_weight=weight, told=told)
 

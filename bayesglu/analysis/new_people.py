@@ -74,7 +74,7 @@ def new_people(
     Raises
     ------
     InputError
-        If `n` is no number of people, or `like` is neither.
+        If `n` is no number of people, `covariates` no mapping, or `like` is neither.
 
     Examples
     --------
@@ -90,6 +90,10 @@ def new_people(
     n = (len(table) or NUMBER) if n is None else n
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise InputError(f"n is {show(n)}; it must be a whole number, 1 or more.")
+    if covariates is not None and not isinstance(covariates, Mapping):
+        raise InputError(
+            f"covariates is {show(covariates)}. Give a mapping, such as {{'group': 'T2D', 'bmi': 33}}."
+        )
     said = dict(covariates or {})
     if said and len(table):
         table = table.assign(**said)
