@@ -57,14 +57,15 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.physiology.parts import Part, State
     from bayesglu.physiology.registry import get_part, list_parts, register_part
     from bayesglu.protocols.clamps import clamp, isoglycaemic, pancreatic_clamp, stepped_clamp
-    from bayesglu.protocols.events import Protocol
     from bayesglu.protocols.library import fast, infusion, injection, ivgtt, meal, meal_day, ogtt, pump_stop
+    from bayesglu.protocols.protocol import Protocol
     from bayesglu.reporting.report import report
     from bayesglu.solver.solver import SolverError
     from bayesglu.spec.model import ModelSpec, SpecError, load_model
     from bayesglu.study.study import Study, StudyError, load_study
     from bayesglu.units import set_units
-    from bayesglu.validation.facts import load_facts, validate
+    from bayesglu.validation.facts import load_facts
+    from bayesglu.validation.validate import validate
 
 _HOMES = {
     "analytes": ("register_analyte",),
@@ -72,7 +73,8 @@ _HOMES = {
     "analysis.calibration": ("Calibration", "calibrate"),
     "analysis.checks": ("check",),
     "errors": ("BayesgluError", "FitWarning", "ModelWarning"),
-    "validation.facts": ("load_facts", "validate"),
+    "validation.facts": ("load_facts",),
+    "validation.validate": ("validate",),
     "analysis.cross_validation": ("coverage", "cross_validate", "leave_one_out"),
     "analysis.identifiability": ("identify",),
     "inference.pymc_model": ("build",),
@@ -81,7 +83,7 @@ _HOMES = {
     "inference.fitting": ("fit", "prior_predictive", "refit"),
     "inference.fit_files": ("load", "save"),
     "protocols.clamps": ("clamp", "isoglycaemic", "pancreatic_clamp", "stepped_clamp"),
-    "protocols.events": ("Protocol",),
+    "protocols.protocol": ("Protocol",),
     "protocols.library": ("fast", "infusion", "injection", "ivgtt", "meal", "meal_day", "ogtt", "pump_stop"),
     "analysis.indices": ("indices",),
     "analysis.log_likelihoods": ("join_log_likelihoods",),

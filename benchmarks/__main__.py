@@ -18,6 +18,7 @@ NAMES = (
     "calibration",
     "plain",
     "long",
+    "discrepancy",
     "faults",
     "fuzz",
     "pymc_sampling",

@@ -1,15 +1,21 @@
 """Log density, gradient and posterior means beside those of an earlier commit, for every model and study.
 
 ``python -m benchmarks compare`` checks out the earlier commit, asks it and this one the same questions, each
-in a process of its own, and prints the largest differences. A question is asked of every shipped model and
-each study that it can be fitted to, the real ones of ``shared/data`` included.
+in a process of its own, and prints the largest differences. A question is asked of every model that the
+earlier commit ships and each study that it can be fitted to, the real ones of ``shared/data`` included. Both
+read the model files and studies as they were then: what has other priors or samples since is another
+question, and a flux of another form is another choice of its slot, which those files do not name.
 """
 
 import argparse
 import os
+import re
 import subprocess
 import sys
+import tarfile
 import tempfile
+import warnings
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +24,9 @@ COMMIT = "14a2322"
 POINTS = 1000
 SCALE = 0.5  # SD of the points, in non-centred coordinates about the medians of the priors
 DENSITY_AGREES, MEANS_AGREE = 1e-10, 4.0
+AS_THE_SOLVER = {"fasting, fasting": 1e-7}
+"""Where they agree as far as the solver is exact: these people's fasts begin at their last meal since, and so
+do its steps."""
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
@@ -53,7 +62,9 @@ def compare(then: Path, folder: Path) -> bool:
     show(f"Log density and gradient against {COMMIT}", rows, COLUMNS)
     means = posterior_means(folder)
     show(f"Posterior means against {COMMIT}", means, MEANS)
-    agree = all(row["value"] <= DENSITY_AGREES and row["gradient"] <= DENSITY_AGREES for row in rows)
+    agree = all(
+        max(row["value"], row["gradient"]) <= AS_THE_SOLVER.get(row["name"], DENSITY_AGREES) for row in rows
+    )
     agree &= all(row["worst"] <= MEANS_AGREE for row in means)
     write("compare", rows, commit=COMMIT, means=means, scale=SCALE)
     return agree
@@ -107,11 +118,13 @@ def answer(when: str, folder: Path) -> None:
     """Ask the code that this process imports: densities as ``.npz``, short fits as ``.nc``."""
     import bayesglu
 
-    design_of, density_of = _then() if when == "then" else _now()
+    warnings.simplefilter("ignore", FutureWarning)  # names of those files that are others today
+    files = given(folder)
+    model_of, design_of, density_of = _then() if when == "then" else _now(files / "models")
     out = folder / when
     out.mkdir()
-    for study in studies():
-        for model in map(bayesglu.load_model, bayesglu.list_models()):
+    for study in studies(files / "data"):
+        for model in map(model_of, sorted(path.stem for path in (files / "models").glob("*.toml"))):
             known = [a for a in study.analytes if a in model.analytes]
             try:
                 part = study.select(analytes=known)
@@ -129,6 +142,22 @@ def answer(when: str, folder: Path) -> None:
             print(when, name, flush=True)
 
 
+def given(folder: Path) -> Path:
+    """A folder with the model files and studies of the earlier commit. A model extends another by its file:
+    by its name it would be that of the code which reads it."""
+    place = folder / "given"
+    if not place.is_dir():
+        packed = subprocess.run(
+            ["git", "archive", COMMIT, "models", "data"], cwd=ROOT, capture_output=True, check=True
+        )
+        with tarfile.open(fileobj=BytesIO(packed.stdout)) as files:
+            files.extractall(place, filter="data")
+        for path in (place / "models").glob("*.toml"):
+            text = re.sub(r'^extends = "(\w+)"$', r'extends = "\1.toml"', path.read_text("utf-8"), flags=re.M)
+            path.write_text(text, "utf-8")
+    return place
+
+
 FITTED = {
     "minimal": ("bergman1986",),
     "ivgtt": ("bergman1986",),
@@ -140,11 +169,11 @@ FITTED = {
 """Which studies a model is sampled for."""
 
 
-def studies():
-    """The studies that ship, and those of ``shared/data``."""
+def studies(shipped: Path):
+    """The studies that the earlier commit ships, and those of ``shared/data``."""
     import bayesglu
 
-    yield from map(bayesglu.load_study, bayesglu.list_studies())
+    yield from (bayesglu.load_study(path.parent) for path in sorted(shipped.glob("*/datasheet.toml")))
     yield bayesglu.load_study(SHARED / "fujita2022", protocol="ogtt(75)", body_weight=62.0)
     yield bayesglu.load_study(SHARED / "ohashi2015", protocol="ogtt(75)")
     try:
@@ -155,25 +184,27 @@ def studies():
 
 
 def _then():
-    """How the earlier commit puts model and study together."""
+    """How the earlier commit reads a model by its name, and puts model and study together."""
     from bayesglu.inference.design import design
 
+    from bayesglu import load_model
     from bayesglu.inference.density import Density
 
-    return design, Density
+    return load_model, design, Density
 
 
-def _now():
-    """How this one does."""
+def _now(models: Path):
+    """How this one does, of files in a folder."""
+    from bayesglu import load_model
     from bayesglu.hierarchy.design import make_design
     from bayesglu.inference.density import Density
 
-    return make_design, Density
+    return lambda name: load_model(models / f"{name}.toml"), make_design, Density
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("when", choices=("then", "now"))
     parser.add_argument("folder", type=Path)
-    given = parser.parse_args()
-    answer(given.when, given.folder)
+    asked = parser.parse_args()
+    answer(asked.when, asked.folder)

@@ -7,6 +7,7 @@ not that of today's program.
 
 import ast
 import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,16 +19,18 @@ from benchmarks.report import RESULTS, read, write
 
 ROOT = Path(__file__).parents[1]
 WORKERS = "2"
-AFTER_ALL = ("cli", "readers")
-"""Folders that nothing long goes through."""
+READ = {
+    "tests/test_pymc_page.py": ("docs/pymc.md",),
+    "tests/test_docs.py": ("docs/extending.md", "examples/*"),
+}
+"""What else some files of tests read and run."""
 
 
 def program() -> str:
     """A hash of what the package does: its code without comments and docstrings, its models and studies."""
     code = hashlib.sha256()
     for path in sorted((ROOT / "bayesglu").rglob("*.py")):
-        if not set(path.parts) & set(AFTER_ALL):
-            code.update(_tree(path))
+        code.update(_tree(path))
     for path in sorted([*(ROOT / "models").glob("*.toml"), *(ROOT / "data").rglob("*.csv")]):
         code.update(path.read_bytes())
     return code.hexdigest()
@@ -35,8 +38,14 @@ def program() -> str:
 
 def digest(test: str, of_program: str) -> str:
     """A hash of all that decides whether a test passes; `test` is its id, ``tests/FILE.py::NAME[CASE]``."""
-    path = ROOT / test.partition("::")[0]
-    told = of_program.encode() + _tree(path)
+    file = test.partition("::")[0]
+    told = of_program.encode() + _tree(ROOT / file)
+    imported = set(re.findall(r"^from (\w+) import", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE))
+    for beside in sorted((ROOT / "tests").glob("*.py")):
+        if beside.stem in imported:
+            told += _tree(beside)
+    for path in (path for pattern in READ.get(file, ()) for path in sorted(ROOT.glob(pattern))):
+        told += path.read_bytes()
     notebook = ROOT / "notebooks" / f"{test.partition('[')[2].removesuffix(']')}.ipynb"
     if notebook.is_file():
         cells = nbformat.read(notebook, as_version=4).cells

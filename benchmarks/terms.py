@@ -14,7 +14,8 @@ from bayesglu.inference.linearise import Expansion, average_linear_model
 from bayesglu.inference.modes import find_modes
 from bayesglu.spec.model import load_model
 from bayesglu.study.study import Study
-from bayesglu.validation.facts import load_facts, validate
+from bayesglu.validation.facts import load_facts
+from bayesglu.validation.validate import validate
 from benchmarks.report import show, write
 from benchmarks.studies import STUDIES, real_study
 

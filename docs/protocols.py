@@ -31,7 +31,8 @@ from bayesglu.plots.style import (
     styled,
     time_axis,
 )
-from bayesglu.protocols.events import Event, number
+from bayesglu.protocols.events import Event
+from bayesglu.protocols.faults import number
 from bayesglu.protocols.parse import parse_protocol
 from bayesglu.validation.readings import needs, read
 

@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 
 from bayesglu.physiology.choices import INPUTS
 from bayesglu.physiology.loop import Loop, assemble
-from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.protocols.schedule import AMOUNT_CHANNELS, CLAMP_LEAD
 from bayesglu.solver.symbolic import System, system
 from bayesglu.spec.model import ModelSpec, load_model

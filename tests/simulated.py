@@ -192,6 +192,10 @@ def _constant_error(**settings) -> Design:
     return simulated(spec, 2, INTRAVENOUS_TIMES, **settings).design
 
 
+def _discrepancy(**settings) -> Design:
+    return simulated(load_model("examples/discrepancy.toml"), 2, **settings).design
+
+
 def _exercise(**settings) -> Design:
     return simulated(exercising(), 3, INTRAVENOUS_TIMES, **settings).design
 
@@ -234,6 +238,7 @@ OUTLIERS = "outliers"
 CORRELATED = "deviations of people that go together, those of tests within them"
 CONSTANT_ERROR = "an error with a constant part"
 MISSING = "covariates that some people lack"
+DISCREPANCY = "what the forms miss, each test's own"
 EXERCISE = "measured exercise, without a value at rest"
 
 CASES: Mapping[str, Callable[..., Design]] = {
@@ -247,5 +252,6 @@ CASES: Mapping[str, Callable[..., Design]] = {
     CORRELATED: cache(_correlated),
     CONSTANT_ERROR: cache(_constant_error),
     MISSING: cache(_missing_covariates),
+    DISCREPANCY: cache(_discrepancy),
     EXERCISE: cache(_exercise),
 }

@@ -71,25 +71,40 @@ def other_model(design, density) -> pm.Model:
     return model_of(design, density.coordinates)
 
 
-@pytest.fixture(scope="module")
-def log_p(model):
-    """The log density, compiled once for all tests, as are its gradient and both in whitened coordinates."""
-    return model.compile_logp(**QUICK)
+def value_and_gradient(model: pm.Model):
+    """The log density and its gradient, compiled together."""
+    return model.compile_fn([model.logp(), model.dlogp()], inputs=model.value_vars, **QUICK)
 
 
 @pytest.fixture(scope="module")
-def gradient(model):
-    return model.compile_dlogp(**QUICK)
+def both(model):
+    """Compiled once for all tests, as are those in whitened coordinates."""
+    return value_and_gradient(model)
 
 
 @pytest.fixture(scope="module")
-def other_log_p(other_model):
-    return other_model.compile_logp(**QUICK)
+def log_p(both):
+    return lambda point: both(point)[0]
 
 
 @pytest.fixture(scope="module")
-def other_gradient(other_model):
-    return other_model.compile_dlogp(**QUICK)
+def gradient(both):
+    return lambda point: both(point)[1]
+
+
+@pytest.fixture(scope="module")
+def other_both(other_model):
+    return value_and_gradient(other_model)
+
+
+@pytest.fixture(scope="module")
+def other_log_p(other_both):
+    return lambda point: other_both(point)[0]
+
+
+@pytest.fixture(scope="module")
+def other_gradient(other_both):
+    return lambda point: other_both(point)[1]
 
 
 def drawn(model: pm.Model, seed: int = 1) -> dict[str, np.ndarray]:
@@ -269,6 +284,7 @@ def expected_log_density(d: Design, point: dict) -> float:
     return obvious.log_density(d, values) + constant + len(d.individuals.subjects) * volume
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", list_models())
 def test_every_shipped_model_has_its_density_in_both_forms(name):
     study = load_study("bergman1986" if name in ("minimal", "ivgtt") else "synthetic_ogtt")

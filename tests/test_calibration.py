@@ -131,6 +131,7 @@ def test_the_verdict_follows_the_ranks():
     assert len(bayesglu.plots.calibration(narrow).axes) == 2
 
 
+@pytest.mark.long
 @pytest.mark.sampling
 def test_a_fit_that_is_too_sure_is_found(monkeypatch):
     """Simulations whose residuals are twice as large as the fit believes."""

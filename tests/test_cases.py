@@ -12,9 +12,10 @@ import pytest
 from scipy.stats import norm
 
 from bayesglu.hierarchy.design import make_design
-from bayesglu.protocols.events import Protocol, ProtocolError
+from bayesglu.protocols.faults import ProtocolError
 from bayesglu.protocols.library import ogtt
 from bayesglu.protocols.parse import parse_protocol
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.spec.model import SpecError, load_model
 from bayesglu.study.cells import as_number, natural
 from bayesglu.study.covariates import covariate_name

@@ -311,6 +311,7 @@ def test_a_fit_is_made_as_asked_saved_and_judged(tmp_path, in_place):
     assert bayesglu.load(out).attrs["model_name"] == "oral"
 
 
+@pytest.mark.long
 def test_a_fit_that_is_not_clean_is_saved_and_ends_with_exit_code_2(tmp_path, in_place):
     in_place("fit", lambda *_, **__: fake_fit(diverging=50))
     out = tmp_path / "fit.nc"

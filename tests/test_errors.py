@@ -15,7 +15,7 @@ from bayesglu.errors import BayesgluError, BayesgluWarning, FitWarning
 from bayesglu.hierarchy.design import make_design
 from bayesglu.inference.modes import find_modes
 from bayesglu.physiology.loop import LoopError
-from bayesglu.protocols.events import ProtocolError
+from bayesglu.protocols.faults import ProtocolError
 from bayesglu.solver.solver import SolverError
 from bayesglu.spec.model import SpecError, load_model
 from bayesglu.study.study import Study, StudyError, StudyWarning, load_study

@@ -15,8 +15,9 @@ from bayesglu import fast, injection, ivgtt, load_model, ogtt, plots, simulate
 from bayesglu.cli import app as cli
 from bayesglu.physiology.loop import assemble
 from bayesglu.validation.experiments import Experiment, draw_people
-from bayesglu.validation.facts import FactError, load_facts, validate
+from bayesglu.validation.facts import FactError, load_facts
 from bayesglu.validation.readings import ReadingError, fit_minimal_model, needs, read
+from bayesglu.validation.validate import validate
 
 ROOT = Path(__file__).parents[1]
 LADDER = ("no glucagon", "glucagon 0.5", "glucagon 1", "glucagon 2", "saline")

@@ -85,6 +85,7 @@ def test_a_newer_fit_takes_the_place_of_an_older_one_and_leaves_nothing_beside_i
         assert list(tmp_path.iterdir()) == [place]
 
 
+@pytest.mark.long
 @each_ending
 def test_the_older_fit_outlives_a_kill_while_a_newer_one_is_saved(fit, tmp_path, ending):
     place, begun = save(fit, tmp_path / f"people{ending}"), tmp_path / "begun"
@@ -100,6 +101,7 @@ def test_the_older_fit_outlives_a_kill_while_a_newer_one_is_saved(fit, tmp_path,
     xr.testing.assert_identical(load(place), fit)
 
 
+@pytest.mark.long
 def test_the_older_fit_outlives_a_disk_that_is_full_and_the_error_says_so(fit, tmp_path):
     places = [save(fit, tmp_path / f"people{ending}") for ending in fit_files.ENDINGS]
     command = [sys.executable, "-c", FULL, *map(str, places)]

@@ -76,6 +76,7 @@ def test_an_edited_flux_gives_new_numbers_though_all_caches_are_full_of_the_old(
     assert len(list((tmp_path / "kernels").iterdir())) == 2
 
 
+@pytest.mark.long
 def test_a_system_is_written_the_same_in_every_process():
     processes = [start(NAME, PYTHONHASHSEED=seed) for seed in ("0", "31415")]
     assert len({answer(process) for process in processes}) == 1

@@ -35,6 +35,25 @@ def test_code_counts_and_what_is_said_of_it_does_not(tmp_path, monkeypatch):
     assert known["plain"] == known["told"] != known["other"]
 
 
+def test_what_a_test_reads_and_what_it_imports_beside_it_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(long, "ROOT", tmp_path)
+    files = {
+        "tests/test_pymc_page.py": "from helper import a\n",
+        "tests/test_other.py": "import helper\n",
+        "tests/helper.py": "a = 1\n",
+        "docs/pymc.md": "one",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    known = {name: long.digest(f"{name}::test", "") for name in files if "/test_" in name}
+    for name, text in {"docs/pymc.md": "two", "tests/helper.py": "a = 2\n"}.items():
+        (tmp_path / name).write_text(text)
+        assert long.digest("tests/test_pymc_page.py::test", "") != known["tests/test_pymc_page.py"]
+        known["tests/test_pymc_page.py"] = long.digest("tests/test_pymc_page.py::test", "")
+    assert long.digest("tests/test_other.py::test", "") == known["tests/test_other.py"]
+
+
 def test_a_notebook_counts_by_its_code(of_program):
     one, other = (f"tests/test_notebooks.py::a[{name}]" for name in ("01_first_fit", "02_the_loop"))
     assert long.digest(one, of_program) != long.digest(other, of_program)

@@ -108,6 +108,7 @@ def test_shares_are_counts_with_one_for_each_level(design, drawn):
         assert (np.abs(found.mean(0) - counts / counts.sum()) < error).all()
 
 
+@pytest.mark.long
 def test_pymc_draws_people_who_lack_a_level_as_the_prior_does(design, drawn):
     import pymc as pm
 
@@ -234,6 +235,7 @@ def test_a_fit_of_which_the_covariate_was_left_out_answers_as_it_did():
     assert np.isfinite(tables[0].sel(parameter="insulin_sensitivity"))
 
 
+@pytest.mark.long
 @pytest.mark.sampling
 def test_a_quarter_of_covariates_less_tells_less_and_nothing_else():
     """An effect's mean given all data has, given those without the gaps, their mean and the variance by which
@@ -274,6 +276,7 @@ def test_whoever_lacks_a_level_is_simulated_at_each_as_often_as_it_is_known():
     assert ks_2samp(glucose[lacking], glucose[diabetic]).pvalue < 1e-4, "so that the test can fail"
 
 
+@pytest.mark.long
 def test_whoever_is_left_out_and_lacks_a_covariate_is_predicted_over_all_that_it_may_be():
     study = bg.load_study("synthetic_ogtt").select(["P01", "P02", "P03", "P04"], ["glucose"])
     levels = xr.Dataset(

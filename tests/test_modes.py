@@ -69,6 +69,7 @@ def test_the_modes_are_near_the_truth_when_samples_are_many_and_precise(informed
     assert found.sigma[glucose] == pytest.approx(residual[d.rows.analyte == glucose].std(), rel=0.05)
 
 
+@pytest.mark.long
 def test_the_distance_from_the_truth_is_as_large_as_the_expansion_says(informed, found):
     precision = found.information + prior_precision(informed.design, found)
     away = informed.values.individual - found.individual
@@ -103,6 +104,7 @@ def cost(d: Design, expansion: Expansion, numbers: np.ndarray) -> float:
     return -known - lognorm(sd, scale=predicted).logpdf(np.exp(d.rows.log_value)).sum()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", [NORMAL, "feedback"], ids=["minimal", "feedback"])
 def test_a_general_optimiser_finds_the_same_typical_values_and_people(model):
     if model == "feedback":
@@ -207,6 +209,7 @@ HARDLY_TAUGHT = (
 """Of people, by samples every half hour."""
 
 
+@pytest.mark.long
 def test_errors_are_not_too_small_though_few_samples_tell_many_parameters():
     """Of twelve samples a person, parameters take a third or more; without that, errors would be 0.08."""
     spec = varied("oral_cpeptide", "shared", *HARDLY_TAUGHT)

@@ -15,15 +15,6 @@ PLACE = re.compile(
 )
 
 
-LONG = {path.stem for path in NOTEBOOKS if path.stem != "02_the_loop"}
-"""Every notebook but one, which is run at every change."""
-each_to_run = pytest.mark.parametrize(
-    "notebook",
-    [pytest.param(p, marks=pytest.mark.long if p.stem in LONG else (), id=p.stem) for p in NOTEBOOKS],
-    indirect=True,
-)
-
-
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
 def notebook(request) -> nbformat.NotebookNode:
     return nbformat.read(request.param, as_version=4)
@@ -38,7 +29,7 @@ def test_notebooks_are_numbered_from_one():
 
 
 @pytest.mark.sampling
-@each_to_run
+@pytest.mark.long
 def test_a_notebook_runs_from_top_to_bottom(notebook, tmp_path):
     from nbclient import NotebookClient
 

@@ -261,6 +261,7 @@ def three_days():
         return truth, fit(of_one_parameter(0.45, 0.15, 2.0), truth.study, **settings)
 
 
+@pytest.mark.long
 def test_both_spreads_are_learnt_from_people_on_several_days(three_days):
     """Within four posterior SDs (0.3 and 0.2 of the logarithm, which are those of estimates of so few people
     and days), to which chains of an ESS above 50 add at most 0.15 of one; and surer than the prior, whose

@@ -65,6 +65,7 @@ def test_an_executor_whose_process_is_killed_is_told_and_the_rest_is_kept(tmp_pa
     assert in_pieces(square, with_folder(tmp_path), kept, {"seed": 1}, 1) == SQUARES
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_a_dask_worker_that_is_killed_in_the_middle_loses_nothing(tmp_path):
     distributed = pytest.importorskip("distributed", reason="Dask is the extra `dask`")

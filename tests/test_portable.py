@@ -62,6 +62,7 @@ def for_arm(module) -> str:
     return machine.emit_assembly(parsed)
 
 
+@pytest.mark.long
 def test_the_same_code_becomes_code_for_arm():
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from bayesglu.protocols.calls import PROTOCOLS
 from bayesglu.protocols.clamps import clamp, isoglycaemic, pancreatic_clamp, stepped_clamp
-from bayesglu.protocols.events import Event, Protocol, ProtocolError
+from bayesglu.protocols.events import Event
+from bayesglu.protocols.faults import ProtocolError
 from bayesglu.protocols.library import fast, infusion, injection, ivgtt, meal, meal_day, ogtt, pump_stop
 from bayesglu.protocols.parse import parse_protocol
+from bayesglu.protocols.protocol import Protocol
 
 FUNCTIONS = list(PROTOCOLS.values())
 

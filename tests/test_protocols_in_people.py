@@ -12,9 +12,9 @@ from reference import TYPICAL, WEIGHT, solve_slowly
 
 from bayesglu.analysis.simulation import simulate
 from bayesglu.protocols.clamps import clamp, isoglycaemic, pancreatic_clamp, stepped_clamp
-from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.library import fast, infusion, injection, ivgtt, meal, meal_day, ogtt, pump_stop
 from bayesglu.protocols.parse import parse_protocol
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.protocols.schedule import AMOUNT_CHANNELS, build_schedule
 from bayesglu.spec.model import load_model
 

@@ -253,6 +253,10 @@ def mistaken(glucose: Glucose) -> Glucose:
     return glucos  # noqa: F821
 
 
+def ratio(glucose: Glucose, basal_glucose: Glucose) -> Ratio:
+    return glucose / basal_glucose
+
+
 def slope(delayed: Glucose, glucose: Glucose, delay: Minutes) -> Annotated[float, "mg/dL/min"]:
     return (glucose - delayed) / delay
 
@@ -288,6 +292,15 @@ def slope(delayed: Glucose, glucose: Glucose, delay: Minutes) -> Annotated[float
         (
             Part({"x": slope}, takes={"y": "glucose_mass"}),
             "y is exchanged with glucose_mass, but the part does not",
+        ),
+        (Part({"x": slope}, modulates={"x": ("glycogenolysis",)}), "x modulates, and is in 'mg/dL/min'"),
+        (
+            Part({"x": slope}, modulates={"y": ("glycogenolysis",)}),
+            "y modulates glycogenolysis, but",
+        ),
+        (
+            Part({"x": ratio}, modulates={"x": ("glycogenolisis",)}),
+            "x modulates glycogenolisis, which no function",
         ),
         ({"x": slope}, "Make one with bayesglu.Part(quantities, states)"),
     ],

@@ -207,6 +207,7 @@ def test_stopped_before_it_began_a_run_begins(tmp_path):
         Run(folder)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("with_mark", [False, True], ids=["of an older version", "of this one"])
 def test_a_fit_that_was_cut_short_in_its_last_write_is_written_again_from_its_draws(
     whole, with_mark, tmp_path, monkeypatch

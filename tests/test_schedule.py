@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayesglu.protocols.clamps import clamp, isoglycaemic
-from bayesglu.protocols.events import ProtocolError
+from bayesglu.protocols.faults import ProtocolError
 from bayesglu.protocols.library import fast, infusion, injection, ivgtt, meal, ogtt
 from bayesglu.protocols.schedule import AMOUNT_CHANNELS, CHANNELS, CLAMP_LEAD, SAME_MOMENT, build_schedule
 
@@ -281,7 +281,7 @@ def test_channels_come_in_one_order_whatever_the_order_of_the_events():
         + ivgtt()
         + meal(1, unit="g/kg")
     )
-    schedule = build_schedule([everything], [[0, 300]], forcing=[([0], [60.0])])
+    schedule = build_schedule([everything], [[0, 300]], forcing=[([0], [60.0])], clock=True)
     assert schedule.channels == CHANNELS
 
 

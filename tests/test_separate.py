@@ -57,6 +57,7 @@ def started(monkeypatch):
     return processes
 
 
+@pytest.mark.long
 def test_another_process_compiles_what_is_then_found_on_the_disk(tmp_path, monkeypatch):
     monkeypatch.setenv("BAYESGLU_CACHE_DIR", str(tmp_path))
     subprocess.run([sys.executable, "-c", IN_TURN], check=True, timeout=240)

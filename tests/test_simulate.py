@@ -12,7 +12,7 @@ from bayesglu.catalog import list_models
 from bayesglu.errors import ModelWarning
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.clamps import clamp
-from bayesglu.protocols.events import ProtocolError
+from bayesglu.protocols.faults import ProtocolError
 from bayesglu.protocols.library import fast, infusion, injection, ivgtt, meal, ogtt
 from bayesglu.solver.solver import SolverError
 from bayesglu.spec.model import load_model

@@ -25,8 +25,8 @@ from bayesglu.hierarchy.compatibility import check_forcing
 from bayesglu.inference.progress import can_show
 from bayesglu.parallel import in_threads
 from bayesglu.physiology.loop import assemble
-from bayesglu.protocols.events import Protocol
-from bayesglu.protocols.schedule import Forcing
+from bayesglu.protocols.checked import Forcing
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.results import require_fit
 from bayesglu.seeds import seed_of
 from bayesglu.spec.model import ModelSpec, model_of

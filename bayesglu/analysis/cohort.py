@@ -26,7 +26,7 @@ from bayesglu.errors import BayesgluWarning, InputError, warn_caller
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.covariates import WITHOUT
 from bayesglu.hierarchy.posterior import acting_in
-from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.protocols.table import kept_protocols
 from bayesglu.spec.model import ModelSpec
 from bayesglu.spec.priors import SPELLINGS, Effect

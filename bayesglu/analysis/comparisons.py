@@ -18,7 +18,7 @@ from bayesglu.analysis.predictions import taking, value_words
 from bayesglu.analysis.quantities import Quantity
 from bayesglu.analysis.scenarios import Scenario, scenarios_of
 from bayesglu.errors import InputError
-from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.results import require_fit
 from bayesglu.spec.model import model_of
 from bayesglu.spec.priors import SPELLINGS

@@ -16,8 +16,8 @@ from bayesglu.analysis.quantities import Quantity
 from bayesglu.analysis.scenarios import Scenario, scenarios_of
 from bayesglu.analysis.simulation import as_names
 from bayesglu.errors import InputError
-from bayesglu.protocols.events import Protocol
-from bayesglu.protocols.schedule import Forcing
+from bayesglu.protocols.checked import Forcing
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.results import require_fit
 
 REFERENCE, CHANGED = "reference", "changed"

@@ -32,9 +32,9 @@ from bayesglu.errors import InputError
 from bayesglu.hierarchy.compatibility import check_forcing, check_protocol
 from bayesglu.hierarchy.design import make_design
 from bayesglu.hierarchy.individuals import Individuals
-from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.checked import Forcing
 from bayesglu.protocols.parse import parse_protocol
-from bayesglu.protocols.schedule import Forcing
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.seeds import seed_of
 from bayesglu.solver.solver import SolverError
 from bayesglu.spec.model import ModelSpec, SpecError, load_model

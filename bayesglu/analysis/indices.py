@@ -12,8 +12,8 @@ from bayesglu.analysis.people import covariates_of, fitted_people, thinned
 from bayesglu.analysis.sampled_test import NotKnown, SampledTest
 from bayesglu.analysis.simulation import available_outputs, check_names, simulate
 from bayesglu.errors import InputError
-from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.parse import parse_protocol
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.results import require_fit
 from bayesglu.spec.model import ModelSpec, model_of
 from bayesglu.study.study import Study, load_study

@@ -29,8 +29,8 @@ from bayesglu.analysis.simulation import check_names, default_times
 from bayesglu.errors import InputError
 from bayesglu.hierarchy.compatibility import check_protocol
 from bayesglu.hierarchy.design import Design, make_design
-from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.parse import parse_protocol
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.results import require_fit
 from bayesglu.seeds import seed_of
 from bayesglu.solver.solver import SolverError

@@ -16,7 +16,7 @@ from bayesglu.analysis.changes import as_change, set_to
 from bayesglu.analysis.quantities import Quantity
 from bayesglu.analysis.scenarios import Scenario, scenarios_of
 from bayesglu.errors import InputError
-from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.text.problems import is_number, show
 
 

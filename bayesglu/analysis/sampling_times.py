@@ -3,7 +3,7 @@
 import numpy as np
 
 from bayesglu.analysis.simulation import default_times
-from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.protocol import Protocol
 
 AFTER_A_DRINK = (0, 10, 20, 30, 45, 60, 90, 120, 150, 180, 240)
 AFTER_AN_INJECTION = (

@@ -12,8 +12,8 @@ from typing import Any
 from bayesglu.analysis.changes import Change, as_change, change_of, set_to
 from bayesglu.errors import BayesgluError, InputError, MissingFileError
 from bayesglu.frozen import Frozen
-from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.parse import parse_protocol
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.text.problems import Problems, Section, hint, is_file, is_number, read_toml, show
 
 OWN = "own"

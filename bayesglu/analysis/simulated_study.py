@@ -17,7 +17,7 @@ from bayesglu.hierarchy.design import Design, make_design, within_limits
 from bayesglu.hierarchy.posterior import population_of
 from bayesglu.hierarchy.values import Values
 from bayesglu.inference.datatree import measured
-from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.results import require_fit
 from bayesglu.seeds import seed_of
 from bayesglu.solver.solver import require_solved

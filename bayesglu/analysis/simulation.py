@@ -14,9 +14,10 @@ from bayesglu.hierarchy.forcing import forcing_channel
 from bayesglu.parallel import in_threads
 from bayesglu.physiology.loop import Loop, assemble
 from bayesglu.physiology.registry import available
-from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.checked import Forcing
 from bayesglu.protocols.parse import parse_protocol
-from bayesglu.protocols.schedule import AMOUNT_CHANNELS, Forcing, Schedule, build_schedule
+from bayesglu.protocols.protocol import Protocol
+from bayesglu.protocols.schedule import AMOUNT_CHANNELS, Schedule, build_schedule
 from bayesglu.settings import SOLVER, check_settings
 from bayesglu.solver.solver import Solver, make_solver, require_solved
 from bayesglu.spec.model import ModelSpec, load_model
@@ -119,7 +120,7 @@ def simulate(
     check_forcing(spec, forcing)
     people = _people(spec, parameters or {}, start or {}, body_weight, settings["atol"])
     begin = min(times[0], protocol.start, *([] if not start and forcing is None else [0.0]))
-    schedule = _schedule(protocol, times, begin, people.weights, forcing, forcing_channel(spec))
+    schedule = _schedule(protocol, times, begin, people.weights, forcing, spec)
     begun = {state_of(name) for name in start or ()}
     solving = make_solver(spec.structure, schedule, wanted, hold, begun, **settings)
     values = _solve_in_parts(solving, people)
@@ -285,7 +286,7 @@ def _array(name: str, value) -> xr.DataArray:
 
 
 def _schedule(
-    protocol: Protocol, times: np.ndarray, begin: float, weights: np.ndarray, forcing, channel
+    protocol: Protocol, times: np.ndarray, begin: float, weights: np.ndarray, forcing, spec: ModelSpec
 ) -> Schedule:
     people = len(weights)
     return build_schedule(
@@ -294,7 +295,8 @@ def _schedule(
         body_weight=weights,
         start=begin,
         forcing=None if forcing is None else [forcing] * people,
-        forced=channel,
+        forced=forcing_channel(spec),
+        clock=assemble(spec.structure).reads("elapsed"),
     )
 
 

@@ -34,8 +34,8 @@ from bayesglu.hierarchy.posterior import population_of
 from bayesglu.hierarchy.rows import TINY
 from bayesglu.hierarchy.values import Values
 from bayesglu.inference.datatree import in_chains, new_people
-from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.library import ogtt
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.protocols.table import kept_protocols
 from bayesglu.spec.model import model_of
 from bayesglu.study.study import Study, StudyWarning

@@ -17,9 +17,9 @@ from bayesglu.analysis.new_people import NewPeople, new_people
 from bayesglu.analysis.quantities import Quantity
 from bayesglu.analysis.scenarios import Scenario, scenarios_of
 from bayesglu.errors import BayesgluWarning, InputError, warn_caller
-from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.library import injection, meal
 from bayesglu.protocols.parse import parse_protocol
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.seeds import seed_of
 from bayesglu.settings import Number, check_settings
 from bayesglu.text.problems import show

@@ -15,8 +15,8 @@ from bayesglu.analysis.scenarios import OWN, SWITCHES, Scenario
 from bayesglu.analysis.simulation import check_names
 from bayesglu.errors import BayesgluWarning, InputError, warn_caller
 from bayesglu.physiology.loop import assemble
-from bayesglu.protocols.events import Protocol
 from bayesglu.protocols.parse import parse_protocol
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.spec.model import ModelSpec
 from bayesglu.text.problems import is_number, show
 

@@ -233,7 +233,7 @@ def validate(
     """
     from bayesglu.reporting.tables import verdicts
     from bayesglu.validation.facts import load_facts
-    from bayesglu.validation.facts import validate as ask
+    from bayesglu.validation.validate import validate as ask
 
     writable(plot, FIGURES), writable(csv)
     spec, groups = bayesglu.load_model(model), load_facts(facts)

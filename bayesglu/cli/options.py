@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bayesglu.analysis.changes import Change
-    from bayesglu.protocols.events import Protocol
+    from bayesglu.protocols.protocol import Protocol
 
 FIGURES = (".png", ".pdf", ".svg")
 

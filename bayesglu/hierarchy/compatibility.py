@@ -3,8 +3,8 @@
 from bayesglu.analytes import words
 from bayesglu.errors import InputError, ModelWarning, warn_caller
 from bayesglu.physiology.loop import assemble
-from bayesglu.protocols.events import Protocol
-from bayesglu.protocols.schedule import Forcing
+from bayesglu.protocols.checked import Forcing
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.spec.model import ModelSpec, SpecError
 from bayesglu.study.study import Study, StudyError
 

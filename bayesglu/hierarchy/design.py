@@ -33,6 +33,7 @@ from bayesglu.hierarchy.forcing import (
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.rows import Rows, rows_of
 from bayesglu.hierarchy.values import Values
+from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.schedule import Schedule, build_schedule
 from bayesglu.solver.solver import Solver, make_solver
 from bayesglu.spec.model import ModelSpec
@@ -131,7 +132,7 @@ def make_design(spec: ModelSpec, study: Study, nested: Collection[str] | None = 
     used = _compared(spec, study)
     forcing_analytes = {a for a, analyte in spec.analytes.items() if analyte.forcing}
     curves = _curves(spec, study, forcing_analytes)
-    schedule = _schedule(study, curves, forcing_channel(spec))
+    schedule = _schedule(study, curves, forcing_channel(spec), assemble(spec.structure).reads("elapsed"))
     outputs = _outputs(spec, study, forcing_analytes)
     solver = _solver(spec, schedule, outputs, settings)
 
@@ -204,7 +205,7 @@ def _curves(spec: ModelSpec, study: Study, forcing_analytes) -> list[Curve]:
     return curves
 
 
-def _schedule(study: Study, curves, channel: str) -> Schedule:
+def _schedule(study: Study, curves, channel: str, clock: bool) -> Schedule:
     samples = study.observations[["subject", "occasion", "time"]].to_dataframe()
     sampled = samples.groupby(["subject", "occasion"])["time"].unique()
     times = [np.sort(sampled[occasion]) for occasion in study.occasions]
@@ -217,6 +218,7 @@ def _schedule(study: Study, curves, channel: str) -> Schedule:
         forcing=[curve.knots for curve in curves] or None,
         labels=[_label(occasion, study.occasions) for occasion in study.occasions],
         forced=channel,
+        clock=clock,
     )
 
 

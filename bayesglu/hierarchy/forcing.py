@@ -9,7 +9,9 @@ import xarray as xr
 from bayesglu.errors import warn_caller
 from bayesglu.frozen import frozen
 from bayesglu.physiology.loop import assemble
-from bayesglu.protocols.events import SAME_MOMENT, Protocol, number
+from bayesglu.protocols.events import SAME_MOMENT
+from bayesglu.protocols.faults import number
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.protocols.schedule import Schedule
 from bayesglu.spec.model import ModelSpec
 from bayesglu.study.study import StudyWarning

@@ -5,7 +5,7 @@ A model file chooses one part for each slot.
 
 from collections.abc import Mapping
 
-from bayesglu.physiology import basal, gut, liver, pancreas, periphery
+from bayesglu.physiology import basal, discrepancy, gut, liver, pancreas, periphery
 from bayesglu.physiology.parts import Part, State
 from bayesglu.physiology.quantities import GlucoseAmount, GlucoseRate, Insulin, Ratio
 
@@ -233,6 +233,26 @@ BUILT_IN: Mapping[str, Mapping[str, Part]] = {
         "saturating": Part({"brain_glucose_uptake": periphery.saturating_brain_uptake}),
         "constant": Part({"brain_glucose_uptake": periphery.constant_brain_uptake}),
     },
+    "discrepancy": {
+        "none": Part({}),
+        "smooth": Part(
+            {
+                "early_wave": discrepancy.early_wave,
+                "middle_wave": discrepancy.middle_wave,
+                "late_wave": discrepancy.late_wave,
+                "emptying_discrepancy": discrepancy.emptying_discrepancy,
+                "secretion_discrepancy": discrepancy.secretion_discrepancy,
+                "production_discrepancy": discrepancy.production_discrepancy,
+                "uptake_discrepancy": discrepancy.uptake_discrepancy,
+            },
+            modulates={
+                "emptying_discrepancy": ("gastric_emptying",),
+                "secretion_discrepancy": ("insulin_secretion",),
+                "production_discrepancy": ("glycogenolysis", "gluconeogenesis"),
+                "uptake_discrepancy": ("insulin_dependent_uptake",),
+            },
+        ),
+    },
     "glucose_clamp": {
         "none": Part({"glucose_infusion": _no_flux}),
         "infusion": Part({"clamp_infusion": periphery.clamp_infusion, "glucose_infusion": _clamped}),
@@ -257,7 +277,12 @@ BUILT_IN: Mapping[str, Mapping[str, Part]] = {
 SIMULATORS = frozenset({"glucose_clamp", "mass_balance"})
 """Slots that the simulator fills, never a model file."""
 
-DEFAULTS: Mapping[str, str] = {"tissue": "linear", "glucose_clamp": "none", "mass_balance": "none"}
+DEFAULTS: Mapping[str, str] = {
+    "tissue": "linear",
+    "discrepancy": "none",
+    "glucose_clamp": "none",
+    "mass_balance": "none",
+}
 """What is chosen for a slot that is not named. Each slot that came after files and fits were written has one,
 which leaves them what they were."""
 
@@ -291,6 +316,7 @@ INPUTS: Mapping[str, float] = {
     "insulin": 0.0,
     "glucagon": 0.0,
     "emptying": 1.0,
+    "elapsed": 0.0,
     "clamp": 0.0,
     "clamp_target": 0.0,
     "insulin_level": 0.0,

@@ -29,6 +29,7 @@ def faults_of(part: Part, others: "Choices") -> list[str]:
         return faults
     faults += [fault for name, state in part.states.items() for fault in _state(name, state, unit)]
     faults += _exchange(part, unit, {**others.states, **part.states})
+    faults += _modulation(part, unit)
     faults += _shares(part, others)
     faults += [fault for name, function in part.quantities.items() for fault in _arithmetic(name, function)]
     return faults
@@ -95,6 +96,19 @@ def _exchange(part: Part, unit: Mapping[str, str], states: Mapping[str, State]) 
             wanted = unit.get(f"{state.channel}_input", f"{state.unit}/min")
             if unit[flux] != wanted:
                 faults.append(f"{flux} is in {unit[flux]!r}; {pool} receives {wanted!r}.")
+    return faults
+
+
+def _modulation(part: Part, unit: Mapping[str, str]) -> list[str]:
+    """Whether what modulates is the part's own, a ratio, and what it modulates is known."""
+    faults = []
+    for factor, fluxes in part.modulates.items():
+        if factor not in part.quantities:
+            faults.append(f"{factor} modulates {', '.join(fluxes)}, but the part does not compute it.")
+        elif unit[factor] != "1":
+            faults.append(f"{factor} modulates, and is in {unit[factor]!r}; a factor is in '1'.")
+        lost = [flux for flux in fluxes if flux not in unit]
+        faults += [f"{factor} modulates {flux}, which no function computes or asks for." for flux in lost]
     return faults
 
 

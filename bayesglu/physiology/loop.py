@@ -40,6 +40,10 @@ class Loop:
         """Names of everything that can be asked for over time besides the states."""
         return tuple(name for name in self.quantities if name not in self.states)
 
+    def reads(self, channel: str) -> bool:
+        """Whether any quantity depends on the input on a channel."""
+        return any(f"{channel}_input" in signature(f).parameters for f in self.quantities.values())
+
     def unit(self, name: str) -> str:
         """Unit of a state or a quantity."""
         return self.states[name].unit if name in self.states else units(self.quantities[name])["return"]

@@ -3,7 +3,8 @@
 A quantity is a name and the function that computes it; the function's arguments are the names of what it
 needs. Each name is computed by one part. A flux between an organ and a pool that is not the organ's own, such
 as glucose that it takes from the blood, is said to be so (`gives`, `takes`): the pool's rate is then what its
-own part says, plus what organs give, less what they take.
+own part says, plus what organs give, less what they take. A factor of another part's flux is said to be one
+(`modulates`): the flux is then what its own part says, times the factor.
 """
 
 from collections.abc import Callable, Mapping
@@ -80,6 +81,8 @@ class Part:
         Name of one of the quantities to the state, of this part or of another, to which it is added or from
         which it is taken. It is an amount per kg and minute where a protocol gives such amounts to the state,
         else in the unit of the state per minute. What is called ``basal_X`` is what X is at rest.
+    modulates : mapping
+        Name of one of the quantities, a ratio, to those, of this part or of others, that it multiplies.
 
     Examples
     --------
@@ -96,9 +99,10 @@ class Part:
     states: Mapping[str, State] = field(default_factory=dict)
     gives: Mapping[str, str] = field(default_factory=dict)
     takes: Mapping[str, str] = field(default_factory=dict)
+    modulates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self):
-        for name in ("quantities", "states", "gives", "takes"):
+        for name in ("quantities", "states", "gives", "takes", "modulates"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def __bool__(self) -> bool:
@@ -155,6 +159,7 @@ def combined(parts: Mapping[str, Part], faults: list[str]) -> Part:
                 faults.append(f"both {home[name]} and {called} compute {name}, which must be one part's.")
             home.setdefault(name, called)
     quantities = {name: function for part in parts.values() for name, function in part.quantities.items()}
+    quantities = _modulated(quantities, parts, faults)
     states = {name: state for part in parts.values() for name, state in part.states.items()}
     for called, part in parts.items():
         for flux, pool in (*part.gives.items(), *part.takes.items()):
@@ -166,6 +171,33 @@ def combined(parts: Mapping[str, Part], faults: list[str]) -> Part:
                     f"{pool} at rest; {flux} must be what is exchanged beyond rest."
                 )
     return Part(quantities if faults else _exchanging(quantities, states, parts), states)
+
+
+def _modulated(quantities: dict, parts: Mapping[str, Part], faults: list[str]) -> dict:
+    """The quantities, each times the factors that parts have for it."""
+    found = dict(quantities)
+    for called, part in parts.items():
+        for factor, fluxes in part.modulates.items():
+            for flux in fluxes:
+                if flux in found:
+                    found[flux] = _times(found, flux, factor)
+                else:
+                    faults.append(f"{called} modulates {flux}, which no chosen part computes.")
+    return found
+
+
+def _times(quantities: Quantities, name: str, factor: str) -> Callable:
+    """The function of a quantity times another quantity."""
+    function = quantities[name]
+    own = signature(function).parameters
+
+    def whole(**known):
+        return known[factor] * function(**{n: known[n] for n in own if n in known})
+
+    whole.__name__, whole.__module__, whole.__doc__ = name, function.__module__, function.__doc__
+    said = units(function)
+    unit = {n: said[n] for n in own} | {factor: units(quantities[factor])["return"], "return": said["return"]}
+    return declared(whole, unit, {n: a.default for n, a in own.items()})
 
 
 def _at_rest(flux: str, quantities: Quantities) -> str | None:

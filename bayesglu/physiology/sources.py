@@ -15,6 +15,7 @@ def part_text(part: Part) -> str:
     """Everything of a part that decides what it does, but for what is bayesglu's own and stands for its
     version."""
     lines = [repr(dict(each)) for each in (part.states, part.gives, part.takes)]
+    lines += [repr(dict(part.modulates))] if part.modulates else []
     for name, function in sorted(part.quantities.items()):
         lines.append(f"{name}: {sorted(units(function).items())} {_function_text(function, set())}")
     return "\n".join(lines)

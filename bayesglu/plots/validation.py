@@ -28,7 +28,8 @@ from bayesglu.plots.style import (
 from bayesglu.units import system_of, unit_in
 
 if TYPE_CHECKING:
-    from bayesglu.validation.facts import Fact, Group, Validation
+    from bayesglu.validation.facts import Fact, Group
+    from bayesglu.validation.validate import Validation
 
 
 @styled

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from numbers import Real
 
-from bayesglu.protocols.events import Protocol, ProtocolError, number
+from bayesglu.protocols.faults import ProtocolError, number
+from bayesglu.protocols.protocol import Protocol
 
 PROTOCOLS: dict[str, Callable[..., Protocol]] = {}
 """Every function that `named_by_call` has decorated, by its name."""

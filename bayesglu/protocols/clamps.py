@@ -7,17 +7,10 @@ import math
 from collections.abc import Sequence
 
 from bayesglu.protocols.calls import named_by_call
-from bayesglu.protocols.events import (
-    SAME_MOMENT,
-    Event,
-    Protocol,
-    ProtocolError,
-    not_a_list,
-    not_a_number,
-    number,
-    raise_any,
-)
+from bayesglu.protocols.events import SAME_MOMENT, Event
+from bayesglu.protocols.faults import ProtocolError, not_a_list, not_a_number, number, raise_any
 from bayesglu.protocols.library import infused, infusion
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.units import UnitError, convert
 
 PRIMING_STEPS = 10  # one-minute steps in which a priming infusion falls to the plateau

@@ -14,19 +14,9 @@ import math
 from collections.abc import Sequence
 
 from bayesglu.protocols.calls import named_by_call
-from bayesglu.protocols.events import (
-    DEPOT_ROUTES,
-    ROUTES,
-    Event,
-    Protocol,
-    ProtocolError,
-    not_a_list,
-    not_a_number,
-    not_among,
-    raise_any,
-    rate_minutes,
-    without_time,
-)
+from bayesglu.protocols.events import DEPOT_ROUTES, ROUTES, Event, rate_minutes, without_time
+from bayesglu.protocols.faults import ProtocolError, not_a_list, not_a_number, not_among, raise_any
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.units import SUBSTANCES
 
 # First-order release (1/min) and the share that reaches the blood, where a source allows a default.

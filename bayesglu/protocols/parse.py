@@ -12,7 +12,8 @@ from typing import Any
 # Both fill PROTOCOLS.
 from bayesglu.protocols import clamps, library  # noqa: F401
 from bayesglu.protocols.calls import PROTOCOLS
-from bayesglu.protocols.events import Protocol, ProtocolError
+from bayesglu.protocols.faults import ProtocolError
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.text.expressions import Evaluator, depth, mismatch, parse
 from bayesglu.text.problems import hint, show
 

@@ -23,17 +23,25 @@ from inspect import signature
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayesglu.errors import InputError
 from bayesglu.physiology.periphery import clamp_infusion
-from bayesglu.protocols.events import SAME_MOMENT, Delivery, Protocol, ProtocolError
+from bayesglu.protocols.checked import (
+    Forcing,
+    checked_curves,
+    checked_deliveries,
+    checked_samples,
+    checked_starts,
+    per_person,
+    same_length,
+)
+from bayesglu.protocols.events import SAME_MOMENT, Delivery
+from bayesglu.protocols.protocol import Protocol
+from bayesglu.text.wording import some
 
 AMOUNT_CHANNELS = ("stomach", "glucose", "insulin", "glucagon")
-CHANNELS = (*AMOUNT_CHANNELS, "clamp", "clamp_target", "emptying", "insulin_level")
+CHANNELS = (*AMOUNT_CHANNELS, "clamp", "clamp_target", "emptying", "elapsed", "insulin_level")
 
 CLAMP_LEAD = signature(clamp_infusion).parameters["clamp_response_time"].default
 """How far ahead (min) the target of a clamp that moves is set: as long as a clamp takes to answer."""
-
-Forcing = tuple[ArrayLike, ArrayLike]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,11 +72,12 @@ class Schedule:
     Amounts are canonical: mg/kg (``stomach``, ``glucose``), pmol/kg (``insulin``), pg/kg (``glucagon``);
     rates are those per minute. ``clamp`` is 1 while glucose is held at ``clamp_target`` (mg/dL), else both
     are 0; a target that moves is led by the time that a clamp takes to answer, so that glucose is where it
-    should be. ``emptying`` multiplies the stomach's emptying rate: 1 before any meal, then that of the latest
-    meal or drink. ``insulin_level`` (pmol/L) is a measured insulin curve, a channel of any other name another
-    measured curve; 0 for a person without one. Only it and ``clamp_target`` have a slope. At a person's last
-    stop nothing is given and nothing runs: jumps, rates and slopes are 0, ``emptying`` is 1 and a measured
-    curve keeps its value.
+    should be. ``emptying`` multiplies the stomach's emptying rate: 1 before any meal, then that of the
+    latest meal or drink. ``elapsed`` are the minutes since the latest of these, or else since the first
+    delivery. ``insulin_level`` (pmol/L) is a measured insulin curve, a channel of any other name another
+    measured curve; 0 for a person without one. Only these two and ``clamp_target`` have a slope. At a
+    person's last stop nothing is given and nothing runs: jumps, rates and slopes are 0, ``emptying`` is 1,
+    the time that has elapsed and a measured curve keep their values.
     """
 
     channels: tuple[str, ...]
@@ -159,7 +168,7 @@ class Schedule:
         absent = samples[index] != wanted
         if absent.any():
             pairs = [f"person {z.real:g} at {z.imag!r} min" for z in wanted[absent].tolist()]
-            raise ValueError(f"{len(pairs)} of {wanted.size} are not sampled: {_some(pairs, ', ')}.")
+            raise ValueError(f"{len(pairs)} of {wanted.size} are not sampled: {some(pairs)}.")
         return index
 
     def __repr__(self) -> str:
@@ -195,6 +204,7 @@ def build_schedule(
     forcing: Sequence[Forcing | None] | None = None,
     labels: Sequence[str] | None = None,
     forced: str = "insulin_level",
+    clock: bool = False,
 ) -> Schedule:
     """The `Schedule` of N people, each with its own protocol and sampling times.
 
@@ -206,6 +216,10 @@ def build_schedule(
         linear between these times and as constant outside them.
     labels : names of the people for messages; otherwise they are numbered from 0.
     forced : the channel that carries that curve.
+    clock : whether the minutes that have elapsed are an input.
+
+    They are counted from the first delivery, and from each thing that is eaten or drunk anew; 0 where nothing
+    is given.
 
     Infusions that overlap add up, so do boluses given together. When oral loads with different ``emptying``
     are taken at one moment, their mean weighted by amount counts; a later load replaces it for the whole
@@ -223,15 +237,16 @@ def build_schedule(
     people = len(protocols)
     names = [f"person {n}" for n in range(people)] if labels is None else [str(label) for label in labels]
     forcing = [None] * people if forcing is None else list(forcing)
-    _same_length(people, times=times, forcing=forcing, labels=names)
-    samples = _checked_samples(times, names)
-    curves = _checked_curves(forcing, names)
-    deliveries = _checked_deliveries(protocols, _per_person(body_weight, people, "body_weight"), names)
-    starts = _checked_starts(_per_person(start, people, "start"), samples, deliveries, names)
+    same_length(people, times=times, forcing=forcing, labels=names)
+    samples = checked_samples(times, names)
+    curves = checked_curves(forcing, names)
+    deliveries = checked_deliveries(protocols, per_person(body_weight, people, "body_weight"), names)
+    starts = checked_starts(per_person(start, people, "start"), samples, deliveries, names)
 
     used = {d.channel for person in deliveries for d in person}
     used |= {"clamp_target"} if "clamp" in used else set()
     used |= {"emptying"} if any(d.emptying != 1 for person in deliveries for d in person) else set()
+    used |= {"elapsed"} if clock else set()
     used |= {forced} if any(curve is not None for curve in curves) else set()
     channels = tuple(dict.fromkeys(name for name in (*CHANNELS, forced) if name in used))
     whose = zip(samples, deliveries, starts, curves, strict=True)
@@ -335,6 +350,12 @@ def _plan(
         plan.rate[:, column["emptying"]] = 1.0
         for begin in sorted(oral):
             plan.rate[begin:last, column["emptying"]] = _mean_emptying(oral[begin])
+    if "elapsed" in column and deliveries:
+        restarts = [min(d.time for d in deliveries), *(time[begin] for begin in sorted(oral))]
+        for begin in restarts:
+            running = time[:last] >= begin
+            plan.rate[:last][running, column["elapsed"]] = time[:last][running] - begin
+            plan.slope[:last][running, column["elapsed"]] = 1.0
     if last > 0:
         plan.rate[last] = plan.rate[last - 1] + plan.slope[last - 1] * (time[last] - time[last - 1])
     if curve is not None:
@@ -364,92 +385,3 @@ def _mean_emptying(together: Sequence[Delivery]) -> float:
 
 def _offsets(lengths: ArrayLike) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
-
-
-def _per_person(value: ArrayLike | None, people: int, name: str) -> np.ndarray:
-    """Value of each person (N,), NaN where there is none."""
-    array = np.asarray(np.nan if value is None else value, float)
-    if array.shape not in ((), (people,)):
-        raise ValueError(
-            f"{name} has shape {array.shape}; give one number, or one for each of {people} people."
-        )
-    return np.broadcast_to(array, people)
-
-
-def _same_length(people: int, **sequences: Sequence) -> None:
-    if people == 0:
-        raise ValueError("A schedule needs at least one person; there are no protocols.")
-    wrong = [f"{len(s)} {name}" for name, s in sequences.items() if len(s) != people]
-    if wrong:
-        raise ValueError(f"There are {people} protocols but {' and '.join(wrong)}; give one for each person.")
-
-
-def _checked_samples(times: Sequence[ArrayLike], names: Sequence[str]) -> list[np.ndarray]:
-    samples = [np.unique(np.asarray(t, float)) for t in times]
-    problems = []
-    for name, t in zip(names, samples, strict=True):
-        if t.size == 0:
-            problems.append(f"{name} has no sampling time; give at least one, the integration ends there")
-        elif not np.isfinite(t).all():
-            problems.append(f"{name} has sampling times that are not finite numbers")
-        elif t.size > 1 and np.diff(t).min() <= SAME_MOMENT:
-            pair = np.argmin(np.diff(t))
-            both = f"{float(t[pair])!r} and {float(t[pair + 1])!r} min"
-            problems.append(f"{name} has samples at {both}, closer than {SAME_MOMENT:g} min")
-    _raise_all(InputError, problems)
-    return samples
-
-
-def _checked_curves(forcing: Sequence[Forcing | None], names: Sequence[str]):
-    curves, problems = [], []
-    for name, pair in zip(names, forcing, strict=True):
-        if pair is None:
-            curves.append(None)
-            continue
-        knots, values = (np.atleast_1d(np.asarray(part, float)) for part in pair)
-        if knots.ndim != 1 or knots.shape != values.shape or knots.size == 0:
-            problems.append(f"{name} has a forcing of {knots.size} times and {values.size} values")
-        elif not (np.isfinite(knots).all() and np.isfinite(values).all()):
-            problems.append(f"{name} has a forcing with missing values; leave such samples out of it")
-        elif (np.diff(knots) <= SAME_MOMENT).any():
-            problems.append(f"{name} has a forcing whose times do not increase")
-        curves.append((knots, values))
-    _raise_all(InputError, problems)
-    return curves
-
-
-def _checked_deliveries(protocols: Sequence[Protocol], weights: np.ndarray, names: Sequence[str]):
-    deliveries, problems = [], []
-    for name, protocol, weight in zip(names, protocols, weights, strict=True):
-        try:
-            given = protocol.canonical(None if np.isnan(weight) else float(weight))
-            deliveries.append([d for d in given if d.kind == "clamp" or d.amount != 0])
-        except ProtocolError as error:
-            problems.append(f"{name}: {error}")
-    _raise_all(ProtocolError, problems)
-    return deliveries
-
-
-def _checked_starts(starts: np.ndarray, samples, deliveries, names: Sequence[str]) -> np.ndarray:
-    pairs = zip(samples, deliveries, strict=True)
-    first = np.array([min([t[0], *(d.time for d in given)]) for t, given in pairs])
-    _raise_all(
-        ValueError,
-        [
-            f"{name} would start at {start:g} min, after its first sample or delivery at {early:g} min"
-            for name, start, early in zip(names, starts, first, strict=True)
-            if start > early
-        ],
-    )
-    return np.fmin(starts, first)
-
-
-def _raise_all(kind: type[Exception], problems: Sequence[str]) -> None:
-    if problems:
-        raise kind(_some(problems, "\n"))
-
-
-def _some(items: Sequence[str], between: str, limit: int = 10) -> str:
-    """Items joined; the last ones only counted when there are many."""
-    rest = [f"and {len(items) - limit} more"] if len(items) > limit else []
-    return between.join([*items[:limit], *rest])

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayesglu.protocols.events import Event, Protocol, ProtocolError
+from bayesglu.protocols.events import Event
+from bayesglu.protocols.faults import ProtocolError
 from bayesglu.protocols.parse import parse_protocol
+from bayesglu.protocols.protocol import Protocol
 
 FIELDS = tuple(each.name for each in fields(Event))
 TEXTS = ("kind", "substance", "route", "unit")

@@ -1,6 +1,6 @@
 """A model file as plain tables: read, laid over the file it extends, and written back in one canonical form.
 
-Nothing here knows what a key means; :mod:`bayesglu.spec.model` checks that.
+Nothing here knows what a key means; :mod:`bayesglu.spec.reader` checks that.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def overlay(parent: Table, child: Mapping[str, Any]) -> Table:
     becomes each occasion's own that between occasions. An analyte to which the child gives a residual
     without a shape loses the inherited ``nu``. What the child itself writes stays, and is checked.
     """
-    laid = _merge(parent, child)
+    laid = _merge(deepcopy(parent), child)
     parameters = child.get("parameters")
     for name, given in parameters.items() if isinstance(parameters, Mapping) else ():
         level = given.get("level", "") if isinstance(given, Mapping) else ""
@@ -135,7 +135,7 @@ def overlay(parent: Table, child: Mapping[str, Any]) -> Table:
 def _merge(parent: Any, child: Any) -> Any:
     if not isinstance(child, Mapping):
         return child
-    inherited = deepcopy(dict(parent)) if isinstance(parent, Mapping) else {}
+    inherited = dict(parent) if isinstance(parent, Mapping) else {}
     laid = inherited | {key: _merge(inherited.get(key), value) for key, value in child.items()}
     empty = {key for key, value in child.items() if isinstance(value, Mapping) and not value}
     return {key: value for key, value in laid.items() if key not in empty & inherited.keys()}

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from bayesglu import catalog
-from bayesglu.errors import BayesgluError, FitWarning, RenamedWarning, warn_caller
-from bayesglu.physiology.loop import assemble
-from bayesglu.physiology.registry import registered_sources
+from bayesglu.errors import BayesgluError, RenamedWarning, warn_caller
 from bayesglu.renamed import ATTRIBUTES, LEVELS
-from bayesglu.spec import files, keys, reader
+from bayesglu.spec import files, overview, reader
+from bayesglu.spec.changed import warn_of_changes
 from bayesglu.spec.priors import (
     Analyte,
     Effect,
@@ -27,8 +24,8 @@ from bayesglu.spec.priors import (
     PseudoObservation,
     Variation,
 )
+from bayesglu.spec.written import tables_of
 from bayesglu.text.problems import Problems, hint, is_file
-from bayesglu.text.wording import some
 
 __all__ = [
     "Analyte",
@@ -256,72 +253,10 @@ class ModelSpec:
         return getattr(self, ATTRIBUTES[name])
 
     def __repr__(self) -> str:
-        rows = [_HEADINGS, *_rows(self)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADINGS))]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        return "\n".join([f"{self.name}: {self.title}", *_summary(self), "", *lines])
+        return overview.text(self)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{escape(word)}</th>" for word in _HEADINGS)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in _rows(self)
-        )
-        summary = "<br>".join(escape(line) for line in _summary(self))
-        return (
-            f"<h3>{escape(self.name)}: {escape(self.title)}</h3><p>{summary}</p>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        )
-
-
-_HEADINGS = (
-    "symbol",
-    "parameter",
-    "level",
-    "typical (95 % prior)",
-    "between-subject CV",
-    "between-occasion CV",
-    "unit",
-    "kind",
-    "source",
-)
-
-
-def _rows(spec: ModelSpec) -> Iterator[tuple[str, ...]]:
-    """One row a parameter, those that are estimated first."""
-    order = ("subject", "occasion", "shared", "fixed")
-    for p in sorted(spec.parameters.values(), key=lambda parameter: order.index(parameter.level)):
-        typical = f"{p.typical.median:.4g}"
-        if p.typical.gsd:
-            typical += " ({:.3g} to {:.3g})".format(*p.interval())
-        between = [f"{v.cv * 100:.0f} %" if v else "" for v in (p.between_subject, p.between_occasion)]
-        yield (p.symbol, p.name, p.level, typical, *between, p.unit, p.kind, ", ".join(p.source))
-
-
-def _summary(spec: ModelSpec) -> list[str]:
-    """What the table of parameters does not say."""
-    lines = ["structure: " + ", ".join(f"{slot} {choice}" for slot, choice in spec.structure.items())]
-    for a in spec.analytes.values():
-        assert a.sigma.gsd is not None  # none but a fixed parameter is without
-        low, high = a.sigma.median / a.sigma.gsd**2, a.sigma.median * a.sigma.gsd**2
-        told = f"measured: {a.name} in {a.unit}, SD of log residuals about {a.sigma.median:g}"
-        told += f" ({low:.2g} to {high:.2g})"
-        told += "; the forcing function" if a.forcing else ""
-        lines.append(told + (f", background {a.background}" if a.background else ""))
-    lines += [
-        f"prior on a derived quantity: {s.output} about {s.median:g}, CV {s.cv:g}"
-        for s in spec.pseudo_observations.values()
-    ]
-    if spec.correlations:
-        lines.append(f"correlated (LKJ prior, lkj_eta {spec.lkj_eta:g}): " + ", ".join(spec.correlations))
-    effects = [f"{p.name} by {key}" for p in spec.parameters.values() for key in p.effects]
-    if effects:
-        lines.append("covariates, where a study has them: " + ", ".join(effects))
-    counts = {level: len(spec.at(level)) for level in ("subject", "occasion", "shared", "fixed")}
-    lines.append("parameters: " + ", ".join(f"{n} {level}" for level, n in counts.items() if n))
-    return [*lines, f"hash: {spec.hash[:16]}"]
+        return overview.html(self)
 
 
 def load_model(source: str | Path | ModelSpec) -> ModelSpec:
@@ -430,37 +365,8 @@ def model_of(kept: Mapping[str, Any], where: str = "the model in the fit") -> Mo
     spec = read_model(kept["model_text"], where, remind=False, homes=homes)
     if "equations" not in kept:  # of a version that did not keep them
         return spec
-    _warn_of_changes(spec, json.loads(kept["equations"]), sources, f"{kept.get('bayesglu_version')}", where)
+    warn_of_changes(spec, json.loads(kept["equations"]), sources, f"{kept.get('bayesglu_version')}", where)
     return spec
-
-
-def _warn_of_changes(
-    spec: ModelSpec, values: Mapping[str, float], sources: Mapping[str, Mapping], version: str, where: str
-) -> None:
-    """Warn where a quantity (`Loop.fingerprint`) or the source of a part that is not bayesglu's has changed.
-    A quantity that there was not then is no change of those that there were."""
-    now, own = assemble(spec.structure).fingerprint(spec.medians), registered_sources(spec.structure)
-    other = [name for name, value in values.items() if not _same(value, now.get(name))]
-    chosen = dict.fromkeys((*sources, *(n for n in own if n.partition("/")[0] in spec.structure)))
-    edited = [n for n in chosen if _sha256(sources.get(n)) != _sha256(own.get(n))]
-    told = [f"the equations of {some(other)} have changed"] * bool(other)
-    told += [f"the source of {some(edited)} has changed"] * bool(edited)
-    if told:
-        warn_caller(
-            f"{where}: {' and '.join(told)} since this fit was made (bayesglu {version}): what is predicted "
-            f"from it {'is not' if other else 'may not be'} what was fitted.",
-            FitWarning,
-        )
-
-
-def _same(one: float, other: float | None) -> bool:
-    if other is None or math.isnan(one) or math.isnan(other):
-        return other is not None and math.isnan(one) and math.isnan(other)
-    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
-
-
-def _sha256(source: Mapping[str, str] | None) -> str | None:
-    return None if source is None else source["sha256"]
 
 
 def _build(
@@ -476,28 +382,4 @@ def _build(
     problems.raise_any(SpecError)
     name = read.pop("name") or (path.stem if path else "model")
     spec = ModelSpec(name=name, text="", path=str(path) if path else None, **read)
-    return replace(spec, text=files.write(_table(spec)))
-
-
-def _table(spec: ModelSpec) -> dict[str, Any]:
-    """A spec as the tables of the file that would describe it alone."""
-    table: dict[str, Any] = {"format": keys.FORMAT, "name": spec.name}
-    table |= {"title": spec.title, "description": spec.description}
-    table["structure"] = dict(spec.structure)
-    table["parameters"] = {name: _plain(parameter) for name, parameter in spec.parameters.items()}
-    table["analytes"] = {name: _plain(analyte) for name, analyte in spec.analytes.items()}
-    table["pseudo_observations"] = {name: _plain(p) for name, p in spec.pseudo_observations.items()}
-    if spec.correlations:
-        table["correlations"] = {"parameters": list(spec.correlations), "lkj_eta": spec.lkj_eta}
-    return {key: value for key, value in table.items() if value != {}}
-
-
-def _plain(noun: Any) -> Any:
-    """A noun as a table, without its name and whatever it does not have."""
-    if isinstance(noun, Mapping):
-        return {key: _plain(value) for key, value in noun.items()}
-    if not hasattr(noun, "__dataclass_fields__"):
-        return noun
-    omitted = ("name", "covariate") + (("reference", "form") if getattr(noun, "form", "") == "level" else ())
-    pairs = {key: _plain(getattr(noun, key)) for key in noun.__dataclass_fields__ if key not in omitted}
-    return {key: value for key, value in pairs.items() if value is not None and value not in ({}, "")}
+    return replace(spec, text=files.write(tables_of(spec)))

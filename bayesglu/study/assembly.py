@@ -12,7 +12,7 @@ import xarray as xr
 
 from bayesglu.analytes import analytes
 from bayesglu.errors import BayesgluWarning, warn_caller
-from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.study.by_occasion import OCCASION, by_occasion
 from bayesglu.study.cells import natural
 from bayesglu.study.covariates import read_covariates

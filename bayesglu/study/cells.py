@@ -16,6 +16,7 @@ MISSING = frozenset({"", "na", "nan", "n/a", "null", "none", "<na>", "nat"})
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _GROUPED = re.compile(r"[+-]?\d{1,3}([,'\s]\d{3})+(\.\d+)?")
 _CLOCK = re.compile(r"\d{1,4}[-:/]\d{1,2}(\D|$)", re.ASCII)
+_BELOW = re.compile(r"^(<|≤|below|under)|b?l?loq|b[lq]q|lod|n\.?d\.?$|not det", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[<>]?=?\s*[+-]?\d+,\d+")
 
 
@@ -43,6 +44,8 @@ def likely_fix(cell: str) -> str:
         return " Write it without marks between thousands."
     if _GROUPED.fullmatch(cell):
         return " Is the comma a mark between thousands? Write none. Is it a decimal comma? Write a point."
+    if _BELOW.search(cell):
+        return " Write '<' and the limit where a value is below it, and leave empty what is missing."
     return " Write a decimal point." if _DECIMAL_COMMA.fullmatch(cell) else ""
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 
 from bayesglu.study.cells import as_number, bare, is_missing
+from bayesglu.study.readers.headers import beside_analyte
 from bayesglu.study.tables import OTHER_NAMES, Table, cells
 
 NO = frozenset({"0", "false", "no", "n", "f", "none", "ok", "."})
@@ -24,6 +25,7 @@ LEFT_OUT = f"marks samples that are not to be taken, {NOBODY} Write a column 'us
 LIMIT = f"holds limits of an assay, {NOBODY} Write '<' or '>' before a value beyond its limit"
 DOSES = f"says what was given, {NOBODY} Doses stand in events.csv, or are named by a protocol"
 PEOPLE = f"marks people, and leaves nobody out. {LEAVE}"
+REPEATS = f"repeats doses, {NOBODY} Write each, or the columns addl and ii"
 NOT_GIVEN = f"marks doses, {NOBODY} Leave out the rows that were not given"
 
 Meanings = tuple[tuple[str, Collection[str], str], ...]
@@ -59,10 +61,22 @@ _EVENTS: Meanings = (
     ("exclude excluded omit drop flag cancelled canceled notgiven", NO, NOT_GIVEN),
     ("given taken administered", YES, NOT_GIVEN),
     (
-        "repeat repeats every interval tau n",
-        NO,
-        f"repeats doses, {NOBODY} Write each, or the columns addl and ii",
+        "stop end endtime stoptime until endmin stopmin",
+        (),
+        f"is when a dose ends, {NOBODY} Call it duration, in min from its beginning",
     ),
+    (
+        "insulintype typeofinsulin insulinkind brand product preparation formulation",
+        ("rapid", "fast", "lispro", "aspart", "glulisine", "rapid-acting", "fast-acting"),
+        f"is a kind of insulin, {NOBODY} Under the skin it is taken for a rapid one; the columns "
+        "absorption_rate and bioavailability say another",
+    ),
+    (
+        "repeat repeats every interval intervalmin intervalh tau n",
+        NO,
+        REPEATS,
+    ),
+    ("ndose ndoses numberofdoses", ("1",), REPEATS),
 )
 _PEOPLE: Meanings = (
     ("exclude excluded excl omit drop dropped withdrawn flag", NO, PEOPLE),
@@ -86,21 +100,40 @@ def meant(name: str, known: Collection[str]) -> str | None:
     return next((ours for ours in known if bare(name) in OTHER_NAMES.get(ours, "").split()), None)
 
 
+def meaning(name: str, kind: str) -> tuple[Collection[str], str] | None:
+    """What a column must hold to say nothing, and what it says otherwise; None of a column of no meaning.
+
+    The name of an analyte may stand beside: ``insulin_blq``.
+    """
+    said = {known: (no, what) for names, no, what in KNOWN[kind] for known in names.split()}
+    found = said.get(bare(name))
+    if found is None and kind == "observations":
+        found = said.get(beside_analyte(name))
+        found = None if found and found[0] is YES else found  # who uses insulin is a covariate
+    return found
+
+
+def is_mark(cell: str, without: Collection[str]) -> bool:
+    """Say whether a cell of a column of marks is one."""
+    return not is_missing(cell) and not _is_one_of(cell, without)
+
+
 def check_unread(table: Table, kind: str, known: Collection[str]) -> list[str]:
     """Account for the columns of a table that are none of those known.
 
     One that says something of its rows that would be lost is a fault. Gives back a sentence for each other.
     """
-    told, said = [], {name: (no, what) for names, no, what in KNOWN[kind] for name in names.split()}
+    told = []
     absent = [name for name in known if name not in table.rows]
     for name in table.unread(known):
-        if bare(name) in said:
-            without, what = said[bare(name)]
-            _check_marks(table, name, without, what)
+        if found := meaning(name, kind):
+            _check_marks(table, name, *found)
         elif kind == "subjects" and re.match(r"dose|amount|amt$", name):
             told.append(
                 f"column {name!r} is taken for a covariate. Doses stand in events.csv, or in a protocol."
             )
+        elif kind == "events" and meant(name, absent):
+            table.faults.add(f"column {name!r} is not read.{_question(table, name, kind, absent)}")
         elif kind != "subjects" and name not in REMARKS:
             told.append(f"column {name!r} is not read.{_question(table, name, kind, absent)}")
     return told
@@ -110,7 +143,7 @@ def _check_marks(table: Table, name: str, without: Collection[str], what: str) -
     """A fault where a column of marks has any, on the lines that bear one."""
     told = f"column {name!r} {what}. Where it is of no account, name it under 'ignore' in the datasheet."
     for line, cell in cells(table.rows[name]):
-        if not is_missing(cell) and not _is_one_of(cell, without):
+        if is_mark(cell, without):
             table.faults.add(told, line)
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesglu.analytes import analytes
-from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.study.assembly import assemble
 from bayesglu.study.datasheet import parse_datasheet
 from bayesglu.study.description import as_html, as_text

@@ -14,6 +14,7 @@ from bayesglu.study.by_occasion import OCCASION
 from bayesglu.study.cells import as_number, is_missing, looks_like_a_number, natural
 from bayesglu.study.columns import check_unread
 from bayesglu.study.datasheet import Datasheet
+from bayesglu.study.readers.headers import COVARIATES, squeezed
 from bayesglu.study.samples import check_plausible
 from bayesglu.study.tables import Faults, Table, cells
 from bayesglu.units import UnitError, allowed_units, canonical_unit, convert, has_unit
@@ -38,11 +39,8 @@ SUFFIXES = {
     "mmol_l": "mmol/L",
 }
 NAMES = {
-    "body_mass_index": "bmi",
-    "wt": "weight",
     "bodyweight": "body_weight",
     "bw": "body_weight",
-    "ht": "height",
     "a1c": "hba1c",
     "hb_a1c": "hba1c",
     "weightkg": "weight",
@@ -51,7 +49,7 @@ NAMES = {
     "bmikgm2": "bmi",
     "ageyears": "age",
 }
-"""What some covariates are called elsewhere."""
+"""What some covariates are called elsewhere, beside `COVARIATES`."""
 
 MALE = {"true": "1", "yes": "1", "y": "1", "m": "1", "male": "1", "man": "1"}
 MALE |= {"false": "0", "no": "0", "n": "0", "f": "0", "female": "0", "woman": "0"}
@@ -144,7 +142,7 @@ def covariate_name(column: str, units: Mapping[str, str]) -> tuple[str, str]:
 
 def _name(written: str) -> str:
     plain = _signless(written)
-    return NAMES.get(plain, plain)
+    return NAMES.get(plain) or COVARIATES.get(squeezed(plain), plain)
 
 
 def _signless(written: str) -> str:

@@ -16,7 +16,8 @@ import pandas as pd
 import xarray as xr
 
 from bayesglu.analytes import Measurand, analytes
-from bayesglu.protocols.events import Event, Protocol
+from bayesglu.protocols.events import Event
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.study.cells import bare
 from bayesglu.text.wording import some
 from bayesglu.units import dose_amount, is_per_person

@@ -13,7 +13,8 @@ import pandas as pd
 import xarray as xr
 
 from bayesglu.analytes import Limits, analytes
-from bayesglu.protocols.events import SAME_MOMENT, Protocol
+from bayesglu.protocols.events import SAME_MOMENT
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.study.cells import is_missing, natural
 from bayesglu.study.columns import check_unread, meant
 from bayesglu.study.datasheet import Datasheet
@@ -241,7 +242,7 @@ def check_plausible(
         others = [
             other for other in allowed_units(name) if low_usual <= convert(value, other, name) <= high_usual
         ]
-        question = f" Is the unit '{others[0]}'?" if others else ""
+        question = f" Is the unit {' or '.join(map(repr, others))}?" if others else ""
         limits = f"{low:g} to {high:g} {canonical_unit(name)}"
         faults.add(f"{name} {{found}} in '{unit}' is outside the plausible {limits}.{question}", line, found)
 

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ import pandas as pd
 
 from bayesglu.errors import InputError, warn_caller
 from bayesglu.study.assembly import StudyWarning, assemble
+from bayesglu.study.cells import short
 from bayesglu.study.contents import Study
 from bayesglu.study.datasheet import Datasheet, check_files, read_datasheet
 from bayesglu.study.readers.answers import Answers
 from bayesglu.study.readers.forms import is_plain, read_forms
-from bayesglu.study.tables import StudyError, Table
+from bayesglu.study.tables import StudyError, Table, frame_of
 from bayesglu.study.writer import FILES
 from bayesglu.text.problems import Problems, hint
 from bayesglu.text.wording import some
@@ -28,7 +29,7 @@ __all__ = ["Study", "StudyError", "StudyWarning", "load_study"]
 
 
 def load_study(
-    source: str | Path | Study | pd.DataFrame | Sequence[str | Path],
+    source: str | Path | Study | pd.DataFrame | Mapping[str, Sequence] | Sequence[str | Path | pd.DataFrame],
     protocol: Any = None,
     body_weight: float | Mapping[str, float] | None = None,
     *,
@@ -52,9 +53,10 @@ def load_study(
 
     Parameters
     ----------
-    source : str, Path, Study, pandas.DataFrame or sequence of paths
+    source : str, Path, Study, pandas.DataFrame, mapping or sequence of paths and data frames
         Name of a built-in study, or a path; several where the tables of one study are in several files. A
-        `Study` is returned as it is.
+        data frame, also of polars, and a mapping of columns are read as files are. A `Study` is returned as
+        it is.
     protocol : Protocol, str or mapping, optional
         What was done: a `Protocol` or its text for everyone, or a mapping by subject or (subject, occasion).
         It replaces the study's own.
@@ -103,13 +105,24 @@ def load_study(
         if protocol is not None or body_weight is not None:
             raise InputError("A Study has its protocols and body weights already: give them when it is made.")
         return source
-    if isinstance(source, pd.DataFrame):
-        return _in_a_form([source], "table", protocol, body_weight, format, answers)
+    if isinstance(source, pd.DataFrame | Mapping) or hasattr(source, "to_dict"):
+        try:
+            frame = frame_of(source)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise StudyError(
+                f"table: is no table: {short(str(error))}. Give a data frame, or a mapping of columns."
+            ) from error
+        return _in_a_form([frame], "table", protocol, body_weight, format, answers)
     if not isinstance(source, str | Path):
-        paths = [_find(each) for each in source]
-        if not paths:
+        several = list(source) if isinstance(source, Iterable) else [source]
+        for each in several:
+            if not isinstance(each, str | Path | pd.DataFrame):
+                raise InputError(f"{short(repr(each))} is no study. Give a name, a path, a table or several.")
+        if not several:
             raise InputError("No table is given.")
-        return _in_a_form(paths, paths[0].stem, protocol, body_weight, format, answers)
+        sources = [each if isinstance(each, pd.DataFrame) else _find(each) for each in several]
+        name = next((each.stem for each in sources if isinstance(each, Path)), "table")
+        return _in_a_form(sources, name, protocol, body_weight, format, answers)
     path = _find(source)
     if path.is_dir():
         if format or answers:

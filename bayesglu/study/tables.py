@@ -345,11 +345,17 @@ def _counts(found: Sequence[str]) -> bool:
     return not any(found) or found in (counted[:-1], counted[1:])
 
 
+def frame_of(table: Any) -> pd.DataFrame:
+    """A data frame of pandas, from one, from one of polars or from a mapping of columns."""
+    if isinstance(table, pd.DataFrame):
+        return table
+    columns = table if isinstance(table, Mapping) else table.to_dict(as_series=False)  # of polars
+    return pd.DataFrame(dict(columns))
+
+
 def _columns_of(table: Any) -> tuple[list, list[list]]:
     """Names of the columns of a table in memory, and what stands in each."""
-    if isinstance(table, pd.DataFrame):
-        named = [each for each in table.index.names if each in OTHER_NAMES and each not in table.columns]
-        table = table.reset_index(named) if named else table
-        return list(table.columns), [table.iloc[:, at].tolist() for at in range(table.shape[1])]
-    columns = table if isinstance(table, Mapping) else table.to_dict(as_series=False)  # of polars
-    return _columns_of(pd.DataFrame(dict(columns)))
+    table = frame_of(table)
+    named = [each for each in table.index.names if each in OTHER_NAMES and each not in table.columns]
+    table = table.reset_index(named) if named else table
+    return list(table.columns), [table.iloc[:, at].tolist() for at in range(table.shape[1])]

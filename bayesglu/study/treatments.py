@@ -10,16 +10,11 @@ from typing import Any
 import pandas as pd
 
 from bayesglu.protocols.clamps import target_of
-from bayesglu.protocols.events import (
-    DEPOT_ROUTES,
-    Event,
-    Protocol,
-    ProtocolError,
-    rate_minutes,
-    without_time,
-)
+from bayesglu.protocols.events import DEPOT_ROUTES, Event, rate_minutes, without_time
+from bayesglu.protocols.faults import ProtocolError
 from bayesglu.protocols.library import infusion, injection
 from bayesglu.protocols.parse import parse_protocol
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.study.cells import is_missing
 from bayesglu.study.columns import check_unread
 from bayesglu.study.datasheet import Datasheet

@@ -12,8 +12,10 @@ import tomli_w
 import xarray as xr
 
 from bayesglu.atomic import whole
-from bayesglu.protocols.events import Event, Protocol, ProtocolError
+from bayesglu.protocols.events import Event
+from bayesglu.protocols.faults import ProtocolError
 from bayesglu.protocols.parse import parse_protocol
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.study.assembly import covariate_weight
 from bayesglu.study.datasheet import checksum
 from bayesglu.study.tables import StudyError

@@ -13,7 +13,7 @@ from bayesglu.analytes import state_of
 from bayesglu.hierarchy.covariates import typical_of
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.physiology.loop import assemble
-from bayesglu.protocols.events import Protocol
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.spec.model import ModelSpec
 
 

@@ -19,6 +19,8 @@ import xarray as xr
 
 import bayesglu
 from bayesglu import ModelSpec
+from bayesglu.spec.files import overlay
+from bayesglu.spec.files import write as write_tables
 from benchmarks.report import show, write
 from benchmarks.truth.pairs import PAIRS, Pair
 from benchmarks.truth.predict import predicted
@@ -26,6 +28,7 @@ from benchmarks.truth.scores import score
 
 KEPT = Path("build") / "truth"
 SETTINGS = {"draws": 500, "tune": 500, "chains": 4, "random_seed": 1}
+LAID = ("structure", "parameters", "analytes", "pseudo_observations", "correlations")
 COLUMNS = {
     "name": "fitted, then predicted",
     "group": "group",
@@ -52,6 +55,8 @@ def main(words: Sequence[str] = ()) -> None:
     given = parser.parse_args(words)
     if unknown := [name for name in given.pairs if name not in PAIRS]:
         parser.error(f"no pair {', '.join(unknown)}; there are {', '.join(PAIRS)}")
+    if given.over is not None and not given.over.exists():
+        parser.error(f"--over: there is no {given.over}")
     rows, absent, fits = [], {}, {}
     for name in given.pairs or PAIRS:
         if not PAIRS[name].folder.is_dir():
@@ -81,7 +86,10 @@ def changed(model: str, over: Path | None) -> ModelSpec:
         return bayesglu.load_model(model)
     head = f'title = "{model}, changed"\ndescription = "See {over.name}."\nextends = "{model}"\n'
     tables = [over] if over.is_file() else [over / f"{name}.toml" for name in lineage(model)]
-    return bayesglu.load_model(head + "\n".join(t.read_text(encoding="utf-8") for t in tables if t.exists()))
+    laid: dict = {}
+    for table in tables:
+        laid = overlay(laid, tomllib.loads(table.read_text(encoding="utf-8")) if table.exists() else {})
+    return bayesglu.load_model(head + write_tables({key: laid[key] for key in LAID if key in laid}))
 
 
 def lineage(model: str) -> list[str]:

@@ -38,7 +38,8 @@ def read(layouts: Sequence[Layout], reading: Reading) -> None:
                 continue  # who the person is, and the settings of alerts
             if kind == "egv":
                 value = limit(columns.cell(row, "Glucose Value"), *LIMITS[unit])
-                entries.append(Entry(place, when, "glucose", value))
+                device = columns.cell(row, "Source Device ID")
+                entries.append(Entry(place, when, "glucose", value, device))
             elif kind.startswith("carb") and positive(columns.cell(row, "Carb Value")):
                 entries.append(Entry(place, when, "carbohydrate", columns.cell(row, "Carb Value")))
             elif kind == "insulin" and "long" in columns.cell(row, "Event Subtype").lower():

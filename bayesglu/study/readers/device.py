@@ -21,12 +21,14 @@ EMPTYING = "0.7"
 
 @dataclass
 class Entry:
-    """One entry: when, as it is written, and a reading of glucose, carbohydrate (g) or rapid insulin (U)."""
+    """One entry: when, as it is written, a reading of glucose, carbohydrate (g) or rapid insulin (U), and of
+    which device."""
 
     place: tuple[str, str, int]
     when: str
     kind: str
     value: str
+    device: str = ""
     minutes: float = 0.0
     moment: Moment | None = None
 
@@ -113,6 +115,7 @@ def add_person(subject: str, entries: list[Entry], unit: str, reading: Reading, 
         )
         return
     at, what = found
+    _tell_devices(readings, reading, file)
     last = readings[-1].minutes
     if late := [entry for entry in doses if entry.minutes > last]:
         reading.unused.append(f"{file}: {len(late)} meals and boluses after the last reading: not used.")
@@ -133,6 +136,21 @@ def add_person(subject: str, entries: list[Entry], unit: str, reading: Reading, 
     reading.said += ["carbohydrate is a meal (emptying 0.7)"] if "carbohydrate" in kinds else []
     reading.said += ["boluses are rapid insulin under the skin"] if "insulin" in kinds else []
     reading.said[:] = list(dict.fromkeys(reading.said))
+
+
+def _tell_devices(readings: Sequence[Entry], reading: Reading, file: str) -> None:
+    """Note sensors of which one was read while another was."""
+    spans: dict[str, list[float]] = {}
+    for entry in readings:
+        spans.setdefault(entry.device, []).append(entry.minutes)
+    ends = sorted((times[0], times[-1], device) for device, times in spans.items() if device)
+    together = [one for one, (_, end, _) in enumerate(ends[:-1]) if ends[one + 1][0] < end]
+    if together:
+        names = dict.fromkeys(ends[one + step][2] for one in together for step in (0, 1))
+        reading.unused.append(
+            f"{file}: readings of {some(list(names))} at one time are taken for one curve. If they differ, "
+            "leave out all but one."
+        )
 
 
 def person(grid: Grid, reading: Reading) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from bayesglu.study.readers.answers import Answers
 from bayesglu.study.readers.clock import is_clock
 from bayesglu.study.readers.grid import Grid, read_grids
 from bayesglu.study.readers.headers import squeezed
-from bayesglu.study.readers.layout import Layout
+from bayesglu.study.readers.layout import Layout, measured_at
 from bayesglu.study.readers.numbers import plain_numbers
 from bayesglu.study.readers.reading import Questions, Reading
 from bayesglu.study.tables import StudyError
@@ -48,6 +49,12 @@ FORMS = {
 TABLES = ("long", "half-wide", "wide")
 """Forms that hold no doses."""
 
+FOREIGN = (
+    *("zeitstempel", "gerätezeitstempel", "horodat", "marcatemporal", "marcadetiempo", "timestampdisp"),
+    *("tijdstempel", "timbroorario"),
+)
+"""How headers of exports begin that are in other languages."""
+
 OTHER_NAMES = {"rxode2": "nonmem", "monolix": "nonmem", "dexcom": "clarity", "libre": "libreview"}
 
 
@@ -75,6 +82,9 @@ def read_forms(
         layouts = [layout for _, layout in found if layout is not None]
         if layouts:
             reading.said = [FORMS[name].words, *dict.fromkeys(said)]
+            if name in (*TABLES, "nonmem"):
+                for layout in layouts:
+                    _check_twice(layout, reading)
             FORMS[name].read(layouts, reading)
             _others([grid for grid, layout in found if layout is None], reading)
             reading.ask_units()
@@ -116,7 +126,11 @@ def _unrecognised(grids: Sequence[Grid], form: str | None = None) -> str:
     forms = "; ".join(f"{name}: {each.words}" for name, each in FORMS.items())
     if form:
         return f"does not look like {FORMS[form].words}. Found: {first}."
-    return f"has no form that is known. Found: {first}.\n  Forms: {forms}."
+    foreign = any(
+        squeezed(cell).startswith(FOREIGN) for grid in grids for row in grid.rows[:8] for cell in row
+    )
+    advice = " Is it an export of a device? They are read in English: export it again." if foreign else ""
+    return f"has no form that is known. Found: {first}.{advice}\n  Forms: {forms}."
 
 
 def _check_answers(layouts: Sequence[Layout], reading: Reading) -> None:
@@ -134,6 +148,14 @@ def _check_answers(layouts: Sequence[Layout], reading: Reading) -> None:
     for name in set(answers.units) - {"time", *analytes(), *covariates}:
         known = {"time", *analytes(), *covariates}
         problems.add(f"units is given for {name!r}, which is not in the table.{hint(name, known)}")
+
+
+def _check_twice(layout: Layout, reading: Reading) -> None:
+    """Note columns of one name, but those of an analyte at a time, whose readers tell of them."""
+    names = [name for at, name in enumerate(layout.header) if name and measured_at(layout, at) is None]
+    for name, times in Counter(names).items():
+        if times > 1:
+            reading.problems.add(f"column {name!r} is there {times} times. Keep one.", layout.grid.file)
 
 
 def _others(grids: Sequence[Grid], reading: Reading) -> None:

@@ -18,6 +18,8 @@ import pandas as pd
 from bayesglu.study.tables import StudyError
 
 MOST_COLUMNS = 4000
+_MINUS = re.compile(r"^[\u2212\u2013](?=\d)")
+"""Other signs than a hyphen before a number."""
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "upright lines"}
 
 
@@ -147,6 +149,8 @@ def _workbook(source: Path) -> list[Grid]:
 
 
 def _from_frame(frame: pd.DataFrame) -> Grid:
+    named = [each for each in frame.index.names if each is not None and each not in frame.columns]
+    frame = frame.reset_index(named) if named else frame
     header = [list(names) if isinstance(names, tuple) else [names] for names in frame.columns.tolist()]
     top = [[str(cell) for cell in row] for row in zip(*header, strict=True)]
     rows = [[_text(cell) for cell in row] for row in frame.itertuples(index=False)]
@@ -178,7 +182,7 @@ def _grid(
     if width > MOST_COLUMNS:
         raise StudyError(f"{file}: has {width} columns, of at most {MOST_COLUMNS}. Is it turned round?")
     kept = [
-        (line, tuple(cell.strip() for cell in row))
+        (line, tuple(_MINUS.sub("-", cell.strip()) for cell in row))
         for line, row in zip(lines, rows, strict=True)
         if any(cell.strip() for cell in row)
     ]
@@ -193,6 +197,8 @@ def _text(cell: Any) -> str:
         return str(cell).lower()
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
         return str(int(cell))
+    if isinstance(cell, datetime.timedelta):
+        return f"{cell.total_seconds() / 60:.12g} min"
     if isinstance(cell, datetime.datetime):
         return cell.isoformat(sep=" ")
     if isinstance(cell, dict | list):

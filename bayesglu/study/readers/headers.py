@@ -27,8 +27,10 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         ),
         *("glucemia", "glicemia", "glycémie", "blutzucker", "bz"),
     ),
-    "insulin": ("ins", "iri", "i", "insulina", "insuline"),
-    "c_peptide": ("c peptide", "c-peptide", "cpeptide", "cpep", "c pep", "c-pep", "cp"),
+    "insulin": (*("ins", "iri", "i", "insulina", "insuline", "insulinaemia", "insulinemia", "insulinémie"),),
+    "c_peptide": (
+        *("c peptide", "c-peptide", "cpeptide", "cpep", "c pep", "c-pep", "cp", "peptide c", "péptido c"),
+    ),
     "glucagon": ("gcg", "ggn", "glgn"),
 }
 """Short names of analytes in headers, beside their own; one letter alone needs a time beside it."""
@@ -61,7 +63,7 @@ ROLES: Mapping[str, frozenset[str]] = {
     ),
     "time": _words(
         "time t min mins minute minutes timepoint samplingtime sampletime clocktime timeofday datetime "
-        "timestamp zeit uhrzeit tiempo hora heure tijd"
+        "timestamp zeit uhrzeit tiempo hora heure tijd temps tempo"
     ),
     "date": _words("date datum day samplingdate sampledate fecha"),
     "dose_time": _words("dosetime timeofdose starttime start t0 timezero drinktime mealtime"),
@@ -74,12 +76,9 @@ ROLES: Mapping[str, frozenset[str]] = {
 }
 """Names, without spaces and signs, of the columns that tables have beside values and covariates."""
 
-FLAGS = _words(
-    "blq bloq lloq loq mdv evid exclude excluded flag flags valid invalid cens censored limit outlier"
+DOSES = _words(
+    "dose dosage amt amount doseg dosemg glucosedose insulindose carbs carbohydrate glucoseload load"
 )
-"""Columns that say that a value does not count as it stands."""
-
-DOSES = _words("dose dosage amt amount doseg dosemg glucosedose insulindose carbs carbohydrate")
 TEXTS = _words("note notes comment comments remark remarks name firstname lastname dob birthdate")
 
 COVARIATES: Mapping[str, str] = {
@@ -88,7 +87,14 @@ COVARIATES: Mapping[str, str] = {
     "bw": "weight",
     "ht": "height",
     "bodymassindex": "bmi",
+    **dict.fromkeys(("gewicht", "körpergewicht", "poids", "peso", "pesocorporal"), "weight"),
+    **dict.fromkeys(("größe", "körpergröße", "altezza", "estatura"), "height"),
+    **dict.fromkeys(("alter", "âge", "edad", "età", "leeftijd"), "age"),
+    **dict.fromkeys(("imc",), "bmi"),
+    **dict.fromkeys(("geschlecht", "sexe", "sexo", "sesso", "geslacht"), "sex"),
+    **dict.fromkeys(("gruppe", "groupe", "grupo", "gruppo", "groep"), "group"),
 }
+"""What covariates are called elsewhere, without spaces and signs."""
 _UNIT_OF_COVARIATE = {
     "kg": "kg",
     "lb": "lb",
@@ -135,7 +141,7 @@ def squeezed(text: str) -> str:
 @lru_cache(maxsize=_KEPT)
 def role(header: str) -> str:
     """Which column of a study a header names, or nothing; a unit may follow."""
-    bare = squeezed(re.sub(r"[(\[].*?[)\]]", "", header))
+    bare = squeezed(_unbracketed(header))
     return next((name for name, known in ROLES.items() if bare in known), "")
 
 
@@ -150,11 +156,49 @@ def time_unit(header: str) -> str:
 @lru_cache(maxsize=_KEPT)
 def time_column(header: str) -> bool:
     """Say whether a header is that of a column of times, its unit beside it or alone."""
-    bare = squeezed(re.sub(r"[(\[].*?[)\]]", "", header))
-    return role(header) == "time" or bare in {
+    return role(header) == "time" or squeezed(_unbracketed(header)) in {
         *("timemin", "timeh", "timehr", "timehours", "timeminutes", "times", "timed", "tmin", "th", "h"),
         *("hours", "hour", "hr"),
     }
+
+
+def is_dose(header: str) -> bool:
+    """Say whether a column is of doses, its unit beside it or not."""
+    return bool({squeezed(header), squeezed(_unbracketed(header))} & DOSES)
+
+
+def mentioned(header: str) -> str:
+    """The analyte that a header has in it, whatever stands beside; nothing where it has none.
+
+    >>> mentioned("Insulin_30_log"), mentioned("Group")
+    ('insulin', '')
+    """
+    words = f" {' '.join(_letters(header))} "
+    return next((own for alias, own in _names() if len(alias) > 3 and f" {alias} " in words), "")
+
+
+def beside_analyte(header: str) -> str:
+    """What a header says beside an analyte and a time, without spaces and signs.
+
+    >>> beside_analyte("Insulin_30_BLQ"), beside_analyte("Group")
+    ('blq', '')
+    """
+    known = {word for alias, _ in _names() for word in alias.split() if len(alias) > 1}
+    words = _letters(header)
+    return "".join(word for word in words if word not in known) if known & set(words) else ""
+
+
+def _letters(header: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", header.lower())
+
+
+def _unbracketed(header: str) -> str:
+    return re.sub(r"[(\[].*?[)\]]", "", header)
+
+
+def is_of_clock(header: str) -> bool:
+    """Say whether a header asks for times of day."""
+    return squeezed(_unbracketed(header)) in ("clocktime", "timeofday", "uhrzeit")
 
 
 def measured(header: str) -> Measured | None:
@@ -211,7 +255,7 @@ def covariate(header: str) -> tuple[str, str]:
     (('weight', 'kg'), ('bmi', 'kg/m2'), ('group', ''))
     """
     bare = squeezed(header)
-    if not bare or bare in TEXTS | DOSES:
+    if not bare or bare in TEXTS or is_dose(header):
         return "", ""
     bracket = re.search(r"[(\[](.*?)[)\]]", header)
     name, unit = (
@@ -264,7 +308,7 @@ def _time(rest: str) -> tuple[float, int, int, bool, bool] | None:
 def _unit(rest: str, analyte: str) -> str:
     """The unit that is left in a header when analyte and time are taken out, or nothing."""
     words = [word for word in rest.split() if word not in FILLERS | FASTING]
-    left = re.sub(r"[^a-z%\d]", "", "".join(words)).replace("iu", "u")
+    left = re.sub("iu|ui", "u", re.sub(r"[^a-z%\d]", "", "".join(words)))
     for unit in allowed_units(analyte):
         spellings = (unit, *SAME_UNITS.get(unit, ()))
         if left and left in {re.sub(r"[^a-z%\d]", "", spelling.lower()) for spelling in spellings}:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bayesglu.study.readers.answers import Answers, say
 from bayesglu.study.readers.grid import Grid
-from bayesglu.study.readers.headers import FLAGS, measured, only_time, role, squeezed, time_column
+from bayesglu.study.readers.headers import measured, only_time, role, squeezed, time_column
 from bayesglu.study.readers.reading import SUMMARIES, Reading
 from bayesglu.text.problems import hint
 from bayesglu.text.wording import some
@@ -97,14 +97,9 @@ def ask_subject(layout: Layout, reading: Reading) -> None:
 
 
 def check_columns(layout: Layout, reading: Reading) -> None:
-    """Note flags, which a table without a row a sample has no place for, and answers that name no column."""
-    for name in layout.header:
-        if squeezed(name) in FLAGS | {"use", "censoring"}:
-            reading.problems.add(
-                f"column {name!r} says which values do not count as they stand. Write '<' before a limit, "
-                "leave empty what does not count, and take the column away.",
-                layout.grid.file,
-            )
+    """Note columns for which a table without a row a sample has no place."""
+    if found := [name for name in layout.header if squeezed(name) in ("use", "censoring")]:
+        reading.refuse_marks(found, layout.grid.file)
 
 
 def ask_hours(times: Iterable[float], reading: Reading, where: str) -> None:

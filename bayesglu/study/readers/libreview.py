@@ -36,7 +36,8 @@ def read(layouts: Sequence[Layout], reading: Reading) -> None:
         for place, row in layout.rows(reading):
             when = columns.cell(row, "Device Timestamp")
             if value := columns.cell(row, "Historic Glucose"):
-                entries.append(Entry(place, when, "glucose", limit(value, *LIMITS[unit])))
+                device = columns.cell(row, "Serial Number")
+                entries.append(Entry(place, when, "glucose", limit(value, *LIMITS[unit]), device))
             if positive(grams := columns.cell(row, "Carbohydrates (grams)")):
                 entries.append(Entry(place, when, "carbohydrate", grams))
             elif columns.cell(row, "Carbohydrates (servings)"):

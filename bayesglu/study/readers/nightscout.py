@@ -13,6 +13,8 @@ from bayesglu.study.tables import as_number
 
 LOWEST = 12.0
 """Readings up to this are codes of errors."""
+HIGHEST_MMOL = 35.0
+"""All readings of nobody are below this in mg/dL."""
 LOW, HIGH = 39.0, 401.0
 """What a sensor writes for a reading below 40 and above 400 mg/dL."""
 
@@ -28,31 +30,42 @@ def read(layouts: Sequence[Layout], reading: Reading) -> None:
     first = layouts[0].grid
     for layout in layouts:
         columns, grid = Columns(layout), layout.grid
-        codes, basal, invalid, others, calibrations = 0, 0, 0, 0, 0
+        codes, basal, invalid, others, calibrations, drawn_out = 0, 0, 0, 0, 0, 0
+        readings: list[float] = []
         for place, row in layout.rows(reading):
             if columns.cell(row, "isValid").lower() == "false":
                 invalid += 1
                 continue
-            if columns.at("sgv") is not None:
-                value = as_number(columns.cell(row, "sgv"))
-                if not columns.cell(row, "sgv"):
-                    calibrations += 1
-                elif value <= LOWEST:
+            if sgv := columns.cell(row, "sgv"):
+                value = as_number(sgv)
+                readings.append(value)
+                if value <= LOWEST:
                     codes += 1
                 else:
-                    written = "<40" if value == LOW else ">400" if value == HIGH else columns.cell(row, "sgv")
-                    entries.append(Entry(place, _when(columns, row), "glucose", written))
+                    written = "<40" if value == LOW else ">400" if value == HIGH else sgv
+                    device = columns.cell(row, "device")
+                    entries.append(Entry(place, _when(columns, row), "glucose", written, device))
+                continue
+            if columns.at("sgv") is not None and not columns.cell(row, "eventType"):
+                calibrations += 1
                 continue
             carbs, units = columns.cell(row, "carbs"), columns.cell(row, "insulin")
-            when = columns.cell(row, "created_at", "timestamp")
+            when = columns.cell(row, "created_at") or _when(columns, row, "timestamp")
             if positive(carbs):
                 entries.append(Entry(place, when, "carbohydrate", carbs))
             if positive(units):
+                drawn_out += any(positive(columns.cell(row, name)) for name in ("duration", "splitExt"))
                 entries.append(Entry(place, when, "insulin", units))
             if "basal" in columns.cell(row, "eventType").lower():
                 basal += 1
             elif not positive(carbs) and not positive(units):
                 others += 1
+        if readings and max(readings) < HIGHEST_MMOL:
+            reading.problems.add(
+                f"has readings up to {max(readings):g}. Are they in mmol/L? sgv is in mg/dL.", grid.file
+            )
+        if drawn_out:
+            reading.unused.append(f"{grid.file}: {drawn_out} boluses over some time are given at once.")
         left_out(codes, "codes of errors in place of readings", grid, reading)
         left_out(calibrations, "entries without a reading of the sensor", grid, reading)
         left_out(invalid, "entries marked as not valid", grid, reading)
@@ -62,11 +75,11 @@ def read(layouts: Sequence[Layout], reading: Reading) -> None:
     add_person(first.name, entries, "mg/dL", reading, first.file)
 
 
-def _when(columns: Columns, row: Sequence[str]) -> str:
-    """The moment of an entry, with its offset from UTC: the milliseconds of `date`, or a text."""
-    at = next((n for n, name in enumerate(columns.names) if name.lower() == "date"), None)
+def _when(columns: Columns, row: Sequence[str], milliseconds_of: str = "date") -> str:
+    """The moment of an entry, with its offset from UTC: so many milliseconds, or a text."""
+    at = next((n for n, name in enumerate(columns.names) if name.lower() == milliseconds_of), None)
     milliseconds = as_number(row[at]) if at is not None else float("nan")
     if 0 < milliseconds < 1e14:
         then = datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC)
         return then.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return columns.cell(row, "dateString", "sysTime")
+    return columns.cell(row, "dateString") or columns.cell(row, "sysTime") or columns.cell(row, "timestamp")

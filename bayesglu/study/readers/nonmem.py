@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from bayesglu.study.readers.grid import Grid
 from bayesglu.study.readers.headers import measured, squeezed, time_unit
 from bayesglu.study.readers.layout import MOST_TITLES, Layout
 from bayesglu.study.readers.reading import Reading
-from bayesglu.study.tables import as_number, is_missing
+from bayesglu.study.tables import as_number, bare, is_missing
 from bayesglu.text.wording import some
 from bayesglu.units import UnitError, allowed_units, convert
 
@@ -33,7 +34,11 @@ EVENTS = {
     "dur",
     "blq",
 }
-KNOWN = EVENTS | {"id", "time", "dv", "occ", "date", "c"}
+KNOWN = EVENTS | {"id", "time", "dv", "occ", "date", "c", "lloq", "unit", "amtunit"}
+DATES = {"dat1": (2, 1, 0), "dat2": (0, 1, 2), "dat3": (0, 2, 1)}
+"""Where year, month and day stand in the dates of a column, which NONMEM tells by its name."""
+DETAILS = {"lag": "0", "alag": "0", "tlag": "0", "lagtime": "0", "f": "1", "bio": "1"}
+"""Delays and shares of doses, whose names a number may follow, and what says nothing."""
 UNUSED = {"tad", "tafd", "ntime", "l2", "line", "rownum", "num"}
 RESET, DOSE, RESET_AND_DOSE, OTHER = 3, 1, 4, 2
 
@@ -79,15 +84,29 @@ def read(layouts: Sequence[Layout], reading: Reading) -> None:
         for record, kind in zip(records, kinds, strict=True):
             if kind not in (0, DOSE, OTHER, RESET, RESET_AND_DOSE):
                 reading.problems.add(f"EVID {kind} is not known. Allowed: 0 to 4.", _where(record))
+        if values := [record for record in doses if record.number("dv") and not record.number("mdv")]:
+            reading.unused.append(
+                f"{layout.grid.file}: {len(values)} values of DV in rows of doses: not used. A sample is a "
+                "row of its own."
+            )
         if others:
             reading.unused.append(f"{layout.grid.file}: {len(others)} rows of EVID 2: not used.")
         _samples(layout, samples, reading)
         _doses(layout, doses, factor, reading)
         names = _columns(layout, reading)
+        details = {name: without for name in names if (without := DETAILS.get(name.rstrip("0123456789")))}
+        for name, without in details.items():
+            told = [r for r in doses if r.cell(name) and r.number(name) != float(without)]
+            if told:
+                reading.problems.add(
+                    f"{layout.header[names[name]]}: a delay or share of a dose cannot be given. Write each "
+                    "dose at the time from which on it is absorbed, and so much as is absorbed.",
+                    _where(told[0]),
+                )
         columns = {
             layout.header[at]: [(record.subject, record.occasion, record.cell(name)) for record in records]
             for name, at in names.items()
-            if name not in KNOWN | UNUSED and layout.header[at]
+            if name not in KNOWN | UNUSED | set(details) and layout.header[at]
         }
         reading.add_people(columns, layout.grid.file)
         if left := [layout.header[at] for name, at in names.items() if name in UNUSED]:
@@ -98,7 +117,16 @@ def _columns(layout: Layout, reading: Reading) -> dict[str, int]:
     answered = {squeezed(theirs): ours for ours, theirs in reading.answers.columns.items()}
     ours = {"subject": "id", "value": "dv", "analyte": "dvid", "occasion": "occ"}
     present = set(map(squeezed, layout.header))
-    other = {"y": "dv", "obs": "dv", "observation": "dv", "obsid": "dvid", "adm": "cmt", "amount": "amt"}
+    other = {
+        **{"y": "dv", "obs": "dv", "observation": "dv", "obsid": "dvid", "adm": "cmt", "amount": "amt"},
+        **dict.fromkeys(("censored",), "cens"),
+        **dict.fromkeys(("bloq", "bql", "blod"), "blq"),
+        **dict.fromkeys(("loq", "lod", "llod"), "lloq"),
+        **dict.fromkeys(("units", "uom", "dvunit", "dvunits", "dvu"), "unit"),
+        **dict.fromkeys(("amtunits", "amtu", "doseunit", "doseunits", "doseu"), "amtunit"),
+        **dict.fromkeys(("tinf", "duration", "infusionduration"), "dur"),
+        **dict.fromkeys(DATES, "date"),
+    }
     names: dict[str, int] = {}
     for column, header in enumerate(layout.header):
         name = squeezed(header)
@@ -110,7 +138,7 @@ def _columns(layout: Layout, reading: Reading) -> dict[str, int]:
             name = "time"
         elif name == "occasion":
             name = "occ"
-        elif name in other and other[name] not in present:  # as Monolix calls them
+        elif name in other and other[name] not in present:  # as Monolix and others call them
             name = other[name]
         names.setdefault(name or f"\0{column}", column)
     return names
@@ -118,6 +146,7 @@ def _columns(layout: Layout, reading: Reading) -> dict[str, int]:
 
 def _records(layout: Layout, reading: Reading) -> list[Record]:
     names, records = _columns(layout, reading), []
+    order = DATES.get(squeezed(layout.header[names["date"]])) if "date" in names else None
     resets: dict[str, int] = {}
     skipped = 0
     for place, row in layout.rows(reading):
@@ -125,6 +154,8 @@ def _records(layout: Layout, reading: Reading) -> list[Record]:
         if cells.get("c") or row[0].startswith("#"):
             skipped += 1
             continue
+        if order and cells["date"]:
+            cells["date"] = _in_order(cells["date"], order)
 
         def cell(name: str, cells: Mapping[str, str] = cells) -> str:
             return cells.get(name, "")
@@ -136,9 +167,22 @@ def _records(layout: Layout, reading: Reading) -> list[Record]:
         records.append(Record(place, subject, occasion, cell("time"), 0.0, cell))
         if not subject:
             reading.problems.add("ID is empty.", _where(records[-1]))
+        if as_number(cell("evid") or "nan") == 0 and as_number(cell("amt") or "0") > 0:
+            reading.problems.add(
+                "AMT is given in a row of EVID 0, a sample. EVID is 1 of a dose.", _where(records[-1])
+            )
     if skipped:
         reading.unused.append(f"{layout.grid.file}: {skipped} rows marked as comments: not used.")
     return records
+
+
+def _in_order(date: str, order: tuple[int, int, int]) -> str:
+    """A date with year, month and day at these places, the year first."""
+    parts = re.split(r"\D+", date.strip())
+    if len(parts) != 3:
+        return date
+    year, month, day = (parts[place] for place in order)
+    return f"{f'20{year}' if len(year) == 2 else year}-{month}-{day}"
 
 
 def _numbers(records: Sequence[Record], reading: Reading) -> bool:
@@ -166,6 +210,11 @@ def _times(layout: Layout, records: Sequence[Record], reading: Reading) -> float
     if any(map(is_clock, texts)):
         _clock_times(layout, records, reading)
         return 1.0
+    days: dict[tuple[str, str], set[str]] = {}
+    for record in records:
+        days.setdefault((record.subject, record.occasion), set()).add(record.cell("date"))
+    if any(len(several) > 1 for several in days.values()):
+        problems.add("one test has several dates, and TIME is no time of day. Write it as 08:30.", file)
     header = layout.header[_columns(layout, reading)["time"]]
     unit = time_unit(header) or reading.answers.units.get("time", "")
     if not unit:
@@ -242,17 +291,23 @@ def _samples(layout: Layout, samples: Sequence[Record], reading: Reading) -> Non
             layout.grid.file,
         )
         return
-    units = {
-        name: reading.unit(name, "", [r.cell("dv") for r in samples if names[r.cell(by)] == name])
-        for name in dict.fromkeys(names.values())
-    }
+    units = {}
+    for name in dict.fromkeys(names.values()):
+        own = [record for record in samples if names[record.cell(by)] == name]
+        stated = list(dict.fromkeys(filter(None, (record.cell("unit") for record in own))))
+        if len(stated) > 1:
+            several = f"{name} is in several units: {some(stated)}. Write one."
+            reading.problems.add(several, layout.grid.file)
+        units[name] = reading.unit(name, (stated or [""])[0], [record.cell("dv") for record in own])
     left_out = 0
     for record in samples:
         value, cens = record.cell("dv"), record.number("cens") or record.number("blq")
         if record.number("mdv"):
             left_out, value = left_out + bool(value), ""
-        elif cens and value:
-            value = f"{'<' if cens > 0 else '>'}{value}"
+        elif cens and not (limit := (record.cell("lloq") if cens > 0 else "") or value):
+            reading.problems.add("a value beyond a limit, and neither DV nor LLOQ says it.", _where(record))
+        elif cens:
+            value = f"{'<' if cens > 0 else '>'}{limit}"
         name = names[record.cell(by)]
         cells = {"time": format(round(record.minutes, 6), ".10g"), "analyte": name, "value": value}
         reading.add_sample(
@@ -294,7 +349,18 @@ def _doses(layout: Layout, doses: Sequence[Record], factor: float, reading: Read
     for record in doses:
         kind, amount, rate = kinds[record.cell("cmt")], record.number("amt"), record.number("rate")
         repeats, interval = int(record.number("addl")), record.number("ii") * factor
+        stated = record.cell("amtunit") or record.cell("unit")
+        unit, duration = kind.get("unit", ""), record.number("dur") * factor
+        minutes = amount / rate * factor if rate > 0 else duration
         for wrong, why in (
+            (
+                stated and unit and bare(stated) != bare(unit),
+                f"a dose is in {stated!r} as the table says, and in {unit!r} as doses does. Keep one.",
+            ),
+            (
+                duration and abs(minutes - duration) > 0.01 * duration,
+                f"AMT and RATE make {minutes:g} min of an infusion, and its duration is {duration:g} min.",
+            ),
             (record.number("ss"), "SS: a steady state of doses cannot be given. Write the doses out."),
             (rate < 0, "RATE below 0 asks for a modelled rate or duration. Write the rate."),
             (repeats and interval <= 0, "ADDL is above 0, and II, the time between doses, is not."),
@@ -305,7 +371,6 @@ def _doses(layout: Layout, doses: Sequence[Record], factor: float, reading: Read
         if amount <= 0:
             empty += 1
             continue
-        minutes = amount / rate * factor if rate > 0 else record.number("dur") * factor
         for repeat in range(1 + (repeats if interval > 0 and repeats <= 1000 else 0)):
             time = format(round(record.minutes + repeat * interval, 6), ".10g")
             event = {"time": time, **kind, "amount": format(amount, ".10g")}

@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from bayesglu.analytes import analytes
+from bayesglu.study.columns import is_mark, meaning
 from bayesglu.study.datasheet import Datasheet
 from bayesglu.study.readers.answers import Answers, say
-from bayesglu.study.readers.headers import DOSES, covariate, squeezed
+from bayesglu.study.readers.headers import covariate, is_dose, mentioned
 from bayesglu.study.tables import Faults, Table, as_number, is_missing
 from bayesglu.text.problems import Problems
 from bayesglu.text.wording import some
@@ -94,8 +95,8 @@ class Reading:
 
     def add_people(self, columns: Mapping[str, Sequence[tuple[str, str, str]]], where: str) -> None:
         """Take columns of (subject, occasion, cell) for covariates where each person has one value, or one on
-        each occasion; name the others."""
-        varying, taken, unnamed, doses = [], [], [], []
+        each occasion; name the others, and refuse those that mark values."""
+        varying, taken, unnamed, doses, marks, no_samples = [], [], [], [], [], []
         for header, cells in columns.items():
             own: dict[str, set[str]] = {}
             visits: dict[tuple[str, str], set[str]] = {}
@@ -106,8 +107,13 @@ class Reading:
             if not any(own.values()):
                 continue
             name, unit = covariate(header)
+            if not is_dose(header) and (found := meaning(header, "observations")):
+                marks += [header] if any(is_mark(cell, found[0]) for *_, cell in cells) else []
+                continue
+            if mentioned(header) and not is_dose(header):
+                no_samples.append(repr(header))
             if name in ("", "subject"):
-                (doses if squeezed(header) in DOSES else unnamed).append(repr(header))
+                (doses if is_dose(header) else unnamed).append(repr(header))
             elif any(len(values) > 1 for values in visits.values()):
                 varying.append(header)
             else:
@@ -126,6 +132,13 @@ class Reading:
                     self.people.setdefault(subject, {})[name] = next(iter(values), "")
                 for visit, values in visits.items() if differs else ():
                     self.visits.setdefault(visit, {})[name] = next(iter(values), "")
+        if marks:
+            self.refuse_marks(marks, where)
+        if no_samples:
+            self.unused.append(
+                f"{where}: column {some(no_samples)}: not taken for samples, though an analyte is named. If "
+                "they are, is the unit wrong? `analytes` says what a column is."
+            )
         if taken:
             self.said.append(f"covariates: {', '.join(taken)}")
         if varying:
@@ -136,6 +149,14 @@ class Reading:
             self.unused.append(f"{where}: column {some(doses)}: not used. A protocol says what was given.")
         if unnamed:
             self.unused.append(f"{where}: column {some(unnamed)}: not used.")
+
+    def refuse_marks(self, headers: Sequence[str], where: str) -> None:
+        """Note columns that say which values count."""
+        self.problems.add(
+            f"column {some(list(map(repr, headers)))} says which values do not count as they stand. Write "
+            "'<' before a limit, leave empty what does not count, and take the column away.",
+            where,
+        )
 
     def sheet(self, source: str) -> Datasheet:
         """What a datasheet says of the tables: the form and the source, what was taken for what, units."""

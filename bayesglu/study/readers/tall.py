@@ -9,7 +9,7 @@ from bayesglu.analytes import analytes
 from bayesglu.study.readers.answers import say
 from bayesglu.study.readers.clock import Moment, date_order, elapsed, is_clock, moment, zero
 from bayesglu.study.readers.grid import Grid
-from bayesglu.study.readers.headers import FLAGS, Measured, measured, squeezed, time_unit
+from bayesglu.study.readers.headers import Measured, is_of_clock, measured, squeezed, time_unit
 from bayesglu.study.readers.layout import (
     MOST_TITLES,
     Layout,
@@ -53,14 +53,6 @@ def read_long(layouts: Sequence[Layout], reading: Reading) -> None:
     for layout in layouts:
         found = layout.columns(reading.answers)
         names = {"unit", "use", "censoring", "analyte", "value"}
-        flags = [name for name in layout.header if squeezed(name) in FLAGS and name.lower() != "censoring"]
-        if flags:
-            reading.problems.add(
-                f"column {some([repr(name) for name in flags])} says which values do not count as they "
-                "stand. Write '<' before a limit, leave empty what is missing, say use = false for the rest, "
-                "and take the column away.",
-                layout.grid.file,
-            )
         rows, labels = _rows(layout, reading)
         if not rows:
             continue
@@ -179,7 +171,13 @@ def _minutes(
         reading.problems.add(f"times are in {unit!r}. Known: {', '.join(allowed_units('time'))}.", file)
         return list(written)
     stated = time_unit(layout.header[column])
-    if not stated:
+    if not stated and is_of_clock(layout.header[column]):
+        reading.problems.add(
+            f"column {layout.header[column]!r} is of a clock, and {some(written[:3])} is no time of day. "
+            "Write it as 08:30.",
+            file,
+        )
+    elif not stated:
         ask_hours(map(as_number, written), reading, file)
     reading.said.append(f"times are in {unit}" + ("" if stated else " (not stated)"))
     return [
@@ -245,7 +243,15 @@ def _zeros(
     for label in dict.fromkeys(labels):
         mine = [number for number, other in enumerate(labels) if other == label]
         own = [samples[number] for number in mine]
-        stated = next((rows[n][1][stated_at] for n in mine if rows[n][1][stated_at]), "") if stated_at else ""
+        cells = [rows[n][1][stated_at] for n in mine] if stated_at is not None else []
+        several = dict.fromkeys(filter(None, cells))
+        if len(several) > 1 and label[0] not in reading.answers.start:
+            reading.problems.add(
+                f"subject {label[0]} has several times of the dose in one test: {some(list(several))}. Keep "
+                "one, or tell the tests apart by a column 'occasion'.",
+                layout.grid.file,
+            )
+        stated = next(iter(several), "")
         found = zero(label[0], own, (), stated, reading.answers, order)
         if found is None:
             unknown.append(label[0])
@@ -266,7 +272,8 @@ def _zeros(
             )
         zeros[label], said[label] = found
     if unknown:
-        given = "is no time of day" if reading.answers.start else "times are of the clock"
+        said = [reading.answers.start.get(who, reading.answers.start.get("", "")) for who in unknown]
+        given = "start is no time of day" if all(said) else "times are of the clock"
         reading.problems.add(
             f"{given}: when was each test's dose ({some(list(dict.fromkeys(unknown)))})? {say('start')} Or "
             "start='first', which takes the first sample of each test for it, or a mapping by subject, or a "
@@ -294,6 +301,6 @@ def _covariates(
     columns = {
         header: [(*label, row[column]) for (_, row), label in zip(rows, labels, strict=True)]
         for column, header in enumerate(layout.header)
-        if column not in used and squeezed(header) not in FLAGS
+        if column not in used
     }
     reading.add_people(columns, layout.grid.file)

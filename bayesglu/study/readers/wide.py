@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bayesglu.analytes import analytes
 from bayesglu.study.readers.grid import Grid
-from bayesglu.study.readers.headers import FLAGS, Measured, squeezed
+from bayesglu.study.readers.headers import Measured
 from bayesglu.study.readers.layout import (
     MOST_HEADERS,
     MOST_TITLES,
@@ -121,7 +121,7 @@ def _read(layout: Layout, column: int, factor: float, samples: list[Row], readin
     left = {
         header: [(*label, row[number]) for _, row, label in rows]
         for number, header in enumerate(layout.header)
-        if number not in {column, at, *columns} and squeezed(header) not in FLAGS
+        if number not in {column, at, *columns}
     }
     reading.add_people(left, layout.grid.file)
     return {subject for _, _, (subject, _) in rows}

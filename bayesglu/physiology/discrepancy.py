@@ -1,0 +1,95 @@
+"""What the forms of the fluxes miss: smooth factors of a test's own, which follow the time since it began.
+
+The logarithm of each factor is a sum of three waves, highest 20, 60 and 180 min after the latest meal or
+drink (or after what is given first, where nothing is drunk). Their coefficients are the logarithms of
+parameters: 1 where a form is right. Before the test, and long after it, the factors are 1. As deviations of
+occasions the coefficients are kept for the test that was fitted, and drawn anew for another one (Kennedy
+and O'Hagan 2001, J R Stat Soc B 63:425; Brynjarsdottir and O'Hagan 2014, Inverse Probl 30:114007).
+"""
+
+from bayesglu.physiology.quantities import Minutes, Ratio
+from bayesglu.physiology.smooth import exp, log
+
+
+def early_wave(elapsed_input: Minutes, early_time: Minutes = 20.0) -> Ratio:
+    """How much what is early in a test counts now."""
+    return _wave(elapsed_input / early_time)
+
+
+def middle_wave(elapsed_input: Minutes, middle_time: Minutes = 60.0) -> Ratio:
+    """How much what is in the middle of a test counts now."""
+    return _wave(elapsed_input / middle_time)
+
+
+def late_wave(elapsed_input: Minutes, late_time: Minutes = 180.0) -> Ratio:
+    """How much what is late in a test counts now."""
+    return _wave(elapsed_input / late_time)
+
+
+def emptying_discrepancy(
+    early_wave: Ratio,
+    middle_wave: Ratio,
+    late_wave: Ratio,
+    early_emptying_discrepancy: Ratio,
+    middle_emptying_discrepancy: Ratio,
+    late_emptying_discrepancy: Ratio,
+) -> Ratio:
+    """Factor of gastric emptying that its form misses."""
+    return exp(
+        early_wave * log(early_emptying_discrepancy)
+        + middle_wave * log(middle_emptying_discrepancy)
+        + late_wave * log(late_emptying_discrepancy)
+    )
+
+
+def secretion_discrepancy(
+    early_wave: Ratio,
+    middle_wave: Ratio,
+    late_wave: Ratio,
+    early_secretion_discrepancy: Ratio,
+    middle_secretion_discrepancy: Ratio,
+    late_secretion_discrepancy: Ratio,
+) -> Ratio:
+    """Factor of the secretion of insulin that its form misses."""
+    return exp(
+        early_wave * log(early_secretion_discrepancy)
+        + middle_wave * log(middle_secretion_discrepancy)
+        + late_wave * log(late_secretion_discrepancy)
+    )
+
+
+def production_discrepancy(
+    early_wave: Ratio,
+    middle_wave: Ratio,
+    late_wave: Ratio,
+    early_production_discrepancy: Ratio,
+    middle_production_discrepancy: Ratio,
+    late_production_discrepancy: Ratio,
+) -> Ratio:
+    """Factor of glycogenolysis and gluconeogenesis that their forms miss."""
+    return exp(
+        early_wave * log(early_production_discrepancy)
+        + middle_wave * log(middle_production_discrepancy)
+        + late_wave * log(late_production_discrepancy)
+    )
+
+
+def uptake_discrepancy(
+    early_wave: Ratio,
+    middle_wave: Ratio,
+    late_wave: Ratio,
+    early_uptake_discrepancy: Ratio,
+    middle_uptake_discrepancy: Ratio,
+    late_uptake_discrepancy: Ratio,
+) -> Ratio:
+    """Factor of the insulin-dependent uptake of glucose that its form misses."""
+    return exp(
+        early_wave * log(early_uptake_discrepancy)
+        + middle_wave * log(middle_uptake_discrepancy)
+        + late_wave * log(late_uptake_discrepancy)
+    )
+
+
+def _wave(progress: Ratio) -> Ratio:
+    """Rises from 0 to 1, where `progress` is 1, and fades."""
+    return progress * exp(1 - progress)
