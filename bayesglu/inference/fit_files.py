@@ -44,6 +44,7 @@ ENCODED = (
     "study_about",
     "verdict",
     "other_modes",
+    "stages",
 )
 """Attributes that are texts of JSON."""
 
