@@ -142,7 +142,7 @@ def _numbers(found: xr.Dataset, probability: float) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["quantity", "scenario", "unit", "median", "lower", "upper"])
 
 
-def _told(attrs: dict[str, Any]) -> str:
+def _told(attrs: Mapping[Any, Any]) -> str:
     """Of whom and of which day an answer speaks, and its seed."""
     parts = [str(attrs[name]) for name in ("subjects", "protocol", "change") if attrs.get(name)]
     parts += [f"{attrs['occasion']} occasion"] if attrs.get("occasion") else []
