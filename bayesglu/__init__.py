@@ -16,7 +16,6 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.analysis.calibration import Calibration, calibrate
     from bayesglu.analysis.changes import scale, set_to, shift
     from bayesglu.analysis.checks import check
-    from bayesglu.analysis.cohort import new_people
     from bayesglu.analysis.comparisons import comparisons, slopes
     from bayesglu.analysis.counterfactual import what_if
     from bayesglu.analysis.cross_validation import coverage, cross_validate, leave_one_out
@@ -28,6 +27,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.analysis.log_likelihoods import join_log_likelihoods
     from bayesglu.analysis.many_people import fit_many
     from bayesglu.analysis.model_comparison import Comparison, compare
+    from bayesglu.analysis.new_people import new_people
     from bayesglu.analysis.next_patient import fit_person
     from bayesglu.analysis.next_test import design
     from bayesglu.analysis.npde import npde
@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
         summarize_population,
     )
     from bayesglu.analysis.trials import dose_for, trial
+    from bayesglu.analysis.two_stage import fit_two_stage
     from bayesglu.analysis.vpc import vpc
     from bayesglu.analytes import register_analyte
     from bayesglu.catalog import citation, list_models, list_studies
@@ -108,12 +109,13 @@ _HOMES = {
     "study.study": ("Study", "StudyError", "load_study"),
     "analysis.summaries": ("summarize_individuals", "summarize_occasions", "summarize_population"),
     "analysis.changes": ("scale", "set_to", "shift"),
-    "analysis.cohort": ("new_people",),
+    "analysis.new_people": ("new_people",),
     "analysis.comparisons": ("comparisons", "slopes"),
     "analysis.counterfactual": ("what_if",),
     "analysis.effects": ("effects",),
     "analysis.predictions": ("predictions",),
     "analysis.trials": ("dose_for", "trial"),
+    "analysis.two_stage": ("fit_two_stage",),
     "analysis.quantities": ("Quantity", "in_units", "quantities"),
     "analysis.scenarios": ("Scenario", "grid", "load_scenarios"),
     "units": ("set_units",),
@@ -152,6 +154,7 @@ __all__ = [
     "fit",
     "fit_many",
     "fit_person",
+    "fit_two_stage",
     "get_part",
     "grid",
     "identify",

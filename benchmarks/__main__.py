@@ -25,6 +25,7 @@ NAMES = (
     "truth",
     "learn",
     "many_people",
+    "answers",
 )
 
 

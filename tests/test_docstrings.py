@@ -24,7 +24,7 @@ PACKAGE = Path(bg.__file__).parent
 RETURNED = {
     "bayesglu.analysis.verdict.Verdict",
     "bayesglu.analysis.changes.Change",
-    "bayesglu.analysis.cohort.NewPeople",
+    "bayesglu.analysis.new_people.NewPeople",
     "bayesglu.protocols.events.Delivery",
     "bayesglu.protocols.events.Event",
     "bayesglu.validation.facts.Fact",

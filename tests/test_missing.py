@@ -162,6 +162,62 @@ def test_a_what_if_of_people_who_lack_them_is_that_of_their_own_parameters(fit):
     assert np.isfinite(theirs.glucose).all() and not theirs.glucose.equals(alone.glucose)
 
 
+ASKED = {"protocol": "ivgtt(0.3)", "draws": 40, "times": [0, 10, 40], "outputs": ["glucose"]}
+ASKED |= {"forcing": ([0, 10, 60], [60, 400, 60]), "random_seed": 1}
+
+
+def test_a_scenario_changes_a_number_that_is_missing_in_each_draw(fit):
+    """By hand: of those who lack it from the number of each draw, of the others from their own."""
+    posterior, per = fit.posterior, 5.0
+    bmi = xr.DataArray([21.0, np.nan, 24.0, 29.0, np.nan], {"subject": list("ABCDE")}, ("subject",))
+    drawn = posterior.bmi_missing.rename(bmi_missing_subject="subject")
+    before = bmi.fillna(drawn.reindex(subject=list("ABCDE")))
+    worlds = {"as is": bg.Scenario(), "leaner": bg.Scenario(change={"bmi": bg.shift(-5)})}
+    worlds |= {"at 25": bg.Scenario(change={"bmi": bg.set_to(25)})}
+    found = bg.what_if(fit, worlds, **ASKED).glucose
+    beta = {
+        name.partition(" by ")[0]: np.log(posterior.covariate_effect.sel(effect=name, drop=True))
+        for name in posterior.effect.values
+        if name.endswith(" by bmi")
+    }
+    assert {"basal_insulin", "insulin_sensitivity", "mass_action_uptake"} <= set(beta)
+    for world, change in {"leaner": -5.0 + 0 * before, "at 25": 25 - before}.items():
+        moved = {
+            name: bg.Scenario(change={name: lambda own, b=b, c=change: own * np.exp(b * c / per)})
+            for name, b in beta.items()
+        }
+        all_at_once = {name: each.change[name] for name, each in moved.items()}
+        expected = bg.what_if(fit, {"moved": bg.Scenario(change=all_at_once)}, **ASKED).glucose
+        xr.testing.assert_allclose(
+            found.sel(scenario=world, drop=True), expected.isel(scenario=0, drop=True), rtol=1e-6
+        )
+
+
+def test_whoever_lacks_a_level_is_put_at_one_from_what_the_draw_says(fit):
+    """Where the level of a draw is the one that is set, nothing changes; else its effect comes or goes."""
+    asked = {**ASKED, "subjects": ["B"], "occasion": "fitted"}
+    worlds = {n: bg.Scenario(change={"group": bg.set_to(n)}) for n in ("NGT", "T2D")}
+    found = bg.what_if(fit, {"as is": bg.Scenario(), **worlds}, **asked).glucose.isel(subject=0)
+    as_is, well, ill = (found.sel(scenario=n, drop=True) for n in ("as is", *worlds))
+    moved = {n: np.abs(v - as_is).max("time") > 1e-6 for n, v in (("NGT", well), ("T2D", ill))}
+    assert not (np.abs(well - ill).max("time") < 1e-6).any(), "the group matters to this model"
+    was_well = float((~moved["NGT"]).mean())
+    probability = fit.posterior.group_probability.sel(group_missing_subject="B")
+    expected = probability.sel(group_level="NGT").mean().item()
+    draws = probability.sizes["draw"] * probability.sizes["chain"]
+    assert abs(was_well - expected) < 4.5 * np.sqrt(0.25 / draws)
+    assert moved["T2D"].where(~moved["NGT"], True).all(), "whoever is well in a draw is moved to be ill"
+
+
+def test_what_a_fit_has_not_estimated_is_refused_where_it_is_to_be_changed(fit):
+    blind = fit.copy()
+    blind["posterior"] = fit.posterior.to_dataset().drop_vars(["bmi_missing", "bmi_missing_subject"])
+    with pytest.raises(bg.BayesgluError, match="bmi is missing for B, E, and the fit has not estimated it"):
+        bg.what_if(blind, {"leaner": bg.Scenario(change={"bmi": bg.shift(-5)})}, **ASKED)
+    with pytest.raises(bg.BayesgluError, match="group is missing for B, so that they are in no group of it"):
+        bg.predictions(fit, "glucose_at_40", by="group", **{n: v for n, v in ASKED.items() if n != "outputs"})
+
+
 def test_a_fit_of_which_the_covariate_was_left_out_answers_as_it_did():
     """As earlier versions did where anyone lacked one."""
     study = simulated("minimal", 3, (0, 10, 40, 130), covariates={"bmi": [21.0, 25.0, 33.0]}).study

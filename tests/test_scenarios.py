@@ -432,3 +432,53 @@ def test_new_people_of_whom_nothing_is_said_are_like_those_of_the_study(people):
     unknown["constant_data"] = unknown["constant_data"].to_dataset()[["body_weight"]]
     told = bg.what_if(unknown, "ogtt(75)", subjects="new", n_new=8, **BRIEF).attrs["subjects"]
     assert told == "8 new people, at the references of bmi, group"
+
+
+# --- what cannot be asked ---
+
+
+@pytest.mark.parametrize(
+    ("who", "told"),
+    [
+        ({"group": "T2DD"}, "there is no group 'T2DD'. Did you mean 'T2D'"),
+        ({"bmi": "heavy"}, "bmi is a number, and 'heavy' is none"),
+        (
+            pd.DataFrame({"bmi": [22.0, np.nan]}),
+            "bmi is missing for 1 of 2. Fill it in, or leave all of it out",
+        ),
+    ],
+)
+def test_new_people_have_covariates_that_the_model_knows(people, who, told):
+    given = {"like": who} if isinstance(who, pd.DataFrame) else {"covariates": who}
+    with pytest.raises(bg.BayesgluError, match=told):
+        bg.what_if(people, "ogtt(75)", subjects=bg.new_people(2, **given), **BRIEF)
+
+
+def test_new_people_may_have_levels_by_other_spellings(people):
+    spelt, usual = (
+        bg.what_if(people, "ogtt(75)", subjects=bg.new_people(2, {"group": name}), of="auc", **BRIEF)
+        for name in ("T2DM", "T2D")
+    )
+    assert (spelt.glucose_auc == usual.glucose_auc).all()
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (lambda fit: bg.grid(bmi=[25, 25.0], protocol=["meal(60)"]), "two combinations are called 'bmi = 25"),
+        (lambda fit: bg.new_people(2, ["T2D"]), "Give a mapping, such as"),
+        (lambda fit: bg.comparisons(fit, "group"), "variables is 'group'. Give a mapping"),
+        (
+            lambda fit: bg.comparisons(fit, {"group": ["NGT", "T2D"]}, rope=(2, 1)),
+            "Give two numbers, from and to",
+        ),
+        (lambda fit: bg.effects(fit, rope=0.1), "Give two numbers, from and to"),
+        (lambda fit: bg.slopes(fit, "bmi", per="5"), "per is '5'; it must be a number above 0"),
+        (lambda fit: bg.what_if(fit, draws="all"), "draws is 'all'; it must be 1 or more"),
+        (lambda fit: bg.what_if(fit, "meal(60)", body_weight="70kg"), "body_weight of everyone is '70kg'"),
+        (lambda fit: bg.what_if(fit, "meal(60)", rtol=0), "rtol is 0"),
+    ],
+)
+def test_a_question_that_cannot_be_asked_is_refused_in_words(people, ask, told):
+    with pytest.raises(bg.BayesgluError, match=told):
+        ask(people)

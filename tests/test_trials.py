@@ -7,7 +7,7 @@ from test_scenarios import every_effect, with_covariates
 
 import bayesglu as bg
 from bayesglu.analysis.people import draw_people
-from bayesglu.errors import InputError
+from bayesglu.errors import BayesgluWarning, InputError
 
 TIMES = {"times": (0, 30, 60, 120, 180)}
 ARMS = {"placebo": "ogtt(75)", "drug": bg.Scenario("ogtt(75)", {"insulin_sensitivity": bg.scale(1.5)})}
@@ -121,3 +121,30 @@ def test_a_dose_meets_its_target_in_the_share_of_draws_in_which_it_does(people):
 def test_a_trial_or_dose_that_cannot_be_is_refused(people, ask, told):
     with pytest.raises(InputError, match=told):
         ask(people)
+
+
+def test_trials_that_lose_their_people_are_told_and_count_as_no_difference(people):
+    arms = {"a": "ogtt(75)", "b": "ogtt(50)"}
+    with pytest.warns(BayesgluWarning, match="fewer than two people with the endpoint"):
+        found = bg.trial(people, arms, n=2, repeats=6, dropout=0.9, random_seed=1, **TIMES)
+    assert float(found.power[0]) == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"n": 4.0}, r"n is 4\.0; it must be a whole number"),
+        ({"people": 20}, "people is 20. Give new people"),
+    ],
+)
+def test_what_is_no_size_and_no_people_of_a_trial_is_refused(people, asked, told):
+    with pytest.raises(InputError, match=told):
+        bg.trial(people, {"a": "ogtt(75)", "b": "ogtt(50)"}, **asked)
+
+
+def test_doses_and_targets_that_are_none_are_refused_and_one_dose_is_enough(people):
+    with pytest.raises(InputError, match=r"target is 180\. Write a quantity and a limit"):
+        bg.dose_for(people, 180)
+    asked = {"subjects": ["1"], "draws": 4, "random_seed": 1, **TIMES}
+    assert bg.dose_for(people, doses=50, **asked).dose.tolist() == [50]
+    assert bg.dose_for(people, doses=[50, 50, 20], **asked).dose.tolist() == [50, 20]

@@ -12,6 +12,7 @@ import xarray as xr
 from bayesglu.analysis.cohort import Cohort
 from bayesglu.errors import InputError
 from bayesglu.spec.priors import SPELLINGS
+from bayesglu.text.problems import is_number, show
 from bayesglu.text.wording import some
 
 MOST_GROUPS = 12
@@ -22,6 +23,15 @@ def check_probability(probability: float) -> None:
     """Raise InputError where it is none."""
     if not 0 < probability < 1:
         raise InputError(f"probability is {probability}. Allowed: between 0 and 1, such as 0.9.")
+
+
+def check_rope(rope: tuple[float, float] | None) -> None:
+    """Raise InputError where it is no region of practical equivalence, from and to."""
+    if rope is None:
+        return
+    pair = list(rope) if isinstance(rope, Sequence) and not isinstance(rope, str) else []
+    if len(pair) != 2 or not all(map(is_number, pair)) or not pair[0] < pair[1]:
+        raise InputError(f"rope is {show(rope)}. Give two numbers, from and to, such as (0.9, 1.1).")
 
 
 def groups_of(cohort: Cohort, by: str | None) -> dict[str, list[str]]:

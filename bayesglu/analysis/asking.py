@@ -11,8 +11,9 @@ import numpy as np
 import xarray as xr
 from rich.progress import track
 
-from bayesglu.analysis.cohort import Cohort, NewPeople, cohort_of, covariates_of_fit, followed_by, labels_of
+from bayesglu.analysis.cohort import Cohort, cohort_of, covariates_of_fit, followed_by, labels_of
 from bayesglu.analysis.measurements import measure, measured_outputs
+from bayesglu.analysis.new_people import NewPeople
 from bayesglu.analysis.people import thinned
 from bayesglu.analysis.quantities import Quantity, evaluate, in_units, quantities_of
 from bayesglu.analysis.scenarios import Scenario
@@ -29,6 +30,7 @@ from bayesglu.protocols.protocol import Protocol
 from bayesglu.results import require_fit
 from bayesglu.seeds import seed_of
 from bayesglu.spec.model import ModelSpec, model_of
+from bayesglu.text.problems import is_number, show
 from bayesglu.units import system_of
 
 FLUXES = (
@@ -68,6 +70,8 @@ class Question:
     measured: bool = False
     units: str | None = None
     progressbar: bool = True
+    rtol: float = 1e-6
+    atol: float = 1e-6
 
 
 def question_of(asked: Mapping[str, Any], **own: Any) -> Question:
@@ -82,8 +86,8 @@ def question_of(asked: Mapping[str, Any], **own: Any) -> Question:
 
 def ask(fit: xr.DataTree, scenarios: Mapping[str, Scenario], q: Question) -> tuple[xr.Dataset, Cohort]:
     """What `what_if` returns, and the people of whom it speaks."""
-    if q.draws < 1:
-        raise InputError(f"draws is {q.draws}; it must be 1 or more.")
+    if not is_number(q.draws) or q.draws < 1:
+        raise InputError(f"draws is {show(q.draws)}; it must be 1 or more.")
     system = system_of(q.units)
     spec = model_of(require_fit(fit).attrs)
     check_forcing(spec, q.forcing)
@@ -182,6 +186,8 @@ class Asked:
                 hold=self.question.hold,
                 start={n: _of(v, labels) for n, v in world.start.items()},
                 forcing=self.question.forcing,
+                rtol=self.question.rtol,
+                atol=self.question.atol,
             )
             for protocol, labels in groups.items()
         ]

@@ -12,8 +12,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesglu.analysis.changes import Change
-from bayesglu.analysis.people import covariates_of, draw_people, fitted_people, typical_person
+from bayesglu.analysis.changes import Change, set_to
+from bayesglu.analysis.new_people import NewPeople
+from bayesglu.analysis.people import (
+    covariate_in_draws,
+    covariates_of,
+    draw_people,
+    fitted_people,
+    typical_person,
+)
 from bayesglu.analysis.simulation import check_names
 from bayesglu.errors import BayesgluWarning, InputError, warn_caller
 from bayesglu.hierarchy import names
@@ -22,101 +29,12 @@ from bayesglu.hierarchy.posterior import acting_in
 from bayesglu.protocols.protocol import Protocol
 from bayesglu.protocols.table import kept_protocols
 from bayesglu.spec.model import ModelSpec
-from bayesglu.spec.priors import Effect
-from bayesglu.text.problems import Problems, hint, show
+from bayesglu.spec.priors import SPELLINGS, Effect
+from bayesglu.text.problems import Problems, hint, is_number, show
 from bayesglu.text.wording import some
 
 FITTED, ANOTHER = "fitted", "another"
 SAME, NEW, TYPICAL = "same", "new", "typical"
-NUMBER = 20
-
-
-@dataclass(frozen=True)
-class NewPeople:
-    """People who were not in the study; made by `new_people`.
-
-    Parameters
-    ----------
-    n : int
-        How many.
-    covariates : pandas.DataFrame
-        Their covariates, a row a person, and perhaps their ``body_weight`` in kg; without columns where they
-        are at the references of the model.
-    like : str
-        Whom they are like, in words.
-    of_study : bool
-        Whether covariates and body weights are those of the study's people.
-    days : int
-        On how many days each is seen; each then stands among the people as often, everyone on the first day
-        before everyone on the second.
-
-    Examples
-    --------
-    >>> import bayesglu as bg
-    >>> bg.new_people(40, covariates={"group": "T2D", "bmi": 33}).like
-    'group T2D, bmi 33'
-    """
-
-    n: int
-    covariates: pd.DataFrame
-    like: str = ""
-    of_study: bool = False
-    days: int = 1
-
-
-def new_people(
-    n: int | None = None,
-    covariates: Mapping[str, float | str] | None = None,
-    like: str | pd.DataFrame | None = None,
-) -> NewPeople:
-    """New people for `what_if`, drawn from the population of a fit, with covariates of their own.
-
-    Parameters
-    ----------
-    n : int, optional
-        How many; by default 20, or as many as a table has rows.
-    covariates : mapping, optional
-        Covariates that all of them have, in canonical units: ``{"group": "T2D", "bmi": 33}``; and perhaps
-        their ``body_weight``.
-    like : str or pandas.DataFrame, optional
-        ``"study"`` for the covariates and body weights of the study's people, or a table with a row a person
-        and a column a covariate. The rows are taken in a random order, each as often as the others.
-
-    Returns
-    -------
-    NewPeople
-        For the argument `subjects` of `what_if` and its like. Where nothing is said, and covariates act in
-        the fit, they are like the study's people; where something is said, all else is at the references
-        of the model. The answer says which.
-
-    Raises
-    ------
-    InputError
-        If `n` is no number of people, or `like` is neither.
-
-    Examples
-    --------
-    >>> import bayesglu as bg
-    >>> bg.new_people(40, like="study").n
-    40
-    """
-    table = pd.DataFrame()
-    if isinstance(like, pd.DataFrame):
-        table = like.reset_index(drop=True).drop(columns=["subject"], errors="ignore")
-    elif like not in (None, "study"):
-        raise InputError(f"like is {show(like)}. Allowed: 'study', or a table with a row a person.")
-    n = (len(table) or NUMBER) if n is None else n
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise InputError(f"n is {show(n)}; it must be a whole number, 1 or more.")
-    said = dict(covariates or {})
-    if said and len(table):
-        table = table.assign(**said)
-    elif said:
-        table = pd.DataFrame([said])
-    of_study = isinstance(like, str)
-    words = ["the study's people" if of_study else "a table" if like is not None else ""]
-    words += [f"{name.replace('_', ' ')} {value}" for name, value in said.items()]
-    return NewPeople(n, table, ", ".join(filter(None, words)), of_study)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,50 +62,82 @@ class Cohort:
 
         Raises InputError where it is not known of everyone.
         """
-        if name not in self.covariates:
-            if self.at_references:
-                return None
-            raise InputError(f"The fit does not know {name} of its people, so that it cannot be changed.")
-        values = self.covariates[name].sel(subject=self.labels).values
-        lacking = [s for s, v in zip(self.labels, values, strict=True) if v is None or v != v or v == ""]
+        known, lacking = self._known(name)
         if lacking:
-            raise InputError(f"{name} is missing for {some(lacking)}, so that it cannot be changed.")
-        return values
+            raise InputError(f"{name} is missing for {some(lacking)}, so that they are in no group of it.")
+        return known
 
     def changed(self, changes: Mapping[str, Change]) -> Cohort:
         """The same people with other covariates: what is their own stays."""
         after, covariates = {}, self.covariates
         for name, how in changes.items():
-            old = self.covariate(name)
-            after[name] = how if old is None else how.apply(xr.DataArray(old, dims="subject")).values
-            known = isinstance(after[name], np.ndarray) or how.value is not None
-            if known:
-                given = after[name] if old is not None else np.full(len(self.labels), how.value)
+            old = self._before(name)
+            after[name] = how if old is None else how.apply(old)
+            if how.value is not None:
+                covariates = covariates.assign({name: ("subject", np.full(len(self.labels), how.value))})
+            elif old is not None:  # of those who lack it, it is still not known
+                given = how.apply(self._of_each(self._known(name)[0])).values
                 covariates = covariates.assign({name: ("subject", given)})
         return replace(self, parameters=self._moved(after), covariates=covariates)
 
     def at(self, covariates: xr.Dataset) -> Cohort:
         """People at the references, at these covariates of each instead."""
-        values = {str(name): column.values for name, column in covariates.items()}
+        values = {str(name): self._of_each(column.values) for name, column in covariates.items()}
         return replace(self, parameters=self._moved(values), covariates=covariates)
 
-    def _moved(self, after: Mapping[str, np.ndarray | Change]) -> dict[str, xr.DataArray]:
+    def _known(self, name: str) -> tuple[np.ndarray | None, list[str]]:
+        """A covariate of everyone, None where all are at its reference; and who lacks it."""
+        if name not in self.covariates:
+            if self.at_references:
+                return None, []
+            raise InputError(f"The fit does not know {name} of its people, so that it cannot be changed.")
+        values = self.covariates[name].sel(subject=self.labels).values
+        missing = [v is None or v != v or v == "" for v in values]
+        return values, [s for s, absent in zip(self.labels, missing, strict=True) if absent]
+
+    def _before(self, name: str) -> xr.DataArray | None:
+        """A covariate of everyone, in each draw where some lack it; None where all are at its reference.
+
+        Raises InputError where the fit says nothing of what they lack.
+        """
+        values, lacking = self._known(name)
+        if values is None or not lacking:
+            return None if values is None else self._of_each(values)
+        of_each, unknown = dict(zip(self.labels, values, strict=True)), []
+        for who in lacking:
+            rng = np.random.default_rng([self.seed, crc32(f"{name} of {who}".encode())])
+            of_each[who] = covariate_in_draws(self.posterior, name, who, rng)
+            unknown += [who] if of_each[who] is None else []
+        if unknown:
+            raise InputError(
+                f"{name} is missing for {some(unknown)}, and the fit has not estimated it, so that it cannot "
+                "be changed."
+            )
+        shape = self.posterior.sizes["chain"], self.posterior.sizes["draw"]
+        columns = [np.broadcast_to(np.asarray(of_each[who]), shape) for who in self.labels]
+        coords = {"chain": self.posterior.chain, "draw": self.posterior.draw, "subject": self.labels}
+        return xr.DataArray(np.stack(columns, axis=-1), coords, ("chain", "draw", "subject"))
+
+    def _of_each(self, values: np.ndarray) -> xr.DataArray:
+        return xr.DataArray(values, {"subject": self.labels}, ("subject",))
+
+    def _moved(self, after: Mapping[str, xr.DataArray | Change]) -> dict[str, xr.DataArray]:
         """Parameters where covariates are other ones: values by subject, or a change from the reference."""
         moved, of_prior = dict(self.parameters), {}
+        before = {name: self._before(name) for name in after}
         for name in moved:
             parameter = self.spec.parameters[name]
             acting = {k: e for k, e in parameter.effects.items() if e.covariate in after}
             shift = xr.DataArray(0.0)
             for key, effect in acting.items():
-                old = self.covariate(effect.covariate)
+                old = before[effect.covariate]
                 times = self._times(effect, after[effect.covariate]) - self._times(effect, old)
-                if times.any():
-                    of_each = xr.DataArray(times, {"subject": self.labels}, ("subject",))
+                if bool(times.any()):
                     beta = self._effect(name, key)
                     if beta is None:
                         beta = self._from_prior(names.effect(name, key), effect)
                         of_prior[name] = effect.covariate
-                    shift = shift + beta * of_each
+                    shift = shift + beta * times
             if shift.dims:
                 own = moved[name].copy(data=parameter.to_scale(moved[name].values))
                 shifted = (own + shift).transpose("chain", "draw", "subject")
@@ -200,16 +150,18 @@ class Cohort:
             )
         return moved
 
-    def _times(self, effect: Effect, values: np.ndarray | Change | None) -> np.ndarray:
-        """How often an effect applies to each person."""
-        if isinstance(values, np.ndarray):
-            return np.array([effect.standardized(value) for value in values], float)
+    def _times(self, effect: Effect, values: xr.DataArray | Change | None) -> xr.DataArray:
+        """How often an effect applies to each person, in each draw where that is not known."""
+        if isinstance(values, xr.DataArray):
+            found = [effect.standardized(value) for value in values.values.ravel()]
+            return values.copy(data=np.reshape(np.array(found, float), values.shape))
         if values is None:
-            return np.zeros(len(self.labels))
-        if effect.form == "level":
-            return np.full(len(self.labels), effect.standardized(str(values.value)))
-        changed = float(values.apply(xr.DataArray(float(effect.reference))))
-        return np.full(len(self.labels), effect.standardized(changed))
+            often = 0.0
+        elif effect.form == "level":
+            often = effect.standardized(str(values.value))
+        else:
+            often = effect.standardized(float(values.apply(xr.DataArray(float(effect.reference)))))
+        return self._of_each(np.full(len(self.labels), often))
 
     def _effect(self, parameter: str, key: str) -> xr.DataArray | None:
         """Draws ``(chain, draw)`` of the logarithm of a factor; None where the study says nothing of it."""
@@ -237,10 +189,38 @@ def check_covariates(spec: ModelSpec, known: xr.Dataset, changes: Mapping[str, C
             problems.add(f"{name} is a number, and {how.value!r} is none.")
         elif levels and how.value is None:
             problems.add(f"{name} has levels, and is set to one: set_to({sorted(levels)[0]!r}).")
-        elif levels and str(how.value) not in levels and str(how.value).lower() not in WITHOUT:
+        elif (
+            levels
+            and not {str(how.value), SPELLINGS.get(str(how.value), "")} & levels
+            and (str(how.value).lower() not in WITHOUT)
+        ):
             listed = ", ".join(sorted(levels))
             problems.add(f"there is no {name} {how.value!r}.{hint(how.value, levels)} Known: {listed}.")
     problems.raise_any(InputError)
+
+
+def check_new(spec: ModelSpec, known: xr.Dataset, rows: pd.DataFrame) -> None:
+    """Raise InputError where covariates of new people are missing, or none that they can have."""
+    problems = Problems("new people")
+    for name, column in rows.items():
+        absent = column.isna() | (column == "")
+        if absent.any():
+            problems.add(
+                f"{name} is missing for {int(absent.sum())} of {len(column)}. Fill it in, or leave all of it "
+                "out: then they are at the reference of its effect."
+            )
+        of_number = any(
+            e.covariate == name and e.form != "level"
+            for p in spec.parameters.values()
+            for e in p.effects.values()
+        )
+        for value in dict.fromkeys(column[~absent]):
+            if of_number and not is_number(value):
+                problems.add(f"{name} is a number, and {show(value)} is none.")
+    problems.raise_any(InputError)
+    for name, column in rows.items():
+        for value in dict.fromkeys(column):
+            check_covariates(spec, known, {str(name): set_to(value)})
 
 
 # --- who ---
@@ -352,6 +332,9 @@ def _like(cohort: Cohort, fit: xr.DataTree, asked: NewPeople, rng: np.random.Gen
     columns = {str(name): ("subject", rows[name].to_numpy()[order]) for name in rows}
     table = xr.Dataset(columns, {"subject": cohort.labels})
     check_names("covariate", set(table) - {"body_weight"} - set(covariates_of_fit(fit)), used)
+    if not asked.of_study:
+        acting = [name for name in asked.covariates if name in used]
+        check_new(cohort.spec, covariates_of_fit(fit), asked.covariates[acting])
     weight = table.get("body_weight", cohort.body_weight)
     return replace(cohort.at(table.drop_vars("body_weight", errors="ignore")), body_weight=weight, told=told)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesglu.analysis.answers import check_probability, groups_of, rows, summary, table_of
+from bayesglu.analysis.answers import check_probability, check_rope, groups_of, rows, summary, table_of
 from bayesglu.analysis.asking import Question, ask, question_of
 from bayesglu.analysis.changes import Change, scale, shift
 from bayesglu.analysis.cohort import Cohort
@@ -22,7 +22,7 @@ from bayesglu.protocols.protocol import Protocol
 from bayesglu.results import require_fit
 from bayesglu.spec.model import model_of
 from bayesglu.spec.priors import SPELLINGS
-from bayesglu.text.problems import hint, show
+from bayesglu.text.problems import hint, is_number, show
 from bayesglu.units import canonical_unit, has_unit
 
 COMPARE: Mapping[str, tuple[Callable, float]] = {
@@ -116,6 +116,7 @@ def comparisons(
     ('insulin_sensitivity x 1.3', 0.0)
     """
     check_probability(probability)
+    check_rope(rope)
     how, neutral, told = _comparing(compare)
     question = question_of(asked, of=of, units=units)
     judge = Judge(how, told, by, average, probability, neutral if above is None else above, rope)
@@ -125,8 +126,12 @@ def comparisons(
         )
     if scenarios is not None:
         return _table([judge.compare(fit, question, scenarios_of(scenarios, {}), {})])
+    if not isinstance(variables, Mapping):
+        raise InputError(
+            f"variables is {show(variables)}. Give a mapping, such as {{'group': ['NGT', 'T2D']}}."
+        )
     found = []
-    for name, values in (variables or {}).items():
+    for name, values in variables.items():
         about = {"variable": name}
         if adjusted:
             found.append(judge.compare(fit, question, _worlds(name, values), about))
@@ -204,10 +209,11 @@ def slopes(
     'mg/dL per 1 %'
     """
     check_probability(probability)
+    check_rope(rope)
     spec = model_of(require_fit(fit).attrs)
     covariates = {e.covariate: e for p in spec.parameters.values() for e in p.effects.values()}
     per = 1.0 if per is None else per
-    if not per > 0:
+    if not is_number(per) or not per > 0:
         raise InputError(f"per is {show(per)}; it must be a number above 0.")
     if variable in spec.parameters:
         low, high, unit = scale(1 - STEP * per), scale(1 + STEP * per), "%"

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesglu.analysis.answers import check_probability
+from bayesglu.analysis.answers import check_probability, check_rope
 from bayesglu.analytes import words
 from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
@@ -73,6 +73,7 @@ def effects(
     'type 2 diabetes: basal glucose'
     """
     check_probability(probability)
+    check_rope(rope)
     posterior = require_fit(fit).posterior.to_dataset()
     spec, acting = model_of(fit.attrs), acting_in(posterior)
     prior = fit.prior.to_dataset() if "prior" in fit.children else xr.Dataset()

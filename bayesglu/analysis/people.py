@@ -65,6 +65,24 @@ def occasion_covariates_of(known: xr.Dataset) -> xr.Dataset | None:
     return xr.Dataset(found) if found else None
 
 
+def covariate_in_draws(
+    posterior: xr.Dataset, name: str, who: str, rng: np.random.Generator
+) -> np.ndarray | None:
+    """What a person who lacks a covariate has of it in each draw (chain, draw): numbers, or levels, drawn by
+    their probability given the person's parameters; None where the fit says nothing of it."""
+    number, level = names.missing(name), names.level_probability(name)
+    called = number if number in posterior else level
+    dim = names.missing_subject(name)
+    if called not in posterior or who not in posterior[dim].values:
+        return None
+    found = posterior[called].sel({dim: who}).transpose("chain", "draw", ...)
+    if called == number:
+        return found.values
+    with np.errstate(divide="ignore"):
+        chosen = np.log(found.values) + rng.gumbel(size=found.shape)
+    return found[names.levels(name)].values[chosen.argmax(-1)]
+
+
 def random_effects(spec: ModelSpec, posterior: xr.Dataset, known: xr.Dataset):
     """The people of a fit and their deviations from what their covariates let expect, eta ``(chain, draw, S,
     D)``, on the scales on which priors are Normal."""

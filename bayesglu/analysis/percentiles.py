@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from scipy.special import ndtr
 
-from bayesglu.analysis.people import covariates_of, occasions_of, people_of
+from bayesglu.analysis.people import covariate_in_draws, covariates_of, occasions_of, people_of
 from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.covariates import lacking
@@ -16,7 +16,6 @@ from bayesglu.hierarchy.posterior import acting_in, individuals_of, population_o
 from bayesglu.results import require_fit
 from bayesglu.seeds import seed_of
 from bayesglu.spec.model import ModelSpec, model_of
-from bayesglu.spec.priors import Effect
 from bayesglu.text.problems import Problems
 
 ALIKE = "same covariates"
@@ -156,28 +155,12 @@ def _lacked(spec: ModelSpec, people: Individuals, covariates: xr.Dataset, poster
         for who in lacking(covariates, effect.covariate):
             pair = effect.covariate, who
             if pair not in drawn:
-                drawn[pair] = _drawn(effect, who, posterior, rng)
+                drawn[pair] = covariate_in_draws(posterior, effect.covariate, who, rng)
             if (values := drawn[pair]) is not None:
                 x = np.vectorize(effect.standardized)(values)
                 size = np.log(posterior[names.EFFECT].sel(effect=label).values) * x
                 found[..., people.subjects.index(who), :] += size[..., None] * components
     return found
-
-
-def _drawn(effect: Effect, who: str, posterior: xr.Dataset, rng: np.random.Generator) -> np.ndarray | None:
-    """What a person may have of a covariate (chain, draw): numbers, or names of levels; None where the fit
-    says nothing of it."""
-    of_level = effect.form == "level"
-    called = (names.level_probability if of_level else names.missing)(effect.covariate)
-    if called not in posterior:
-        return None
-    found = posterior[called].sel({names.missing_subject(effect.covariate): who})
-    found = found.transpose("chain", "draw", ...)
-    if not of_level:
-        return found.values
-    with np.errstate(divide="ignore"):
-        chosen = np.log(found.values) + rng.gumbel(size=found.shape)
-    return found[names.levels(effect.covariate)].values[chosen.argmax(-1)]
 
 
 def _check_reference(spec: ModelSpec, reference: Mapping[str, Any]) -> None:

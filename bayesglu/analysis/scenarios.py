@@ -129,7 +129,7 @@ def grid(**axes: Mapping[str, Any] | Sequence[Any]) -> dict[str, Scenario]:
     Raises
     ------
     InputError
-        If an axis is empty, or a change or a switch is none.
+        If an axis is empty, a change or a switch is none, or two combinations have the same name.
     ProtocolError
         If a text is not a protocol.
 
@@ -149,7 +149,10 @@ def grid(**axes: Mapping[str, Any] | Sequence[Any]) -> dict[str, Scenario]:
     for row in product(*columns):
         own = {axis: value for axis, _, value in row if axis in ("protocol", "switches")}
         changes = {axis: _change(value) for axis, _, value in row if axis not in own}
-        found[", ".join(name for _, name, _ in row if name) or "reference"] = Scenario(change=changes, **own)
+        called = ", ".join(name for _, name, _ in row if name) or "reference"
+        if called in found:
+            raise InputError(f"grid: two combinations are called {called!r}. Give their values other names.")
+        found[called] = Scenario(change=changes, **own)
     return found
 
 

@@ -212,18 +212,22 @@ def _people(spec: ModelSpec, parameters: Mapping, start: Mapping, body_weight, a
     check_names("state", start, {*loop.states, *measured})
 
     weight = _array("body_weight", np.nan if body_weight is None else body_weight)
-    # Dimensions of the weights come last, so that one group of people with their weights repeats.
     given = {**parameters, **{f"{n} at the start": v for n, v in start.items()}}
-    together = xr.broadcast(*(_array(n, v) for n, v in given.items()), weight)
-    dims = (*(d for d in together[0].dims if d not in weight.dims), *weight.dims)
-    together = [v.transpose(*dims) for v in together]
-    shape = together[0].shape
-    values = {n: v.values.reshape(-1) for n, v in zip(given, together, strict=False)}
+    arrays = xr.align(*(_array(n, v) for n, v in given.items()), weight, join="outer", copy=False)
+    sizes = {str(d): size for array in arrays for d, size in array.sizes.items()}
+    # Dimensions of the weights come last, so that one group of people with their weights repeats.
+    dims = (*(d for d in sizes if d not in weight.dims), *map(str, weight.dims))
+    shape = tuple(sizes[d] for d in dims)
+    # Variables, and not arrays with their labels, which take longer than all else where people are few.
+    spread = (a.variable.set_dims(dict(zip(dims, shape, strict=True))).values.reshape(-1) for a in arrays)
+    values = dict(zip(given, spread, strict=False))
+    labelled = {d: a for a in reversed(arrays) for d in a.dims if d in a.indexes}
+    coords = dict(arrays[0].coords) | {d: a.coords[d] for d, a in labelled.items()}
     theta = np.empty((int(np.prod(shape, dtype=int)), len(names)))
     for i, n in enumerate(names):
         theta[:, i] = values.get(n, spec.parameters[n].typical.median)
     begun = {n: values[f"{n} at the start"] for n in start}
-    found = _People(theta, dims, shape, dict(together[0].coords), weight.values.reshape(-1))
+    found = _People(theta, dims, shape, coords, arrays[-1].values.reshape(-1))
     _check_values(spec, {n: values[n] for n in parameters}, found.label)
     known = dict(zip(names, theta.T, strict=True))
     return replace(found, theta=np.column_stack([theta, *_initial(loop, known, begun, atol, found.label)]))

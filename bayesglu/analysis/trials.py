@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +13,10 @@ import xarray as xr
 from scipy.stats import ttest_ind, ttest_rel
 
 from bayesglu.analysis.asking import ask, question_of
-from bayesglu.analysis.cohort import NewPeople, new_people
+from bayesglu.analysis.new_people import NewPeople, new_people
 from bayesglu.analysis.quantities import Quantity
 from bayesglu.analysis.scenarios import Scenario, scenarios_of
-from bayesglu.errors import InputError
+from bayesglu.errors import BayesgluWarning, InputError, warn_caller
 from bayesglu.protocols.library import injection, meal
 from bayesglu.protocols.parse import parse_protocol
 from bayesglu.protocols.protocol import Protocol
@@ -98,6 +98,11 @@ def trial(
     SolverError
         If the equations cannot be solved.
 
+    Warns
+    -----
+    BayesgluWarning
+        Where trials were left with fewer than two people in an arm; they count as without a difference.
+
     Examples
     --------
     >>> import bayesglu as bg
@@ -109,12 +114,14 @@ def trial(
     """
     check_settings({"dropout": dropout, "alpha": alpha}, SHARE)
     check_settings({"repeats": repeats}, {"repeats": Number(2, 10**6, whole=True)})
-    sizes = [n] if isinstance(n, int) else list(n)
+    sizes = list(n) if isinstance(n, Iterable) else [n]
     if not sizes or any(isinstance(each, bool) or not isinstance(each, int) or each < 2 for each in sizes):
         raise InputError(f"n is {show(n)}; it must be a whole number of people in each arm, 2 or more.")
     named = scenarios_of(arms, {})
     if len(named) < 2:
         raise InputError("A trial needs two arms or more, such as {'placebo': ..., 'drug': ...}.")
+    if not isinstance(people, NewPeople | None):
+        raise InputError(f"people is {show(people)}. Give new people, such as new_people(like='study').")
     most, seed = max(sizes), seed_of(random_seed)
     people = new_people(like="study") if people is None else people
     asked = {"measured": True, **asked}
@@ -128,18 +135,27 @@ def trial(
         leaves = np.tile(leaves[:, :most], len(named))
     numbers = np.where(leaves[:, None, :], np.nan, numbers)
     of_arm = [numbers[:, i, i * most : (i + 1) * most] for i in range(len(named))]
-    rows = []
+    rows, few = [], 0.0
     for size in sizes:
         control, *others = (each[:, :size] for each in of_arm)
         for arm, endpoint in zip(list(named)[1:], others, strict=True):
             p = _p_values(endpoint, control, crossover)
+            enough = _enough(endpoint, control, crossover)
+            few = max(few, float((~enough).mean()))
             power = float(np.mean(p < alpha))
-            difference = np.nanmean(endpoint, -1) - np.nanmean(control, -1)
-            low, middle, high = np.nanquantile(difference, [0.05, 0.5, 0.95])
+            difference = (_means(endpoint) - _means(control))[enough]
+            found_any = len(difference) > 0
+            low, middle, high = np.quantile(difference, [0.05, 0.5, 0.95]) if found_any else [np.nan] * 3
             row = {"arm": arm, "control": next(iter(named)), "n": size, "quantity": name}
             row |= {"power": power, "mcse": np.sqrt(power * (1 - power) / len(p)), "repeats": len(p)}
             row |= {"median": middle, "lower": low, "upper": high, "unit": found[name].attrs["units"]}
             rows.append(row | {"people": cohort.told})
+    if few:
+        warn_caller(
+            f"In up to {100 * few:.0f} % of the trials an arm had fewer than two people with the endpoint: "
+            "they count as trials that found no difference.",
+            BayesgluWarning,
+        )
     table = pd.DataFrame(rows)
     table.attrs = {"random_seed": seed, "protocol": found.attrs["protocol"]}
     table.attrs["design"] = "crossover" if crossover else "parallel"
@@ -147,10 +163,31 @@ def trial(
 
 
 def _p_values(endpoint: np.ndarray, control: np.ndarray, paired: bool) -> np.ndarray:
-    """Of the test of each trial ``(trial, person)``."""
+    """Of the test of each trial ``(trial, person)``; NaN where fewer than two people are in an arm."""
+    enough = _enough(endpoint, control, paired)
+    p = np.full(len(endpoint), np.nan)
+    if not enough.any():
+        return p
+    one, other = endpoint[enough], control[enough]
     if paired:
-        return np.asarray(ttest_rel(endpoint, control, axis=-1, nan_policy="omit").pvalue)
-    return np.asarray(ttest_ind(endpoint, control, axis=-1, equal_var=False, nan_policy="omit").pvalue)
+        p[enough] = ttest_rel(one, other, axis=-1, nan_policy="omit").pvalue
+    else:
+        p[enough] = ttest_ind(one, other, axis=-1, equal_var=False, nan_policy="omit").pvalue
+    return p
+
+
+def _enough(endpoint: np.ndarray, control: np.ndarray, paired: bool) -> np.ndarray:
+    """In which trials both arms have two people with the endpoint, or two have it in both."""
+    one, other = np.isfinite(endpoint), np.isfinite(control)
+    return (one & other).sum(-1) >= 2 if paired else np.minimum(one.sum(-1), other.sum(-1)) >= 2
+
+
+def _means(endpoint: np.ndarray) -> np.ndarray:
+    """Of the people of each trial ``(trial, person)`` who have it; NaN where nobody does."""
+    there = np.isfinite(endpoint)
+    count = there.sum(-1)
+    total = np.where(there, endpoint, 0.0).sum(-1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def dose_for(
@@ -210,14 +247,17 @@ def dose_for(
     >>> found.use[0]
     'for research, not for treatment'
     """
-    parts = re.fullmatch(r"\s*(\w[\w.]*)\s*([<>])\s*(-?\d+(?:\.\d+)?)\s*", target)
+    parts = isinstance(target, str) and re.fullmatch(r"\s*(\w[\w.]*)\s*([<>])\s*(-?\d+(?:\.\d+)?)\s*", target)
     if not parts:
-        raise InputError(f"target is {target!r}. Write a quantity and a limit, such as 'glucose_peak < 180'.")
+        raise InputError(
+            f"target is {show(target)}. Write a quantity and a limit, such as 'glucose_peak < 180'."
+        )
     if vary not in VARIED:
         raise InputError(f"vary is {show(vary)}. Allowed: {', '.join(VARIED)}.")
     check_settings({"probability": probability}, {"probability": Number(0, 1, within=True)})
     give, unit, usual = VARIED[vary]
-    tried = list(usual if doses is None else doses)
+    given_doses = usual if doses is None else doses if isinstance(doses, Iterable) else [doses]
+    tried = list(dict.fromkeys(given_doses))
     besides = None if protocol is None else parse_protocol(protocol)
     named = {}
     for dose in tried:

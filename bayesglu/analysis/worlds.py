@@ -18,6 +18,7 @@ from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.parse import parse_protocol
 from bayesglu.protocols.protocol import Protocol
 from bayesglu.spec.model import ModelSpec
+from bayesglu.text.problems import is_number, show
 
 SLIP = 10.0
 """So many SDs of its prior from the median, a value that a parameter is set to is probably a slip."""
@@ -108,6 +109,9 @@ def body_weights(cohort: Cohort, given: float | Mapping[str, float] | None) -> A
     """Body weights as they are asked for."""
     if given is None:
         return cohort.body_weight
+    weights = given if isinstance(given, Mapping) else {"everyone": given}
+    if wrong := [f"body_weight of {who} is {show(kg)}" for who, kg in weights.items() if not is_number(kg)]:
+        raise InputError(f"{'; '.join(wrong[:10])}. Give numbers, in kg.")
     if not isinstance(given, Mapping):
         return float(given)
     by_label = {str(label): float(kg) for label, kg in given.items()}
