@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
         summarize_population,
     )
     from bayesglu.analysis.trials import dose_for, trial
+    from bayesglu.analysis.two_stage import fit_two_stage
     from bayesglu.analysis.vpc import vpc
     from bayesglu.analytes import register_analyte
     from bayesglu.catalog import citation, list_models, list_studies
@@ -114,6 +115,7 @@ _HOMES = {
     "analysis.effects": ("effects",),
     "analysis.predictions": ("predictions",),
     "analysis.trials": ("dose_for", "trial"),
+    "analysis.two_stage": ("fit_two_stage",),
     "analysis.quantities": ("Quantity", "in_units", "quantities"),
     "analysis.scenarios": ("Scenario", "grid", "load_scenarios"),
     "units": ("set_units",),
@@ -152,6 +154,7 @@ __all__ = [
     "fit",
     "fit_many",
     "fit_person",
+    "fit_two_stage",
     "get_part",
     "grid",
     "identify",

@@ -28,6 +28,7 @@ from bayesglu.protocols.parse import parse_protocol
 from bayesglu.spec.model import read_model
 from bayesglu.study.cells import as_number
 from bayesglu.study.study import Study, load_study
+from benchmarks.forms import FORMS
 from benchmarks.report import RESULTS, read, show, write
 
 AT_A_TIME = 50
@@ -226,7 +227,7 @@ def same_words(one: str, other: str) -> bool:
     def cells(text):
         rows = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""))
         header, *rest = (row for row in rows if any(cell.strip() for cell in row))
-        names = [re.sub(r"[\W_]+", " ", cell.lower()).strip() for cell in header]
+        names = [re.sub(r"[\W_]+", "", cell.lower()) for cell in header]
         return [names, *([_word(cell) for cell in row] for row in rest)]
 
     return cells(one) == cells(other)
@@ -246,6 +247,7 @@ class Fuzzer:
         self.folder, self.texts = folder, good()
         self.found: dict[str, Counter] = {}
         self.odd: list[tuple[str, int, str, str, object]] = []
+        self.forms = {name: self.form(name, form.text) for name, form in FORMS.items()}
         self.whole, _, _ = self.study(self.texts), parse_protocol(PROTOCOL), read_model(self.texts["model"])
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
@@ -259,6 +261,12 @@ class Fuzzer:
                 (self.folder / name).write_bytes(text.encode("utf-8", "surrogatepass"))
         return load_study(self.folder)
 
+    def form(self, name: str, text: str) -> Study:
+        """The study of a file in one of the forms."""
+        path = self.folder / f"{name}{FORMS[name].ending}"
+        path.write_bytes(text.encode("utf-8", "surrogatepass"))
+        return load_study(path, **FORMS[name].answers)
+
     def run(self, reader: str, seed: int) -> None:
         """Try one input."""
         rng = random.Random(f"{reader} {seed}")
@@ -271,6 +279,12 @@ class Fuzzer:
             changed = rng.choice(("observations.csv", "subjects.csv"))
             text = damaged(self.texts[changed], rng)
             what, result = outcome(lambda: _from_memory(self.texts | {changed: text}))
+        elif reader == "forms":
+            name = rng.choice(list(FORMS))
+            text = damaged(FORMS[name].text, rng)
+            what, result = outcome(lambda: self.form(name, text))
+            if what == "accepted" and FORMS[name].words and self._lost(name, text, result):
+                what = "silent"
         elif reader == "protocol":
             text = damaged(self.texts[reader], rng)
             what, result = outcome(lambda: parse_protocol(text))
@@ -288,7 +302,10 @@ class Fuzzer:
 
     def _lost(self, reader: str, text: str, study: object) -> bool:
         """Whether something else was written, and nothing came of it."""
-        return study == self.whole and not same_words(text, self.texts[reader])
+        before, whole = (
+            (FORMS[reader].text, self.forms[reader]) if reader in FORMS else (self.texts[reader], self.whole)
+        )
+        return study == whole and not same_words(text, before)
 
 
 def _with_a_model(study: Study) -> Study:
@@ -315,9 +332,9 @@ def _from_memory(texts: dict[str, str]) -> Study:
 
 SHARES = {
     **{"observations.csv": 4, "subjects.csv": 2, "events.csv": 3, "truth.csv": 1, "datasheet.toml": 3},
-    **{"model": 1, "protocol": 3, "tables in memory": 1, "mistakes": 2},
+    **{"model": 1, "protocol": 3, "tables in memory": 1, "mistakes": 2, "forms": 4},
 }  # fmt: skip
-"""How many of twenty inputs each reader gets."""
+"""How many of twenty-four inputs each reader gets."""
 
 
 def fuzz(inputs: int, first: int = 0) -> Fuzzer:

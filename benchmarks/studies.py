@@ -22,7 +22,7 @@ COLUMNS = {
     "name": "study",
     "model": "model",
     "people": "people",
-    "first_look_seconds": "first look, s",
+    "first_look_seconds": "Laplace approximation, s",
     "clock_seconds": "s",
     "processor_seconds": "processor s",
     "memory_gib": "peak GiB",
@@ -65,7 +65,7 @@ def real_study(folder: str) -> Study:
 
 
 def measure(folder: str, model: str, draws: int, chains: int) -> dict:
-    """Fit one study and judge it. The first look is timed after the fit, so that all is compiled."""
+    """Fit one study and judge it. Laplace is timed after the fit, so that all is compiled."""
     from bayesglu.analysis.diagnostics import mixing
     from bayesglu.inference.fitting import fit
 
@@ -92,7 +92,7 @@ def measure(folder: str, model: str, draws: int, chains: int) -> dict:
 
 
 def first_look(model: str, study: Study, rounds: int = 5) -> float:
-    """Median seconds of a first look at a study, model and study being loaded."""
+    """Median seconds of the Laplace approximation to a study, model and study being loaded."""
     from bayesglu.inference.fitting import fit
 
     spec, seconds = load_model(model), []

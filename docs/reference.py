@@ -34,7 +34,18 @@ NAMES = {
     ),
     "Fits": (
         "From a model and a study to a posterior. [How a posterior is sampled](../inference.md) says how.",
-        *("fit", "refit", "fit_person", "fit_many", "prior_predictive", "build", "save", "load", "check"),
+        *(
+            "fit",
+            "refit",
+            "fit_person",
+            "fit_many",
+            "fit_two_stage",
+            "prior_predictive",
+            "build",
+            "save",
+            "load",
+            "check",
+        ),
         "report",
     ),
     "Questions": (

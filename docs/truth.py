@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from bayesglu.plots.style import GREY, PALE, VERMILLION, styled
+from bayesglu.plots.style import BLUE, GREY, PALE, VERMILLION, styled
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 PAGE = Path(__file__).with_suffix(".md")
@@ -36,6 +36,7 @@ PICTURE = Path(__file__).parent / "figures" / "truth.png"
 DRAWN = {
     "truth_14a2322": ("at commit 14a2322", GREY),
     "truth": ("shipped models", VERMILLION),
+    "truth_discrepancy": ("and with a discrepancy", BLUE),
 }
 """Kept results in the picture, with what they are called there."""
 
@@ -51,13 +52,13 @@ def picture() -> Figure:
     """Shares of measurements that bands of 90 % hold, with their intervals, a row for each question."""
     kept = {name: _rows(name) for name in DRAWN}
     asked = list(kept["truth"])
-    figure = Figure(figsize=(7.6, 0.42 * len(asked) + 0.9), layout="constrained")
+    figure = Figure(figsize=(7.6, 0.5 * len(asked) + 0.9), layout="constrained")
     axis = figure.subplots()
     axis.axvspan(85, 95, color=PALE, zorder=0)
     for place, (name, (called, colour)) in enumerate(DRAWN.items()):
         rows = [kept[name][question] for question in asked]
         held, low, high = (np.array([100 * row[n] for row in rows]) for n in ("held_90", "low_90", "high_90"))
-        y = np.arange(len(asked)) + 0.22 * (place - 0.5)
+        y = np.arange(len(asked)) + 0.22 * (place - 0.5 * (len(DRAWN) - 1))
         axis.hlines(y, low, high, color=colour, lw=1.2)
         axis.plot(held, y, "o", color=colour, ms=4.5, label=called)
     axis.set_yticks(range(len(asked)), [f"{title}: {WORDS.get(of, of)}" for title, of in asked])

@@ -229,13 +229,13 @@ def exercising() -> ModelSpec:
 
 
 REAL = "a real subject and measured insulin"
-WHOLE = "the whole loop, an assay's floor and a soft observation"
+WHOLE = "the whole loop, an assay background and a pseudo-observation"
 COVARIATES = "covariates"
 SEVERAL_TESTS = "one or two tests a person, what is each one's own and what is so within people"
 LIMITS = "samples beyond limits of quantification"
 SHARED = "nothing differs between people"
 OUTLIERS = "outliers"
-CORRELATED = "deviations of people that go together, those of tests within them"
+CORRELATED = "correlated random effects, those of occasions within people"
 CONSTANT_ERROR = "an error with a constant part"
 MISSING = "covariates that some people lack"
 DISCREPANCY = "what the forms miss, each test's own"

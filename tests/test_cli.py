@@ -657,6 +657,52 @@ def test_many_people_are_fitted_and_their_medians_written(tmp_path, in_place, mo
     assert "population_draw" not in pd.read_csv(csv)
 
 
+def test_a_population_in_two_stages_is_shown_judged_and_saved(tmp_path, in_place):
+    asked, out = {}, tmp_path / "population.nc"
+
+    def fit_two_stage(model, study, keep, **settings):
+        asked.update(settings, model=model)
+        return fake_fit("minimal", subjects=2, draws=20)
+
+    in_place("fit_two_stage", fit_two_stage)
+    few = "--stored", 16, "--processes", 1, "--out", out
+    shown = run("fit-two-stage", "minimal", "bergman1986", "--keep", tmp_path / "run", *few)
+    assert shown.exit_code == 2 and "Did sampling work?" in shown.stdout and out.exists()
+    assert asked["stored"] == 16 and asked["executor"] == 1 and asked["model"] == "minimal"
+    nowhere = "--out", tmp_path / "nowhere" / "population.nc"
+    assert "does not exist" in run("fit-two-stage", "minimal", "x", "--keep", tmp_path, *nowhere).stderr
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_workers_of_a_dask_scheduler_work_by_its_address(in_place):
+    distributed = pytest.importorskip("distributed", reason="Dask is the extra `dask`")
+
+    def cross_validate(model, study, *rest, executor, **settings):
+        assert executor.submit(abs, -3).result() == 3
+        raise bayesglu.BayesgluError(f"{len(executor.scheduler_info()['workers'])} worker was there")
+
+    in_place("cross_validate", cross_validate)
+    local = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "silence_logs": 50}
+    with distributed.LocalCluster(
+        host="127.0.0.1", dashboard_address=None, protocol="tcp", **local
+    ) as cluster:
+        address = cluster.scheduler_address
+        assert address.startswith("tcp://127.0.0.1:")
+        shown = run("cross-validate", "oral", "synthetic_ogtt", "--dask", address)
+        assert "1 worker was there" in shown.stderr
+    both = run("cross-validate", "oral", "synthetic_ogtt", "--dask", address, "--processes", 2)
+    assert "Give --processes or --dask" in both.stderr
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nowhere://head:8786"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_a_scheduler_that_does_not_answer_is_told(address, monkeypatch):
+    pytest.importorskip("distributed", reason="Dask is the extra `dask`")
+    monkeypatch.setattr("bayesglu.cli.by_people.WAIT", 0.5)
+    shown = run("fit-two-stage", "minimal", "bergman1986", "--keep", "x", "--dask", address)
+    assert shown.exit_code == 1 and f"No Dask scheduler answers at {address}" in shown.stderr
+
+
 def test_indices_of_a_study_and_of_a_fit_are_shown_with_the_reasons_of_those_that_are_missing(tmp_path):
     shown = run("indices", "synthetic_ogtt", "--index", "matsuda", "--index", "ogis", "--subject", "P01")
     assert shown.exit_code == 0 and "matsuda" in shown.stdout

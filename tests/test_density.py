@@ -100,7 +100,7 @@ def test_the_cases_hold_all_that_a_row_or_a_parameter_can_be():
     designs = {name: case(**TIGHT) for name, case in CASES.items()}
     rows = [d.rows for d in designs.values()]
     assert {c for r in rows for c in r.censoring} == {-1, 0, 1}
-    assert any((r.analyte < 0).any() for r in rows), "a soft observation"
+    assert any((r.analyte < 0).any() for r in rows), "a pseudo-observation"
     assert any(((r.by_output == 1) & (r.by_parameter == 1)).any() for r in rows), "an assay's floor"
     assert any((r.by_output == 0).any() for r in rows), "a basal concentration itself"
     assert {number for r in rows for number in r.residual} == {kind.number for kind in KINDS.values()}

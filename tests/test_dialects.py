@@ -126,6 +126,14 @@ def test_a_test_has_one_time_of_its_dose(tmp_path):
     assert first.observations["time"].values.tolist() == [-10, 30]
 
 
+def test_times_in_a_unit_that_is_not_known_are_asked_about(tmp_path):
+    table = "Subject,Time (weeks),Glucose (mg/dL)", "A,0,90", "A,30,140"
+    with pytest.raises(StudyError, match=r"column 'Time \(weeks\)': the unit is not known"):
+        half_wide(tmp_path, *table)
+    study = half_wide(tmp_path, *table, units={"time": "min"})
+    assert study.observations["time"].values.tolist() == [0, 30]
+
+
 def test_numbers_in_a_column_of_a_clock_are_no_minutes(tmp_path):
     with pytest.raises(StudyError, match="column 'Clock time' is of a clock, and 800, 830 is no time of day"):
         half_wide(tmp_path, "Subject,Clock time,Glucose (mg/dL)", "A,800,90", "A,830,140")

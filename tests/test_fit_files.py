@@ -120,6 +120,8 @@ def test_groups_and_variables_come_back_in_their_order(fit, tmp_path, ending):
     for name, group in fit.children.items():
         assert list(found[name].data_vars) == list(group.data_vars)
         assert set(found[name].coords) == set(group.coords)
+    kinds = {v.dtype.kind for group in found.subtree for v in group.variables.values()}
+    assert kinds <= set("biufU"), "what NumPy casts"
 
 
 def damages(place):

@@ -69,6 +69,26 @@ def test_weights_that_are_too_uneven_and_a_large_monte_carlo_error_are_told():
     assert list(found.table["refitted"]) == [1, 0]
 
 
+def test_a_picture_shows_differences_errors_and_who_decides():
+    error = (("model", "subject"), np.full((2, 6), 0.5))
+    found = judged(people([0.0, 0, 0, 0, 0, 0], [20.0, 9, -2, -2, -3, -2], error=error))
+    figure = bg.plots.comparison(found)
+    left, right = figure.axes
+    (_, limits, (bars,)) = left.containers[0]
+    assert not limits
+    ends = [segment[:, 0] for segment in bars.get_segments()]
+    np.testing.assert_allclose([end.mean() for end in ends], found.table["difference"])
+    np.testing.assert_allclose([np.ptp(end) for end in ends], 4 * found.table["difference_se"])
+    dots = right.collections[-1].get_offsets()
+    np.testing.assert_allclose(dots[:, 1], [20, 9, -2, -2, -2, -3])
+    (line,) = [own for own in right.lines if own.get_linestyle() == "--"]
+    assert line.get_xdata()[0] == 2.5  # without two 'a' would be the better one, as the sentence says
+    assert {"P00", "P01", "P04"} <= {text.get_text() for text in right.texts}
+    assert found.headline[:40] in figure.get_suptitle()
+    with pytest.raises(InputError, match=r"plots\.comparison draws what compare returns, not dict"):
+        bg.plots.comparison({})
+
+
 def folds(shift=0.0, fold_of=("1", "2", "2"), **changes) -> xr.Dataset:
     """As `cross_validate` returns it."""
     who = ["A", "B", "C"]

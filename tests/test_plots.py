@@ -482,6 +482,14 @@ def test_parameters_shows_all_that_differ_between_people_or_else_all_that_are_sh
     assert len(plots.parameters(fake_fit(alone, subjects=1, draws=10)).axes) == len(spec.at("subject"))
 
 
+def test_typical_values_are_shown_where_a_fit_has_nobodys_own(fit):
+    without = fit.copy()
+    without["posterior"] = fit["posterior"].dataset.drop_vars("basal_glucose").drop_dims("subject")
+    without["prior"] = fit["prior"].dataset.drop_vars("basal_glucose").drop_dims("subject")
+    (axis,) = plots.parameters(without, ["basal_glucose"]).axes
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["everyone"]
+
+
 def test_a_hundred_people_are_counted_and_not_named():
     figure = plots.parameters(fake_fit("minimal", subjects=100, draws=10), ["basal_glucose"])
     assert figure.axes[0].get_ylabel() == "100 people"

@@ -198,8 +198,10 @@ def test_a_comparison_by_people_is_told_with_its_verdict(tmp_path):
     people = xr.Dataset({"elpd": elpd}, {"model": ["a", "b"], "subject": ["1", "2", "3"]})
     found = judged(people)
     fit = fake_fit("minimal", subjects=1, draws=20)
-    told = Page(bg.report(fit, tmp_path / "report.html", comparison=found)).text["comparison"]
+    page = Page(bg.report(fit, tmp_path / "report.html", comparison=found))
+    told = page.text["comparison"]
     assert found.headline in told and all(sentence in told for sentence in found.sentences)
+    assert "elpd, less that of the best" in page.drawn()
 
 
 @pytest.mark.long

@@ -350,7 +350,7 @@ def test_a_repeated_event_names_the_row_it_repeats(tmp_path):
 
 
 def test_a_study_must_say_what_was_given_and_only_once(tmp_path):
-    assert "says nowhere what was given" in problems(folder(tmp_path), protocol=None)
+    assert "has no protocol and no dosing events" in problems(folder(tmp_path), protocol=None)
     events = EVENTS + "B,0,glucose,oral,75,g\n"
     both = folder(tmp_path, events=events, datasheet='protocol = "ogtt(75)"\n')
     assert "both events.csv and the datasheet say what was given" in problems(both, protocol=None)

@@ -63,7 +63,7 @@ def scale(factor: float) -> Change:
     Raises
     ------
     InputError
-        If the factor is negative, or no finite number.
+        If the factor is negative, or not a finite number.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def shift(amount: float) -> Change:
     Raises
     ------
     InputError
-        If it is no finite number.
+        If it is not a finite number.
 
     Examples
     --------
@@ -120,7 +120,7 @@ def set_to(value: float | str) -> Change:
     Raises
     ------
     InputError
-        If it is no finite number, and no level.
+        If it is not a finite number, and no level.
 
     Examples
     --------

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,16 @@ from bayesglu.analysis.verdict import Verdict
 from bayesglu.analysis.weights import IMPORTANCE, LARGEST_K, judge_weights
 from bayesglu.errors import FitWarning, warn_caller
 from bayesglu.results import require_fit
+from bayesglu.text.wording import some
 
 LARGEST_RHAT = 1.01
 SMALLEST_ESS = 400
 SMALLEST_ENERGY_FRACTION = 0.3
 TOLERATED_DIVERGENCES = 0.001
+LARGEST_STAGE_ERROR, LARGEST_BEND = 0.5, 0.25
+"""Of a population in two stages: its Monte Carlo error in posterior SDs, which adds an eighth to these; and
+by what share the precision of shared parameters may be off."""
+
 TOLERATED_SHARE = 0.3
 """What another mode of a person may have, of the probability of that which a Laplace approximation keeps."""
 
@@ -88,6 +94,13 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
         judged = _judge_chains(fit, every)
     sampling = [*judged, *_judge_numbers(fit), *_judge_solves(fit)]
     model = list(describes(fit))
+    if "stages" in fit.attrs:
+        model.append(
+            Finding(
+                "Samples are not judged: a fit in two stages has no predictions of them. Fit some of the "
+                "people together, fit(model, study.select(subjects=[...])), and check that."
+            )
+        )
     findings = [*sampling, *model]
     problems = tuple(finding.sentence for finding in findings if not finding.fine)
     sentences = tuple(finding.sentence for finding in findings)
@@ -179,6 +192,11 @@ def _judge_people(fit: xr.DataTree) -> Iterator[Finding]:
 
 def _judge_chains(fit: xr.DataTree, every: pd.DataFrame) -> Iterator[Finding]:
     yield _effort(fit)
+    if stages := json.loads(fit.attrs.get("stages", "{}")):
+        yield from _judge_stages(stages)
+        if "pareto_k" in stages:  # its draws are independent, but for their weights
+            yield _judge_weighted(stages, fit["posterior"].sizes)
+            return
     if unadjusted := fit.attrs.get("method") == "mclmc":
         yield Finding(
             "The sampler (mclmc, experimental in nutpie) is not adjusted: SDs are somewhat too wide, by how "
@@ -202,6 +220,48 @@ def _judge_chains(fit: xr.DataTree, every: pd.DataFrame) -> Iterator[Finding]:
         yield _divergences(fit, statistics["diverging"])
     if "energy" in statistics and not unadjusted:
         yield _energy(statistics["energy"])
+
+
+def _judge_stages(told: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether two stages are as good as one fit of all people."""
+    error, few = told["error"], told["fewest_effective_draws"]
+    sentence = (
+        f"Two stages, {told['rounds']} rounds: which draws of people are stored moves the population by at "
+        f"most {error:.2f} of its posterior SDs, and 19 of 20 people have {few:.0f} effective ones or more"
+    )
+    if error > LARGEST_STAGE_ERROR:
+        times = np.ceil((error / LARGEST_STAGE_ERROR) ** 2)
+        yield Finding(
+            f"{sentence}. That is more than {LARGEST_STAGE_ERROR:g}: store {times:.0f} times as many.", False
+        )
+    else:
+        yield Finding(f"{sentence}.")
+    if told["unsettled"]:
+        yield Finding(
+            f"The population still moved by {told['moved']:.1f} SDs in the last round: the stages have not "
+            "settled. Store more draws, or fit all people together, fit(model, study).",
+            False,
+        )
+    if told["bent"] > LARGEST_BEND:
+        yield Finding(
+            "What parameters that all share do to predictions is not linear within their uncertainty: their "
+            f"SDs may be wrong by {100 * told['bent']:.0f} %. Fit all people together, fit(model, study).",
+            False,
+        )
+    if left := told["left_out"]:
+        yield Finding(f"Left out, for their equations could not be solved: subject {some(left)}.", False)
+
+
+def _judge_weighted(told: Mapping[str, Any], sizes: Mapping[Hashable, int]) -> Finding:
+    """Whether weighted draws of a population are enough."""
+    enough = told["efficiency"] * sizes["chain"] * sizes["draw"]
+    sentence = (
+        f"Draws of the population were weighted: Pareto k is {told['pareto_k']:.2f}, and they tell as "
+        f"much as {enough:.0f} of equal weights"
+    )
+    if enough > SMALLEST_ESS:
+        return Finding(f"{sentence}.")
+    return Finding(f"{sentence}, below {SMALLEST_ESS}; increase draws.", False)
 
 
 def _effort(fit: xr.DataTree) -> Finding:

@@ -167,20 +167,20 @@ def weigh_people(
     """Draws of each person under each draw of the population, `each` so many, with their weights; `before`
     (M,) are the logarithms of what draws of the population weigh before, or None where all count alike
     whatever the people's data say."""
-    proposal, modes = _proposal(c, rng)
+    proposal, modes = proposal_of(c, rng)
     if before is None:
         counted = np.arange(len(c.population.typical))
     else:
         counted = _counted(proposal.log_likelihood.sum(-1) + before)
-    x, v, log_ratio = _proposed(c, proposal, rng)
+    x, v, log_ratio = proposed(c, proposal, rng)
     for _ in range(ADAPTED):
         adapted = _adapted(proposal, v[:, counted], log_ratio[:, counted])
-        tried = _proposed(c, adapted, rng)
+        tried = proposed(c, adapted, rng)
         if _sizes(tried[2][:, counted]).sum() <= _sizes(log_ratio[:, counted]).sum():
             break
         proposal, (x, v, log_ratio) = adapted, tried
     if each != EACH:
-        x, v, log_ratio = _proposed(c, proposal, rng, each)
+        x, v, log_ratio = proposed(c, proposal, rng, each)
     log_weight = log_ratio.copy()
     log_weight[:, counted], k = _smoothed(log_ratio[:, counted])
     within = logsumexp(log_weight, axis=0) - np.log(len(log_weight))
@@ -198,7 +198,7 @@ def _counted(log_weight: np.ndarray) -> np.ndarray:
     return order[:count]
 
 
-def _proposal(c: Conditional, rng: np.random.Generator) -> tuple[Mixture, np.ndarray]:
+def proposal_of(c: Conditional, rng: np.random.Generator) -> tuple[Mixture, np.ndarray]:
     """Heavy tails about the modes under each draw of the population, and how many modes each person has."""
     count = len(c.population.typical)
     every = np.arange(count)
@@ -244,7 +244,7 @@ def _modes(c: Conditional, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
     return x[np.array(places), np.arange(c.people)], modes
 
 
-def _proposed(c: Conditional, proposal: Mixture, rng: np.random.Generator, each: int = EACH):
+def proposed(c: Conditional, proposal: Mixture, rng: np.random.Generator, each: int = EACH):
     """Numbers, what they are along the axes, and logarithms (each, M, S) of their weights against the Laplace
     approximation."""
     x, v = proposal.draw(each, rng)

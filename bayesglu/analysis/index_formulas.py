@@ -122,7 +122,7 @@ def suppression(test: SampledTest, analyte: str):
 
 
 def acute_insulin_response(test: SampledTest):
-    """Area of insulin above basal in the first ten minutes after glucose into a vein, in uU/mL min."""
+    """Area of insulin above basal in the first ten minutes after intravenous glucose, in uU/mL min."""
     return units(test.area("insulin", 10, above=test.fasting("insulin")))
 
 

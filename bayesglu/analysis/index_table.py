@@ -214,7 +214,7 @@ INDICES: Mapping[str, Index] = {
     "airg": Index(
         title="AIRg, acute insulin response",
         unit="uU/mL min",
-        formula="area of insulin above fasting, 0 to 10 min after glucose into a vein",
+        formula="area of insulin above fasting, 0 to 10 min after intravenous glucose",
         source="Boston 2003, Diabetes Technol Ther 5:1003",
         nothing=f"of samples, without some in the first ten minutes; {SIMULATED}",
         of=INTRAVENOUS,

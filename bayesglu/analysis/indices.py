@@ -167,7 +167,7 @@ def _tests(study: Study, subject: str) -> dict[str, SampledTest | str]:
 
 
 def kind_of(protocol: Protocol) -> str | None:
-    """The kind of test that a protocol is: one dose of glucose by mouth, or into a vein; else none."""
+    """The kind of test that a protocol is: one dose of oral or of intravenous glucose; else none."""
     doses = [event for event in protocol.events if event.kind != "clamp"]
     if len(doses) != len(protocol.events) or not doses or doses[0].substance != "glucose":
         return None

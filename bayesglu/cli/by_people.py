@@ -1,23 +1,55 @@
 """Commands that go through people: left out of a fit, compared, or fitted one by one in great number."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import bayesglu
 from bayesglu.cli.command import FIT, QUERY, app
 from bayesglu.cli.options import MODEL, STUDY, Csv, Fit, Probability, Seed, option
-from bayesglu.cli.results import load, seeded, write_csv
-from bayesglu.cli.terminal import NotClean, examples, say, show_table, working, writable
+from bayesglu.cli.results import give_verdict, load, seeded, size_of, write_csv
+from bayesglu.cli.terminal import NotClean, examples, say, show_table, working, writable, wrote
 from bayesglu.errors import InputError
 
 Processes = Annotated[
     int | None,
     option("Local processes that work at a time; default: as cores allow.", metavar="N", min=1),
 ]
+Dask = Annotated[
+    str | None,
+    option("Address of a Dask scheduler, whose workers work instead of local processes.", metavar="ADDRESS"),
+]
 Progress = Annotated[bool, option("Show a progress bar.")]
+WAIT = 10
+"""Seconds in which a scheduler has to answer."""
+
 KEPT = "Keep each {} here as it ends; the same call goes on."
+
+
+@contextmanager
+def workers(processes: int | None, dask: str | None) -> Iterator[Any]:
+    """Who works: local processes, or the workers of a Dask scheduler."""
+    if dask is None:
+        yield processes
+        return
+    if processes is not None:
+        raise InputError("Give --processes or --dask: a scheduler has workers of its own.")
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise InputError("--dask needs Dask, the extra `dask`: pip install 'bayesglu[dask]'.") from error
+    try:
+        client = Client(dask, timeout=WAIT)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"No Dask scheduler answers at {dask}: {error}. An address is like tcp://head:8786, as "
+            "`dask scheduler` prints it when it starts."
+        ) from error
+    with client:
+        yield client
 
 
 @app.command(
@@ -52,6 +84,7 @@ def cross_validate(
     ] = None,
     seed: Seed = None,
     processes: Processes = None,
+    dask: Dask = None,
     progress: Progress = True,
     keep: Annotated[Path | None, option(KEPT.format("fold"), metavar="FOLDER", panel="Files")] = None,
     csv: Csv = None,
@@ -62,18 +95,19 @@ def cross_validate(
     """
     writable(csv)
     settings = {"draws": draws, "tune": tune, "chains": chains, "method": method}
-    found = bayesglu.cross_validate(
-        model,
-        study,
-        int(by) if by.isdecimal() else by,
-        probability,
-        start=None if start is None else load(start),
-        keep=keep,
-        executor=processes,
-        progressbar=progress,
-        random_seed=seed,
-        **settings,
-    )
+    with workers(processes, dask) as executor:
+        found = bayesglu.cross_validate(
+            model,
+            study,
+            int(by) if by.isdecimal() else by,
+            probability,
+            start=None if start is None else load(start),
+            keep=keep,
+            executor=executor,
+            progressbar=progress,
+            random_seed=seed,
+            **settings,
+        )
     share = bayesglu.coverage(found).xs("all", level="subject").reset_index()
     show_table(share, f"Samples inside {100 * probability:g} % bands of new people")
     people = found[["elpd", "elpd_error", "fold_of"]].to_dataframe().reset_index()
@@ -108,6 +142,7 @@ def compare(
     ] = 500,
     seed: Seed = None,
     processes: Processes = None,
+    dask: Dask = None,
     progress: Progress = True,
     keep: Annotated[Path | None, option(KEPT.format("fit"), metavar="FOLDER", panel="Files")] = None,
     csv: Csv = None,
@@ -117,16 +152,17 @@ def compare(
     named = [_named(text) for text in fits]
     if twice := {name for name, _ in named if sum(name == other for other, _ in named) > 1}:
         raise InputError(f"Two fits are called {', '.join(sorted(twice))}: give each a name, NAME=FILE.")
-    found = bayesglu.compare(
-        {name: load(path) for name, path in named},
-        study,
-        refit=refit,
-        population_draws=population_draws,
-        keep=keep,
-        executor=processes,
-        progressbar=progress,
-        random_seed=seed,
-    )
+    with workers(processes, dask) as executor:
+        found = bayesglu.compare(
+            {name: load(path) for name, path in named},
+            study,
+            refit=refit,
+            population_draws=population_draws,
+            keep=keep,
+            executor=executor,
+            progressbar=progress,
+            random_seed=seed,
+        )
     say("\n".join([found.headline, *found.sentences, ""]))
     show_table(found.table.reset_index())
     if csv:
@@ -155,6 +191,7 @@ def fit_many(
     portion: Annotated[int, option("People who are worked on together.", metavar="N", min=1)] = 50,
     seed: Seed = None,
     processes: Processes = None,
+    dask: Dask = None,
     progress: Progress = True,
     csv: Csv = None,
 ) -> None:
@@ -166,20 +203,73 @@ def fit_many(
 
     writable(csv)
     population = load(fit)
-    found = bayesglu.fit_many(
-        population,
-        study,
-        keep,
-        draws=draws,
-        population_draws=population_draws,
-        portion=portion,
-        executor=processes,
-        progressbar=progress,
-        random_seed=seed,
-    )
+    with workers(processes, dask) as executor:
+        found = bayesglu.fit_many(
+            population,
+            study,
+            keep,
+            draws=draws,
+            population_draws=population_draws,
+            portion=portion,
+            executor=executor,
+            progressbar=progress,
+            random_seed=seed,
+        )
     with working("Reading what is kept"):
         table = medians(found)
     show_table(table.describe().loc[["min", "50%", "max"]].reset_index(names="people"), "Medians of people")
     say(f"\n{found.sizes['subject']} people, each given the population alone. {seeded(found)}", "dim")
     if csv:
         write_csv(csv, table.reset_index())
+
+
+@app.command(
+    "fit-two-stage",
+    rich_help_panel=FIT,
+    epilog=examples("bayesglu fit-two-stage ivgtt ten_thousand/ --keep runs/population --out population.nc"),
+)
+def fit_two_stage(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL)],
+    study: Annotated[str, typer.Argument(metavar="STUDY", help=STUDY)],
+    keep: Annotated[Path, option(KEPT.format("portion"), metavar="FOLDER", panel="Files")],
+    draws: Annotated[int, option("Draws of each chain of the population.", metavar="N", min=1)] = 250,
+    tune: Annotated[int, option("Warm-up draws of each chain.", metavar="N", min=1)] = 200,
+    chains: Annotated[int, option("Number of chains.", metavar="N", min=1)] = 4,
+    stored: Annotated[int, option("Draws of each person that stage two reads.", metavar="N", min=16)] = 128,
+    portion: Annotated[int, option("People who are worked on together.", metavar="N", min=1)] = 50,
+    seed: Seed = None,
+    processes: Processes = None,
+    dask: Dask = None,
+    progress: Progress = True,
+    out: Annotated[
+        Path | None, option("Save the fit here (.nc or .zarr).", metavar="FILE", panel="Files")
+    ] = None,
+) -> None:
+    """Fit the population of thousands of people: each as if alone, and then the hierarchy over their draws.
+
+    Exits with code 2 if the fit is not clean.
+    """
+    from bayesglu.inference.fit_files import check_place
+    from bayesglu.reporting.tables import summary
+
+    if out is not None:
+        check_place(out)
+    with workers(processes, dask) as executor:
+        found = bayesglu.fit_two_stage(
+            model,
+            study,
+            keep,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            stored=stored,
+            portion=portion,
+            executor=executor,
+            progressbar=progress,
+            random_seed=seed,
+        )
+    show_table(summary(bayesglu.summarize_population(found)), "Population")
+    if out is not None:
+        bayesglu.save(found, out)
+        wrote(out, f"the fit, {size_of(out) / 1e6:.3g} MB,")
+    give_verdict(found, keep=out)

@@ -66,7 +66,8 @@ class Individuals:
         parameters = tuple(spec.parameters[name] for name in estimated)
         subjects = tuple(dict.fromkeys(subject for subject, _ in occasions))
         effects = acting_effects(parameters, covariates, of_occasions)
-        subject = np.array([subjects.index(s) for s, _ in occasions], int)
+        number = {subject: i for i, subject in enumerate(subjects)}
+        subject = np.array([number[s] for s, _ in occasions], int)
         missing = missing_covariates(
             effects, covariates, subjects, standardized(effects, covariates, subjects)
         )

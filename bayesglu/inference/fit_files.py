@@ -44,6 +44,7 @@ ENCODED = (
     "study_about",
     "verdict",
     "other_modes",
+    "stages",
 )
 """Attributes that are texts of JSON."""
 
@@ -215,7 +216,7 @@ def load(path: str | Path) -> xr.DataTree:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # at what a file manager left in a folder of zarr
             if path.suffix == ".zarr":
-                tree = xr.open_datatree(path, engine="zarr", consolidated=False).load()
+                tree = _fixed_width(xr.open_datatree(path, engine="zarr", consolidated=False).load())
             else:
                 tree = xr.load_datatree(path, engine="h5netcdf")
     except Exception as error:  # of any kind, where the file was not made by this package
@@ -229,6 +230,19 @@ def load(path: str | Path) -> xr.DataTree:
     if int(tree.attrs["format"]) < FORMAT:
         tree = modernized(tree, str(path))
     model_of(tree.attrs, str(path))  # warns where the equations have changed since
+    return tree
+
+
+def _fixed_width(tree: xr.DataTree) -> xr.DataTree:
+    """The tree with texts as a netCDF file gives them; NumPy casts none of those that zarr does."""
+    for group in tree.subtree:
+        own = group.to_dataset(inherit=False)
+        texts = {
+            name: variable.copy(data=variable.values.astype(object).astype(str))
+            for name, variable in own.variables.items()
+            if variable.dtype.kind == "T"
+        }
+        group.dataset = own.assign(texts)
     return tree
 
 

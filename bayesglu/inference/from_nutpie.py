@@ -3,10 +3,13 @@
 Through Python two chains take turns, and a gradient of one person costs three times what it takes.
 """
 
+from collections.abc import Callable
 from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
+import nutpie
+import xarray as xr
 from numba import carray
 from numba.core import types
 from numba.extending import intrinsic
@@ -14,6 +17,7 @@ from nutpie.compile_pymc import CompiledPyMCModel
 from nutpie.compiled_pyfunc import from_pyfunc
 
 from bayesglu.inference.density import Density, log_density
+from bayesglu.parallel import cores
 from bayesglu.solver.compiled import PLAIN, compiled
 from bayesglu.solver.separate import Separate, c_address
 
@@ -48,16 +52,42 @@ def model_of(density: Density, failed: np.ndarray, start: np.ndarray):
 
 
 def _through_python(density: Density, failed: np.ndarray, start: np.ndarray):
-    known, n = density.placed(failed), density.size
+    known = density.placed(failed)
+    return model_of_function(density.size, lambda x: log_density(x, known), start)
+
+
+def model_of_function(n: int, function: Callable, start: np.ndarray):
+    """A model of n numbers whose log density, with its gradient, a function gives; chains begin at
+    `start`."""
     return from_pyfunc(
         n,
-        lambda: lambda x: log_density(x, known),
+        lambda: function,
         lambda *seeds: lambda x: {"position": x},
         [np.dtype("float64")],
         [(n,)],
         ["position"],
         make_initial_point_fn=lambda seed: start,
     )
+
+
+def sample_function(
+    function: Callable, n: int, draws: int, tune: int, chains: int, seed: int
+) -> tuple[np.ndarray, xr.Dataset]:
+    """Draws (chain, draw, n) of n numbers whose log density, with its gradient, a function gives, from chains
+    that begin at zero; and the sampler's statistics."""
+    tree = nutpie.sample(
+        model_of_function(n, function, np.zeros(n)),
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=min(chains, cores()),
+        seed=seed % 2**31,
+        progress_bar=False,
+        save_warmup=False,
+    )
+    return tree["posterior"]["position"].transpose("chain", "draw", ...).values, tree[
+        "sample_stats"
+    ].to_dataset()
 
 
 @cache

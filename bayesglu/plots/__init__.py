@@ -8,6 +8,7 @@ are equal-tailed, colours are safe for colour-blind eyes, and a person has the s
 from typing import Any
 
 from bayesglu.plots.calibration import calibration
+from bayesglu.plots.comparison import comparison
 from bayesglu.plots.demo import demo_figure
 from bayesglu.plots.effects import conditional, forest
 from bayesglu.plots.fits import fit_overview
@@ -28,6 +29,7 @@ from bayesglu.plots.validation import facts
 
 __all__ = [
     "calibration",
+    "comparison",
     "conditional",
     "contraction",
     "contrast",

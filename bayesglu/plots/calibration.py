@@ -1,6 +1,7 @@
 """Ranks of true values among draws, and how many of them intervals held."""
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -65,7 +66,7 @@ def calibration(found: Calibration) -> Figure:
         xlabel="rank of the true value", ylabel="share of ranks below, less the expected one", xlim=(0, 1)
     )
     left.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
-    marks = [Line2D([], [], color=c, label=name) for name, c in colour.items()]
+    marks: list[Artist] = [Line2D([], [], color=c, label=name) for name, c in colour.items()]
     marks.append(Patch(color=PALE, label="95 % of calibrated quantities"))
     if len(worst) > len(OUTSIDE):
         marks.append(

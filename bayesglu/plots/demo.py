@@ -86,8 +86,9 @@ def demo_figure(
     require_table(what_if, "what_if")
     study = study or load_study("bergman1986")
     truth = truth if truth is not None else load_study("synthetic_ogtt").truth
+    assert truth is not None  # that study has it
     figure = picture(10.4, 7.2)
-    quarters = figure.subfigures(2, 2, wspace=0.04, hspace=0.05).ravel()
+    quarters = np.asarray(figure.subfigures(2, 2, wspace=0.04, hspace=0.05)).ravel()
     headings = (
         "A real subject after intravenous glucose",
         "Posteriors of that test (dashed: published, grey: prior)",
@@ -119,10 +120,9 @@ def _intravenous_test(place: SubFigure, fit: xr.DataTree, study: Study) -> None:
     above.legend(loc="upper right", handletextpad=0.2)
     insulin = table[table["analyte"] == "insulin"]
     below.plot(insulin["time"], insulin["value"], ".", color="#222222", markersize=4)
-    true = fit["posterior"]["insulin_forcing"]
-    shade(
-        below, fit["constant_data"]["forcing_time"].values, samples(true, "forcing_obs"), VERMILLION, 0.9, 0.3
-    )
+    true = samples(fit.children["posterior"].dataset["insulin_forcing"], "forcing_obs")
+    times = fit.children["constant_data"].dataset["forcing_time"].values
+    shade(below, times, true, VERMILLION, 0.9, 0.3)
     below.set_ylim(bottom=0)
 
 
@@ -180,11 +180,11 @@ def _against_truth(place: SubFigure, fit: xr.DataTree, truth: xr.Dataset) -> Non
 
 def _question(place: SubFigure, what_if: xr.Dataset) -> None:
     """Glucose with and without the change, and the difference."""
-    sides = place.subplots(1, 2)
+    sides = left, right = place.subplots(1, 2)
     values = what_if["glucose"]
     time = values["time"].values
     per = time_axis(sides, time[0], time[-1])
-    draw_contrast(*sides, values, per)
+    draw_contrast(left, right, values, per)
     first, second = values["scenario"].values[:2]
     at = time[np.abs(time - 120).argmin()]
     paired = (values.sel(scenario=second) - values.sel(scenario=first)).sel(time=at).mean("subject")

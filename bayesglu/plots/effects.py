@@ -94,8 +94,8 @@ def _draw_forest(axis: Axes, table: pd.DataFrame, factors: bool) -> None:
     for own, colour, below, label in ((~new, BLUE, 0.0, "of the mean"), (new, SKY, 0.28, "of a new person")):
         if own.any():
             at, rows = y[own] - (below if both else 0.0), table[own]
-            named = {"label": label} if both else {}
-            axis.hlines(at, rows["lower"], rows["upper"], color=colour, linewidth=2.2, **named)
+            name = label if both else ""
+            axis.hlines(at, rows["lower"], rows["upper"], color=colour, linewidth=2.2, label=name)
             axis.plot(rows["median"], at, "o", color=colour, markersize=4)
     ratio = "compare" in table and table["compare"].eq("ratio").all()
     if "above" in table:

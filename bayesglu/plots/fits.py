@@ -132,8 +132,10 @@ def draw_occasion(axis: Axes, fit: xr.DataTree, rows: pd.DataFrame, per: float, 
     pieces = np.searchsorted(_jumps(fit, rows.iloc[0]), rows["time"])
     for _, piece in rows.groupby(pieces):
         time = piece["time"].to_numpy() / per
-        predicted = samples(fit["fitted"][analyte].isel({dim: piece["number"].values}), dim)
-        noisy = samples(fit["posterior_predictive"][analyte].isel({dim: piece["number"].values}), dim)
+        noisy, predicted = (
+            samples(fit.children[group].dataset[analyte].isel({dim: piece["number"].values}), dim)
+            for group in ("posterior_predictive", "fitted")
+        )
         shade(axis, time, noisy, colour, 0.9, 0.15)
         shade(axis, time, predicted, colour, 0.5, 0.35)
         axis.plot(time, np.median(predicted, axis=0), color=colour)
@@ -146,7 +148,7 @@ def draw_occasion(axis: Axes, fit: xr.DataTree, rows: pd.DataFrame, per: float, 
 
 
 def _jumps(fit: xr.DataTree, row: pd.Series) -> list[float]:
-    """Times (min) at which the analyte of a row is put into a vein at once: no line may cross them."""
+    """Times (min) at which the analyte of a row is given intravenously at once: no line may cross them."""
     followed = kept_protocols(fit.protocols.to_dataset())[f"{row['subject']}/{row['occasion']}"]
     given = (e for e in followed.events if e.kind == "bolus" and e.route == "intravenous")
     return sorted(e.time for e in given if e.substance == row["analyte"])

@@ -54,7 +54,7 @@ def flows(simulations: xr.Dataset | Mapping[str, xr.Dataset]) -> Figure:
     """What feeds blood glucose each minute (above zero), and what takes it away (below), stacked.
 
     The line is the difference: above zero blood glucose rises. Where there are draws or people, flows are
-    their means, which add up as medians do not; there is no band. Glucose given into a vein at once has no
+    their means, which add up as medians do not; there is no band. Glucose given intravenously at once has no
     height, and is not drawn.
 
     Parameters

@@ -1,6 +1,7 @@
 """The posterior contraction that a study design can be expected to bring."""
 
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -73,7 +74,7 @@ def expected_contraction(result: xr.Dataset) -> Figure:
     axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     axis.grid(axis="y", visible=False)
     axis.set_xlabel("expected posterior contraction: 1 - posterior SD / prior SD")
-    marks = [Patch(color=colour, label=word) for word, colour in COLOUR_OF_GRADE.items()]
+    marks: list[Artist] = [Patch(color=colour, label=word) for word, colour in COLOUR_OF_GRADE.items()]
     white = {"markerfacecolor": "white", "markeredgecolor": INK, "color": LINK, "linewidth": 0.8}
     marks.append(Line2D([], [], label="typical value", **DIAMOND, **white))
     figure.legend(handles=marks, loc="outside lower center", ncols=5, handlelength=1.4, columnspacing=1.5)

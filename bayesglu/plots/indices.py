@@ -85,8 +85,10 @@ def index(indices: xr.Dataset, name: str) -> Figure:
         ),
     ]
     if np.isfinite(own["raw"]).any():
-        raw = {"color": VERMILLION, "marker": "x", "markersize": 5, "linestyle": "none"}
-        marks.append(Line2D([], [], **raw, label="raw samples"))
+        raw = Line2D(
+            [], [], color=VERMILLION, marker="x", markersize=5, linestyle="none", label="raw samples"
+        )
+        marks.append(raw)
     figure.legend(handles=marks, loc="outside lower center", ncols=2)
     missing = table.sizes["subject"] - len(people)
     told = f"; {missing} more without a number" if missing else ""

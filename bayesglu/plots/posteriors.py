@@ -13,6 +13,7 @@ from matplotlib.ticker import PercentFormatter
 from bayesglu.analysis.summaries import LITTLE, summarize_individuals, summarize_population
 from bayesglu.analytes import words
 from bayesglu.errors import InputError
+from bayesglu.hierarchy.names import typical as typical_of
 from bayesglu.plots.style import (
     GREY,
     PALE,
@@ -68,9 +69,9 @@ def parameters(fit: xr.DataTree, names: Sequence[str] | None = None, probability
     >>> len(figure.axes)
     1
     """
-    shared = summarize_population(fit, probability)
-    own = summarize_individuals(fit, probability) if _people(fit) else None
-    individual = [] if own is None else list(own["parameter"].values)
+    shared, posterior = summarize_population(fit, probability), fit.children["posterior"].dataset
+    own = summarize_individuals(fit, probability) if _people(fit) else shared.isel(parameter=slice(0))
+    individual = list(own["parameter"].values)
     known = [*individual, *(n for n in shared["parameter"].values if n not in individual)]
     if names is None:
         names = individual or [n for n in known if shared["role"].sel(parameter=n) == "shared"]
@@ -83,7 +84,7 @@ def parameters(fit: xr.DataTree, names: Sequence[str] | None = None, probability
     for i, (axis, name) in enumerate(zip(axes, names, strict=True)):
         typical = shared.sel(parameter=name)
         rows = own.sel(parameter=name) if name in individual else typical.expand_dims(subject=["everyone"])
-        draws = fit["posterior"][name if name in fit["posterior"] else names.typical(name)]
+        draws = posterior[name if name in posterior else typical_of(name)]
         _forest(axis, rows, typical if name in individual else None, draws)
         axis.tick_params(axis="y", labelleft=i % 4 == 0 or name not in individual)
         axis.set_title(sentence(words(name)))
@@ -169,8 +170,8 @@ def contraction(fit: xr.DataTree) -> Figure:
         raise InputError("The fit has no group 'prior', without which there is no posterior contraction.")
     shared = summarize_population(fit)
     shared = shared.sel(parameter=np.isin(shared["role"], ["typical", "shared"]))
-    own = summarize_individuals(fit) if _people(fit) else None
-    individual = [] if own is None else list(own["parameter"].values)
+    own = summarize_individuals(fit) if _people(fit) else shared.isel(parameter=slice(0))
+    individual = list(own["parameter"].values)
     middle = {
         name: float(own["contraction"].sel(parameter=name).median() if name in individual else row)
         for name, row in zip(shared["parameter"].values, shared["contraction"].values, strict=True)
@@ -178,7 +179,7 @@ def contraction(fit: xr.DataTree) -> Figure:
     names = sorted(middle, key=lambda name: (name in individual, middle[name]))
     figure = picture(6.5, 0.24 * len(names) + 1.2)
     axis = figure.subplots()
-    every = [shared["contraction"].values, *([own["contraction"].values.ravel()] if individual else [])]
+    every = [shared["contraction"].values, own["contraction"].values.ravel()]
     least = min(0.0, float(np.nanmin(np.concatenate(every))))
     axis.axvspan(least - 0.04, LITTLE, color=PALE, alpha=0.7, linewidth=0)
     axis.axvline(0, color=GREY, linewidth=0.8)

@@ -150,7 +150,7 @@ def random_effects(found: xr.Dataset, parameters: Sequence[str] | None = None) -
     for i, name in enumerate(names):
         own, row = found.sel(parameter=name), axes[columns * i : columns * (i + 1)]
         drawn = own.draw.values / float(own.omega)
-        row[0].hist(drawn, np.arange(-4, 4.1, 0.5), density=True, color=BLUE, alpha=0.5)
+        row[0].hist(drawn, list(np.arange(-4, 4.1, 0.5)), density=True, color=BLUE, alpha=0.5)
         x = np.linspace(-4, 4, 100)
         row[0].plot(x, norm.pdf(x), color=GREY)
         row[0].set_title(sentence(words(name)), fontsize=8.5)

@@ -79,7 +79,7 @@ def fasting(fit: xr.DataTree, draws: int = 300, n_new: int = 20, random_seed: in
     table = observed(fit)
     rows = -(-(len(people) + 1) // COLUMNS)
     figure = picture(10.4, 2.05 * rows + 3.1)
-    above, below = figure.subfigures(2, 1, height_ratios=[2.05 * rows, 2.6])
+    above, below = np.asarray(figure.subfigures(2, 1, height_ratios=[2.05 * rows, 2.6]))
     panels = above.subplots(rows, COLUMNS, sharex=True, sharey=True).ravel()
     hours = own["time"].values / 60
     for axis, person in zip(panels, people, strict=False):
@@ -144,8 +144,9 @@ def _share(axis: Axes, new_people: xr.Dataset, table: pd.DataFrame, fit: xr.Data
     axis.plot(hours, np.median(draws, axis=0), color=GREEN)
     _dots(axis, table, None, "gluconeogenesis_share", times=100)
     bands = 100 * net_shares(fit, **asked)[["new_subject_lower", "new_subject", "new_subject_upper"]]
+    marks = []
     for name, (begin, end, mean, error) in PUBLISHED.items():
-        low, middle, high = bands.loc[name]
+        low, middle, high = bands.loc[name].to_numpy(float)
         at = (begin + end) / 2
         published = axis.errorbar(
             at - 0.7, 100 * mean, 100 * error, (end - begin) / 2, "s", color=VERMILLION, markersize=4
@@ -153,8 +154,9 @@ def _share(axis: Axes, new_people: xr.Dataset, table: pd.DataFrame, fit: xr.Data
         modelled = axis.errorbar(
             at + 0.7, middle, [[middle - low], [high - middle]], fmt="o", color=ORANGE, markersize=4
         )
+        marks = [published, modelled]
     axis.legend(
-        [published, modelled],
+        marks,
         ["published, held out (mean, SE, window)", "the same of a new subject (90 %)"],
         loc="lower right",
     )

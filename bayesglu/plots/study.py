@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -143,7 +144,7 @@ def _groups(shown: Study, by: str | None) -> dict[str, list[str]]:
     else:
         labels = labels.map(lambda value: value or "unknown")
     levels = sorted(labels.unique(), key=lambda level: (level == "unknown", "above" in level, level.lower()))
-    return {level: [who for who, own in labels.items() if own == level] for level in map(str, levels)}
+    return {level: [str(who) for who, own in labels.items() if own == level] for level in map(str, levels)}
 
 
 def _samples(axis: Axes, rows: pd.DataFrame, per: float, name: str) -> None:
@@ -171,7 +172,7 @@ def _samples(axis: Axes, rows: pd.DataFrame, per: float, name: str) -> None:
     crosses.set_in_layout(False)
     if not few:
         exact = rows[rows["value"].notna()].groupby("time")["value"]
-        common = exact.median()[exact.count() >= len(people) / 2]
+        common = exact.median()[exact.count().ge(len(people) / 2)]
         axis.plot(common.index / per, common, color=BLACK, linewidth=1.9, zorder=6)
 
 
@@ -245,12 +246,12 @@ def _note(rows: pd.DataFrame) -> str:
 def _legend(figure: Figure, rows: pd.DataFrame, people: int) -> None:
     """Say below the panels what the marks are, of those that are there."""
     there = rows[rows["value"].notna()]
-    styles = {"color": GREY, "linestyle": "none", "markersize": 4}
-    marks = [
-        ((there["censoring"] == "left").any(), "below the limit", {**styles, "marker": "v"}),
-        ((there["censoring"] == "right").any(), "above the limit", {**styles, "marker": "^"}),
-        (rows["value"].isna().any(), "missing", {**styles, "marker": "x"}),
-        ((~there["use"]).any(), "left out", {**styles, "marker": "o", "markerfacecolor": "white"}),
+    styles: dict[str, Any] = {"color": GREY, "linestyle": "none", "markersize": 4}
+    marks: list[tuple[bool, str, dict[str, Any]]] = [
+        (bool((there["censoring"] == "left").any()), "below the limit", {**styles, "marker": "v"}),
+        (bool((there["censoring"] == "right").any()), "above the limit", {**styles, "marker": "^"}),
+        (bool(rows["value"].isna().any()), "missing", {**styles, "marker": "x"}),
+        (bool((~there["use"]).any()), "left out", {**styles, "marker": "o", "markerfacecolor": "white"}),
         (people > MOST_PEOPLE, "median", {"color": BLACK, "linewidth": 1.9}),
     ]
     handles = [Line2D([], [], label=text, **style) for shown, text, style in marks if shown]

@@ -14,7 +14,7 @@ import matplotlib.style
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MultipleLocator, NullFormatter, NullLocator
@@ -219,7 +219,8 @@ def time_axis(axes: Iterable[Axes], start: float, end: float) -> float:
     per, unit, steps = (60.0, "h", (2, 3, 6, 12, 24, 48)) if long else (1.0, "min", (10, 20, 30, 60, 120))
     step = next((s for s in steps if (end - start) / per / s <= 6), steps[-1])
     axes = list(axes)
-    lowest = {axis.get_subplotspec().colspan.start: axis for axis in axes}.values()
+    spans = [(axis.get_subplotspec(), axis) for axis in axes]
+    lowest = {spec.colspan.start: axis for spec, axis in spans if spec is not None}.values()
     for axis in axes:
         axis.xaxis.set_major_locator(MultipleLocator(step))
         margin = 0.02 * (end - start) / per
@@ -238,7 +239,7 @@ def scaled(values: np.ndarray, unit: str) -> tuple[float, str]:
     return 10.0**power, rf"$10^{{{power}}}$ {pretty_unit(unit)}".strip()
 
 
-def log_axis(axis: Axis, low: float, high: float) -> None:
+def log_axis(axis: XAxis | YAxis, low: float, high: float) -> None:
     """Make an x or y axis logarithmic from ``low`` to ``high``, with a few plain numbers on it."""
     if axis.axis_name == "x":
         axis.axes.set(xscale="log", xlim=(low, high))

@@ -30,7 +30,7 @@ def _suggestion(found: object, allowed: Sequence[str]) -> str:
 
 
 def not_a_number(minimum: float, *, exclusive: bool = False, **values: object) -> list[str]:
-    """A sentence for each value that is no finite number from ``minimum`` on."""
+    """A sentence for each value that is not a finite number from ``minimum`` on."""
     bound = "" if minimum == -math.inf else f" {'above' if exclusive else 'of at least'} {minimum:g}"
     problems = []
     for name, value in values.items():

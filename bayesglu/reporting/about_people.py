@@ -36,7 +36,7 @@ def about_people(of: Reported) -> Part:
     by_occasion = _summaries(of, summarize_occasions)
     if own is None and by_occasion is None and not of.has_data:
         return Part("people", TITLE, (Text("Nothing in this fit differs between people."),))
-    labels = of.people or list(map(str, own["subject"].values))
+    labels = of.people or ([] if own is None else list(map(str, own["subject"].values)))
     folded = [_person(of, label, own, by_occasion, curves) for label in labels]
     told = (
         f"Median and {of.share} interval of each one's parameters; contraction as above. Only what is "

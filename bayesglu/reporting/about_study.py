@@ -104,7 +104,7 @@ def _covariates(of: Reported) -> Table | None:
     if "constant_data" not in of.fit.children or not of.people:
         return None
     acting = {effect.covariate for p in of.spec.parameters.values() for effect in p.effects.values()}
-    weight = of.fit["constant_data"]["body_weight"]
+    weight = of.fit.children["constant_data"].dataset["body_weight"]
     rows = [("body weight", pretty_unit("kg"), *_described(of, weight), "doses")]
     for name, values in of.covariates.items():
         unit = pretty_unit(str(values.attrs.get("units", "")))

@@ -19,7 +19,7 @@ def people(fit: xr.DataTree) -> list[str]:
     """Labels of the people of a fit."""
     for group in ("constant_data", "posterior"):
         if group in fit.children and "subject" in fit[group].coords:
-            return list(map(str, fit[group]["subject"].values))
+            return list(map(str, fit.children[group].dataset["subject"].values))
     return []
 
 

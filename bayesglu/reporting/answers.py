@@ -13,6 +13,7 @@ from bayesglu.analysis.model_comparison import Comparison
 from bayesglu.analysis.quantities import in_units
 from bayesglu.analytes import words
 from bayesglu.errors import InputError
+from bayesglu.plots.comparison import comparison as draw_comparison
 from bayesglu.plots.effects import forest
 from bayesglu.plots.scenarios import contrast
 from bayesglu.plots.style import sentence
@@ -55,7 +56,7 @@ def _has_scenarios(found: Any) -> bool:
 
 
 def comparison(of: Reported) -> Part:
-    """The comparison of models that was given, as a table."""
+    """The comparison of models that was given: its verdict, a picture, and a table."""
     title = "Comparison of models"
     if of.comparison is None:
         return Part("comparison", title, (Text("No comparison was given."),))
@@ -65,8 +66,16 @@ def comparison(of: Reported) -> Part:
     blocks: list = [Table.of(table)]
     if isinstance(of.comparison, Comparison):
         told = of.comparison.sentences if not of.private else ()
-        blocks = [Text(of.comparison.headline), Sentences([(each, True) for each in told]), *blocks]
+        drawn = [_drawn(of.comparison)] if not of.private else []
+        verdict = [Text(of.comparison.headline), Sentences([(each, True) for each in told])]
+        blocks = [*verdict, *drawn, *blocks]
     return Part("comparison", title, tuple(blocks))
+
+
+def _drawn(found: Comparison) -> Picture:
+    best, second = found.table.index[:2]
+    caption = f"Differences of elpd with two standard errors, and by person between {best} and {second}."
+    return Picture.of(draw_comparison(found), caption)
 
 
 def what_ifs(of: Reported) -> Part:
@@ -133,7 +142,7 @@ def _numbers(found: xr.Dataset, probability: float) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["quantity", "scenario", "unit", "median", "lower", "upper"])
 
 
-def _told(attrs: dict[str, Any]) -> str:
+def _told(attrs: Mapping[Any, Any]) -> str:
     """Of whom and of which day an answer speaks, and its seed."""
     parts = [str(attrs[name]) for name in ("subjects", "protocol", "change") if attrs.get(name)]
     parts += [f"{attrs['occasion']} occasion"] if attrs.get("occasion") else []

@@ -48,10 +48,10 @@ class Reported:
     @cached_property
     def people(self) -> list[str]:
         """Labels of the people of whom the fit speaks."""
-        posterior = self.fit["posterior"]
-        if "constant_data" in self.fit.children and "subject" in self.fit["constant_data"].coords:
-            return list(map(str, self.fit["constant_data"]["subject"].values))
-        return list(map(str, posterior["subject"].values)) if "subject" in posterior.coords else []
+        for group in ("constant_data", "posterior"):
+            if group in self.fit.children and "subject" in (found := self.fit.children[group].dataset).coords:
+                return list(map(str, found["subject"].values))
+        return []
 
     @cached_property
     def population(self) -> pd.DataFrame:
@@ -74,8 +74,8 @@ class Reported:
         for analyte, values in self.fit["observed_data"].data_vars.items():
             dim = f"{analyte}_obs"
             columns = {what: values[f"{analyte}_{what}"].values for what in ("subject", "occasion", "time")}
-            columns["censoring"] = self.fit["constant_data"][f"{analyte}_censoring"].values
-            drawn = self.fit["posterior_predictive"][analyte].transpose(..., dim).values
+            columns["censoring"] = self.fit.children["constant_data"].dataset[f"{analyte}_censoring"].values
+            drawn = self.fit.children["posterior_predictive"].dataset[analyte].transpose(..., dim).values
             rank = (drawn.reshape(-1, values.size) < values.values).mean(0)
             columns |= {"value": values.values, "rank": rank}
             tables.append(pd.DataFrame({"analyte": str(analyte), **columns}))

@@ -21,7 +21,7 @@ FINE, TOO_MANY_STEPS, NOT_FINITE, STEP_TOO_SMALL = 0, 1, 2, 3
 
 OUTCOMES = {
     FINE: "The equations were solved.",
-    TOO_MANY_STEPS: "The budget of steps ran out: the parameters make the body change too fast. "
+    TOO_MANY_STEPS: "The budget of steps ran out: the equations are stiff, or the parameters implausible. "
     "If they are plausible, raise max_steps.",
     NOT_FINITE: "A value stopped being a finite number: "
     "the parameters are outside what the equations can describe.",

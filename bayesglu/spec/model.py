@@ -349,7 +349,7 @@ def read_model(
     return _build(table, own, problems, papers, path, homes)
 
 
-def model_of(kept: Mapping[str, Any], where: str = "the model in the fit") -> ModelSpec:
+def model_of(kept: Mapping[Any, Any], where: str = "the model in the fit") -> ModelSpec:
     """The model of a fit, from its attributes.
 
     Warns where the equations have changed since: where a quantity has another value than it had, or the

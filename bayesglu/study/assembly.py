@@ -237,7 +237,8 @@ def _protocols(
     if sheet.protocol is not None:
         return assign(sheet.protocol, occasions, problems, "datasheet.toml, protocol:"), {}
     problems.add(
-        "says nowhere what was given. Name a protocol, such as 'ogtt(75)' or 'fast(10)', or write events.csv."
+        "has no protocol and no dosing events. Name a protocol, such as 'ogtt(75)' or 'fast(10)', or write "
+        "events.csv."
     )
     return {}, {}
 

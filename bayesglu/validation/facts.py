@@ -169,7 +169,7 @@ def load_facts(source: str | Path | None = None) -> tuple[Group, ...]:
     files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
     papers = catalog.references()
     problems = Problems("data/facts" if source is None else str(source))
-    groups = []
+    groups: list[Group] = []
     for file in files:
         inner = Problems(file.name)
         try:
@@ -180,9 +180,10 @@ def load_facts(source: str | Path | None = None) -> tuple[Group, ...]:
         top = Section(table, "", inner, ("experiments",))
         outer = top.section("experiments")
         for name in outer.table if outer else ():
-            groups.append(_group(name, outer.section(name, (*_EXPERIMENT, *_OPTIONAL)), papers))
+            group = _group(name, outer.section(name, (*_EXPERIMENT, *_OPTIONAL)), papers)
+            groups += [] if group is None else [group]
         problems.found += inner.found
-    facts = [fact.name for group in groups if group for fact in group.facts]
+    facts = [fact.name for group in groups for fact in group.facts]
     for name in dict.fromkeys(n for n in facts if facts.count(n) > 1):
         problems.add(f"has two facts named {name!r}; their names must differ.")
     problems.raise_any(FactError)
@@ -200,7 +201,7 @@ def _group(name: str, section: Section, papers: Iterable[str]) -> Group | None:
     ]
     title, unit, note = section.text("title", name), section.text("unit", ""), section.text("note", "")
     called = section.text("called", None)
-    if len(section.problems.found) > before:
+    if experiment is None or shown is None or len(section.problems.found) > before:
         return None
     return Group(experiment, tuple(found), title, shown, called or needs(shown)[0], unit, note)
 
@@ -216,7 +217,9 @@ def _experiment(name: str, section: Section) -> Experiment | None:
         if key not in known:
             section.problems.unknown(key, known, "parameter", section.place)
     until = section.number("until", above=0)
-    return protocol and Experiment(
+    if protocol is None:
+        return None
+    return Experiment(
         name=name,
         protocol=protocol,
         until=until or 1.0,
@@ -233,7 +236,7 @@ def _experiment(name: str, section: Section) -> Experiment | None:
 def _protocol(section: Section) -> Protocol | None:
     text = section.text("protocol")
     try:
-        return text and parse_protocol(text)
+        return parse_protocol(text) if text else None
     except ProtocolError as error:
         section.fault(f"protocol: {error}")
         return None
@@ -249,10 +252,11 @@ def _reading(section: Section, key: str) -> str | None:
     return text
 
 
-def _fact(name: str, section: Section, papers: Iterable[str]) -> Fact | None:
-    accepted = section.given("accepted")
-    sound = isinstance(accepted, list) and len(accepted) == 2 and accepted[0] < accepted[1]
-    if accepted is not None and not sound:
+def _fact(name: str, section: Section, papers: Iterable[str]) -> Fact:
+    accepted, lowest, highest = section.given("accepted"), 0.0, 0.0
+    if isinstance(accepted, list) and len(accepted) == 2 and accepted[0] < accepted[1]:
+        lowest, highest = map(float, accepted)
+    elif accepted is not None:
         section.fault(f"accepted must be [lowest, highest], and is {accepted!r}.")
     sources = section.texts("source", ())
     for key in sources:
@@ -264,7 +268,7 @@ def _fact(name: str, section: Section, papers: Iterable[str]) -> Fact | None:
         reads=_reading(section, "reads") or "",
         unit=section.text("unit") or "",
         value=section.number("value") or 0.0,
-        accepted=tuple(map(float, accepted)) if sound else (0.0, 0.0),
+        accepted=(lowest, highest),
         certainty=section.text("certainty", allowed=CERTAINTY) or "",
         source=sources,
         spread=section.number("spread", None, above=0),

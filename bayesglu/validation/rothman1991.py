@@ -82,7 +82,7 @@ def fasting_study(folder: str | Path, groups: bool = True) -> Study:
     )
 
 
-def _table(folder: Path, name: str, problems: Problems) -> pd.DataFrame | None:
+def _table(folder: Path, name: str, problems: Problems) -> pd.DataFrame:
     path = folder / name
     if not path.is_file():
         lying = sorted(p.name for p in folder.glob("*.csv")) if folder.is_dir() else []
@@ -91,7 +91,7 @@ def _table(folder: Path, name: str, problems: Problems) -> pd.DataFrame | None:
             f"has no file {name!r}.{near} Found: {', '.join(lying) or 'no tables'}. "
             f"Give the folder that holds {GLYCOGEN} and {PRODUCTION}."
         )
-        return None
+        return pd.DataFrame()
     table = pd.read_csv(path, skipinitialspace=True)
     for column in _COLUMNS[name]:
         if column not in table:
@@ -129,7 +129,9 @@ def _production(table: pd.DataFrame, problems: Problems) -> pd.DataFrame:
         ("endogenous_glucose_production", "umol/kg/min", own.groupby("fast_h")["HGP_umol_kg_min"].mean()),
         ("gluconeogenesis_share", "%", water.groupby("fast_h")["GNG_over_HGP_pct"].mean()),
     ):
-        rows += [(GROUPS, 60 * hour, analyte, value, unit) for hour, value in values.dropna().items()]
+        known = values.dropna()
+        minutes = 60 * known.index.to_numpy(float)
+        rows += [(GROUPS, at, analyte, value, unit) for at, value in zip(minutes, known, strict=True)]
     return pd.DataFrame(rows, columns=["subject", "time", "analyte", "value", "unit"])
 
 
@@ -167,7 +169,7 @@ def net_shares(
     ``mean_lower, mean, mean_upper``
         Of the mean of the people whose glycogen was measured.
 
-    ``published`` and ``published_se`` were not shown to the fit; ``in_new_subject_band`` and ``in_mean_band``
+    ``published`` and ``published_se`` were held out of the fit; ``in_new_subject_band`` and ``in_mean_band``
     say whether the published mean lies inside. `draws`, `n_new` and `random_seed` as in `what_if`.
     """
     asked = {"draws": draws, "n_new": n_new, "random_seed": random_seed}

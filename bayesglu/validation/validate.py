@@ -135,10 +135,11 @@ def validate(
         experiment = group.experiment
         texts = [fact.reads for fact in group.facts] + [group.shown]
         asked = {text for text in texts if {*needs(text)} <= known and experiment.possible(spec)}
+        answers = {}
         if asked:
             result = experiment.perform(spec, people)
             names = {**experiment.parameters_of(spec, people), "body_weight": experiment.body_weight}
-        answers = {text: read(text, result, names) for text in asked}
+            answers = {text: read(text, result, names) for text in asked}
         if group.shown in asked:
             curves[experiment.name] = answers[group.shown]
         rows += [_row(experiment.name, fact, answers.get(fact.reads)) for fact in group.facts]

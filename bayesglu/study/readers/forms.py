@@ -90,7 +90,7 @@ def read_forms(
             reading.ask_units()
             _check_answers(layouts, reading)
             if problems and name in TABLES and not protocol_given:
-                problems.add("says nowhere what was given. Name a protocol, such as 'ogtt(75)'.")
+                problems.add("has no protocol and no dosing events. Name a protocol, such as 'ogtt(75)'.")
             problems.raise_any(StudyError)
             return reading
     problems.add(_unrecognised(plain, named))

@@ -192,6 +192,12 @@ def _letters(header: str) -> list[str]:
     return re.findall(r"[^\W\d_]+", header.lower())
 
 
+def bracketed(header: str) -> str:
+    """What stands in brackets."""
+    found = re.search(r"[(\[](.*?)[)\]]", header)
+    return found[1].strip() if found else ""
+
+
 def _unbracketed(header: str) -> str:
     return re.sub(r"[(\[].*?[)\]]", "", header)
 

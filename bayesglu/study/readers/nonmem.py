@@ -167,7 +167,7 @@ def _records(layout: Layout, reading: Reading) -> list[Record]:
         records.append(Record(place, subject, occasion, cell("time"), 0.0, cell))
         if not subject:
             reading.problems.add("ID is empty.", _where(records[-1]))
-        if as_number(cell("evid") or "nan") == 0 and as_number(cell("amt") or "0") > 0:
+        if as_number(cell("evid") or "nan") == 0 and as_number(cell("amt") or "0") != 0:
             reading.problems.add(
                 "AMT is given in a row of EVID 0, a sample. EVID is 1 of a dose.", _where(records[-1])
             )

@@ -9,7 +9,7 @@ from bayesglu.analytes import analytes
 from bayesglu.study.readers.answers import say
 from bayesglu.study.readers.clock import Moment, date_order, elapsed, is_clock, moment, zero
 from bayesglu.study.readers.grid import Grid
-from bayesglu.study.readers.headers import Measured, is_of_clock, measured, squeezed, time_unit
+from bayesglu.study.readers.headers import Measured, bracketed, is_of_clock, measured, squeezed, time_unit
 from bayesglu.study.readers.layout import (
     MOST_TITLES,
     Layout,
@@ -175,6 +175,12 @@ def _minutes(
         reading.problems.add(
             f"column {layout.header[column]!r} is of a clock, and {some(written[:3])} is no time of day. "
             "Write it as 08:30.",
+            file,
+        )
+    elif not stated and bracketed(layout.header[column]) and "time" not in answers.units:
+        reading.problems.add(
+            f"column {layout.header[column]!r}: the unit is not known. {say('units', repr({'time': 'min'}))} "
+            f"Known: {', '.join(allowed_units('time'))}.",
             file,
         )
     elif not stated:
