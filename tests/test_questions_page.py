@@ -52,6 +52,8 @@ def test_the_answers_are_those_of_the_people_who_were_simulated(answers):
     assert np.all(np.diff(names["doses"]["p_target"]) <= 0)
     assert names["power"]["n"].tolist() == [10, 20, 40] and set(names["power"]["repeats"]) == {100}
     assert 0.1 < float(names["expected"].sel(parameter="insulin_sensitivity")) < 1
+    assert names["plan"].sizes["sample"] == 5 and "recommended" in names["plan"].attrs
+    assert names["leaner"]["subject"].tolist()[0] == "P00" and names["leaner"]["median"].notna().all()
     assert names["si"]["unit"].tolist() == ["mmol/L", "pmol/L"]
     assert (names["spread"]["kappa_median"] > 0).all() and "emptying_rate" in names["spread"].index
     assert {"matsuda", "homa_ir"} <= set(map(str, names["found"].index.values))
