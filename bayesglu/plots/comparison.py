@@ -86,7 +86,7 @@ def _draw_people(axis, found: Comparison) -> None:
     across = np.arange(1, len(own) + 1)
     colours = np.where(own > 0, BLUE, VERMILLION)
     if "error" in people:
-        error = np.sqrt(np.square(people["error"]).sum("model")).to_series()[own.index]
+        error = np.sqrt((people["error"] ** 2).sum("model")).to_series()[own.index]
         axis.vlines(across, own - SURE * error, own + SURE * error, color=colours, linewidth=0.8, alpha=0.6)
     axis.vlines(across, 0, own, color=colours, linewidth=0.6, alpha=0.35)
     axis.scatter(across, own, 14, color=list(colours), linewidth=0, zorder=3)
@@ -95,7 +95,7 @@ def _draw_people(axis, found: Comparison) -> None:
     if (left < 0).any():
         axis.axvline(np.argmax(left < 0) + 1.5, color=GREY, linewidth=0.9, linestyle="--")
     for who in own.abs().nlargest(NAMED).index:
-        place = int(own.index.get_loc(who))
+        place = list(own.index).index(who)
         up = own.iloc[place] > 0
         axis.annotate(
             str(who),
