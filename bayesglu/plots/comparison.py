@@ -86,7 +86,7 @@ def _draw_people(axis, found: Comparison) -> None:
     across = np.arange(1, len(own) + 1)
     colours = np.where(own > 0, BLUE, VERMILLION)
     if "error" in people:
-        error = np.sqrt((people["error"] ** 2).sum("model")).to_series()[own.index]
+        error = ((people["error"] ** 2).sum("model") ** 0.5).to_series()[own.index]
         axis.vlines(across, own - SURE * error, own + SURE * error, color=colours, linewidth=0.8, alpha=0.6)
     axis.vlines(across, 0, own, color=colours, linewidth=0.6, alpha=0.35)
     axis.scatter(across, own, 14, color=list(colours), linewidth=0, zorder=3)
