@@ -191,6 +191,7 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.calibrate("nothing", "bergman1986"),
         lambda: bg.calibrate("minimal", "nobody"),
     ],
+    "bayesglu.plots.comparison": [lambda: bg.plots.comparison(3)],
     "bayesglu.plots.calibration": [lambda: bg.plots.calibration(3)],
     "bayesglu.check": [lambda: bg.check(NOTHING)],
     "bayesglu.citation": [lambda: bg.citation("nobody2099")],
@@ -216,6 +217,10 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.fit("nothing", "bergman1986"),
         lambda: bg.fit("oral", "synthetic_ogtt"),
         lambda: bg.fit("minimal", "bergman1986", method="laplace", max_steps=1, progressbar=False),
+    ],
+    "bayesglu.fit_two_stage": [
+        lambda: bg.fit_two_stage("minimal", "bergman1986", "two", stored=2),
+        lambda: bg.fit_two_stage("minimal", "nobody", "two"),
     ],
     "bayesglu.fit_many": [
         lambda: bg.fit_many(NOTHING, "bergman1986", "many"),

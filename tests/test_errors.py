@@ -32,6 +32,7 @@ NOT_ABOUT_INPUT = {
     ("plots/__init__.py", "AttributeError"),
     ("spec/model.py", "AttributeError"),
     ("validation/rothman1991.py", "SystemExit"),
+    ("protocols/checked.py", "ValueError"),
     ("protocols/schedule.py", "ValueError"),
     ("solver/op.py", "NotImplementedError"),
     ("solver/separate.py", "TypeError"),

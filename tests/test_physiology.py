@@ -45,6 +45,7 @@ ACTING = {
     "insulin": 6.0,
     "glucagon": 3000.0,
     "emptying": 0.7,
+    "elapsed": 40.0,
     "clamp": 1.0,
     "clamp_target": 120.0,
     "insulin_level": 80.0,
@@ -77,8 +78,9 @@ def everything(structure=WHOLE, parameters=TYPICAL, scores=(0.3, -0.2, 0.5, -0.4
     return body.fluxes_at(disturbed(body, parameters, scores), parameters, ACTING)
 
 
-OTHER = {**WHOLE, "gut": "two_phase", "tissue": "saturating"}
+OTHER = {**WHOLE, "gut": "two_phase", "tissue": "saturating", "discrepancy": "smooth"}
 OF_OTHER = {"early_emptying_share": 0.1, "uptake_half_saturation": 160.0}
+OF_OTHER |= {name: 1.2 for name in SHIPPED.parameters if name.endswith("_discrepancy")}
 
 
 def arguments(function) -> dict[str, float]:
@@ -177,7 +179,7 @@ def units_of(body: loop.Loop) -> dict[str, str]:
     return {name: body.unit(name) for name in body.quantities}
 
 
-INPUT_UNITS = ("mg/kg/min", "mg/kg/min", "pmol/kg/min", "pg/kg/min", "1", "1", "mg/dL", "pmol/L")
+INPUT_UNITS = ("mg/kg/min", "mg/kg/min", "pmol/kg/min", "pg/kg/min", "1", "min", "1", "mg/dL", "pmol/L")
 BASE_UNITS = ("min", "mg", "dL", "L", "kg", "pmol", "pg", "mL", "mmol")
 
 

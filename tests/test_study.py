@@ -221,7 +221,7 @@ def test_everything_wrong_in_every_file_is_told_at_once(tmp_path):
         ("1,0,glucose,inf,mg/dL", "line 2: value 'inf' is not a number."),
         ("1,0,glucose,5.4,mg/dL", "outside the plausible 20 to 1000 mg/dL. Is the unit 'mmol/L'?"),
         ("1,0,glucose,92,mmol/L", "outside the plausible 20 to 1000 mg/dL. Is the unit 'mg/dL'?"),
-        ("1,0,c_peptide,2.6,pmol/L", "Is the unit 'ng/mL'?"),
+        ("1,0,c_peptide,2.6,pmol/L", "Is the unit 'ng/mL' or 'nmol/L'?"),
         ("1,0,c_peptide,860,ng/mL", "Is the unit 'pmol/L'?"),
         ("1,0,insulin,60000,uU/mL", "insulin 60000 in 'uU/mL' is outside the plausible 0.5 to 30000 pmol/L."),
         ("1,0,insulin,-3,uU/mL", "line 2: insulin -3 is negative."),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,11 +39,11 @@ def workers(processes: int | None, dask: str | None) -> Iterator[Any]:
     if processes is not None:
         raise InputError("Give --processes or --dask: a scheduler has workers of its own.")
     try:
-        from distributed import Client
+        distributed = import_module("distributed")
     except ImportError as error:
         raise InputError("--dask needs Dask, the extra `dask`: pip install 'bayesglu[dask]'.") from error
     try:
-        client = Client(dask, timeout=WAIT)
+        client = distributed.Client(dask, timeout=WAIT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(
             f"No Dask scheduler answers at {dask}: {error}. An address is like tcp://head:8786, as "
