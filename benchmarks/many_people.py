@@ -62,22 +62,24 @@ def population():
 
 def one_size(people: int) -> dict:
     """Of a fit of so many people in this process: seconds, memory, and how often intervals held the truth."""
+    study, known = simulated(people, SEED + 1), population()
+    found, spent = _spent(bg.fit_many, known, study, FOLDER / f"people_{people}")
+    k = found["population_pareto_k"].values
+    return {"people": people, **spent, "held_90": _held(found, study), "uneven": int((k > 0.7).sum())}
+
+
+def _spent(fit, what, study: Study, folder: Path, **settings) -> tuple:
+    """A fit that keeps a folder, and what it took in this process: seconds, memory, disk."""
     import resource
 
-    study, known = simulated(people, SEED + 1), population()
-    began, spent = time.perf_counter(), time.process_time()
-    found = bg.fit_many(known, study, FOLDER / f"people_{people}", executor=1, **QUICK)
-    clock, processor = time.perf_counter() - began, time.process_time() - spent
-    size = sum(file.stat().st_size for file in (FOLDER / f"people_{people}").rglob("*") if file.is_file())
-    k = found["population_pareto_k"].values
-    return {
-        "people": people,
+    began, before = time.perf_counter(), time.process_time()
+    found = fit(what, study, folder, executor=1, **settings, **QUICK)
+    clock, processor = time.perf_counter() - began, time.process_time() - before
+    return found, {
         "clock_seconds": clock,
         "processor_seconds": processor,
         "memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        "disk_mb": size / 1e6,
-        "held_90": _held(found, study),
-        "uneven": int((k > 0.7).sum()),
+        "disk_mb": sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6,
     }
 
 
@@ -107,20 +109,11 @@ def _place(people: int, most: int) -> Path:
 def two_stages(people: int, most: int) -> dict:
     """Of a population of so many in two stages in this process: seconds, memory, disk, how the stages went,
     and each number of the population beside the true one."""
-    import resource
-
-    study = study_of(people, most)
-    folder = FOLDER / f"two_stage_{people}"
-    began, spent = time.perf_counter(), time.process_time()
-    found = bg.fit_two_stage(model(), study, folder, draws=150, stored=STORED, executor=1, **QUICK)
-    clock, processor = time.perf_counter() - began, time.process_time() - spent
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    study, place = study_of(people, most), FOLDER / f"two_stage_{people}"
+    found, spent = _spent(bg.fit_two_stage, model(), study, place, draws=150, stored=STORED)
     return {
         "people": people,
-        "clock_seconds": clock,
-        "processor_seconds": processor,
-        "memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        "disk_mb": size / 1e6,
+        **spent,
         "stages": json.loads(found.attrs["stages"]),
         "numbers": beside_the_truth(found),
         "held_90": _held(found["posterior"].to_dataset(), study),

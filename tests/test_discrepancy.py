@@ -8,6 +8,7 @@ from simulated import simulated
 
 import bayesglu as bg
 from bayesglu.physiology.loop import assemble, carbon
+from bayesglu.protocols.events import SAME_MOMENT
 from bayesglu.protocols.schedule import build_schedule
 from benchmarks.discrepancy import models
 from benchmarks.report import read
@@ -83,6 +84,13 @@ def test_time_is_counted_from_the_first_delivery_and_from_each_meal_anew():
     clamp = bg.clamp(100, 60, start=30) + bg.infusion("insulin", 1, "mU/kg/min", 60, start=50)
     np.testing.assert_allclose(elapsed(clamp, [0.0, 30.0, 60.0, 90.0])[0], [0, 0, 30, 60])
     assert not elapsed(bg.fast(300), [0.0, 300.0])[0].any()
+
+
+def test_time_is_counted_from_the_stop_on_which_the_first_delivery_falls():
+    late = SAME_MOMENT / 2
+    minutes, slope = elapsed(bg.ivgtt(0.3).shift(late), [0.0, 10.0, 60.0])
+    np.testing.assert_allclose(minutes, [0, 10, 60])
+    np.testing.assert_allclose(slope, [1, 1, 0])
 
 
 def test_a_schedule_has_no_clock_unless_it_is_asked_for():

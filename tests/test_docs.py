@@ -74,6 +74,16 @@ def test_the_kept_results_on_what_ifs_are_of_todays_models_and_equations():
         assert {name: now.get(name) for name in kept["equations"]} == pytest.approx(kept["equations"]), again
 
 
+def test_the_tables_of_a_discrepancy_are_laid_over_a_model_as_the_page_of_models_says(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (block,) = re.findall(r"^```python\n(.*?)^```", (DOCS / "models.md").read_text("utf-8"), re.M | re.S)
+    page: dict = {}
+    exec(compile(block, "<models>", "exec"), page)
+    assert (
+        page["model"].structure["discrepancy"] == "smooth" and page["model"].structure["c_peptide"] == "none"
+    )
+
+
 @pytest.mark.long
 def test_the_code_of_the_page_on_extending_runs_from_the_root_of_a_checkout(registry, monkeypatch):
     monkeypatch.chdir(ROOT)

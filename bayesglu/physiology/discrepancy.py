@@ -35,10 +35,9 @@ def emptying_discrepancy(
     late_emptying_discrepancy: Ratio,
 ) -> Ratio:
     """Factor of gastric emptying that its form misses."""
-    return exp(
-        early_wave * log(early_emptying_discrepancy)
-        + middle_wave * log(middle_emptying_discrepancy)
-        + late_wave * log(late_emptying_discrepancy)
+    waves = early_wave, middle_wave, late_wave
+    return _factor(
+        waves, (early_emptying_discrepancy, middle_emptying_discrepancy, late_emptying_discrepancy)
     )
 
 
@@ -51,10 +50,9 @@ def secretion_discrepancy(
     late_secretion_discrepancy: Ratio,
 ) -> Ratio:
     """Factor of the secretion of insulin that its form misses."""
-    return exp(
-        early_wave * log(early_secretion_discrepancy)
-        + middle_wave * log(middle_secretion_discrepancy)
-        + late_wave * log(late_secretion_discrepancy)
+    waves = early_wave, middle_wave, late_wave
+    return _factor(
+        waves, (early_secretion_discrepancy, middle_secretion_discrepancy, late_secretion_discrepancy)
     )
 
 
@@ -67,10 +65,9 @@ def production_discrepancy(
     late_production_discrepancy: Ratio,
 ) -> Ratio:
     """Factor of glycogenolysis and gluconeogenesis that their forms miss."""
-    return exp(
-        early_wave * log(early_production_discrepancy)
-        + middle_wave * log(middle_production_discrepancy)
-        + late_wave * log(late_production_discrepancy)
+    waves = early_wave, middle_wave, late_wave
+    return _factor(
+        waves, (early_production_discrepancy, middle_production_discrepancy, late_production_discrepancy)
     )
 
 
@@ -83,13 +80,15 @@ def uptake_discrepancy(
     late_uptake_discrepancy: Ratio,
 ) -> Ratio:
     """Factor of the insulin-dependent uptake of glucose that its form misses."""
-    return exp(
-        early_wave * log(early_uptake_discrepancy)
-        + middle_wave * log(middle_uptake_discrepancy)
-        + late_wave * log(late_uptake_discrepancy)
-    )
+    waves = early_wave, middle_wave, late_wave
+    return _factor(waves, (early_uptake_discrepancy, middle_uptake_discrepancy, late_uptake_discrepancy))
 
 
 def _wave(progress: Ratio) -> Ratio:
     """Rises from 0 to 1, where `progress` is 1, and fades."""
     return progress * exp(1 - progress)
+
+
+def _factor(waves: tuple, coefficients: tuple) -> Ratio:
+    """The product of coefficients, each to the power of its wave."""
+    return exp(sum(wave * log(coefficient) for wave, coefficient in zip(waves, coefficients, strict=True)))

@@ -351,11 +351,10 @@ def _plan(
         for begin in sorted(oral):
             plan.rate[begin:last, column["emptying"]] = _mean_emptying(oral[begin])
     if "elapsed" in column and deliveries:
-        restarts = [min(d.time for d in deliveries), *(time[begin] for begin in sorted(oral))]
-        for begin in restarts:
-            running = time[:last] >= begin
-            plan.rate[:last][running, column["elapsed"]] = time[:last][running] - begin
-            plan.slope[:last][running, column["elapsed"]] = 1.0
+        first = int(falls_on(min(*(d.time for d in deliveries), end)))
+        for begin in (first, *sorted(oral)):
+            plan.rate[begin:last, column["elapsed"]] = time[begin:last] - time[begin]
+            plan.slope[begin:last, column["elapsed"]] = 1.0
     if last > 0:
         plan.rate[last] = plan.rate[last - 1] + plan.slope[last - 1] * (time[last] - time[last - 1])
     if curve is not None:
