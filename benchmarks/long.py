@@ -22,6 +22,7 @@ WORKERS = "2"
 READ = {
     "tests/test_pymc_page.py": ("docs/pymc.md",),
     "tests/test_docs.py": ("docs/extending.md", "examples/*"),
+    "tests/test_docstrings.py": ("bayesglu/analysis/*.py", "bayesglu/plots/*.py"),
 }
 """What else some files of tests read and run."""
 

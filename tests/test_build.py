@@ -16,9 +16,12 @@ from simulated import (
     CONSTANT_ERROR,
     CORRELATED,
     COVARIATES,
+    DISCREPANCY,
     EVERY_RESIDUAL,
+    EXERCISE,
     INTRAVENOUS_TIMES,
     LIMITS,
+    MISSING,
     OUTLIERS,
     REAL,
     SHARED,
@@ -48,7 +51,14 @@ QUICK = {"mode": "FAST_COMPILE"}
 TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 
 
-@pytest.fixture(scope="module", params=CASES)
+SLOW = (MISSING, DISCREPANCY, EXERCISE)
+"""What takes PyTensor long to compile."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.long] if name in SLOW else []) for name in CASES],
+)
 def design(request) -> Design:
     return CASES[request.param](**TIGHT)
 

@@ -64,7 +64,14 @@ def density(spec, data: Study) -> float:
     return float(log_density(d, d.prior_medians))
 
 
-@pytest.mark.parametrize("model", names("model"))
+WITHIN = ("fasting", "oral_cpeptide")
+"""Models of which all parts are in others too."""
+
+
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(name, marks=[pytest.mark.long] if name in WITHIN else []) for name in names("model")],
+)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_same_data_eight_hours_later_have_the_same_density(model, protocol):
     spec = load_model(model)

@@ -473,6 +473,15 @@ WITH_EXAMPLES = sorted(
     for path in PACKAGE.rglob("*.py")
     if re.search(r"^\s*>>> ", path.read_text(encoding="utf-8"), re.MULTILINE)
 )
+SLOW = {
+    "bayesglu.analysis.calibration",
+    "bayesglu.analysis.cross_validation",
+    "bayesglu.analysis.model_comparison",
+    "bayesglu.analysis.prior_sensitivity",
+    "bayesglu.plots.calibration",
+    "bayesglu.plots.comparison",
+}
+"""Whose examples sample."""
 
 
 @pytest.fixture(scope="module")
@@ -490,7 +499,9 @@ def made_once():
     return fit
 
 
-@pytest.mark.parametrize("module", WITH_EXAMPLES)
+@pytest.mark.parametrize(
+    "module", [pytest.param(m, marks=[pytest.mark.long] if m in SLOW else []) for m in WITH_EXAMPLES]
+)
 def test_the_examples_in_the_documentation_are_true(
     module, made_once, registry, tmp_path, monkeypatch, capsys
 ):

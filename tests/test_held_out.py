@@ -21,6 +21,7 @@ def left_out(study):
     return bayesglu.leave_one_out("oral", study, **QUICK)
 
 
+@pytest.mark.long
 def test_every_sample_that_a_fit_compares_has_a_band_with_its_median_inside(study, left_out):
     whole = bayesglu.fit("oral", study, progressbar=False, **QUICK)
     assert left_out.sizes["obs"] == sum(values.size for values in whole.observed_data.data_vars.values())

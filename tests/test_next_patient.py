@@ -236,6 +236,7 @@ def test_a_covariate_that_a_new_person_lacks_is_told_and_estimated(differing, co
     assert 0 < float(near) < 45
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:The draws of:bayesglu.FitWarning")
 def test_without_the_covariates_of_its_people_a_population_says_nothing_of_those_that_are_lacking(
     differing, tmp_path

@@ -97,6 +97,7 @@ def whole(tmp_path_factory):
     return folder, fit("minimal", "bergman1986", resume=folder, **SHORT)
 
 
+@pytest.mark.long
 def test_draws_kept_on_disk_are_those_that_would_have_been_kept_in_memory(whole):
     folder, kept_on_disk = whole
     in_memory = fit("minimal", "bergman1986", **SHORT)

@@ -204,6 +204,7 @@ def test_draws_are_not_read_in_other_coordinates_or_with_other_steps(stopped, na
         assert content(stopped) == before
 
 
+@pytest.mark.long
 def test_a_run_goes_on_without_a_damaged_file_and_says_where(stopped, finished):
     chains = Run(stopped).chains
     drawn = chains.parts(1)[0]
@@ -223,6 +224,7 @@ def test_a_run_goes_on_without_a_damaged_file_and_says_where(stopped, finished):
     assert load(stopped).identical(found)
 
 
+@pytest.mark.long
 def test_a_pilot_run_and_its_coordinates_are_kept(stopped, finished, monkeypatch):
     """Killed while the chains tuned, and while the pilot run was evaluated: nothing of it is drawn again."""
     for kept in stopped.glob("chain-*"):
@@ -248,6 +250,7 @@ def test_a_pilot_run_and_its_coordinates_are_kept(stopped, finished, monkeypatch
     assert json.loads((stopped / ABOUT).read_text()) == about
 
 
+@pytest.mark.long
 def test_a_chain_that_is_stopped_more_often_than_it_tunes_gets_there(stopped, monkeypatch):
     tuned, start = {}, sampler.Chain._started
 
@@ -264,6 +267,7 @@ def test_a_chain_that_is_stopped_more_often_than_it_tunes_gets_there(stopped, mo
     assert tuned == {0: SETTINGS["tune"] // 4, 1: SHORTEST}
 
 
+@pytest.mark.long
 def test_a_damaged_fit_is_written_anew_from_the_draws(finished, tmp_path):
     folder = tmp_path / "run.zarr"
     shutil.copytree(finished[0], folder)

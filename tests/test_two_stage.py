@@ -235,19 +235,32 @@ def test_what_is_kept_of_two_stages_agrees_with_the_truth_and_grows_as_people_do
     kept = read("many_people")
     assert kept["model_hash"] == benchmark.model().hash
     rows = {row["people"]: row for row in kept["two_stage"]}
-    assert set(rows) >= {200, 1000}
-    for row in rows.values():
+    assert set(rows) >= {200, 1000, 10_000}
+    for people, row in rows.items():
         stages = row["stages"]
         assert not (stages["unsettled"] or stages["left_out"]) and stages["pareto_k"] < 0.7
         assert stages["error"] < 0.5
         # An interval of 99.9 % of all numbers together misses none.
         away = [abs(n["mean"] - n["true"]) / n["sd"] for n in row["numbers"].values()]
         assert max(away) < norm.isf(0.0005 / 24)
+        # What lies between quantiles of n draws is expected of (n - 1) / (n + 1) of the share between them.
+        n, chance = stages["fewest_effective_draws"], 4.5 * np.sqrt(0.09 / people)
         for held in row["held_90"].values():
-            assert (
-                abs(held - 0.9 * row["people"]) < 4.5 * np.sqrt(0.09 * row["people"]) + 0.01 * row["people"]
-            )
+            assert 0.9 * (n - 1) / (n + 1) - chance < held / people < 0.9 + chance
     size = np.array(sorted(rows), float)
     for what in ("processor_seconds", "disk_mb"):
         spent = np.array([rows[int(n)][what] for n in size])
         assert np.polyfit(np.log(size), np.log(spent), 1)[0] < 1.1
+
+
+def test_what_is_kept_of_two_stages_is_what_one_fit_of_all_says():
+    """Of the same 200 people. Means and SDs differ by the errors of both: which draws stand for people, as
+    stated, and how many draws of the population there are; of the fit of all at least 100 effective ones."""
+    kept = read("many_people")
+    one, (two,) = kept["together"], [row for row in kept["two_stage"] if row["people"] == 200]
+    drawn = 4 * 150 * two["stages"]["efficiency"]
+    for name, all_at_once in one["numbers"].items():
+        found = two["numbers"][name]
+        error = np.sqrt(two["stages"]["error"] ** 2 + 1 / drawn + 1 / 100)
+        assert abs(found["mean"] - all_at_once["mean"]) < 4 * error * all_at_once["sd"], name
+        assert abs(np.log(found["sd"] / all_at_once["sd"])) < 4 * np.sqrt(0.5 / drawn + 0.5 / 100), name
