@@ -38,7 +38,7 @@ def elapsed(protocol, times):
 
 def test_there_are_three_waves_of_four_fluxes():
     assert len(COEFFICIENTS) == 12
-    assert all(MODEL.parameters[name].level == "occasion" for name in COEFFICIENTS)
+    assert all(MODEL.parameters[name].between_occasion for name in COEFFICIENTS)
 
 
 def test_coefficients_of_one_leave_everything_as_it_is():
@@ -97,22 +97,23 @@ def test_a_schedule_has_no_clock_unless_it_is_asked_for():
     assert "elapsed" not in build_schedule([bg.ogtt(75)], [[0.0, 60.0]], 70.0).channels
 
 
-def test_they_are_kept_for_the_fitted_occasion_and_drawn_anew_for_another():
+def test_they_are_kept_for_the_fitted_day_and_on_another_only_what_is_the_persons_own():
+    draws, asked = 2000, {"times": [0, 60], "outputs": ["secretion_discrepancy"], "random_seed": 1}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a quick fit is not judged here
-        fit = bg.fit(MODEL, simulated(MODEL, 3).study, method="laplace", draws=400, random_seed=1)
+        fit = bg.fit(MODEL, simulated(MODEL, 3).study, method="laplace", draws=draws, random_seed=1)
         fitted, another = (
-            bg.what_if(fit, times=[0, 60], outputs=["secretion_discrepancy"], occasion=which, random_seed=1)
-            .secretion_discrepancy.sel(subject="A")
+            np.log(bg.what_if(fit, occasion=which, draws=draws, **asked).secretion_discrepancy)
+            .sel(subject="A")
             .isel(time=1)
             .squeeze()
             for which in ("fitted", "another")
         )
-    assert fitted.size == another.size == 400
-    assert not np.array_equal(fitted, another)
-    anew = np.corrcoef(np.log(fitted), np.log(another))[0, 1]
-    assert abs(anew) < 5 / np.sqrt(400), "five standard errors of a correlation of none"
-    assert np.log(another).std() > np.log(fitted).std()
+    assert fitted.size == another.size == draws
+    own, of_none = np.corrcoef(fitted, another)[0, 1], 1 / np.sqrt(draws)
+    assert own > 5 * of_none, "five standard errors of a correlation of none"
+    assert own < 1 - 5 * (1 - own**2) * of_none, "and of this one"
+    assert another.std() > fitted.std()
 
 
 def test_what_is_kept_of_it_is_of_these_models():

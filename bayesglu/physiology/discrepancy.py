@@ -1,9 +1,9 @@
-"""What the forms of the fluxes miss: smooth factors of a test's own, which follow the time since it began.
+"""What the forms of the fluxes miss: smooth factors, which follow the time since a test began.
 
 The logarithm of each factor is a sum of three waves, highest 20, 60 and 180 min after the latest meal or
 drink (or after what is given first, where nothing is drunk). Their coefficients are the logarithms of
-parameters: 1 where a form is right. Before the test, and long after it, the factors are 1. As deviations of
-occasions the coefficients are kept for the test that was fitted, and drawn anew for another one (Kennedy
+parameters: 1 where a form is right. Before the test, and long after it, the factors are 1. What of
+them is the day's is kept for the test that was fitted, and drawn anew for another one (Kennedy
 and O'Hagan 2001, J R Stat Soc B 63:425; Brynjarsdottir and O'Hagan 2014, Inverse Probl 30:114007).
 """
 
