@@ -12,13 +12,13 @@ import nutpie
 import xarray as xr
 from numba import carray
 from numba.core import types
-from numba.extending import intrinsic
 from nutpie.compile_pymc import CompiledPyMCModel
 from nutpie.compiled_pyfunc import from_pyfunc
 
 from bayesglu.inference.density import Density, log_density
 from bayesglu.parallel import cores
 from bayesglu.solver.compiled import PLAIN, compiled
+from bayesglu.solver.intrinsics import intrinsic
 from bayesglu.solver.separate import Separate, c_address
 
 NUMBERS, WORDS = types.CPointer(types.float64), types.CPointer(types.int64)

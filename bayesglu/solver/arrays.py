@@ -6,10 +6,10 @@ compiles anew for each kind of shape; these are a few instructions.
 
 from numba.core import cgutils, types
 from numba.core.errors import TypingError
-from numba.extending import intrinsic
 
 from bayesglu.solver import plain
 from bayesglu.solver.compiled import PLAIN
+from bayesglu.solver.intrinsics import intrinsic
 from bayesglu.solver.vector import LINE
 
 

@@ -4,6 +4,8 @@ numba makes machine code of each function, and makes it again as a part of every
 of those that call these. Here an inner function stays as it is until it is such a part.
 """
 
+from typing import Any
+
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 
@@ -27,12 +29,12 @@ class Part(JITCodeLibrary):
         self._finalize_dynamic_globals()
         self._finalized = True
 
-    def serialize_using_object_code(self):
+    def serialize_using_object_code(self) -> Any:
         """For the disk."""
         return self.serialize_using_bitcode()
 
     @property
-    def codegen(self):
+    def codegen(self) -> Any:
         """What numba tells where the environment of a function is, as soon as it has machine code."""
         return _Without
 

@@ -10,11 +10,15 @@ import sys
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numba
 
 from bayesglu.solver.as_part import AsPart
 from bayesglu.solver.kept import cache_folder, find, keep
+
+njit: Any = numba.njit
+"""Whose types do not know all of its options."""
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 
@@ -49,7 +53,7 @@ def compiled(inner: bool = False, from_c: bool = False):
 
     def decorate(function):
         how = OPTIONS | ({"pipeline_class": AsPart} if inner and not PLAIN else {})
-        dispatcher = numba.njit(**how, no_cpython_wrapper=inner, no_cfunc_wrapper=not from_c)(function)
+        dispatcher = njit(**how, no_cpython_wrapper=inner, no_cfunc_wrapper=not from_c)(function)
         if not PLAIN:
             dispatcher._cache = Kept(function)
         return dispatcher
@@ -61,7 +65,7 @@ def inlined(function):
     """Decorator: a function that becomes part of each compiled function that calls it, before anything is
     compiled. For what is called from one or two places: passing many arrays takes time, and compiling the
     passing takes more."""
-    return numba.njit(**OPTIONS, inline="always", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    return njit(**OPTIONS, inline="always", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 
 class Kept:

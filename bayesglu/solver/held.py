@@ -11,9 +11,10 @@ from llvmlite import binding, ir
 from numba import njit, typeof
 from numba.core import types
 from numba.core.datamodel import PrimitiveModel
-from numba.extending import NativeValue, intrinsic, register_model, unbox
+from numba.extending import NativeValue, register_model, unbox
 
 from bayesglu.solver.compiled import PLAIN
+from bayesglu.solver.intrinsics import intrinsic
 
 ADDRESS = ir.IntType(64)
 

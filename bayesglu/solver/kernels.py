@@ -16,8 +16,8 @@ import llvmlite
 import numpy as np
 from llvmlite import binding, ir
 from numba.core import types
-from numba.extending import intrinsic
 
+from bayesglu.solver.intrinsics import intrinsic
 from bayesglu.solver.kept import cache_folder, find, keep
 from bayesglu.solver.symbolic import System
 from bayesglu.solver.tableau import DORMAND_PRINCE, STABILIZED

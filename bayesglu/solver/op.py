@@ -8,7 +8,6 @@ from hashlib import sha256
 import numpy as np
 import pytensor.tensor as pt
 from numba import from_dtype, njit, typeof, types
-from numba.extending import intrinsic
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
@@ -16,6 +15,7 @@ from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_and_
 
 from bayesglu.solver.compiled import PLAIN, sources
 from bayesglu.solver.held import held
+from bayesglu.solver.intrinsics import intrinsic
 from bayesglu.solver.separate import Separate
 
 
@@ -50,9 +50,9 @@ class Operation(Op):
     def make_node(self, *inputs):
         return Apply(self, [pt.as_tensor(i) for i in inputs], [kind() for kind in self.types])
 
-    def perform(self, node, inputs, storage):
+    def perform(self, node, inputs, output_storage):
         found = self.function(self.known(), *(np.ascontiguousarray(i) for i in inputs))
-        for cell, value in zip(storage, found, strict=True):
+        for cell, value in zip(output_storage, found, strict=True):
             cell[0] = value
 
     def connection_pattern(self, node):

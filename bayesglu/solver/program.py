@@ -8,6 +8,7 @@ named after.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import sympy
 
@@ -47,7 +48,7 @@ class Program:
 
     def __post_init__(self):
         self._number: dict[tuple, int] = {}
-        self._value: dict[sympy.Basic, int] = {}
+        self._value: dict[sympy.Expr, int] = {}
         for group, symbols in self.inputs.items():
             for position, symbol in enumerate(symbols):
                 self._value[symbol] = self._emit("input", group, position)
@@ -69,18 +70,19 @@ class Program:
         """Make the values of `expressions` the results called `group`."""
         self.outputs[group] = [self.lower(sympy.sympify(e)) for e in expressions]
 
-    def lower(self, e: sympy.Basic) -> int:
+    def lower(self, e: sympy.Expr) -> int:
         """Index of the instruction that computes `e`."""
         if e not in self._value:
             self._value[e] = self._lower(e)
         return self._value[e]
 
-    def _lower(self, e: sympy.Basic) -> int:
+    def _lower(self, e: sympy.Expr) -> int:
         if e.is_Number or e.is_NumberSymbol:
             return self._emit("constant", float(e))
+        terms = cast("tuple[sympy.Expr, ...]", e.args)
         if e.is_Add:
-            plus = [a for a in e.args if not a.could_extract_minus_sign()]
-            minus = [-a for a in e.args if a.could_extract_minus_sign()]
+            plus = [a for a in terms if not a.could_extract_minus_sign()]
+            minus = [-a for a in terms if a.could_extract_minus_sign()]
             if not plus:
                 return self._emit("neg", self._chain("add", minus))
             total = self._chain("add", plus)
@@ -88,9 +90,9 @@ class Program:
         if e.is_Mul:
             if e.could_extract_minus_sign():
                 return self._emit("neg", self.lower(-e))
-            return self._chain("mul", e.args)
+            return self._chain("mul", terms)
         if e.is_Pow:
-            return self._power(*e.args)
+            return self._power(*terms)
         for name, function in (
             ("exp", sympy.exp),
             ("log", sympy.log),
@@ -98,17 +100,17 @@ class Program:
             ("sign", sympy.sign),
         ):
             if isinstance(e, function):
-                return self._emit(name, self.lower(e.args[0]))
+                return self._emit(name, self.lower(terms[0]))
         raise NotCompiledError(f"There is no instruction for {e.func.__name__} in {e}.")
 
-    def _chain(self, operation: str, terms: Sequence[sympy.Basic]) -> int:
+    def _chain(self, operation: str, terms: Sequence[sympy.Expr]) -> int:
         values = [self.lower(t) for t in terms]
         while len(values) > 1:  # a balanced tree: shorter dependency chains than left to right
             pairs = [self._emit(operation, *values[i : i + 2]) for i in range(0, len(values) - 1, 2)]
             values = pairs + values[len(pairs) * 2 :]
         return values[0]
 
-    def _power(self, base: sympy.Basic, exponent: sympy.Basic) -> int:
+    def _power(self, base: sympy.Expr, exponent: sympy.Expr) -> int:
         if exponent == sympy.Rational(1, 2):
             return self._emit("sqrt", self.lower(base))
         if not exponent.is_Integer:

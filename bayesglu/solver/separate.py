@@ -12,10 +12,10 @@ from functools import cached_property
 
 from numba.core import types
 from numba.core.typing import Signature
-from numba.extending import intrinsic
 
 from bayesglu.parallel import cores
 from bayesglu.solver.compiled import PLAIN, compiled
+from bayesglu.solver.intrinsics import intrinsic
 from bayesglu.solver.kept import cache_folder, can_keep, find
 from bayesglu.solver.plain import call_of
 
@@ -114,9 +114,9 @@ def elsewhere(*functions: Separate):
 def _started(commands: list[str]) -> subprocess.Popen | None:
     """Another Python that runs `commands` with the modules of this one; None if there can be none."""
     text = "\n".join(["import gc, sys", "gc.disable()", f"sys.path[:] = {sys.path}", *commands])
-    nothing = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    nothing = subprocess.DEVNULL
     try:
-        return subprocess.Popen([sys.executable, "-c", text], **nothing)
+        return subprocess.Popen([sys.executable, "-c", text], stdin=nothing, stdout=nothing, stderr=nothing)
     except OSError:
         return None
 

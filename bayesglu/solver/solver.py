@@ -83,6 +83,9 @@ class Solver:
     max_steps: int = 20_000
     lanes: int = field(default_factory=usual_lanes)
     mesh: Mesh | None = None
+    compiled: Compiled = field(init=False, repr=False)
+    plan: Plan = field(init=False, repr=False)
+    tolerance: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self):
         given = {"rtol": self.rtol, "atol": self.atol, "max_steps": self.max_steps}

@@ -109,7 +109,8 @@ def _system(
     rates = [sympy.S.Zero if n in hold else named[s.rate] for n, s in loop.states.items()]
     basal = {n: named[s.initial] if s.initial else sympy.S.Zero for n, s in loop.states.items()}
     starts = list({**basal, **begun}.values())
-    volumes = {n: 1 / named[s.volume] for n, s in loop.states.items() if s.volume and s.channel in boluses}
+    given = {n: s.volume for n, s in loop.states.items() if s.volume and s.channel in boluses}
+    volumes = {n: sympy.S.One / named[volume] for n, volume in given.items()}
     views = [named[n] for n in outputs]
 
     constant, dynamic = _split(statements, set(parameter.values()))

@@ -6,6 +6,7 @@ fail.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from llvmlite import ir
 
@@ -164,7 +165,7 @@ class Lanes:
 
     def run(self, program: Program, pointers: dict) -> dict[str, list]:
         """Emit a program that reads its inputs behind `pointers`; returns its outputs as values."""
-        values = []
+        values: list[Any] = []
         for operation, *arguments in program.instructions:
             if operation == "input":
                 value = self.load(pointers[arguments[0]], arguments[1])
