@@ -1,7 +1,7 @@
 """Several things at once: compiled code lets go of the interpreter's lock."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 _most: int | None = None
@@ -21,5 +21,10 @@ def cores() -> int:
 
 def in_threads(function: Callable, items: Iterable) -> list:
     """`function` of each item, in their order."""
+    return list(as_made(function, items))
+
+
+def as_made(function: Callable, items: Iterable) -> Iterator:
+    """`function` of each item, in their order, one after the other as soon as they are there."""
     with ThreadPoolExecutor(cores()) as threads:
-        return list(threads.map(function, items))
+        yield from threads.map(function, items)

@@ -3,13 +3,12 @@ memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from rich.progress import track
 
 from bayesglu.analysis.cohort import Cohort, cohort_of, covariates_of_fit, followed_by, labels_of
 from bayesglu.analysis.measurements import measure, measured_outputs
@@ -22,8 +21,8 @@ from bayesglu.analysis.worlds import World, body_weights, make_world, protocols_
 from bayesglu.analytes import analytes
 from bayesglu.errors import InputError
 from bayesglu.hierarchy.compatibility import check_forcing
-from bayesglu.inference.progress import can_show
-from bayesglu.parallel import in_threads
+from bayesglu.inference.progress import tracked
+from bayesglu.parallel import as_made
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.checked import Forcing
 from bayesglu.protocols.protocol import Protocol
@@ -47,6 +46,9 @@ FLUXES = (
 
 AT_ONCE = 6_000_000
 """So many values are simulated before they are reduced to what is asked of them."""
+
+SCENARIOS = 4
+"""Of so many scenarios at once, as far as memory goes."""
 
 MOMENT = 1e-3
 """How long after a dose (min) one looks for what it does at once."""
@@ -105,8 +107,7 @@ def ask(fit: xr.DataTree, scenarios: Mapping[str, Scenario], q: Question) -> tup
         for name, scenario in scenarios.items()
     }
     asked = Asked.of(spec, q, system, worlds)
-    parts = [asked.answer(cohort, worlds, part) for part in asked.parts(cohort, len(worlds))]
-    result = xr.concat(parts, "draw", combine_attrs="override") if len(parts) > 1 else parts[0]
+    result = asked.answer(cohort, worlds)
     return result.assign_attrs(_told(scenarios, done, cohort, seed)), cohort
 
 
@@ -148,28 +149,28 @@ class Asked:
             times = np.union1d(times, within)
         return cls(spec, times, kept, asked, tuple(dict.fromkeys((*kept, *needs))), system, q)
 
-    def parts(self, cohort: Cohort, scenarios: int) -> Iterator[slice]:
-        """Some draws after the others, so that curves beyond memory are never there at once."""
+    def answer(self, cohort: Cohort, worlds: Mapping[str, World]) -> xr.Dataset:
+        """Curves and quantities in each scenario, of some draws after the others, so that curves beyond
+        memory are never there at once."""
         posterior, times = cohort.posterior, 0 if self.times is None else len(self.times)
-        a_draw = posterior.sizes["chain"] * len(cohort.labels) * scenarios * times * len(self.simulated)
-        step = max(1, AT_ONCE // max(1, a_draw))
-        begins = range(0, posterior.sizes["draw"], step)
-        shown = self.question.progressbar and len(begins) > 2
-        for begin in track(begins, "what if", disable=not (shown and can_show()), transient=True):
-            yield slice(begin, begin + step)
+        a_draw = posterior.sizes["chain"] * len(cohort.labels) * times * len(self.simulated)
+        step = max(1, AT_ONCE // max(1, min(len(worlds), SCENARIOS) * a_draw))
+        parts = [slice(begin, begin + step) for begin in range(0, posterior.sizes["draw"], step)]
+        runs = [(part, each) for part in parts for each in enumerate(worlds.values())]
+        much = a_draw * posterior.sizes["draw"] * len(worlds) > 2 * AT_ONCE
 
-    def answer(self, cohort: Cohort, worlds: Mapping[str, World], part: slice) -> xr.Dataset:
-        """Curves and quantities of some of the draws."""
-        first, *others = enumerate(worlds.values())
-        runs = [self._run(cohort, part, first)]  # alone, so that equations are compiled once
-        runs += in_threads(lambda each: self._run(cohort, part, each), others)
-        together = xr.concat(runs, xr.Variable("scenario", list(worlds)), combine_attrs="override")
-        dims = ("chain", "draw", "subject", "scenario", "time")
-        return together.transpose(*dims, missing_dims="ignore")
+        found = [self._run(cohort, runs[0])]  # alone, so that equations are compiled once
+        rest = as_made(lambda run: self._run(cohort, run), runs[1:])
+        found += tracked("what if", self.question.progressbar and much)(rest, len(runs) - 1)
+        each = xr.Variable("scenario", list(worlds))
+        starts = range(0, len(runs), len(worlds))
+        together = [xr.concat(found[i : i + len(worlds)], each, combine_attrs="override") for i in starts]
+        result = xr.concat(together, "draw", combine_attrs="override") if len(parts) > 1 else together[0]
+        return result.transpose("chain", "draw", "subject", "scenario", "time", missing_dims="ignore")
 
-    def _run(self, cohort: Cohort, part: slice, numbered: tuple[int, World]) -> xr.Dataset:
-        """One scenario."""
-        number, world = numbered
+    def _run(self, cohort: Cohort, run: tuple[slice, tuple[int, World]]) -> xr.Dataset:
+        """Some draws in one scenario."""
+        part, (number, world) = run
         posterior = cohort.posterior.isel(draw=part)
         chosen = {n: v.isel(draw=part, missing_dims="ignore") for n, v in world.parameters.items()}
         groups: dict[Protocol, list[str]] = {}
