@@ -146,9 +146,13 @@ def conditional(table: pd.DataFrame, over: str | None = None) -> Figure:
     """
     _check(table)
     numeric = [c for c in _varying(table) if table[c].dtype.kind in "if"]
-    over = over or (numeric[0] if numeric else None)
+    if not numeric:
+        raise InputError(
+            "Nothing in this table takes two numbers or more, so that there is no curve to draw."
+        )
+    over = over or numeric[0]
     if over not in numeric:
-        known = ", ".join(numeric) or "none"
+        known = ", ".join(numeric)
         raise InputError(f"There is no column of numbers {over!r} to draw over. There are: {known}.")
     others = [c for c in _varying(table) if c != over]
     groups = list(table.groupby("quantity", sort=False))

@@ -94,14 +94,15 @@ def parameters(
     count = max(own.sizes["subject"] if name in individual else 1 for name in names)
     height = max(1.3, 0.85 + (0.16 * count if count <= MOST_LABELS else 1.9))
     names, of_pages = page_of(names, page, COLUMNS * max(1, int(HEIGHT / height)))
-    figure, axes = panels(len(names), COLUMNS, 2.6, height)
+    columns = 2 if len(names) == 4 else COLUMNS
+    figure, axes = panels(len(names), columns, 2.6, height)
     for i, (axis, name) in enumerate(zip(axes, names, strict=True)):
         typical = shared.sel(parameter=name)
         rows = own.sel(parameter=name) if name in individual else typical.expand_dims(subject=["everyone"])
         draws = posterior[name if name in posterior else typical_of(name)]
         _forest(axis, rows, typical if name in individual else None, draws)
-        axis.tick_params(axis="y", labelleft=i % COLUMNS == 0 or name not in individual)
-        if i % COLUMNS == 0 and rows.sizes["subject"] > MOST_LABELS:
+        axis.tick_params(axis="y", labelleft=i % columns == 0 or name not in individual)
+        if i % columns == 0 and rows.sizes["subject"] > MOST_LABELS:
             axis.set_ylabel(f"{rows.sizes['subject']} people by median")
         axis.set_title(sentence(words(name)))
     share, acting = f"{100 * probability:g} % interval", "effect" in posterior.dims

@@ -185,15 +185,15 @@ def vpc(found: xr.Dataset) -> Figure:
             if limited:
                 _shares(axes[(row + 1) * columns + j], of, per, analyte)
     corrected = "prediction-corrected; " if found.attrs["prediction_corrected"] else ""
-    told = ", ".join(f"{100 * q:g}" for q in found["quantile"].values if q != 0.5)
+    told = " and ".join(f"{100 * q:g}" for q in found["quantile"].values if q != 0.5)
     studies = f"90 % of {found.attrs['new_people']} simulated studies"
     dot: dict = {"linestyle": "", "marker": "."}
     marks: list[Artist] = [
         Line2D([], [], color=GREY, alpha=0.6, markersize=4, label="sample", **dot),
         Line2D([], [], color=INK, linewidth=1.2, label=f"{corrected}{told} % quantiles of samples"),
         Line2D([], [], color=INK, linewidth=1.2, linestyle="--", label="their median"),
-        Patch(color=GREY, alpha=0.4, linewidth=0, label=f"median of {studies}"),
-        Patch(color=GREY, alpha=0.2, linewidth=0, label="the other quantiles of these"),
+        Patch(color=GREY, alpha=0.4, linewidth=0, label=f"median in {studies}"),
+        Patch(color=GREY, alpha=0.2, linewidth=0, label="the other quantiles in these"),
         Line2D(
             [], [], color=RED, linestyle="", marker="o", markersize=4, label="outside (one in ten by chance)"
         ),

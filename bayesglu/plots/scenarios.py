@@ -27,8 +27,10 @@ from bayesglu.plots.style import (
     time_axis,
     title,
 )
-from bayesglu.plots.time_courses import MOST_BANDS, are_new, everyone, heading
+from bayesglu.plots.time_courses import are_new, everyone, heading
 
+MOST_LEVELS = 2
+"""So many scenarios have people behind their mean level; of more, people are seen in the differences."""
 MOST_TOGETHER = 4
 """So many scenarios lie over each other; of more, each has a row with the first."""
 
@@ -92,7 +94,7 @@ def contrast(
     if len(scenarios) > MOST_TOGETHER and len(people) == 1:
         each = [(people[0], [0, i]) for i in range(1, len(scenarios))]
     beside = len(each[0][1])
-    banded = beside <= MOST_BANDS and beside * count > MOST_PEOPLE
+    banded = beside <= MOST_LEVELS and beside * count > MOST_PEOPLE
     note = _note(count, probability, subjects is not None, new, banded)
     height = 2.2 if len(each) < 3 else 1.7
     figure = picture(5.3, height * len(each) + 0.9)
@@ -147,7 +149,7 @@ def draw_contrast(
     first, *others = values["scenario"].values
     difference.axhline(0, color=GREY, linewidth=0.8)
     several = not person and values.sizes["subject"] > 1
-    if several and count <= MOST_BANDS:
+    if several and count <= MOST_LEVELS:
         for scenario, style in zip((first, *others), styles, strict=True):
             _people(level, values.sel(scenario=scenario), time, style["color"], probability, count)
     for scenario, style in zip((first, *others), styles, strict=True):

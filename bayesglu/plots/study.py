@@ -168,7 +168,7 @@ def _samples(axis: Axes, rows: pd.DataFrame, per: float, name: str, colours: dic
         axis.plot(left_out["time"] / per, left_out["value"], "o", markeredgewidth=0.8, zorder=3, **open_)
     for censoring, marker in MARKS.items():
         limits = rows[(rows["censoring"] == censoring) & rows["value"].notna()]
-        axis.plot(limits["time"] / per, limits["value"], marker, color=GREY, markersize=4.2,
+        axis.plot(limits["time"] / per, limits["value"], marker, color=GREY, markersize=5,
                   markeredgecolor="white", markeredgewidth=0.4, zorder=4)  # fmt: skip
     missing = rows.loc[rows["value"].isna(), "time"].unique()
     foot = axis.get_xaxis_transform()
