@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, NullLocator
 
+from bayesglu.plots.style import BLUE, VERMILLION, below, picture, styled, title
 from benchmarks.report import RESULTS, read
 
 FOLDER = Path(__file__).parents[1] / "docs" / "figures"
-OURS, OTHERS, LIMIT = "#0072B2", "#999999", "#D55E00"
+OTHERS = "#999999"
 
 
 def main() -> None:
@@ -18,68 +21,88 @@ def main() -> None:
     for name, draw in FIGURES.items():
         if (RESULTS / f"{name}.json").exists():
             path = FOLDER / f"benchmark_{name}.png"
-            draw(read(name)).savefig(path, dpi=150, bbox_inches="tight")
+            draw(read(name)).savefig(path, dpi=150)
             print(path.relative_to(FOLDER.parents[1]))
 
 
+@styled
 def gradient(result: dict) -> Figure:
-    """Time of a value and its gradient, a panel for each model, with how exact each is."""
+    """Time of a value and its gradient, a panel for each model, with bars equally thick."""
     models = list(dict.fromkeys(row["model"] for row in result["rows"]))
     rows = [[row for row in result["rows"] if row["model"] == model] for model in models]
-    tallest = max(map(len, rows))
     everything = [row["processor_median"] for row in result["rows"]]
-    figure = Figure(figsize=(5.2 * len(models), 0.9 + 0.42 * tallest), layout="constrained")
-    for axis, model, own in zip(figure.subplots(1, len(models), squeeze=False)[0], models, rows, strict=True):
+    counts = [len(own) for own in rows]
+    figure = picture(6.4, 0.22 * sum(counts) + 0.65 * len(models) + 0.4)
+    axes = figure.subplots(len(models), 1, squeeze=False, height_ratios=counts, sharex=True).ravel()
+    for axis, model, own in zip(axes, models, rows, strict=True):
         own = sorted(own, key=lambda row: row["processor_median"])
-        without = " (value only)"
-        names = [row["name"] + ("" if "gradient_error" in row else without) for row in own]
+        names = [row["name"] + ("" if "gradient_error" in row else " (value only)") for row in own]
         _bars(axis, names, [row["processor_median"] for row in own])
         axis.set_xlim(min(everything) / 3, max(everything) * 5)
-        axis.set(title=model, xlabel="µs a person, one core (lower is better)")
-    figure.suptitle(f"Value and gradient of {result['people']} oral tests, tolerance {result['tolerance']:g}")
+        axis.set_title(f"Model {model}")
+    axes[-1].set_xlabel("µs a person on one core (lower is better)")
+    power = int(np.log10(result["tolerance"]))
+    told = f"Value and gradient of {result['people']} oral tests, tolerance $10^{{{power}}}$"
+    below(figure, _marks([row["name"] for row in result["rows"]]))
+    title(figure, told)
     return figure
 
 
+@styled
 def scaling(result: dict) -> Figure:
     """Time of a gradient against the number of people, with a line of slope 1."""
-    figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    figure = picture(4.6, 3.0)
     axis = figure.subplots()
     people = np.array([int(row["name"]) for row in result["rows"]])
     times = np.array([row["processor_median"] for row in result["rows"]])
-    axis.loglog(people, times, "o-", color=OURS, label=f"bayesglu, {result['model']}")
-    axis.loglog(people, times[-1] * people / people[-1], "--", color=OTHERS, label="proportional")
-    axis.set(xlabel="people", ylabel="ms for one gradient", title="One gradient of a study")
-    axis.legend(frameon=False)
-    axis.spines[["top", "right"]].set_visible(False)
+    (ours,) = axis.loglog(people, times, "o-", color=BLUE, markersize=4, label=f"bayesglu, {result['model']}")
+    along = times[-1] * people / people[-1]
+    (line,) = axis.loglog(people, along, "--", color=OTHERS, label="proportional to people")
+    axis.set(xlabel="people", ylabel="ms of one core for one gradient")
+    for each in (axis.xaxis, axis.yaxis):
+        each.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        each.set_minor_locator(NullLocator())
+    below(figure, [ours, line])
+    title(figure, "One gradient of a study")
     return figure
 
 
+@styled
 def sampling(result: dict) -> Figure:
     """Effective draws of the worst parameter in a second of one core."""
-    figure = Figure(figsize=(5.6, 2.0), layout="constrained")
-    axis = figure.subplots()
     rows = sorted(result["rows"], key=lambda row: -row["smallest_a_processor_second"])
+    figure = picture(6.4, 0.22 * len(rows) + 1.0)
+    axis = figure.subplots()
     _bars(axis, [row["name"] for row in rows], [row["smallest_a_processor_second"] for row in rows])
-    axis.set(xlabel="smallest ESS in a second of one core, warm-up included (higher is better)")
-    axis.set_title(f"{result['people']} people, {result['model']}")
+    axis.set_xlabel("smallest ESS per second of one core, with warm-up (higher is better)")
+    below(figure, _marks([row["name"] for row in rows]))
+    title(figure, f"Sampling of {result['people']} people, model {result['model']}")
     return figure
 
 
 FIGURES = {"gradient": gradient, "scaling": scaling, "sampling": sampling}
 
 
-def _bars(axis, names: list[str], values: list[float]) -> None:
-    """Horizontal bars on a logarithmic axis, with their values beside them; ours stand out."""
-    colours = [
-        LIMIT if name.startswith("limit") else OURS if name.startswith("bayesglu") else OTHERS
-        for name in names
-    ]
+def _colour(name: str) -> str:
+    return VERMILLION if name.startswith("limit") else BLUE if name.startswith("bayesglu") else OTHERS
+
+
+def _marks(names: list[str]) -> list[Patch]:
+    """What the colours of bars are, of those that are there."""
+    there = {_colour(name) for name in names}
+    told = {BLUE: "bayesglu", VERMILLION: "the same in C, as a limit", OTHERS: "others"}
+    return [Patch(color=colour, label=text) for colour, text in told.items() if colour in there]
+
+
+def _bars(axis: Axes, names: list[str], values: list[float]) -> None:
+    """Horizontal bars on a logarithmic axis, with their values beside them."""
     places = np.arange(len(names))[::-1]
-    axis.barh(places, values, color=colours, height=0.7)
+    axis.barh(places, values, color=[_colour(name) for name in names], height=0.7)
     axis.set(xscale="log", xlim=(min(values) / 3, max(values) * 4), yticks=places, yticklabels=names)
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.grid(axis="y", visible=False)
     for place, value in zip(places, values, strict=True):
         digits = max(0, 1 - int(np.floor(np.log10(value))))
         told = f"{value:,.{digits}f}" if value < 1000 else f"{float(f'{value:.3g}'):,.0f}"
-        axis.text(value * 1.1, place, told, va="center", fontsize=9)
-    axis.spines[["top", "right"]].set_visible(False)
+        axis.text(value * 1.1, place, told, va="center", fontsize=8)

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 import bayesglu as bg
@@ -23,6 +24,7 @@ from bayesglu.plots.style import (
     GREY,
     PALE,
     SCENARIOS,
+    below,
     colour_of,
     from_zero,
     panels,
@@ -99,13 +101,15 @@ def run(section: Section) -> dict[str, xr.Dataset]:
 @styled
 def draw(runs: Mapping[str, xr.Dataset], shown: Sequence[str | Sequence[str]]) -> Figure:
     """What is given, and a panel for each of `shown`; several runs are laid over each other by colour."""
-    figure, (given, *axes) = panels(1 + len(shown), 5, 2.75 if len(shown) < 4 else 2.3, 2.1)
+    figure, (given, *axes) = panels(1 + len(shown), 2, 2.65, 1.85)
     span = next(iter(runs.values()))["time"].values[[0, -1]]
     per = time_axis([given, *axes], *span)
     colours = dict(zip(runs, SCENARIOS, strict=False)) if len(runs) > 1 else dict.fromkeys(runs, "")
     _draw_given(given, runs, colours, per, span)
     for axis, each in zip(axes, shown, strict=True):
         _draw_panel(axis, runs, colours, (each,) if isinstance(each, str) else each, per)
+    if len(runs) > 1:
+        below(figure, [Line2D([], [], color=colour, label=name) for name, colour in colours.items()])
     return figure
 
 
@@ -129,7 +133,7 @@ def _draw_panel(
     if len(shown) > 1:
         low, high = axis.get_ylim()
         axis.set_ylim(top=low + 1.3 * (high - low))
-        axis.legend(loc="upper right", handlelength=1.2, ncols=1, fontsize=7, labelspacing=0.2)
+        axis.legend(loc="upper right", handlelength=1.2, ncols=1, labelspacing=0.2)
 
 
 def _draw_given(
@@ -151,7 +155,7 @@ def _draw_given(
         axis.text(left, -1, "nothing", color=GREY, fontsize=8)
     for place, (colour, events, name) in enumerate(lanes):
         told_name = f"{name}: " if name else ""
-        axis.text(left, -place - 0.32, told_name + _told(events), color=colour, fontsize=7.5)
+        axis.text(left, -place - 0.32, told_name + _told(events), color=colour, fontsize=8)
         axis.hlines(-place - 0.93, *span / per, color=PALE, linewidth=0.8, zorder=1)
         _draw_lane(axis, events, -place - 0.93, colour, per, span)
 
@@ -231,7 +235,7 @@ def main(wanted: Sequence[str]) -> None:
     for section in sections():
         if not wanted or section.picture in wanted:
             path = HERE / "figures" / f"protocol_{section.picture}.png"
-            draw(run(section), SHOWN[section.picture]).savefig(path, dpi=110)
+            draw(run(section), SHOWN[section.picture]).savefig(path, dpi=130)
             print(f"Drew {path.name}, {path.stat().st_size / 1000:.0f} kB.")
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from bayesglu.plots.style import BLUE, GREY, PALE, VERMILLION, styled
+from bayesglu.plots.style import BLUE, GREY, PALE, VERMILLION, below, styled, title
+from bayesglu.plots.style import picture as picture_of
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 PAGE = Path(__file__).with_suffix(".md")
@@ -52,9 +53,9 @@ def picture() -> Figure:
     """Shares of measurements that bands of 90 % hold, with their intervals, a row for each question."""
     kept = {name: _rows(name) for name in DRAWN}
     asked = list(kept["truth"])
-    figure = Figure(figsize=(7.6, 0.5 * len(asked) + 0.9), layout="constrained")
+    figure = picture_of(7.6, 0.42 * len(asked) + 0.8)
     axis = figure.subplots()
-    axis.axvspan(85, 95, color=PALE, zorder=0)
+    axis.axvspan(85, 95, color=PALE, zorder=0, label="85 to 95 %")
     for place, (name, (called, colour)) in enumerate(DRAWN.items()):
         rows = [kept[name][question] for question in asked]
         held, low, high = (np.array([100 * row[n] for row in rows]) for n in ("held_90", "low_90", "high_90"))
@@ -63,9 +64,12 @@ def picture() -> Figure:
         axis.plot(held, y, "o", color=colour, ms=4.5, label=called)
     axis.set_yticks(range(len(asked)), [f"{title}: {WORDS.get(of, of)}" for title, of in asked])
     axis.invert_yaxis()
-    axis.set(xlim=(0, 100), xlabel="share of measurements in bands of 90 % (%)")
+    axis.set(xlim=(0, 100), xlabel="share of measurements within their 90 % intervals (%)")
     axis.tick_params(axis="y", length=0)
-    axis.legend(loc="lower center", bbox_to_anchor=(0.3, 1.0), ncols=3, frameon=False)
+    below(figure, axis.get_legend_handles_labels()[0])
+    title(
+        figure, "What was predicted and then measured (bars: 90 % interval of the share, people drawn again)"
+    )
     return figure
 
 

@@ -491,6 +491,7 @@ def test_trials_and_doses_are_planned_as_asked(grouped, tmp_path, in_place):
     np.testing.assert_allclose(pd.read_csv(csv)["median"], expected["median"], rtol=1e-6)
     assert "A trial is of new people" in run(*words, "--subjects", "same").stderr
     assert "Write whole numbers" in run(*words[:5], "--n", "2.5").stderr
+    assert "no protocol 'ogt'" in run(*words[:5], "--n", "3", "-p", "ogt(75)").stderr
     asked = {}
 
     def dose_for(*words, **settings):
@@ -713,3 +714,5 @@ def test_indices_of_a_study_and_of_a_fit_are_shown_with_the_reasons_of_those_tha
     assert shown.exit_code == 0 and (tmp_path / "homa.png").stat().st_size > 0
     assert (pd.read_csv(csv)["lower"] < pd.read_csv(csv)["upper"]).all()
     assert "name it, --index matsuda" in run("indices", fit, "--plot", tmp_path / "all.png").stderr
+    raw = run("indices", "synthetic_ogtt", "--index", "matsuda", "--plot", tmp_path / "raw.png")
+    assert raw.exit_code == 1 and "synthetic_ogtt is a study" in raw.stderr

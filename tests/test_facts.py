@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 import bayesglu
 from bayesglu import fast, injection, ivgtt, load_model, ogtt, plots, simulate
 from bayesglu.cli import app as cli
+from bayesglu.errors import InputError
 from bayesglu.physiology.loop import assemble
+from bayesglu.plots.validation import pages_of
 from bayesglu.validation.experiments import Experiment, draw_people
 from bayesglu.validation.facts import FactError, load_facts
 from bayesglu.validation.readings import ReadingError, fit_minimal_model, needs, read
@@ -290,12 +292,14 @@ certainty = "C"
 
 
 def test_the_figure_has_a_panel_an_experiment_and_says_what_was_missed(answers):
-    figure = plots.facts(answers)
-    assert [axis.get_title("left").replace("\n", " ") for axis in figure.axes] == [
-        g.title for g in answers.groups
-    ]
-    assert f"{answers.counts['expected failure']} expected failure" in figure.get_suptitle()
-    assert all(axis.get_ylabel() for axis in figure.axes)
+    pages = [plots.facts(answers, page=page + 1) for page in range(pages_of(answers))]
+    axes = [axis for figure in pages for axis in figure.axes]
+    assert [axis.get_title("left").replace("\n", " ") for axis in axes] == [g.title for g in answers.groups]
+    assert max(len(figure.axes) for figure in pages) == 12
+    assert f"{answers.counts['expected failure']} expected failure" in pages[0].get_suptitle()
+    assert all(axis.get_ylabel() and axis.get_xlabel() for axis in axes)
+    with pytest.raises(InputError, match=f"there are pages 1 to {len(pages)}"):
+        plots.facts(answers, page=len(pages) + 1)
 
 
 def test_every_experiment_shows_a_published_figure_but_those_that_have_none_at_a_time():

@@ -3,17 +3,20 @@ those of people, what is told of both, and predictions for another day."""
 
 import warnings
 from dataclasses import replace
+from itertools import product
 
 import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from scipy.special import ndtr
 from simulated import INTRAVENOUS_TIMES, simulated
 
 from bayesglu.analysis.next_patient import fit_person
 from bayesglu.analysis.people import random_effects
 from bayesglu.analysis.percentiles import percentiles
+from bayesglu.analysis.sampling_search import known_of_person
 from bayesglu.analysis.summaries import summarize_occasions, summarize_population
 from bayesglu.errors import FitWarning, InputError
 from bayesglu.hierarchy.design import make_design
@@ -27,7 +30,7 @@ from bayesglu.inference.density import Density
 from bayesglu.inference.fitting import _identity, fit
 from bayesglu.inference.kept_coordinates import keep_coordinates, kept_coordinates
 from bayesglu.inference.run_folder import Run
-from bayesglu.spec.model import load_model
+from bayesglu.spec.model import load_model, model_of
 from bayesglu.spec.priors import Variation
 from bayesglu.study.study import Study, StudyError, StudyWarning, load_study
 
@@ -337,6 +340,44 @@ def test_a_fit_of_one_day_and_people_seen_on_several_go_together_and_the_other_w
     expected = np.minimum(np.exp(apart.omega_prior[0][1]), np.sqrt(1 - LEAST_OWN) * whole)
     np.testing.assert_allclose(known[..., 1], expected)
     assert (drawn[..., 1] != known[..., 1]).any() and (drawn[..., 0] > 0.3 * whole).all()
+
+
+# --- people of such fits ---
+
+
+@pytest.fixture(scope="module")
+def of_occasions(differing):
+    d, bmi = differing
+    return fit(d.spec, d.study, method="laplace", draws=50, random_seed=1, progressbar=False), bmi
+
+
+def standardized(found, name, value):
+    """What the covariate adds to the logarithm of a parameter, in each draw."""
+    effect = model_of(found.attrs).parameters[name].effects["bmi"]
+    return np.log(found.posterior.covariate_effect.sel(effect=f"{name} by bmi")) * effect.standardized(value)
+
+
+def test_percentiles_are_among_people_with_the_covariates_of_the_first_occasion(of_occasions):
+    found, bmi = of_occasions
+    posterior, told = found.posterior, percentiles(found, random_seed=1)["median"].isel(among=0)
+    for name, subject in product(("basal_insulin", "glucose_volume", "insulin_action_rate"), "ABC"):
+        of_day = "occasion" in posterior[name].dims
+        own = posterior[name].sel(occasion=f"{subject}/1") if of_day else posterior[name].sel(subject=subject)
+        expected = np.log(posterior[f"{name}_typical"]) + standardized(found, name, bmi[subject, "1"])
+        share = ndtr((np.log(own) - expected) / posterior[f"{name}_omega"])
+        assert float(told.sel(parameter=name, subject=subject)) == pytest.approx(100 * float(share.median()))
+
+
+def test_a_next_test_is_planned_for_a_person_as_on_the_first_occasion(of_occasions):
+    found, bmi = of_occasions
+    known = known_of_person(model_of(found.attrs), found, "A", 50)
+    own = found.posterior.insulin_action_rate.sel(occasion="A/1")
+    shared = found.posterior.mass_action_uptake * np.exp(
+        standardized(found, "mass_action_uptake", bmi["A", "1"])
+    )
+    for name, values in (("insulin_action_rate", own), ("mass_action_uptake", shared)):
+        drawn_of = known.phi[:, known.names.index(name)]
+        np.testing.assert_allclose(drawn_of, np.log(values.values).ravel(), rtol=1e-9)
 
 
 # --- new people ---

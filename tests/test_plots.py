@@ -1,7 +1,6 @@
 """What the figures show: not how they look, but what is in them."""
 
 import sys
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -10,13 +9,16 @@ import xarray as xr
 from fake_fit import fake_fit, fake_simulation, fake_what_if
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.colors import to_hex
-from matplotlib.text import Annotation
+from matplotlib.text import Annotation, Text
 
+import bayesglu
 from bayesglu import plots
+from bayesglu.analysis.individual_fits import individual_fits
+from bayesglu.analysis.simulated_study import simulate_study
 from bayesglu.analysis.simulation import simulate
 from bayesglu.analysis.summaries import minimal_model_indices, summarize_individuals, summarize_population
 from bayesglu.errors import InputError
-from bayesglu.plots.style import colour_of_person, scaled, symbol
+from bayesglu.plots.style import colours_of_people, looks, scaled, symbol
 from bayesglu.protocols.library import ivgtt
 from bayesglu.protocols.table import keep_protocols
 from bayesglu.spec.model import load_model
@@ -27,6 +29,11 @@ from bayesglu.units import UnitError
 @pytest.fixture(scope="module")
 def fit():
     return fake_fit("oral", subjects=2, draws=30)
+
+
+@pytest.fixture(scope="module")
+def intravenous():
+    return bayesglu.fit("minimal", "bergman1986", method="laplace", random_seed=1, progressbar=False)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +84,7 @@ def test_a_study_shows_every_sample_what_is_missing_censored_and_left_out_and_th
     assert axes["Glucose"].texts[0].get_text() == "75 g glucose oral"
     assert figure.get_suptitle().endswith("12 samples, 1 missing, 1 censored, 1 left out")
     (legend,) = figure.legends
-    assert labels(legend) == ["A", "B", "C", "below the limit", "missing", "left out"]
+    assert labels(legend) == ["A", "B", "C", "below the limit, at it", "missing", "left out"]
 
 
 def test_a_study_has_a_row_of_panels_for_each_level_with_the_same_axes(measured):
@@ -112,9 +119,9 @@ def test_a_simulation_shows_glucose_hormones_glycogen_and_the_fluxes_of_the_live
         "C-peptide": "pmol/L",
         "Glucagon": "pg/mL",
         "Liver glycogen": "mmol/L",
-        "Glucose of the liver": "mg/kg/min",
+        "Glucose fluxes of the liver": "mg/kg/min",
     }
-    fluxes = axes["Glucose of the liver"]
+    fluxes = axes["Glucose fluxes of the liver"]
     assert labels(fluxes.get_legend()) == ["production", "glycogenolysis", "uptake"]
     assert not bands(axes["Glucose"]), "a single simulation has no uncertainty"
 
@@ -164,23 +171,30 @@ def test_scenarios_of_many_people_are_still_told_apart_by_a_legend():
         fake_what_if(subjects=13, draws=4, scenarios=[f"plan {i}" for i in range(9)]), "insulin"
     )
     assert labels(figure.legends[0]) == [f"plan {i}" for i in range(9)]
-    assert len(figure.axes[0].lines) == 9 * 13
+    assert len(figure.axes[0].lines) == 9 and not bands(figure.axes[0])
+    assert len({(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}) == 9
 
 
-def test_people_have_a_line_and_a_colour_each_and_so_many_that_bands_would_blur_have_none():
+def test_people_have_a_line_and_a_colour_each_and_many_are_quantiles():
     few, many = (plots.trajectories(fake_simulation(draw=5, subject=n), ["glucose"]) for n in (3, 40))
     assert labels(few.legends[0]) == ["subject 1", "subject 2", "subject 3"]
-    assert [to_hex(line.get_color()).upper() for line in few.axes[0].lines] == [
-        colour_of_person(p) for p in "123"
-    ]
+    assert len({to_hex(line.get_color()) for line in few.axes[0].lines}) == 3
     assert len(bands(few.axes[0])) == 3
-    assert len(many.axes[0].lines) == 40 and not bands(many.axes[0]) and not many.legends
+    assert len(many.axes[0].lines) == 1 and len(bands(many.axes[0])) == 2 and not many.legends
+    assert (
+        " ".join(many.get_suptitle().split())
+        == "Lines: median of 40 people's medians; bands: 50 and 90 % of them."
+    )
 
 
 def test_what_is_held_and_what_the_model_lacks_has_no_panel():
     simulation = fake_simulation().drop_vars(["glucagon", "c_peptide"])
     simulation["liver_glycogen"] = xr.full_like(simulation["liver_glycogen"], 259.0)
-    assert list(shown(plots.trajectories(simulation))) == ["Glucose", "Insulin", "Glucose of the liver"]
+    assert list(shown(plots.trajectories(simulation))) == [
+        "Glucose",
+        "Insulin",
+        "Glucose fluxes of the liver",
+    ]
 
 
 def moment(**changed) -> xr.Dataset:
@@ -226,7 +240,7 @@ def test_the_map_of_several_scenarios_is_one_each_of_the_means_of_people_and_dra
     glucose = (float(usual["glucose"]) + 120) / 2
     assert any(f"glucose\n{glucose:.0f}\n" in text.get_text() for text in first.texts)
     assert "2.5" in [text.get_text() for text in second.texts]
-    assert figure.get_suptitle().endswith("means over 2 people")
+    assert figure.get_suptitle().endswith("means over 2 people.")
     assert {"liver", "gut", "kidney", "brain", "pancreas"} <= {text.get_text() for text in first.texts}
 
 
@@ -355,10 +369,13 @@ def test_each_person_and_analyte_has_a_panel_with_every_sample_in_its_bands(fit,
     mine = (fit["observed_data"]["insulin_subject"] == "2").values
     line, samples = axis.lines[0], axis.lines[1]
     np.testing.assert_array_equal(samples.get_ydata(), fit["observed_data"]["insulin"][mine])
-    predicted = fit["fitted"]["insulin"][..., mine].median(("chain", "draw"))
-    np.testing.assert_allclose(line.get_ydata(), predicted)
-    assert len(bands(axis)) == 2 and axis.get_ylabel() == "pmol/L"
+    curves = individual_fits(fit, random_seed=0)
+    own = (curves.subject == "2") & (curves.analyte == "insulin")
+    np.testing.assert_allclose(line.get_ydata(), curves["median"].values[own], err_msg="between samples too")
+    assert len(line.get_xdata()) > 60 and len(bands(axis)) == 2 and axis.get_ylabel() == "pmol/L"
     assert axis.get_xlabel() == "time (min)"
+    legend = labels(overview.legends[0])
+    assert legend[1:] == ["its 50 % interval", "90 % of new samples", "sample"]
 
 
 def test_samples_and_predictions_are_drawn_in_the_units_that_are_asked_for(fit, overview):
@@ -374,7 +391,10 @@ def test_samples_and_predictions_are_drawn_in_the_units_that_are_asked_for(fit, 
 
 def test_a_contrast_says_what_its_bands_are_and_shows_many_people_as_a_band():
     few, many = (plots.contrast(fake_what_if(subjects=n, draws=5), units="SI") for n in (3, 40))
-    assert "interval" in few.get_suptitle() and "thin lines" in few.get_suptitle()
+    told = " ".join(few.get_suptitle().split())
+    assert told.endswith("intervals of the mean of these 3 people; thin lines: people's medians.")
+    twelve = " ".join(plots.contrast(fake_what_if(subjects=12, draws=5)).get_suptitle().split())
+    assert twelve.endswith("thin lines: people's medians; pale bands: 90 % of these.")
     assert "40 people; pale bands" in many.get_suptitle().replace("\n", " ")
     assert len(many.axes[1].lines) == 2 and len(bands(many.axes[1])) == 2
     assert many.axes[0].get_ylabel() == "mmol/L"
@@ -382,7 +402,7 @@ def test_a_contrast_says_what_its_bands_are_and_shows_many_people_as_a_band():
     labels = [f"new {i + 1}" for i in range(40)]
     newcomers = newcomers.assign_coords(subject=labels)
     drawn = plots.contrast(newcomers)
-    assert "pale bands: of a new person" in drawn.get_suptitle().replace("\n", " ")
+    assert "pale bands: 90 % of new people" in drawn.get_suptitle().replace("\n", " ")
     glucose = newcomers.glucose
     paired = glucose.sel(scenario="changed") - glucose.sel(scenario="reference")
     lowest = paired.quantile(0.05, ("chain", "draw", "subject")).min()
@@ -395,10 +415,13 @@ def test_the_band_with_assay_noise_is_wider_than_that_of_predictions(overview):
     assert noisy > predicted
 
 
-def test_of_many_people_the_first_twelve_are_shown_and_the_title_says_so():
-    figure = plots.fit_overview(fake_fit("minimal", subjects=13, draws=5))
-    assert len(figure.axes) == 12
-    assert "12 of 13 people" in figure.get_suptitle()
+def test_many_people_are_shown_in_pages_and_the_title_says_so():
+    fit = fake_fit("minimal", subjects=13, draws=5)
+    figure, last = plots.fit_overview(fit), plots.fit_overview(fit, page=2)
+    assert [len(each.axes) for each in (figure, last)] == [12, 1]
+    assert "page 2 of 2" in last.get_suptitle()
+    with pytest.raises(InputError, match="page is 3; there are pages 1 to 2"):
+        plots.fit_overview(fit, page=3)
 
 
 def test_people_can_be_chosen_and_unknown_ones_are_refused(fit):
@@ -484,7 +507,7 @@ def test_parameters_shows_all_that_differ_between_people_or_else_all_that_are_sh
 
 def test_a_hundred_people_are_counted_and_not_named():
     figure = plots.parameters(fake_fit("minimal", subjects=100, draws=10), ["basal_glucose"])
-    assert figure.axes[0].get_ylabel() == "100 people"
+    assert figure.axes[0].get_ylabel() == "100 people by median"
     assert not figure.axes[0].get_yticklabels()
 
 
@@ -546,30 +569,115 @@ def test_what_can_be_learnt_has_a_bar_a_person_and_a_diamond_for_the_typical_val
     assert "no contraction of 1 more" in heading
 
 
-def test_a_person_has_the_same_colour_in_every_figure(overview, forest):
-    dots = next(each for each in forest.axes[0].collections if isinstance(each, PathCollection))
-    assert to_hex(overview.axes[-1].lines[0].get_color()) == to_hex(dots.get_facecolors()[1])
-    assert to_hex(overview.axes[0].lines[0].get_color()) == to_hex(dots.get_facecolors()[0])
+# --- rules of every figure ---
+
+
+def moments_of(people):
+    return xr.concat([moment(glucose=100.0 + i) for i in range(people)], "subject", data_vars="all")
+
+
+def drawn(people):
+    """Figures of so many people, by name."""
+    fit = fake_fit("minimal", subjects=people, draws=5, chains=1)
+    answer = fake_what_if(subjects=people, draws=5)
+    four = simulate_study("feedback", protocol="ogtt(75)", times=[0, 60], subjects=people, random_seed=1)
+    run = simulate("oral", "ogtt(75)", times=[0, 30, 60])
+    table = pd.DataFrame(
+        {
+            "subject": [str(i) for i in range(people)],
+            "quantity": "glucose_peak",
+            "unit": "mg/dL",
+            "interval": [f"subject {i}" for i in range(people)],
+            "median": 100.0,
+            "lower": 90.0,
+            "upper": 110.0,
+            "probability": 0.9,
+        }
+    )
+    return {
+        "fit_overview": plots.fit_overview(fit),
+        "parameters": plots.parameters(fit),
+        "contraction": plots.contraction(fit),
+        "contrast": plots.contrast(answer),
+        "contrast of eight": plots.contrast(
+            fake_what_if(subjects=people, draws=5, scenarios=[f"plan {i}" for i in range(8)])
+        ),
+        "trajectories": plots.trajectories(answer),
+        "study": plots.study(four),
+        "forest": plots.forest(table),
+        "flows": plots.flows(xr.concat([run] * people, "subject")),
+        "organs": plots.organs(
+            {"now": moments_of(people), "later": moments_of(people), "last": moments_of(people)}
+        ),
+    }
+
+
+@pytest.fixture(scope="module", params=[1, 12, 120])
+def figures(request):
+    return drawn(request.param)
+
+
+def test_the_type_of_every_figure_can_be_read_in_print(figures):
+    for name, figure in figures.items():
+        width = 85 if figure.get_figwidth() <= 5.35 else 170  # one column of a journal, or both
+        scale = width / 25.4 / figure.get_figwidth()
+        sizes = {t.get_text(): t.get_fontsize() * scale for t in figure.findobj(Text) if t.get_text()}
+        assert min(sizes.values()) >= 5, (name, min(sizes, key=sizes.get), min(sizes.values()))
+
+
+def test_no_panel_has_a_line_for_each_of_many_people(figures):
+    for name, figure in figures.items():
+        for axis in figure.axes:
+            lines = [
+                line for line in axis.lines if len(line.get_xdata()) > 2 and line.get_linestyle() != "None"
+            ]
+            assert len(lines) <= 16, (name, axis.get_title(loc="left"))
+            assert len(axis.get_yticklabels()) <= 40 and len(figure.axes) <= 24
+
+
+def test_every_axis_has_its_unit_and_every_band_its_name(figures):
+    for name in ("fit_overview", "contrast", "trajectories", "study", "flows"):
+        figure = figures[name]
+        assert all("(min)" in axis.get_xlabel() for axis in figure.axes[-1:]), name
+        first = [axis.get_ylabel() for axis in figure.axes if axis.get_subplotspec().colspan.start == 0]
+        assert all("/" in unit for unit in first), (name, first)
+        told = " ".join([figure.get_suptitle(), *(t for legend in figure.legends for t in labels(legend))])
+        if any(bands(axis) for axis in figure.axes) and name != "flows":
+            assert "50 %" in told or "90 %" in told, (name, told)
+        if name == "flows":
+            assert "means over" in told or "above zero" in told.lower(), told
 
 
 # --- all together ---
 
 
-def test_the_figure_of_the_readme_has_the_fit_the_published_values_the_truth_and_the_question():
-    bergman, people = fake_fit("minimal", subjects=1, draws=50), fake_fit("oral", subjects=12, draws=20)
+def test_the_figure_of_the_readme_has_the_fit_the_published_values_the_truth_and_the_question(intravenous):
+    people = fake_fit("oral", subjects=12, draws=20)
     truth = people["posterior"].to_dataset()[["insulin_sensitivity"]].median(("chain", "draw"))
     question = fake_what_if(subjects=12).assign_attrs(change="insulin_sensitivity x 1.3")
-    figure = plots.demo_figure(bergman, people, question, truth=truth)
+    figure = plots.demo_figure(intravenous, people, question, truth=truth)
     axes = shown(figure)
-    assert "12 of 12 inside their 90 % interval" in axes
+    assert "median and 90 % interval of each subject: 12 of 12 hold the truth" in axes
     headings = [part.get_suptitle() for part in figure.subfigs]
     assert headings[3] == "What if: insulin sensitivity × 1.3"
     low, middle, high = np.quantile(
-        minimal_model_indices(bergman)["insulin_sensitivity"], [0.025, 0.5, 0.975]
+        minimal_model_indices(intravenous)["insulin_sensitivity"], [0.05, 0.5, 0.95]
     )
-    told = f"insulin sensitivity: {1e4 * middle:.2g}\n95 % interval {1e4 * low:.2g} to {1e4 * high:.2g}"
-    assert axes[told].lines[-1].get_xdata()[0] == pytest.approx(5.07)
-    assert len(axes["Insulin, measured and true"].lines[0].get_xdata()) == 24
+    told = f"median {1e4 * middle:.2g}, 90 % interval {1e4 * low:.2g} to {1e4 * high:.2g}"
+    axis = axes["Insulin sensitivity"]
+    assert axis.get_xlabel().endswith(told) and "/min per" in axis.get_xlabel()
+    assert axis.lines[-1].get_xdata()[0] == pytest.approx(5.07)
+    assert len(axes["Insulin"].lines[0].get_xdata()) == 24
+    assert marks(axes["Glucose"], "x") == 3, "samples that the model leaves out"
+
+
+def test_with_its_study_a_fit_is_drawn_with_what_it_left_out_and_a_forcing_function(intravenous):
+    alone, whole = plots.fit_overview(intravenous), plots.fit_overview(intravenous, study="bergman1986")
+    assert "at the times of samples alone" in alone.get_suptitle()
+    glucose, insulin = whole.axes
+    assert marks(glucose, "x") == 3 and marks(insulin, ".") + marks(insulin, "o") == 24
+    told = labels(whole.legends[0])
+    assert {"sample left out of the fit", "sample of the forcing function"} <= set(told)
 
 
 def test_figures_are_unknown_to_pyplot_and_a_notebook_can_show_them(overview):
@@ -599,10 +707,12 @@ def test_symbols_are_set_as_mathematics(text, mathematics):
     assert symbol(text) == mathematics
 
 
-def test_neighbours_in_a_list_of_people_have_different_colours():
-    for names in ([str(i) for i in range(1, 50)], [f"S{i:02d}" for i in range(1, 50)]):
-        colours = [colour_of_person(name) for name in names]
-        assert all(a != b for a, b in pairwise(colours))
+def test_no_colour_means_two_people_nor_one_stroke_two_scenarios():
+    for count in range(1, 8):
+        colours = colours_of_people([f"P{i}" for i in range(count)])
+        assert len(set(colours.values())) == count
+    assert not colours_of_people([f"P{i}" for i in range(8)])
+    assert len({(look["color"], look["linestyle"]) for look in looks(30)}) == 30
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,7 @@ def test_a_hundred_and_twenty_people_are_on_ten_pages():
     labels = {name: ("moment", column) for name, column in ({"subject": who, "time": time} | of_all).items()}
     curves = {name: ("moment", np.full(n, 90.0)) for name in ("median", "lower", "upper")}
     curves |= {"sample_lower": ("moment", np.full(n, 80.0)), "sample_upper": ("moment", np.full(n, 99.0))}
+    curves["piece"] = ("moment", np.zeros(n, int))
     found = xr.Dataset(curves, labels)
     found = found.assign(value=("obs", np.full(n, 91.0)))
     states = np.where(np.arange(n) == n - 1, "left out", "used")
@@ -239,7 +240,9 @@ def test_a_hundred_and_twenty_people_are_on_ten_pages():
     last = plots.individual_fits(found, page=10)
     titles = [axis.get_title(loc="left") for axis in last.axes]
     assert titles == [f"P{i:03}" for i in range(108, 120)]
-    assert [text.get_text() for text in last.legends[0].get_texts()] == ["sample", "left out of the fit"]
+    legend = [text.get_text() for text in last.legends[0].get_texts()]
+    bands = ["median of the expected sample", "its 50 % interval", "90 % of new samples"]
+    assert legend == [*bands, "sample", "sample left out of the fit"]
     with pytest.raises(bg.BayesgluError, match="pages 1 to 10"):
         plots.individual_fits(found, page=11)
 

@@ -251,6 +251,8 @@ def test_a_curve_over_a_covariate_has_a_band_of_the_mean_and_one_of_a_new_person
     np.testing.assert_allclose(axis.lines[0].get_xdata(), [20, 30, 40])
     with pytest.raises(InputError, match=r"no column of numbers 'age' to draw over\. There are: bmi"):
         bg.plots.conditional(table, "age")
+    with pytest.raises(InputError, match="Nothing in this table takes two numbers or more"):
+        bg.plots.conditional(table[table["bmi"] == 20])
 
 
 @pytest.mark.parametrize("wrong", [3, pd.DataFrame({"a": [1]})])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from bayesglu.analysis.kept_study import study_of
 from bayesglu.analysis.people import thinned
+from bayesglu.analysis.simulation import check_names
 from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.design import Design, make_design
@@ -17,6 +20,7 @@ from bayesglu.hierarchy.posterior import individuals_of, population_of
 from bayesglu.hierarchy.rows import TINY
 from bayesglu.hierarchy.values import Values
 from bayesglu.parallel import in_threads
+from bayesglu.protocols.protocol import Protocol
 from bayesglu.results import require_fit
 from bayesglu.seeds import seed_of
 from bayesglu.spec.model import model_of
@@ -24,6 +28,11 @@ from bayesglu.study.study import Study, load_study
 
 POINTS = 60
 """Of the grid, on each occasion, beside the times of the samples."""
+REPEATS, TOGETHER = 10, 2000
+"""New samples of each draw, so that the ends of their interval are smooth over time; of so many moments at
+once."""
+SOON = 0.1
+"""Minutes after a bolus at which its peak is drawn."""
 
 
 def individual_fits(
@@ -32,6 +41,7 @@ def individual_fits(
     points: int = POINTS,
     draws: int = 100,
     random_seed: int | np.random.Generator | None = None,
+    subjects: Sequence[str] | None = None,
 ) -> xr.Dataset:
     """Each person's curves as fitted, on a dense grid, with where new samples would lie.
 
@@ -48,6 +58,8 @@ def individual_fits(
         About how many draws are used.
     random_seed : int or numpy.random.Generator, optional
         Seed of new samples; drawn where it is not given.
+    subjects : sequence of str, optional
+        Of whom; by default of everyone.
 
     Returns
     -------
@@ -56,13 +68,15 @@ def individual_fits(
         ``median``, ``lower`` and ``upper`` (50 % interval of the expected measurement), ``sample_lower`` and
         ``sample_upper`` (90 % of new samples), canonical unit. Dim ``obs``: samples, ``value`` with
         ``sample_subject``, ``sample_occasion``, ``sample_analyte``, ``sample_time``, and ``state``:
-        ``"used"``, ``"left"`` or ``"right"`` of a limit, ``"left out"``.
+        ``"used"``, ``"left"`` or ``"right"`` of a limit, ``"left out"``, or ``"forcing"``, of a forcing
+        function, which is compared with nothing. ``piece`` of a moment counts the
+        boluses of the analyte into a vein before it: no line goes from one piece to the next.
 
     Raises
     ------
     InputError
         If the fit was saved without its samples, it has a forcing function and no study is given, the study
-        is another one, or a number cannot be used.
+        is another one, a number cannot be used, or there is no such subject.
     StudyError
         If there is no such study.
 
@@ -84,25 +98,37 @@ def individual_fits(
             f"The study '{whole.name}' is not the one that was fitted, '{fit.attrs.get('study_name')}': its "
             "samples, people or protocols differ."
         )
+    wanted = list(whole.subjects) if subjects is None else list(map(str, np.atleast_1d(subjects)))
+    check_names("subject", wanted, whole.subjects)
     spec, seed = model_of(fit.attrs), seed_of(random_seed)
     rng, posterior = np.random.default_rng(seed), thinned(fit["posterior"].to_dataset(), draws)
     forcing = [name for name, analyte in spec.analytes.items() if analyte.forcing]
-    d = make_design(spec, replace(whole, observations=_dense(whole.observations, forcing, points)))
+    d = make_design(spec, replace(whole, observations=_dense(whole, forcing, points, wanted)))
     rows = d.rows.part(slice(d.n_obs))
     population = population_of(posterior, d.individuals, d.analytes, absent_effect=0.0)
     predicted, sigma = _predicted(d, population, posterior)[..., : d.n_obs], population.sigma
-    new = rows.draw(np.log(np.maximum(predicted, TINY)), sigma, rng)
+    log_predicted = np.log(np.maximum(predicted, TINY))
+    ends = []
+    for first in range(0, d.n_obs, TOGETHER):  # so that memory stays small
+        own = slice(first, min(first + TOGETHER, d.n_obs))
+        part = d.rows.part(own)
+        new = [part.draw(log_predicted[..., own], sigma, rng) for _ in range(REPEATS)]
+        ends.append(np.nanquantile(new, [0.05, 0.95], axis=(0, 1, 2)))
+    sample_lower, sample_upper = np.concatenate(ends, axis=-1)
     expected = predicted - rows.offset
-    q = {"median": (expected, 0.5), "lower": (expected, 0.25), "upper": (expected, 0.75)}
-    q |= {"sample_lower": (new, 0.05), "sample_upper": (new, 0.95)}
     grid = d.study.observations.sel(obs=d.obs)
+    q = {"median": 0.5, "lower": 0.25, "upper": 0.75}
     found = xr.Dataset(
-        {name: ("moment", np.nanquantile(of, at, axis=(0, 1))) for name, (of, at) in q.items()},
+        {name: ("moment", np.nanquantile(expected, at, axis=(0, 1))) for name, at in q.items()}
+        | {"sample_lower": ("moment", sample_lower), "sample_upper": ("moment", sample_upper)},
         {name: ("moment", grid[name].values) for name in ("subject", "occasion", "analyte", "time")},
     )
+    found = found.isel(moment=np.isin(found.subject.values, wanted))
+    found = found.assign(piece=("moment", _pieces(whole, found)))
     obs = whole.observations.isel(obs=np.isfinite(whole.observations.value.values))
-    obs = obs.isel(obs=np.isin(obs.analyte.values, d.analytes))
+    obs = obs.isel(obs=np.isin(obs.analyte.values, d.analytes) & np.isin(obs.subject.values, wanted))
     state = np.where(obs.censoring.values == "none", "used", obs.censoring.values)
+    state = np.where(np.isin(obs.analyte.values, forcing) & ~_compared(obs, grid), "forcing", state)
     found = found.assign(value=("obs", obs.value.values))
     found = found.assign_coords(
         {f"sample_{n}": ("obs", obs[n].values) for n in ("subject", "occasion", "analyte", "time")}
@@ -111,9 +137,34 @@ def individual_fits(
     return found
 
 
-def _dense(observations: xr.Dataset, forcing: list[str], points: int) -> xr.Dataset:
-    """Moments of a grid in place of the samples, but for those of a forcing function: of each occasion and
-    analyte, those of its samples among them. Values at these moments mean nothing."""
+def boluses(protocol: Protocol, analyte: str) -> list[float]:
+    """Times (min) at which an analyte is given into a vein at once, so that its curve is broken."""
+    given = (e for e in protocol.events if e.kind == "bolus" and e.route == "intravenous")
+    return sorted(e.time for e in given if e.substance == analyte)
+
+
+def _pieces(whole: Study, found: xr.Dataset) -> np.ndarray:
+    """How many boluses of its analyte lie before each moment."""
+    pieces = np.zeros(found.sizes["moment"], int)
+    keys = zip(*(found[n].values for n in ("subject", "occasion", "analyte")), strict=True)
+    table = pd.DataFrame(keys, columns=["subject", "occasion", "analyte"])
+    for (subject, occasion, analyte), rows in table.groupby(list(table), sort=False).indices.items():
+        given = boluses(whole.protocols[subject, occasion], analyte)
+        pieces[rows] = np.searchsorted(given, found.time.values[rows])
+    return pieces
+
+
+def _compared(obs: xr.Dataset, grid: xr.Dataset) -> np.ndarray:
+    """Which samples stand in a grid."""
+    keys = ("subject", "occasion", "analyte", "time")
+    there = set(zip(*(grid[name].values for name in keys), strict=True))
+    return np.array([key in there for key in zip(*(obs[name].values for name in keys), strict=True)], bool)
+
+
+def _dense(whole: Study, forcing: list[str], points: int, people: list[str]) -> xr.Dataset:
+    """Moments of a grid in place of these people's samples, but for those of a forcing function: of each
+    occasion and analyte, those of its samples among them. Values at these moments mean nothing."""
+    observations = whole.observations
     columns: dict[str, list] = {name: [] for name in observations.data_vars}
     whose = zip(*(observations[n].values for n in ("subject", "occasion", "analyte")), strict=True)
     for key in dict.fromkeys(whose):
@@ -125,11 +176,12 @@ def _dense(observations: xr.Dataset, forcing: list[str], points: int) -> xr.Data
                 ]
             )
         )
-        if key[2] in forcing:
+        if key[2] in forcing or key[0] not in people:
             added = {name: own[name].values for name in columns}
         else:
             time = own.time.values
-            time = np.unique(np.concatenate([time, np.linspace(time.min(), time.max(), points)]))
+            after = [t + SOON for t in boluses(whole.protocols[key[:2]], key[2]) if t + SOON < time.max()]
+            time = np.unique(np.concatenate([time, np.linspace(time.min(), time.max(), points), after]))
             added = {name: np.full(len(time), own[name].values[0]) for name in columns}
             added |= {"time": time, "value": np.ones(len(time)), "use": np.ones(len(time), bool)}
             added["censoring"] = np.full(len(time), "none")

@@ -231,6 +231,7 @@ def validate(
     Known failures are listed for `feedback`, for which the experiments are written: they begin after an
     overnight fast, whereas `fasting` begins at the last meal, and smaller models lack some of the outputs.
     """
+    from bayesglu.plots.validation import pages_of
     from bayesglu.reporting.tables import verdicts
     from bayesglu.validation.facts import load_facts
     from bayesglu.validation.validate import validate as ask
@@ -256,6 +257,8 @@ def validate(
     if csv:
         write_csv(csv, answers.table)
     if plot:
-        draw(plot, bayesglu.plots.facts(answers))
+        for page in range(1, pages_of(answers) + 1):
+            path = plot if page == 1 else plot.with_stem(f"{plot.stem}_{page}")
+            draw(path, bayesglu.plots.facts(answers, page=page))
     if not answers.clean:
         raise NotClean

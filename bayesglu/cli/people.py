@@ -127,7 +127,10 @@ def indices(
     writable(plot, FIGURES), writable(csv)
     if plot and (not index or len(index) > 1):
         raise InputError("A figure is of one index: name it, --index matsuda.")
-    asked = load(Path(fit)) if Path(fit).suffix in (".nc", ".zarr") else bayesglu.load_study(fit)
+    fitted = Path(fit).suffix in (".nc", ".zarr")
+    if plot and not fitted:
+        raise InputError(f"A figure is of posteriors: give a fit (.nc or .zarr); {fit} is a study.")
+    asked = load(Path(fit)) if fitted else bayesglu.load_study(fit)
     with working("Simulating tests of everyone"):
         found = bayesglu.indices(asked, index, probability=probability, study=study, clamp=clamp)
     if plot:

@@ -60,13 +60,15 @@ def trial(
 
     --subjects says whom the people are like; how many there are is --n.
     """
+    from bayesglu.protocols.parse import parse_protocol
+
     writable(csv)
     who, sizes = parse_subjects(subjects), parse_numbers(n) or []
     if not hasattr(who, "covariates"):
         raise InputError(f"--subjects is {subjects!r}. A trial is of new people: new:1,group=T2D,bmi=33.")
-    if any(size != int(size) for size in sizes):
+    if not all(size.is_integer() for size in sizes):
         raise InputError(f"--n is {n!r}. Write whole numbers, such as 20,40,80.")
-    asked = {} if protocol is None else {"protocol": protocol}
+    asked = {} if protocol is None else {"protocol": parse_protocol(protocol)}
     with working("Simulating trials"):
         table = bayesglu.trial(
             load(fit),

@@ -2,7 +2,9 @@
 
 Each function takes what a bayesglu function returned and gives a Matplotlib figure back: save it with
 ``figure.savefig("name.png")``; a notebook shows it when it is the last line of a cell. Bands and intervals
-are equal-tailed, colours are safe for colour-blind eyes, and a person has the same colour in every figure.
+are equal-tailed, and what they hold is said in the figure; colours are safe for colour-blind eyes, and none
+means two people. The type can be read where a figure is printed: those that are at most 5.35 inches wide in
+one column of a journal (85 mm), the others over both (170 mm).
 """
 
 from typing import Any

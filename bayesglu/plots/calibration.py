@@ -10,7 +10,19 @@ from matplotlib.ticker import PercentFormatter
 from bayesglu.analysis.calibration import PROBABILITIES, RANKED, Calibration
 from bayesglu.analysis.uniformity import band
 from bayesglu.errors import InputError
-from bayesglu.plots.style import BLUE, GREY, ORANGE, PALE, PURPLE, SKY, VERMILLION, picture, styled, title
+from bayesglu.plots.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    PALE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    below,
+    picture,
+    styled,
+    title,
+)
 
 OUTSIDE = (VERMILLION, BLUE, PURPLE, ORANGE, SKY)
 COLOUR_OF_SHARE = dict(zip(PROBABILITIES, (SKY, BLUE), strict=True))
@@ -67,12 +79,12 @@ def calibration(found: Calibration) -> Figure:
     )
     left.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     marks: list[Artist] = [Line2D([], [], color=c, label=name) for name, c in colour.items()]
-    marks.append(Patch(color=PALE, label="95 % of calibrated quantities"))
+    marks.append(Patch(color=PALE, label="holds 95 % of calibrated quantities"))
     if len(worst) > len(OUTSIDE):
         marks.append(
             Line2D([], [], color=GREY, linewidth=0.5, label=f"{len(worst) - len(OUTSIDE)} more outside")
         )
-    left.legend(handles=marks, loc="best", fontsize=7)
+    below(figure, marks)
     for place, probability in enumerate(PROBABILITIES):
         values = np.sort(table[f"held_{100 * probability:.0f}"].to_numpy())
         across = place + np.linspace(-0.3, 0.3, len(values))

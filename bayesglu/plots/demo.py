@@ -6,20 +6,22 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.patches import Patch
 
+from bayesglu.analysis.individual_fits import individual_fits
 from bayesglu.analysis.summaries import minimal_model_indices, summarize_individuals
-from bayesglu.plots.fits import draw_occasion, observed
+from bayesglu.plots.individual_fits import draw_person, marks_of
 from bayesglu.plots.scenarios import draw_contrast
 from bayesglu.plots.style import (
     BLUE,
     GREY,
     PALE,
     VERMILLION,
-    colour_of_person,
     log_axis,
     name_panel,
     picture,
     samples,
+    sentence,
     shade,
     styled,
     time_axis,
@@ -91,7 +93,7 @@ def demo_figure(
     quarters = np.asarray(figure.subfigures(2, 2, wspace=0.04, hspace=0.05)).ravel()
     headings = (
         "A real subject after intravenous glucose",
-        "Posteriors of that test (dashed: published, grey: prior)",
+        "Its posteriors (dashed: published, grey: prior)",
         "Subjects in one hierarchical fit, against the truth",
         f"What if: {change_told(what_if)}",
     )
@@ -109,20 +111,20 @@ def _intravenous_test(place: SubFigure, fit: xr.DataTree, study: Study) -> None:
     above, below = place.subplots(2, 1, sharex=True, height_ratios=[1.7, 1])
     table = study.observations.to_dataframe()
     name_panel(above, "glucose", "mg/dL")
-    name_panel(below, "insulin, measured and true", "pmol/L")
+    name_panel(below, "insulin", "pmol/L")
     time_axis([above, below], table["time"].min(), table["time"].max())
-    rows = observed(fit)
-    rows = rows[rows["analyte"] == "glucose"]
-    draw_occasion(above, fit, rows, 1.0, BLUE)
-    glucose = table[table["analyte"] == "glucose"]
-    mixing = glucose[~glucose["time"].isin(rows["time"])]
-    above.plot(mixing["time"], mixing["value"], "x", color=GREY, markersize=4, label="not fitted")
-    above.legend(loc="upper right", handletextpad=0.2)
+    found = individual_fits(fit, study, random_seed=int(fit.attrs["random_seed"]))
+    found = found.isel(moment=found.analyte.values == "glucose", obs=found.sample_analyte.values == "glucose")
+    (who,) = study.occasions
+    states = draw_person(above, found, *who, 1.0, BLUE)
+    above.legend(handles=marks_of(states, BLUE), loc="upper right", handletextpad=0.4, fontsize=8)
     insulin = table[table["analyte"] == "insulin"]
-    below.plot(insulin["time"], insulin["value"], ".", color="#222222", markersize=4)
+    (dots,) = below.plot(insulin["time"], insulin["value"], ".", color="#222222", markersize=4)
     true = samples(fit.children["posterior"].dataset["insulin_forcing"], "forcing_obs")
     times = fit.children["constant_data"].dataset["forcing_time"].values
     shade(below, times, true, VERMILLION, 0.9, 0.3)
+    told = ["sample", "90 % interval of the true level"]
+    below.legend([dots, Patch(color=VERMILLION, alpha=0.3, linewidth=0)], told, fontsize=8)
     below.set_ylim(bottom=0)
 
 
@@ -140,9 +142,10 @@ def _effects_of_glucose(place: SubFigure, fit: xr.DataTree) -> None:
         axis.fill_between(grid, density(draws, grid), color=BLUE, alpha=0.35, linewidth=0)
         axis.plot(grid, density(draws, grid), color=BLUE)
         axis.axvline(PUBLISHED[key] / size, color=VERMILLION, linestyle="--", linewidth=1.2)
-        low, middle, high = np.quantile(draws, [0.025, 0.5, 0.975])
-        axis.set_title(f"{name}: {middle:.2g}\n95 % interval {low:.2g} to {high:.2g}", fontsize=NOTE)
-        axis.set_xlabel(label)
+        low, middle, high = np.quantile(draws, [0.05, 0.5, 0.95])
+        axis.set_title(sentence(name))
+        told = f"median {middle:.2g}, 90 % interval {low:.2g} to {high:.2g}"
+        axis.set_xlabel(f"{label}\n{told}")
         axis.set_yticks([])
         axis.set_ylim(bottom=0)
         axis.set_xlim(0, end)
@@ -166,14 +169,14 @@ def _against_truth(place: SubFigure, fit: xr.DataTree, truth: xr.Dataset) -> Non
     real, low, middle, high = (v / size for v in (real, *(table[n].values for n in ENDS)))
     ends = np.array([min(low.min(), real.min()) * 0.85, max(high.max(), real.max()) * 1.15])
     axis.plot(ends, ends, color=GREY, linewidth=0.8)
-    colours = [colour_of_person(label) for label in table["subject"].values]
-    axis.vlines(real, low, high, color=colours, linewidth=1.6)
-    axis.scatter(real, middle, 18, color=colours, zorder=3)
+    axis.vlines(real, low, high, color=BLUE, linewidth=1.6)
+    axis.scatter(real, middle, 18, color=BLUE, zorder=3)
     log_axis(axis.xaxis, *ends)
     log_axis(axis.yaxis, *ends)
     inside = int(((low <= real) & (real <= high)).sum())
     probability = 100 * float(table["probability"])
-    axis.set_title(f"{inside} of {len(real)} inside their {probability:g} % interval", fontsize=NOTE)
+    told = f"median and {probability:g} % interval of each subject: {inside} of {len(real)} hold the truth"
+    axis.set_title(told, fontsize=NOTE)
     axis.set_xlabel(f"true {SENSITIVITY}")
     axis.set_ylabel(f"posterior {SENSITIVITY}")
 
@@ -189,10 +192,12 @@ def _question(place: SubFigure, what_if: xr.Dataset) -> None:
     at = time[np.abs(time - 120).argmin()]
     paired = (values.sel(scenario=second) - values.sel(scenario=first)).sel(time=at).mean("subject")
     low, middle, high = np.quantile(paired.values, [0.05, 0.5, 0.95])
-    told = f"difference at {at:g} min: {middle:.1f}\n90 % interval {low:.1f} to {high:.1f}".replace("-", "−")
-    sides[0].set_title(f"glucose\nmean of {values.sizes['subject']} people", fontsize=NOTE)
-    sides[1].set_title(told, fontsize=NOTE)
     unit = values.attrs.get("units", "")
+    told = f"difference at {at:g} min: {middle:.1f} {unit}\n90 % interval {low:.1f} to {high:.1f}"
+    sides[0].set_title(
+        f"glucose, mean of {values.sizes['subject']} people\nband: 90 % interval", fontsize=NOTE
+    )
+    sides[1].set_title(told.replace("-", "−"), fontsize=NOTE)
     sides[0].set_ylabel(unit)
     sides[1].set_ylabel(f"{unit} (thin lines: each person)")
     sides[1].axvline(at / per, color=GREY, linestyle=":", linewidth=1)

@@ -18,8 +18,10 @@ from bayesglu.plots.style import (
     GREY,
     SCENARIOS,
     SKY,
+    below,
     log_axis,
     name_panel,
+    page_of,
     panels,
     pretty_unit,
     sentence,
@@ -30,21 +32,23 @@ from bayesglu.plots.time_courses import day_told
 from bayesglu.units import canonical_unit, has_unit
 
 NEW = "a new person"
-MOST_ROWS = 60
-"""So many rows of a forest can be read; of more, the first are drawn."""
+MOST_ROWS = 40
+"""So many rows of a forest stand on a page."""
 
 ABOUT = ("variable", "contrast", "scenario", "subject")
 NUMBERS = ("median", "lower", "upper")
 
 
 @styled
-def forest(table: pd.DataFrame) -> Figure:
+def forest(table: pd.DataFrame, page: int = 1) -> Figure:
     """Medians and intervals of a table, a row each, and a panel for each quantity.
 
     Parameters
     ----------
     table : pandas.DataFrame
         As `predictions`, `comparisons`, `slopes` and `effects` return it.
+    page : int
+        Which forty rows, from 1.
 
     Returns
     -------
@@ -55,7 +59,7 @@ def forest(table: pd.DataFrame) -> Figure:
     Raises
     ------
     InputError
-        If this is no such table.
+        If this is no such table, or there is no such page.
 
     Examples
     --------
@@ -68,32 +72,31 @@ def forest(table: pd.DataFrame) -> Figure:
     """
     _check(table)
     factors = "words" in table
-    whole = len(table)
-    table = table.iloc[:MOST_ROWS]
+    about, labels = _heading(table), _labels(table)
+    rows, of_pages = page_of(list(labels.unique()), page, MOST_ROWS)
+    table = table.assign(label=labels)[labels.isin(rows)]
     groups = [("", table)] if factors else list(table.groupby("quantity", sort=False))
-    rows = max(len(_labels(own).unique()) for _, own in groups)
-    figure, axes = panels(len(groups), 2, 6.4 if len(groups) == 1 else 4.4, 0.5 + 0.23 * rows)
+    figure, axes = panels(len(groups), 2, 6.4 if len(groups) == 1 else 4.4, 0.8 + 0.23 * len(rows))
     for axis, (quantity, own) in zip(axes, groups, strict=True):
         _draw_forest(axis, own, factors)
         name = "factor of the typical value" if factors else quantity_words(str(quantity))
         axis.set_title(sentence(name))
     handles, labels = axes[0].get_legend_handles_labels()
-    if len(labels) > 1:
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), handlelength=1.4)
-    title(figure, _heading(table), f"{MOST_ROWS} of {whole} rows shown" if whole > MOST_ROWS else "")
+    below(figure, handles if len(labels) > 1 else [])
+    title(figure, f"{about}{of_pages}")
     return figure
 
 
 def _draw_forest(axis: Axes, table: pd.DataFrame, factors: bool) -> None:
     """The rows of one quantity."""
-    labels = _labels(table)
+    labels = table["label"]
     places = {label: -i for i, label in enumerate(labels.unique())}
     y = labels.map(places).to_numpy(float)
     new = table["interval"].eq(NEW).to_numpy() if "interval" in table else np.zeros(len(table), bool)
     both = new.any() and not new.all()
-    for own, colour, below, label in ((~new, BLUE, 0.0, "of the mean"), (new, SKY, 0.28, "of a new person")):
+    for own, colour, lower, label in ((~new, BLUE, 0.0, "of the mean"), (new, SKY, 0.28, "of a new person")):
         if own.any():
-            at, rows = y[own] - (below if both else 0.0), table[own]
+            at, rows = y[own] - (lower if both else 0.0), table[own]
             name = label if both else ""
             axis.hlines(at, rows["lower"], rows["upper"], color=colour, linewidth=2.2, label=name)
             axis.plot(rows["median"], at, "o", color=colour, markersize=4)
@@ -143,13 +146,17 @@ def conditional(table: pd.DataFrame, over: str | None = None) -> Figure:
     """
     _check(table)
     numeric = [c for c in _varying(table) if table[c].dtype.kind in "if"]
-    over = over or (numeric[0] if numeric else None)
+    if not numeric:
+        raise InputError(
+            "Nothing in this table takes two numbers or more, so that there is no curve to draw."
+        )
+    over = over or numeric[0]
     if over not in numeric:
-        known = ", ".join(numeric) or "none"
+        known = ", ".join(numeric)
         raise InputError(f"There is no column of numbers {over!r} to draw over. There are: {known}.")
     others = [c for c in _varying(table) if c != over]
     groups = list(table.groupby("quantity", sort=False))
-    figure, axes = panels(len(groups), 3, 3.6, 2.6)
+    figure, axes = panels(len(groups), 3, max(3.2, 5.0 / len(groups)), 2.5)
     for axis, (quantity, own) in zip(axes, groups, strict=True):
         lines = list(own.groupby(others, sort=False)) if others else [((), own)]
         for (key, line), colour in zip(lines, cycle((BLUE, *SCENARIOS[1:2], *SCENARIOS[3:])), strict=False):
@@ -164,9 +171,7 @@ def conditional(table: pd.DataFrame, over: str | None = None) -> Figure:
         unit = f" ({pretty_unit(canonical_unit(over))})" if has_unit(over) else ""
         axis.set_xlabel(f"{'BMI' if over == 'bmi' else words(over)}{unit}")
     handles, labels = axes[0].get_legend_handles_labels()
-    if len(labels) > 1:
-        columns = min(len(labels), 4)
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=1.4)
+    below(figure, handles if len(labels) > 1 else [])
     new = table["interval"].eq(NEW)
     both = new.any() and not new.all()
     title(figure, _heading(table), "Dark: interval of the mean; pale: of a new person." if both else "")
@@ -208,5 +213,7 @@ def _labels(table: pd.DataFrame) -> pd.Series:
 def _heading(table: pd.DataFrame) -> str:
     """Of whom and of which day the table speaks, what is done, and which intervals there are."""
     share = f"{100 * float(table['probability'].iloc[0]):g} % equal-tailed intervals"
+    kinds = list(dict.fromkeys(table["interval"])) if "interval" in table else []
+    share += f": {' and '.join(kinds)}" if 0 < len(kinds) < 3 else ""
     parts = [table.attrs.get("subjects", ""), table.attrs.get("protocol", ""), day_told(table.attrs), share]
     return sentence(", ".join(part for part in parts if part))

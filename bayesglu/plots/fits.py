@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -10,46 +12,62 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bayesglu.analysis.quantities import in_units
+from bayesglu.analysis.individual_fits import boluses, individual_fits
+from bayesglu.analysis.people import covariates_of
 from bayesglu.analytes import words
 from bayesglu.errors import InputError
 from bayesglu.hierarchy.names import observations
+from bayesglu.plots.individual_fits import draw_person, legend, told_in
 from bayesglu.plots.style import (
     GREY,
     MOST_PEOPLE,
-    colour_of_person,
+    colour_of,
     from_zero,
     name_panel,
+    page_of,
     panels,
     samples,
     sentence,
-    shade,
     styled,
     time_axis,
     title,
 )
 from bayesglu.protocols.table import kept_protocols
-from bayesglu.units import system_of
+from bayesglu.study.study import Study
+from bayesglu.units import canonical_unit, system_of, unit_in
 
-MARKS = {"none": "o", "left": "v", "right": "^"}
+PANELS = 18
+"""On a page, but for one occasion with more analytes."""
 
 
 @styled
-def fit_overview(fit: xr.DataTree, subjects: Sequence[str] | None = None, units: str | None = None) -> Figure:
-    """Samples of each person in the bands that the fit predicts, a panel for each analyte.
+def fit_overview(
+    fit: xr.DataTree,
+    subjects: Sequence[str] | None = None,
+    units: str | None = None,
+    study: Study | str | Path | None = None,
+    page: int = 1,
+) -> Figure:
+    """Samples of each person in the bands that the fit predicts, a row for each occasion of a person.
 
-    Dots are samples (triangles: censored, pointing to where the value lies). The line is the median
-    prediction and the darker band its 50 % interval; the lighter band is where 90 % of new samples would
-    fall, assay noise included.
+    The line is the median of the expected sample between the samples too, the darker band its 50 % interval;
+    the paler band is where 90 % of new samples would fall, assay noise included. Triangles are censored
+    samples, at a limit and pointing to where the value lies; crosses were left out of the fit, and are known
+    where the study is given. Panels of an analyte have the same axes.
 
     Parameters
     ----------
     fit : xarray.DataTree
         As `fit` and `load` return it, with its data.
     subjects : sequence of str, optional
-        Labels of the people to show; by default the first twelve.
+        Labels of the people to show; by default everyone.
     units : str, optional
         ``"canonical"``, ``"SI"`` or ``"conventional"``; by default that of `set_units`.
+    study : Study, str or Path, optional
+        The study that was fitted, or its name or path. Without it a model with a forcing function is drawn
+        at the times of its samples alone.
+    page : int
+        Which page, from 1; one has twelve rows, or of several analytes as many as are 18 panels.
 
     Returns
     -------
@@ -59,7 +77,7 @@ def fit_overview(fit: xr.DataTree, subjects: Sequence[str] | None = None, units:
     Raises
     ------
     InputError
-        If a label is unknown, or the fit was saved without data.
+        If a label or the page is unknown, the study is another one, or the fit was saved without data.
     UnitError
         If there is no such system of units.
 
@@ -71,43 +89,103 @@ def fit_overview(fit: xr.DataTree, subjects: Sequence[str] | None = None, units:
     >>> len(figure.axes)
     2
     """
-    table = observed(fit)
-    if system_of(units) != "canonical":
-        fit = _told_in(fit, units)
-        table = observed(fit)
-    known = list(dict.fromkeys(table["subject"]))
-    shown, note = _chosen(known, subjects)
-    occasions = list(dict.fromkeys(zip(table["subject"], table["occasion"], strict=True)))
-    occasions = [pair for pair in occasions if pair[0] in shown]
+    table, system = observed(fit), system_of(units)
     analytes = list(dict.fromkeys(table["analyte"]))
-    columns = len(analytes) * max(1, 4 // len(analytes))
-    figure, axes = panels(len(occasions) * len(analytes), columns, 2.7, 1.8)
-    kept = table[table["subject"].isin(shown)]
-    per = time_axis(axes, kept["time"].min(), kept["time"].max())
+    occasions, of_pages = _page(table, subjects, page, max(1, min(MOST_PEOPLE, PANELS // len(analytes))))
+    people = list(dict.fromkeys(subject for subject, _ in occasions))
+    found = _curves(fit, study, people)
+    figure, axes = panels(
+        len(occasions) * len(analytes), len(analytes) * max(1, 3 // len(analytes)), 2.65, 1.8
+    )
+    shown = table[[pair in occasions for pair in zip(table["subject"], table["occasion"], strict=True)]]
+    per = time_axis(axes, shown["time"].min(), max(shown["time"].max(), _last(found, occasions)))
+    states: set[str] = set()
+    group = _groups(fit)
+    of: dict[str, list[Axes]] = {analyte: [] for analyte in analytes}
     cells = [(pair, analyte) for pair in occasions for analyte in analytes]
     for axis, ((person, occasion), analyte) in zip(axes, cells, strict=True):
-        mine = (kept["subject"] == person) & (kept["occasion"] == occasion)
-        rows = kept[mine & (kept["analyte"] == analyte)]
-        name_panel(axis, analyte, fit["observed_data"][analyte].attrs["units"])
+        unit, factor = unit_in(system, canonical_unit(analyte), analyte)
+        own = found.isel(moment=found.analyte.values == analyte, obs=found.sample_analyte.values == analyte)
+        states |= draw_person(axis, told_in(own, factor), person, occasion, per, colour_of(analyte))
         several = sum(subject == person for subject, _ in occasions) > 1
-        who = f"subject {person}" + (f", {occasion}" if several else "")
-        axis.set_title(sentence(f"{who}: {words(analyte)}"))
-        if len(rows):
-            draw_occasion(axis, fit, rows, per, colour_of_person(person))
+        who = [f"subject {person}", group.get(person, ""), occasion if several else ""]
+        name_panel(axis, analyte, unit)
+        about = sentence(f"{', '.join(filter(None, who))}: {words(analyte)}")
+        axis.set_title("\n".join(wrap(about, 30)))
+        of[analyte].append(axis)
+    for analyte, same in of.items():
+        low, high = zip(*(axis.get_ylim() for axis in same), strict=True)
+        for axis in same:
+            axis.set_ylim(min(low), max(high))
             from_zero(axis, analyte)
-    legend = "line: median prediction; dark band: its 50 % interval; pale band: 90 % of new samples"
-    title(figure, f"Samples and what the fit predicts{note}", legend)
+    legend(figure, states, GREY if len(analytes) > 1 else colour_of(analytes[0]))
+    note = "" if found.attrs["dense"] else "at the times of samples alone; between them, too: study=..."
+    title(figure, f"Samples and what the fit predicts{of_pages}", note)
     return figure
 
 
-def _told_in(fit: xr.DataTree, units: str | None) -> xr.DataTree:
-    """The fit with samples and predictions in a system of units."""
-    groups = {name: group.to_dataset() for name, group in fit.children.items()}
-    unit = {name: values.attrs["units"] for name, values in groups["observed_data"].data_vars.items()}
-    for name in ("observed_data", "fitted", "posterior_predictive"):
-        of_all = {a: groups[name][a].assign_attrs(units=of) for a, of in unit.items() if a in groups[name]}
-        groups[name] = in_units(groups[name].assign(of_all), units)
-    return xr.DataTree.from_dict(groups)
+def _page(
+    table: pd.DataFrame, subjects: Sequence[str] | None, page: int, rows: int
+) -> tuple[list[tuple[str, str]], str]:
+    """The occasions (subject, name) of a page, and what to say of pages where there are several."""
+    known = list(dict.fromkeys(table["subject"]))
+    wanted = known if subjects is None else list(map(str, np.atleast_1d(np.asarray(subjects, object))))
+    if missing := [label for label in wanted if label not in known]:
+        raise InputError(f"There is no subject {', '.join(missing)}. Known: {', '.join(known)}.")
+    pairs = list(dict.fromkeys(zip(table["subject"], table["occasion"], strict=True)))
+    every = [pair for label in wanted for pair in pairs if pair[0] == label]
+    return page_of(every, page, rows)
+
+
+def _curves(fit: xr.DataTree, study: Study | str | Path | None, people: list[str]) -> xr.Dataset:
+    """What `individual_fits` says of people; of a forcing function without its study, what the fit keeps."""
+    if study is None and "forcing_obs" in fit["posterior"].dims:
+        return _at_samples(fit).assign_attrs(dense=False)
+    seed = int(fit.attrs.get("random_seed", 0))
+    found = individual_fits(fit, study, random_seed=seed, subjects=people)
+    return found.assign_attrs(dense=True)
+
+
+def _at_samples(fit: xr.DataTree) -> xr.Dataset:
+    """Predictions that a fit keeps, of its samples, in the form of `individual_fits`."""
+    table = observed(fit)
+    quantiles = {"median": ("fitted", 0.5), "lower": ("fitted", 0.25), "upper": ("fitted", 0.75)}
+    quantiles |= {"sample_lower": ("posterior_predictive", 0.05)}
+    quantiles |= {"sample_upper": ("posterior_predictive", 0.95)}
+    for name, (group, at) in quantiles.items():
+        parts = [
+            np.quantile(samples(fit.children[group].dataset[a], observations(a)), at, axis=0)
+            for a in dict.fromkeys(table["analyte"])
+        ]
+        table[name] = np.concatenate(parts)
+    followed = kept_protocols(fit.protocols.to_dataset())
+    keys = table[["subject", "occasion", "analyte", "time"]].itertuples(index=False)
+    table["piece"] = [
+        np.searchsorted(boluses(followed[f"{s}/{o}"], a), t, side="left") for s, o, a, t in keys
+    ]
+    state = np.where(table["censoring"] == "none", "used", table["censoring"])
+    where = ("subject", "occasion", "analyte", "time")
+    found = xr.Dataset(
+        {name: ("moment", table[name]) for name in (*quantiles, "piece")}
+        | {"value": ("obs", table["value"])},
+        {name: ("moment", table[name].to_numpy()) for name in where}
+        | {f"sample_{name}": ("obs", table[name].to_numpy()) for name in where},
+    )
+    return found.assign_coords(state=("obs", state))
+
+
+def _last(found: xr.Dataset, occasions: list[tuple[str, str]]) -> float:
+    """The time of the last sample of these occasions, those left out of the fit among them."""
+    own = np.isin(found.sample_subject.values, [subject for subject, _ in occasions])
+    return float(found.sample_time.values[own].max())
+
+
+def _groups(fit: xr.DataTree) -> dict[str, str]:
+    """The group of each person, where the fit knows groups."""
+    known = covariates_of(fit["constant_data"].to_dataset(), fit["posterior"].to_dataset())
+    if "group" not in known or known["group"].dtype.kind == "f":
+        return {}
+    return dict(zip(map(str, known.subject.values), map(str, known["group"].values), strict=True))
 
 
 def observed(fit: xr.DataTree) -> pd.DataFrame:
@@ -122,45 +200,3 @@ def observed(fit: xr.DataTree) -> pd.DataFrame:
         table = pd.DataFrame({"analyte": analyte, "number": np.arange(values.size), **columns})
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
-
-
-def draw_occasion(axis: Axes, fit: xr.DataTree, rows: pd.DataFrame, per: float, colour: str) -> None:
-    """Samples of one analyte on one occasion, with the bands of their predictions."""
-    rows = rows.sort_values("time", kind="stable")
-    analyte = rows["analyte"].iloc[0]
-    dim = observations(analyte)
-    pieces = np.searchsorted(_jumps(fit, rows.iloc[0]), rows["time"])
-    for _, piece in rows.groupby(pieces):
-        time = piece["time"].to_numpy() / per
-        noisy, predicted = (
-            samples(fit.children[group].dataset[analyte].isel({dim: piece["number"].values}), dim)
-            for group in ("posterior_predictive", "fitted")
-        )
-        shade(axis, time, noisy, colour, 0.9, 0.15)
-        shade(axis, time, predicted, colour, 0.5, 0.35)
-        axis.plot(time, np.median(predicted, axis=0), color=colour)
-    time = rows["time"].to_numpy() / per
-    for censoring, marker in MARKS.items():
-        these = (rows["censoring"] == censoring).to_numpy()
-        face = "white" if censoring == "none" else GREY
-        style = {"markersize": 3.6, "markeredgecolor": "#222222", "markeredgewidth": 0.9}
-        axis.plot(time[these], rows["value"][these], marker, markerfacecolor=face, zorder=4, **style)
-
-
-def _jumps(fit: xr.DataTree, row: pd.Series) -> list[float]:
-    """Times (min) at which the analyte of a row is given intravenously at once: no line may cross them."""
-    followed = kept_protocols(fit.protocols.to_dataset())[f"{row['subject']}/{row['occasion']}"]
-    given = (e for e in followed.events if e.kind == "bolus" and e.route == "intravenous")
-    return sorted(e.time for e in given if e.substance == row["analyte"])
-
-
-def _chosen(known: list[str], subjects: Sequence[str] | None) -> tuple[list[str], str]:
-    """People to show, and a note when not all are."""
-    if subjects is None:
-        few = len(known) > MOST_PEOPLE
-        note = f" for {MOST_PEOPLE} of {len(known)} people (others: subjects=[...])" if few else ""
-        return known[:MOST_PEOPLE], note
-    subjects = [subjects] if isinstance(subjects, str) else [str(label) for label in subjects]
-    if missing := [label for label in subjects if label not in known]:
-        raise InputError(f"There is no subject {', '.join(missing)}. Known: {', '.join(known)}.")
-    return subjects, ""

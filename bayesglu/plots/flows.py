@@ -20,6 +20,7 @@ from bayesglu.plots.style import (
     PURPLE,
     SKY,
     VERMILLION,
+    below,
     panels,
     pretty_unit,
     sentence,
@@ -97,8 +98,7 @@ def flows(simulations: xr.Dataset | Mapping[str, xr.Dataset]) -> Figure:
         _stack(axis, run, per, list(shown))
         axis.set_title(sentence(name) or "Blood glucose")
     axes[0].set_ylabel(pretty_unit("mg/kg/min"))
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, handlelength=1.2)
+    below(figure, axes[0].get_legend_handles_labels()[0])
     averaged = means_told(next(iter(runs.values())))
     title(figure, heading(runs), f"Above zero what feeds blood glucose, below what takes it away{averaged}.")
     return figure

@@ -10,7 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from bayesglu.analysis.identifiability import A_LITTLE, PARTLY, WELL, grade, untouched
 from bayesglu.analytes import words
-from bayesglu.plots.style import BLUE, PALE, SKY, picture, styled, title
+from bayesglu.plots.style import BLUE, PALE, SKY, below, picture, styled, title
 from bayesglu.results import require_table
 
 COLOUR_OF_GRADE = {"well": BLUE, "partly": SKY, "a little": "#ABABAB", "hardly": "#D6D6D6"}
@@ -74,10 +74,12 @@ def expected_contraction(result: xr.Dataset) -> Figure:
     axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     axis.grid(axis="y", visible=False)
     axis.set_xlabel("expected posterior contraction: 1 - posterior SD / prior SD")
-    marks: list[Artist] = [Patch(color=colour, label=word) for word, colour in COLOUR_OF_GRADE.items()]
+    there = {grade(float(share)) for name in ("individual", "typical") for share in shown[name].values}
+    marks: list[Artist] = [Patch(color=c, label=word) for word, c in COLOUR_OF_GRADE.items() if word in there]
     white = {"markerfacecolor": "white", "markeredgecolor": INK, "color": LINK, "linewidth": 0.8}
     marks.append(Line2D([], [], label="typical value", **DIAMOND, **white))
-    figure.legend(handles=marks, loc="outside lower center", ncols=5, handlelength=1.4, columnspacing=1.5)
+    marks.append(Patch(color=PALE, alpha=0.45, label=f"below {100 * A_LITTLE:g} %: prior-dominated"))
+    below(figure, marks)
     about = f"{result.attrs['protocol']}, model {result.attrs['model']}"
     title(figure, f"Expected posterior contraction: {about}", _note(result, len(nothing)))
     return figure

@@ -5,14 +5,15 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from bayesglu.analysis.index_table import INDICES
 from bayesglu.analysis.ranking import ranking
 from bayesglu.analysis.simulation import check_names
 from bayesglu.plots.style import (
     BLUE,
-    GREY,
     VERMILLION,
+    below,
     log_axis,
     picture,
     pretty_unit,
@@ -69,15 +70,15 @@ def index(indices: xr.Dataset, name: str) -> Figure:
     own = table.sel(index=name).sel(subject=ranked["subject"].values)
     people = [str(label) for label in ranked["subject"].values]
     place = np.arange(len(people))
-    figure = picture(7.2, float(np.clip(0.17 * len(people), 1.2, 9.5)) + 1.5)
+    thin = len(people) > MOST_LABELS
+    figure = picture(7.2, (3.2 if thin else max(0.17 * len(people), 1.2)) + 1.2)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2.4, 1.0))
     _values(left, own, place, INDICES[name].unit)
     _ranks(right, ranked, place)
-    thin = len(people) > MOST_LABELS
     left.set_yticks([] if thin else place, [] if thin else people)
     left.set_ylim(len(people) - 0.4, -0.6)
     if thin:
-        left.set_ylabel(f"{len(people)} people")
+        left.set_ylabel(f"{len(people)} people by median")
     percent = f"{100 * probability:g} %"
     marks = [
         Line2D(
@@ -89,7 +90,7 @@ def index(indices: xr.Dataset, name: str) -> Figure:
             [], [], color=VERMILLION, marker="x", markersize=5, linestyle="none", label="raw samples"
         )
         marks.append(raw)
-    figure.legend(handles=marks, loc="outside lower center", ncols=2)
+    below(figure, marks)
     missing = table.sizes["subject"] - len(people)
     told = f"; {missing} more without a number" if missing else ""
     title(figure, INDICES[name].title, f"equal-tailed intervals; {INDICES[name].source}{told}")
@@ -100,9 +101,8 @@ def _values(axis: Axes, own: xr.Dataset, place: np.ndarray, unit: str) -> None:
     """Medians, intervals and raw values of everyone."""
     per, printed = scaled(own["median"].values, unit)
     low, middle, high, raw = (own[kind].values / per for kind in ("lower", "median", "upper", "raw"))
-    axis.hlines(place, low, high, color=BLUE, linewidth=1.4)
-    axis.scatter(middle, place, 16, color=BLUE, zorder=3)
-    axis.scatter(raw, place, 22, color=VERMILLION, marker="x", linewidth=1.1, zorder=4)
+    _intervals(axis, place, low, middle, high, BLUE)
+    _crosses(axis, raw, place)
     ends = np.concatenate([low, high, raw])
     least, most = np.nanmin(ends), np.nanmax(ends)
     if least > 0 and most / least > SKEWED:
@@ -113,9 +113,27 @@ def _values(axis: Axes, own: xr.Dataset, place: np.ndarray, unit: str) -> None:
 
 def _ranks(axis: Axes, ranked: xr.Dataset, place: np.ndarray) -> None:
     """Intervals of everyone's rank, and the rank of the raw index."""
-    axis.hlines(place, ranked["lower"].values, ranked["upper"].values, color=GREY, linewidth=1.4)
-    axis.scatter(ranked["rank"].values, place, 12, color=GREY, zorder=3)
-    axis.scatter(ranked["raw_rank"].values, place, 20, color=VERMILLION, marker="x", linewidth=1.0, zorder=4)
+    low, middle, high = (ranked[kind].values for kind in ("lower", "rank", "upper"))
+    _intervals(axis, place, low, middle, high, BLUE)
+    _crosses(axis, ranked["raw_rank"].values, place)
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axis.grid(axis="y", visible=False)
     axis.tick_params(axis="y", length=0)
     axis.set_xlabel("rank, 1 is the largest")
+
+
+def _intervals(axis: Axes, place: np.ndarray, low, middle, high, colour: str) -> None:
+    """A line and a dot each; of many people a band and dots."""
+    thin = len(place) > MOST_LABELS
+    if thin:
+        axis.fill_betweenx(place, low, high, color=colour, alpha=0.25, linewidth=0)
+    else:
+        axis.hlines(place, low, high, color=colour, linewidth=1.4)
+    axis.scatter(middle, place, 4 if thin else 16, color=colour, zorder=3)
+
+
+def _crosses(axis: Axes, raw: np.ndarray, place: np.ndarray) -> None:
+    size = 7 if len(place) > MOST_LABELS else 22
+    axis.scatter(
+        raw, place, size, color=VERMILLION, marker="x", linewidth=1.0 if size > 10 else 0.6, zorder=4
+    )

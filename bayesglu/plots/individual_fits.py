@@ -6,16 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from bayesglu.analytes import words
 from bayesglu.errors import InputError
 from bayesglu.plots.style import (
     GREY,
+    below,
     colour_of,
     from_zero,
+    page_of,
     panels,
     pretty_unit,
     sentence,
@@ -30,10 +34,13 @@ PAGE = 12
 """Panels on a page."""
 STATES = {
     "used": ("o", "white", "sample"),
-    "left": ("v", GREY, "below the limit, at it"),
-    "right": ("^", GREY, "above the limit, at it"),
-    "left out": ("x", GREY, "left out of the fit"),
+    "left": ("v", GREY, "sample below the limit, at it"),
+    "right": ("^", GREY, "sample above the limit, at it"),
+    "left out": ("x", GREY, "sample left out of the fit"),
+    "forcing": (".", GREY, "sample of the forcing function"),
 }
+WITHIN, NEW = 0.4, 0.15
+"""How dark the band of what is expected is, and that of new samples."""
 
 
 @styled
@@ -53,7 +60,7 @@ def individual_fits(
     analyte : str, optional
         What to show; by default the first that was measured.
     page : int
-        Which twelve panels, from 1; `individual_fits_pages` says how many pages there are.
+        Which twelve panels, from 1.
     subjects : sequence of str, optional
         Whom to show; by default everyone.
 
@@ -74,39 +81,28 @@ def individual_fits(
     >>> len(bg.plots.individual_fits(bg.individual_fits(fit, points=20, random_seed=1)).axes)
     1
     """
-    require_table(found, "individual_fits", "median", "sample_lower", "value")
+    require_table(found, "individual_fits", "median", "sample_lower", "value", "piece")
     known = list(dict.fromkeys(map(str, found.analyte.values)))
     analyte = known[0] if analyte is None else analyte
     if analyte not in known:
         raise InputError(f"There is no analyte {analyte!r} in these fits. Known: {', '.join(known)}.")
     every = occasions_of(found, analyte, subjects)
-    pages = -(-len(every) // PAGE)
-    if isinstance(page, bool) or not isinstance(page, int) or not 1 <= page <= pages:
-        raise InputError(f"page is {page!r}; there are pages 1 to {pages}.")
-    shown = every[PAGE * (page - 1) : PAGE * page]
-    figure, axes = panels(len(shown), 4, 2.3, 1.75, sharey=True)
+    shown, of_pages = page_of(every, page, PAGE)
+    figure, axes = panels(len(shown), 4, max(2.1, 4.2 / len(shown)), 1.75, sharey=True)
     of = found.isel(moment=found.analyte.values == analyte, obs=found.sample_analyte.values == analyte)
     per = time_axis(axes, float(of.time.min()), float(of.time.max()))
     several = len({subject for subject, _ in every}) < len(every)
     states: set[str] = set()
     for axis, (subject, occasion) in zip(axes, shown, strict=True):
-        states |= _person(axis, of, subject, occasion, per, colour_of(analyte))
+        states |= draw_person(axis, of, subject, occasion, per, colour_of(analyte))
         axis.set_title(f"{subject}, {occasion}" if several else subject)
     for axis in axes[::4]:
         axis.set_ylabel(pretty_unit(canonical_unit(analyte)) or "fraction")
     low, high = _range(of, shown)
     axes[0].set_ylim(low, high)
     from_zero(axes[0], analyte)
-    marks = [
-        Line2D([], [], marker=m, markerfacecolor=f, markeredgecolor="#222222", linestyle="", label=t)
-        for state, (m, f, t) in STATES.items()
-        if state in states
-    ]
-    if len(marks) > 1:
-        figure.legend(handles=marks, loc="outside lower left", ncols=len(marks))
-    of_pages = f", page {page} of {pages}" if pages > 1 else ""
-    note = "line: median; dark band: 50 % interval; pale band: 90 % of new samples"
-    title(figure, sentence(f"{words(analyte)} of each person as fitted{of_pages}"), note)
+    legend(figure, states, colour_of(analyte))
+    title(figure, sentence(f"{words(analyte)} of each person as fitted{of_pages}"))
     return figure
 
 
@@ -118,14 +114,22 @@ def of_one_person(found: xr.Dataset, subject: str, units: str | None = None) -> 
     figure, axes = panels(len(cells), 3 if len(cells) > 2 else 2, 2.9, 1.9)
     own = found.isel(moment=found.subject.values == subject)
     per = time_axis(axes, float(own.time.min()), float(own.time.max()))
+    states: set[str] = set()
     for axis, (analyte, occasion) in zip(axes, cells, strict=True):
         unit, factor = unit_in(system_of(units), canonical_unit(analyte), analyte)
         of = found.isel(moment=found.analyte.values == analyte, obs=found.sample_analyte.values == analyte)
-        _person(axis, of * factor, subject, occasion, per, colour_of(analyte))
+        states |= draw_person(axis, told_in(of, factor), subject, occasion, per, colour_of(analyte))
         axis.set_title(sentence(words(analyte)) + (f", {occasion}" if several else ""))
         axis.set_ylabel(pretty_unit(unit) or "fraction")
         from_zero(axis, analyte)
+    legend(figure, states)
     return figure
+
+
+def told_in(of: xr.Dataset, factor: float) -> xr.Dataset:
+    """Curves and samples of an analyte in another unit."""
+    numbers = ("median", "lower", "upper", "sample_lower", "sample_upper", "value")
+    return of.assign({name: of[name] * factor for name in numbers})
 
 
 def _seen(found: xr.Dataset, analyte: str, subject: str) -> list[str]:
@@ -157,13 +161,15 @@ def pages_of(found: xr.Dataset, analyte: str) -> int:
     return -(-len(occasions_of(found, analyte)) // PAGE)
 
 
-def _person(axis: Axes, of: xr.Dataset, subject: str, occasion: str, per: float, colour: str) -> set[str]:
-    """One panel; which states of samples are in it."""
+def draw_person(axis: Axes, of: xr.Dataset, subject: str, occasion: str, per: float, colour: str) -> set[str]:
+    """One panel, of one analyte; which states of samples are in it."""
     own = of.isel(moment=(of.subject.values == subject) & (of.occasion.values == occasion)).sortby("time")
-    time = own.time.values / per
-    axis.fill_between(time, own.sample_lower, own.sample_upper, color=colour, alpha=0.15, linewidth=0)
-    axis.fill_between(time, own["lower"], own["upper"], color=colour, alpha=0.4, linewidth=0)
-    axis.plot(time, own["median"], color=colour, linewidth=1.1)
+    for piece in np.unique(own["piece"].values):
+        part = own.isel(moment=own["piece"].values == piece)
+        time = part.time.values / per
+        axis.fill_between(time, part.sample_lower, part.sample_upper, color=colour, alpha=NEW, linewidth=0)
+        axis.fill_between(time, part["lower"], part["upper"], color=colour, alpha=WITHIN, linewidth=0)
+        axis.plot(time, part["median"], color=colour, linewidth=1.1)
     mine = (of.sample_subject.values == subject) & (of.sample_occasion.values == occasion)
     states = of.state.values[mine]
     for state, (marker, face, _) in STATES.items():
@@ -172,6 +178,25 @@ def _person(axis: Axes, of: xr.Dataset, subject: str, occasion: str, per: float,
         x, y = of.sample_time.values[mine][here] / per, of["value"].values[mine][here]
         axis.plot(x, y, marker, markerfacecolor=face, **style)
     return set(map(str, states))
+
+
+def legend(figure: Figure, states: set[str], colour: str = GREY) -> None:
+    """What the line, the bands and the signs are, of those that are there, below all panels."""
+    below(figure, marks_of(states, colour))
+
+
+def marks_of(states: set[str], colour: str) -> list[Artist]:
+    """What stands in a legend for the line, the bands and the signs of samples."""
+    marks: list[Artist] = [
+        Line2D([], [], color=colour, linewidth=1.1, label="median of the expected sample"),
+        Patch(color=colour, alpha=WITHIN, linewidth=0, label="its 50 % interval"),
+        Patch(color=colour, alpha=NEW, linewidth=0, label="90 % of new samples"),
+    ]
+    for state, (marker, face, text) in STATES.items():
+        if state in states:
+            style = {"markerfacecolor": face, "markeredgecolor": "#222222", "markersize": 4}
+            marks.append(Line2D([], [], marker=marker, linestyle="", label=text, **style))
+    return marks
 
 
 def _range(of: xr.Dataset, shown: list[tuple[str, str]]) -> tuple[float, float]:

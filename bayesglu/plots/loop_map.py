@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrow, FancyBboxPatch, Rectangle
+from matplotlib.patches import FancyArrow, FancyBboxPatch, Patch, Rectangle
 
 from bayesglu.analytes import words
 from bayesglu.errors import InputError
@@ -15,6 +15,7 @@ from bayesglu.plots.style import (
     BLACK,
     GREY,
     PALE,
+    below,
     colour_of,
     panels,
     pretty_unit,
@@ -53,9 +54,17 @@ HORMONES = (
 )
 WIDTH = 0.1
 """Width of an arrow, in the map's own lengths, for 1 mg/kg/min."""
-KEY = (
-    "Glucose in mg/kg/min: out of glycogen (orange), newly made (green), into the liver (light blue), "
-    "from the gut (blue), taken up or lost (purple)"
+KEY = {
+    "out of glycogen": "glycogenolysis",
+    "newly made": "gluconeogenesis",
+    "into the liver": "hepatic_glucose_uptake",
+    "from the gut": "glucose_appearance",
+    "taken up or lost": "tissue_uptake",
+}
+"""What stands in the legend for flows of glucose, and whose colour it has."""
+NOTE = (
+    "Arrows: glucose in mg/kg/min, as wide as it flows. Lines: hormones, as thick as their concentration "
+    "against the first map"
 )
 SEEN = 0.05
 """mg/kg/min from which a flow has an arrow."""
@@ -110,7 +119,8 @@ def organs(moments: xr.Dataset | Mapping[str, xr.Dataset]) -> Figure:
         _draw_organs(axis, moment, most)
         _draw_flows(axis, moment)
         _draw_hormones(axis, moment, first)
-    title(figure, f"{KEY}{averaged}")
+    below(figure, [Patch(color=colour_of(flow), linewidth=0, label=text) for text, flow in KEY.items()])
+    title(figure, f"{NOTE}{averaged}.")
     return figure
 
 
@@ -149,7 +159,7 @@ def _draw_organs(axis: Axes, moment: xr.Dataset, most: float) -> None:
     axis.text(5.1, 3.5, told_glucose, ha="center", va="center", fontsize=8, color=colour_of("glucose"))
     glycogen = moment["liver_glycogen"]
     told_glycogen = f"glycogen\n{float(glycogen):.0f} {glycogen.attrs['units']}"
-    axis.text(1.35, 4.7, told_glycogen, ha="center", va="center", fontsize=7.5, color=BLACK)
+    axis.text(1.35, 4.7, told_glycogen, ha="center", va="center", fontsize=8, color=BLACK)
 
 
 def _draw_flows(axis: Axes, moment: xr.Dataset) -> None:
@@ -176,7 +186,7 @@ def _draw_flows(axis: Axes, moment: xr.Dataset) -> None:
             )
         )
         above = height + max(width / 2, head["head_width"] / 2 - 0.1) + 0.08
-        axis.text((start + end) / 2, above, f"{flow:.1f}", ha="center", va="bottom", fontsize=7.5)
+        axis.text((start + end) / 2, above, f"{flow:.1f}", ha="center", va="bottom", fontsize=8)
 
 
 def _draw_hormones(axis: Axes, moment: xr.Dataset, first: xr.Dataset) -> None:
@@ -189,4 +199,4 @@ def _draw_hormones(axis: Axes, moment: xr.Dataset, first: xr.Dataset) -> None:
     for name, x, side in (("glucagon", 0.1, "left"), ("insulin", 10.1, "right")):
         level = moment[name]
         text = f"{words(name)}\n{float(level):.0f} {pretty_unit(level.attrs['units'])}"
-        axis.text(x, 8.15, text, ha=side, va="center", fontsize=7.5, color=colour_of(name))
+        axis.text(x, 8.15, text, ha=side, va="center", fontsize=8, color=colour_of(name))

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from bayesglu.analysis.summaries import LITTLE, summarize_individuals, summarize_population
@@ -15,10 +18,13 @@ from bayesglu.analytes import words
 from bayesglu.errors import InputError
 from bayesglu.hierarchy.names import typical as typical_of
 from bayesglu.plots.style import (
+    BLUE,
     GREY,
+    ORANGE,
     PALE,
-    colour_of_person,
+    below,
     log_axis,
+    page_of,
     panels,
     picture,
     scaled,
@@ -28,17 +34,22 @@ from bayesglu.plots.style import (
     title,
 )
 
+COLUMNS, HEIGHT = 3, 11.2
+"""Panels beside each other, and inches of a page."""
 MOST_LABELS = 40
 """So many people are named on an axis."""
 
 
 @styled
-def parameters(fit: xr.DataTree, names: Sequence[str] | None = None, probability: float = 0.9) -> Figure:
+def parameters(
+    fit: xr.DataTree, names: Sequence[str] | None = None, probability: float = 0.9, page: int = 1
+) -> Figure:
     """Each person's parameters beside the prior and the typical value, a panel a parameter.
 
-    Dots are medians and lines intervals. Behind them are the prior, pale, and the typical value, the grey
-    stripe. Parameters that people share have a single row. Axes are logarithmic where the scale of the
-    parameter is.
+    Dots are medians and lines intervals; of more than forty people, in the order of their medians, a curve
+    and a band. Behind them are the prior, pale, and in orange the typical value, its median and interval: of
+    the reference group, where covariates act. Parameters that people share have a single row. Axes are
+    logarithmic where the scale of the parameter is.
 
     Parameters
     ----------
@@ -48,16 +59,18 @@ def parameters(fit: xr.DataTree, names: Sequence[str] | None = None, probability
         Which parameters; by default all that differ between people, or all shared ones when none does.
     probability : float
         Probability of the equal-tailed intervals.
+    page : int
+        Which page of panels, from 1.
 
     Returns
     -------
     matplotlib.figure.Figure
-        A panel for each parameter, in its unit.
+        A panel for each parameter, in its unit, as many as a page holds.
 
     Raises
     ------
     InputError
-        If a name is unknown, `fit` has no posterior, or the probability is not between 0 and 1.
+        If a name or the page is unknown, `fit` has no posterior, or the probability is not between 0 and 1.
     SpecError
         If the model has a part that is not registered.
 
@@ -79,17 +92,31 @@ def parameters(fit: xr.DataTree, names: Sequence[str] | None = None, probability
     if missing := [name for name in names if name not in known]:
         raise InputError(f"There is no parameter {', '.join(missing)}. Known: {', '.join(known)}.")
     count = max(own.sizes["subject"] if name in individual else 1 for name in names)
-    height = np.clip(0.16 * count, 0.5, 6.0) + 0.75
-    figure, axes = panels(len(names), 4, 2.6, height)
+    height = max(1.3, 0.85 + (0.16 * count if count <= MOST_LABELS else 1.9))
+    names, of_pages = page_of(names, page, COLUMNS * max(1, int(HEIGHT / height)))
+    columns = 2 if len(names) == 4 else COLUMNS
+    figure, axes = panels(len(names), columns, 2.6, height)
     for i, (axis, name) in enumerate(zip(axes, names, strict=True)):
         typical = shared.sel(parameter=name)
         rows = own.sel(parameter=name) if name in individual else typical.expand_dims(subject=["everyone"])
         draws = posterior[name if name in posterior else typical_of(name)]
         _forest(axis, rows, typical if name in individual else None, draws)
-        axis.tick_params(axis="y", labelleft=i % 4 == 0 or name not in individual)
+        axis.tick_params(axis="y", labelleft=i % columns == 0 or name not in individual)
+        if i % columns == 0 and rows.sizes["subject"] > MOST_LABELS:
+            axis.set_ylabel(f"{rows.sizes['subject']} people by median")
         axis.set_title(sentence(words(name)))
-    note = f"dots and lines: median and {100 * probability:g} % interval; pale: prior; stripe: typical value"
-    title(figure, "Parameters", note)
+    share, acting = f"{100 * probability:g} % interval", "effect" in posterior.dims
+    whom = f"{own.sizes['subject']} people, each" if count > MOST_LABELS else "a person"
+    typical = "typical value" + (" of the reference group" if acting else "")
+    marks: list[Artist] = [
+        Line2D([], [], color=BLUE, marker="o", markersize=4, label=f"{whom}: median and {share}"),
+        Patch(color=PALE, label=f"prior of {'the median' if count > MOST_LABELS else 'a'} person, {share}"),
+    ]
+    if individual:
+        stripe = Patch(facecolor=ORANGE, alpha=0.3, label=f"{typical}: median (line) and {share}")
+        marks.append(stripe)
+    below(figure, marks)
+    title(figure, f"Parameters{of_pages}")
     return figure
 
 
@@ -104,14 +131,18 @@ def _forest(axis: Axes, rows: xr.Dataset, typical: xr.Dataset | None, draws: xr.
         if values.dtype.kind == "f" and name != "contraction"
     }
     thin = len(people) > MOST_LABELS
-    colours = [GREY if label == "everyone" else colour_of_person(label) for label in people]
-    _draw_prior(axis, place, value["prior_lower"], value["prior_upper"])
+    order = np.argsort(value["median"]) if thin else place
+    _draw_prior(axis, place, value["prior_lower"][order], value["prior_upper"][order])
     if typical is not None:
         ends = float(typical["lower"]) / per, float(typical["upper"]) / per
-        axis.axvspan(*ends, color=GREY, alpha=0.3, linewidth=0)
-        axis.axvline(float(typical["median"]) / per, color=GREY, linewidth=0.9)
-    axis.hlines(place, value["lower"], value["upper"], color=colours, linewidth=0.9 if thin else 1.6)
-    axis.scatter(value["median"], place, 4 if thin else 14, color=colours, zorder=3)
+        axis.axvspan(*ends, color=ORANGE, alpha=0.3, linewidth=0)
+        axis.axvline(float(typical["median"]) / per, color=ORANGE, linewidth=1.2)
+    low, middle, high = (value[name][order] for name in ("lower", "median", "upper"))
+    if thin:
+        axis.fill_betweenx(place, low, high, color=BLUE, alpha=0.25, linewidth=0)
+    else:
+        axis.hlines(place, low, high, color=BLUE, linewidth=1.6)
+    axis.scatter(middle, place, 3 if thin else 14, color=BLUE, zorder=3)
     ends = np.concatenate([value["prior_lower"], value["prior_upper"], value["lower"], value["upper"]])
     low, high = np.nanmin(ends), np.nanmax(ends)
     if draws.attrs.get("scale") != "logit":
@@ -119,15 +150,14 @@ def _forest(axis: Axes, rows: xr.Dataset, typical: xr.Dataset | None, draws: xr.
     axis.set_yticks([] if thin else place, [] if thin else people)
     axis.set_ylim(len(people) - 0.4, -0.6)
     axis.grid(axis="y", visible=False)
-    if thin:
-        axis.set_ylabel(f"{len(people)} people")
     mark = symbol(draws.attrs.get("symbol", ""))
     axis.set_xlabel(f"{mark} ({unit})" if unit else mark)
 
 
 def _draw_prior(axis: Axes, place: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
-    """The prior of each person: one for all, if its ends differ by no more than the luck of its draws."""
-    if np.ptp(low) + np.ptp(high) < 0.4 * np.median(high - low):
+    """The prior of each person: one for all, the median, of many people, or if its ends differ by no more
+    than the luck of its draws."""
+    if len(place) > MOST_LABELS or np.ptp(low) + np.ptp(high) < 0.4 * np.median(high - low):
         axis.axvspan(np.median(low), np.median(high), color=PALE, linewidth=0)
     else:
         axis.barh(place, high - low, 0.9, low, color=PALE)
@@ -138,8 +168,8 @@ def contraction(fit: xr.DataTree) -> Figure:
     """Posterior contraction of each parameter: what the data inform and what they do not.
 
     A dot for each person, a bar to their median, and a diamond for the typical value or what people share. At
-    0 the posterior is as wide as the prior; below 0.1, where it is shaded, the number is the prior's, not the
-    data's.
+    0 the posterior is as wide as the prior; below 10 %, where it is shaded, the number is the prior's, not
+    the data's.
 
     Parameters
     ----------
@@ -181,16 +211,15 @@ def contraction(fit: xr.DataTree) -> Figure:
     axis = figure.subplots()
     every = [shared["contraction"].values, own["contraction"].values.ravel()]
     least = min(0.0, float(np.nanmin(np.concatenate(every))))
-    axis.axvspan(least - 0.04, LITTLE, color=PALE, alpha=0.7, linewidth=0)
+    axis.axvspan(least - 0.04, LITTLE, color=ORANGE, alpha=0.18, linewidth=0)
     axis.axvline(0, color=GREY, linewidth=0.8)
     for place, name in enumerate(names):
         if name in individual:
             each = own["contraction"].sel(parameter=name)
-            axis.barh(place, middle[name], 0.55, color=GREY, alpha=0.25)
+            axis.barh(place, middle[name], 0.55, color=PALE)
             spread = np.linspace(-0.2, 0.2, each.size) if each.size > 1 else 0.0
-            colours = [colour_of_person(label) for label in each["subject"].values]
             size = 14 if each.size <= MOST_LABELS else 4
-            axis.scatter(each.values, place + spread, size, color=colours, alpha=0.8, linewidth=0, zorder=3)
+            axis.scatter(each.values, place + spread, size, color=BLUE, alpha=0.6, linewidth=0, zorder=3)
         common = float(shared["contraction"].sel(parameter=name))
         axis.plot(common, place, "D", color="#222222", markersize=3.6, zorder=4)
     axis.set_yticks(range(len(names)), [words(name) for name in names])
@@ -199,9 +228,16 @@ def contraction(fit: xr.DataTree) -> Figure:
     axis.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     axis.grid(axis="y", visible=False)
     axis.set_xlabel("contraction: 1 - posterior SD / prior SD")
-    shaded = "shaded: posterior is prior-dominated"
-    marks = "dots: people; diamonds: typical or shared value" if individual else "diamonds: shared value"
-    title(figure, "Posterior contraction by parameter", f"{marks}; {shaded}")
+    shared_mark = "typical value of people, or a value that they share" if individual else "shared value"
+    dots: dict = {"linestyle": "", "marker": "o", "alpha": 0.6, "markeredgewidth": 0}
+    marks: list[Artist] = []
+    if individual:
+        marks += [Line2D([], [], color=BLUE, label="a person", markersize=4, **dots)]
+        marks += [Patch(color=PALE, label="median person")]
+    marks += [Line2D([], [], color="#222222", marker="D", linestyle="", markersize=3.6, label=shared_mark)]
+    marks += [Patch(color=ORANGE, alpha=0.18, label="posterior is prior-dominated")]
+    below(figure, marks)
+    title(figure, "Posterior contraction by parameter")
     return figure
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 from scipy.special import ndtri
 
@@ -17,6 +20,7 @@ from bayesglu.plots.style import (
     GREY,
     PALE,
     SCENARIOS,
+    below,
     colour_of,
     from_zero,
     panels,
@@ -29,7 +33,7 @@ from bayesglu.plots.style import (
 from bayesglu.results import require_table
 from bayesglu.units import canonical_unit
 
-RED = "#C00000"
+RED, INK = "#C00000", "#222222"
 MOST_LEVELS = 6
 """Of a covariate that are drawn in one panel."""
 
@@ -70,27 +74,34 @@ def pit(found: xr.Dataset) -> Figure:
     figure, axes = panels(2 * len(analytes), len(analytes), 3.1, 2.3)
     time = found.time.values
     per = time_axis(axes[len(analytes) :], time.min(), time.max())
-    for axis, below, analyte in zip(axes, axes[len(analytes) :], analytes, strict=False):
+    for axis, lower, analyte in zip(axes, axes[len(analytes) :], analytes, strict=False):
         own = found.analyte.values == analyte
         of = found.isel(group=found.group_analyte.values == analyte)
         _distribution(axis, found, own, of, analyte)
-        below.plot(time[own] / per, found.pit.values[own], ".", color=GREY, alpha=0.5, markersize=3)
+        lower.plot(time[own] / per, found.pit.values[own], ".", color=GREY, alpha=0.5, markersize=3)
         times = of.isel(group=of.level.values == "at")
         at = (times["from"].values + times["to"].values) / 2 / per
         wrong = times.p.values < 0.01
-        below.plot(at, times["mean"].values, "-", color=colour_of(analyte), linewidth=1)
-        below.plot(at[~wrong], times["mean"].values[~wrong], "o", color=colour_of(analyte), markersize=4)
-        below.plot(at[wrong], times["mean"].values[wrong], "D", color=RED, markersize=5)
-        below.axhline(0.5, color=GREY, linewidth=0.7)
-        below.set_ylim(0, 1)
-        below.set_ylabel("PIT" if analyte == analytes[0] else "")
+        lower.plot(at, times["mean"].values, "-", color=colour_of(analyte), linewidth=1)
+        lower.plot(at[~wrong], times["mean"].values[~wrong], "o", color=colour_of(analyte), markersize=4)
+        lower.plot(at[wrong], times["mean"].values[wrong], "D", color=RED, markersize=5)
+        lower.axhline(0.5, color=GREY, linewidth=0.7)
+        lower.set_ylim(0, 1)
+        lower.set_ylabel("PIT" if analyte == analytes[0] else "")
     bad = int((found.pareto_k > LARGEST_K).sum())
-    note = (
-        "grey: 95 % simultaneous band; below: dots are samples, the line their mean at each time, red where "
-    )
-    note += "p < 0.01"
+    note = ""
     if bad:
-        note += f"; Pareto k > {LARGEST_K:g} at {bad} of {found.sizes['obs']}: left out by unreliable weights"
+        note = f"Pareto k > {LARGEST_K:g} at {bad} of {found.sizes['obs']}: left out by unreliable weights"
+    dot: dict = {"linestyle": "", "color": GREY}
+    marks: list[Artist] = [
+        Patch(color=PALE, label="95 % simultaneous band"),
+        Line2D([], [], marker=".", markersize=4, label="sample", **dot),
+        Line2D([], [], color=GREY, marker="o", markersize=4, linewidth=1, label="mean at each time"),
+        Line2D([], [], color=RED, linestyle="", marker="D", markersize=4, label="mean, p < 0.01"),
+    ]
+    if "obs_level" in found:
+        marks.append(Line2D([], [], linestyle="", label="* p < 0.05"))
+    below(figure, marks)
     title(figure, "Probability integral transforms of samples, each given the others", note)
     return figure
 
@@ -102,7 +113,7 @@ def _distribution(axis: Axes, found: xr.Dataset, own: np.ndarray, of: xr.Dataset
     share = (found.pit.values[own, None] <= points).mean(0)
     p = float(of.p.values[0])
     levels = of.isel(group=(of.level.values != "") & (of.level.values != "at"))
-    colour = "#222222" if levels.sizes["group"] else colour_of(analyte)
+    colour = INK if levels.sizes["group"] else colour_of(analyte)
     axis.plot(points, share - points, color=colour, linewidth=1.6)
     if "obs_level" in found and levels.sizes["group"]:
         for each, colour in zip(levels.level.values[:MOST_LEVELS], SCENARIOS[1:], strict=False):
@@ -113,7 +124,7 @@ def _distribution(axis: Axes, found: xr.Dataset, own: np.ndarray, of: xr.Dataset
             axis.plot(points, line, color=colour, linewidth=1.4 if wrong else 0.8, label=label)
         low_, high_ = axis.get_ylim()
         axis.set_ylim(low_, high_ + 0.1 * (high_ - low_) * levels.sizes["group"])
-        axis.legend(fontsize=6.5, loc="upper left")
+        axis.legend(fontsize=7.8, loc="upper left")
     axis.axhline(0, color=GREY, linewidth=0.7)
     told = f", p = {p:.2g}" if np.isfinite(p) else ""
     axis.set_title(sentence(f"{words(analyte)} ({int(own.sum())}){told}"))
@@ -174,10 +185,21 @@ def vpc(found: xr.Dataset) -> Figure:
             if limited:
                 _shares(axes[(row + 1) * columns + j], of, per, analyte)
     corrected = "prediction-corrected; " if found.attrs["prediction_corrected"] else ""
-    told = ", ".join(f"{100 * q:g}" for q in found["quantile"].values)
-    note = f"{corrected}lines: {told} % quantiles of samples (dashed: median); shaded: 90 % of "
-    note += f"{found.attrs['new_people']} simulated studies; red: outside"
-    title(figure, "Visual predictive check: new people with the study's covariates, doses and times", note)
+    told = " and ".join(f"{100 * q:g}" for q in found["quantile"].values if q != 0.5)
+    studies = f"90 % of {found.attrs['new_people']} simulated studies"
+    dot: dict = {"linestyle": "", "marker": "."}
+    marks: list[Artist] = [
+        Line2D([], [], color=GREY, alpha=0.6, markersize=4, label="sample", **dot),
+        Line2D([], [], color=INK, linewidth=1.2, label=f"{corrected}{told} % quantiles of samples"),
+        Line2D([], [], color=INK, linewidth=1.2, linestyle="--", label="their median"),
+        Patch(color=GREY, alpha=0.4, linewidth=0, label=f"median in {studies}"),
+        Patch(color=GREY, alpha=0.2, linewidth=0, label="the other quantiles in these"),
+        Line2D(
+            [], [], color=RED, linestyle="", marker="o", markersize=4, label="outside (one in ten by chance)"
+        ),
+    ]
+    below(figure, marks)
+    title(figure, "Visual predictive check: new people with the study's covariates, doses and times")
     return figure
 
 
@@ -192,7 +214,7 @@ def _quantiles(axis: Axes, found: xr.Dataset, of: xr.Dataset, own: np.ndarray, a
         if len(time) == 1:
             axis.vlines(time, low, high, color=colour, alpha=0.4, linewidth=6)
         axis.fill_between(time, low, high, color=colour, alpha=0.4 if middle else 0.2, linewidth=0)
-        axis.plot(time, seen, "--" if middle else "-", color="#222222", linewidth=1.2)
+        axis.plot(time, seen, "--" if middle else "-", color=INK, linewidth=1.2)
         out = (seen < low) | (seen > high)
         axis.plot(time[out], seen[out], "o", color=RED, markersize=4, zorder=5)
     axis.set_ylabel(pretty_unit(canonical_unit(analyte)) or "fraction")
@@ -208,7 +230,7 @@ def _shares(axis: Axes, of: xr.Dataset, per: float, analyte: str) -> None:
         return
     axis.fill_between(time, of.below_lower, of.below_upper, color=colour_of(analyte), alpha=0.3, linewidth=0)
     axis.plot(time, of.below_median, color=colour_of(analyte), linewidth=0.9)
-    axis.plot(time, of["below"], "o-", color="#222222", linewidth=1, markersize=3)
+    axis.plot(time, of["below"], "o-", color=INK, linewidth=1, markersize=3)
     axis.set_ylim(0, max(0.1, 1.15 * float(np.nanmax([of["below"].max(), of.below_upper.max()]))))
     axis.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     axis.set_ylabel("below limit")
@@ -263,7 +285,9 @@ def npde(found: xr.Dataset) -> Figure:
         for axis in (time, expected):
             axis.set_ylim(-4, 4)
         time.set_ylabel("npde")
-    note = "grey: 95 % band; lines: mean and SD; each sample against new people, independent of the others"
+    band = Patch(color=PALE, label="95 % simultaneous band of Normal quantiles")
+    below(figure, [*running_marks(), band])
+    note = "each sample against new people, independent of the others"
     title(figure, "Normalised prediction distribution errors", note)
     return figure
 
@@ -282,6 +306,16 @@ def normal_band(axis: Axes, n: int) -> None:
     axis.fill_between(ndtri((np.arange(n) + 0.5) / n), ndtri(low), ndtri(high), color=PALE, linewidth=0)
 
 
+def running_marks() -> list[Artist]:
+    """What stands in a legend for the lines of `running`."""
+    return [
+        Line2D([], [], color=GREY, linestyle="", marker=".", markersize=4, label="sample"),
+        Line2D([], [], color=INK, linewidth=1.3, label="running mean"),
+        Line2D([], [], color=INK, linewidth=0.7, label="running mean ± SD"),
+        Line2D([], [], color=GREY, linewidth=0.7, linestyle=":", label="90 % of Normal numbers"),
+    ]
+
+
 def running(axis: Axes, x: np.ndarray, score: np.ndarray, colour: str, bins: int = 8) -> None:
     """Numbers that should have mean 0 and SD 1, with both as they run along x."""
     axis.plot(x, score, ".", color=colour, alpha=0.4, markersize=3)
@@ -292,6 +326,6 @@ def running(axis: Axes, x: np.ndarray, score: np.ndarray, colour: str, bins: int
     middle = np.array([x[part].mean() for part in parts])
     mean = np.array([score[part].mean() for part in parts])
     sd = np.array([score[part].std() for part in parts])
-    axis.plot(middle, mean, color="#222222", linewidth=1.3)
-    axis.plot(middle, mean + sd, color="#222222", linewidth=0.7)
-    axis.plot(middle, mean - sd, color="#222222", linewidth=0.7)
+    axis.plot(middle, mean, color=INK, linewidth=1.3)
+    axis.plot(middle, mean + sd, color=INK, linewidth=0.7)
+    axis.plot(middle, mean - sd, color=INK, linewidth=0.7)

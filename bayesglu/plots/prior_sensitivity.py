@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from bayesglu.analysis.prior_sensitivity import BOTH, FINE, FOLLOWS, THRESHOLD
 from bayesglu.analytes import words
 from bayesglu.errors import InputError
-from bayesglu.plots.style import BLUE, GREY, PALE, VERMILLION, picture, styled, title
+from bayesglu.plots.style import BLUE, GREY, PALE, VERMILLION, below, picture, styled, title
 
 COLOUR = {FINE: BLUE, FOLLOWS: GREY, BOTH: VERMILLION}
 MOST = 40
@@ -67,8 +69,10 @@ def prior_sensitivity(table: pd.DataFrame) -> Figure:
         axis.grid(axis="y", visible=False)
     axes[0].set_yticks(range(len(names)), [words(name) for name in names], fontsize=6.5)
     axes[0].set_ylim(-0.7, len(names) - 0.3)
-    marks = [Line2D([], [], marker="o", linestyle="", color=c, label=t) for t, c in COLOUR.items()]
-    figure.legend(handles=marks, loc="outside lower right", ncols=3)
+    marks: list[Artist] = [
+        Line2D([], [], marker="o", linestyle="", markersize=4, color=c, label=t) for t, c in COLOUR.items()
+    ]
+    below(figure, [*marks, Patch(color=PALE, label="does not count, or is found by chance")])
     rest = f" (the {MOST} most sensitive of {len(largest)})" if len(largest) > MOST else ""
     title(figure, f"Power scaling of priors and likelihood{rest}")
     return figure

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from scipy.special import ndtri
 from scipy.stats import kruskal, norm, spearmanr
 
 from bayesglu.analytes import words
 from bayesglu.errors import InputError
-from bayesglu.plots.predictive import normal_band, running
+from bayesglu.plots.predictive import normal_band, running, running_marks
 from bayesglu.plots.style import (
     BLUE,
     GREY,
+    PALE,
     VERMILLION,
+    below,
     colour_of,
     panels,
     pretty_unit,
@@ -27,7 +33,7 @@ from bayesglu.plots.style import (
     title,
 )
 from bayesglu.results import require_table
-from bayesglu.units import canonical_unit
+from bayesglu.units import canonical_unit, has_unit
 
 NOTABLE = 0.01
 """A p-value of a covariate, below which it is marked."""
@@ -73,7 +79,7 @@ def sample_residuals(found: xr.Dataset) -> Figure:
     analytes = list(map(str, found.measured.values))
     covariates = _covariates(found, found.mean_npde.values)
     columns = 2 + len(covariates)
-    figure, axes = panels(columns * len(analytes), columns, 2.5, 2.1)
+    figure, axes = panels(columns * len(analytes), columns, 2.5, 2.0)
     for i, analyte in enumerate(analytes):
         own = found.isel(obs=found.analyte.values == analyte)
         row, colour = axes[columns * i : columns * (i + 1)], colour_of(analyte)
@@ -83,17 +89,26 @@ def sample_residuals(found: xr.Dataset) -> Figure:
             running(axis, x[whole], own.residual.values[whole], colour)
             for side, mark in (("left", "v"), ("right", "^")):
                 of = own.censoring.values == side
-                axis.plot(x[of], own.residual.values[of], mark, color=GREY, markersize=4)
-            axis.set_ylim(-4.5, 4.5)
+                within = np.clip(own.residual.values[of], -4.3, 4.3)
+                axis.plot(x[of], within, mark, color=GREY, markersize=4)
+            axis.set_ylim(-4.6, 4.6)
         row[0].set_title(sentence(words(analyte)))
         row[0].set_ylabel("residual (SDs)")
         row[1].set_xlabel(f"fitted ({pretty_unit(canonical_unit(analyte))})")
         for axis, name in zip(row[2:], covariates, strict=True):
             against(axis, found[f"covariate_{name}"], found.mean_npde.sel(measured=analyte).values, colour)
-            axis.set_xlabel(name.replace("_", " "))
+            axis.set_xlabel(_with_unit(name))
             axis.set_ylim(-3, 3)
         if covariates:
             row[2].set_ylabel("mean npde of a person")
+    beyond = found.censoring.values
+    told = {"left": ("v", "below a limit"), "right": ("^", "above a limit")}
+    marks = running_marks() + [
+        Line2D([], [], color=GREY, linestyle="", marker=mark, markersize=4, label=f"{text}, at its residual")
+        for side, (mark, text) in told.items()
+        if (beyond == side).any()
+    ]
+    below(figure, marks)
     title(figure, "Residuals of samples, and people's prediction errors against covariates", _left_out(found))
     return figure
 
@@ -146,20 +161,21 @@ def random_effects(found: xr.Dataset, parameters: Sequence[str] | None = None) -
     columns = 2 + len(covariates)
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
     pairs = _strongest(found, pairs)[:columns]
-    figure, axes = panels(columns * len(names) + len(pairs), columns, 2.5, 1.9)
+    figure, axes = panels(columns * len(names) + len(pairs), columns, 2.5, 1.65)
     for i, name in enumerate(names):
         own, row = found.sel(parameter=name), axes[columns * i : columns * (i + 1)]
         drawn = own.draw.values / float(own.omega)
         row[0].hist(drawn, list(np.arange(-4, 4.1, 0.5)), density=True, color=BLUE, alpha=0.5)
         x = np.linspace(-4, 4, 100)
         row[0].plot(x, norm.pdf(x), color=GREY)
-        row[0].set_title(sentence(words(name)), fontsize=8.5)
+        row[0].set_title("\n".join(wrap(sentence(words(name)), 20)), fontsize=8.5)
+        row[0].set_ylabel("density")
         row[0].set_xlabel("eta / omega")
         _quantiles(row[1], drawn)
         row[1].set_title(f"eta-shrinkage {100 * float(own.eta_shrinkage):.0f} %", fontsize=8.5)
         for axis, covariate in zip(row[2:], covariates, strict=True):
             against(axis, found[f"covariate_{covariate}"], own["mean"].values / float(own.omega), BLUE)
-            axis.set_xlabel(covariate.replace("_", " "))
+            axis.set_xlabel(_with_unit(covariate))
         if covariates:
             row[2].set_ylabel("mean eta / omega")
     for axis, (a, b) in zip(axes[columns * len(names) :], pairs, strict=True):
@@ -168,10 +184,25 @@ def random_effects(found: xr.Dataset, parameters: Sequence[str] | None = None) -
         axis.set_xlabel(words(a))
         axis.set_ylabel(words(b))
     left = len(known) - len(names)
-    note = "histogram and quantiles: a draw of each person's; others: means; red: related, p < 0.01"
-    note += f"; {left} more parameters: parameters=[...]" if left else ""
+    note = f"{left} more parameters: parameters=[...]" if left else ""
+    marks: list[Artist] = [
+        Patch(color=BLUE, alpha=0.5, linewidth=0, label="people, a draw of each"),
+        Line2D([], [], color=GREY, label="standard Normal"),
+        Patch(color=PALE, label="95 % simultaneous band of Normal quantiles"),
+        Line2D([], [], color=BLUE, linestyle="", marker=".", markersize=5, label="a person's mean"),
+    ]
+    if covariates or pairs:
+        related: dict = {"linestyle": "", "marker": ".", "markersize": 5}
+        marks.append(Line2D([], [], color=VERMILLION, label=f"related, p < {NOTABLE:g}", **related))
+    below(figure, marks)
     title(figure, "Random effects, in SDs", "; ".join(filter(None, [note, _left_out(found)])))
     return figure
+
+
+def _with_unit(covariate: str) -> str:
+    """A covariate as an axis is named, with its unit where it has one."""
+    unit = f" ({pretty_unit(canonical_unit(covariate))})" if has_unit(covariate) else ""
+    return f"{'BMI' if covariate == 'bmi' else words(covariate)}{unit}"
 
 
 def _known(found: xr.Dataset) -> list[str]:
@@ -260,6 +291,6 @@ def _scatter(axis: Axes, x: np.ndarray, y: np.ndarray, colour: str) -> None:
     if len(x) >= 5 and np.ptp(x) > 0 and np.ptp(y) > 0:
         found = spearmanr(x, y)
         related = found.pvalue < NOTABLE
-        axis.set_title(f"rank correlation {found.statistic:.2f}", fontsize=7.5, color=GREY)
+        axis.set_title(f"rank correlation {found.statistic:.2f}", fontsize=8, color=GREY)
     axis.plot(x, y, ".", color=VERMILLION if related else colour, markersize=5)
     axis.axhline(0, color=GREY, linewidth=0.7)

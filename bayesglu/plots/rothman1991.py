@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from bayesglu.errors import InputError
 from bayesglu.hierarchy.names import sigma
@@ -17,7 +18,6 @@ from bayesglu.plots.style import (
     GREY,
     ORANGE,
     VERMILLION,
-    colour_of_person,
     picture,
     samples,
     shade,
@@ -83,18 +83,17 @@ def fasting(fit: xr.DataTree, draws: int = 300, n_new: int = 20, random_seed: in
     panels = above.subplots(rows, COLUMNS, sharex=True, sharey=True).ravel()
     hours = own["time"].values / 60
     for axis, person in zip(panels, people, strict=False):
-        colour = colour_of_person(person)
         shade(axis, hours, measured, GREY, 0.9, 0.13)
         draw = samples(own["liver_glycogen"].sel(subject=person), "time")
-        shade(axis, hours, draw, colour, 0.9, 0.35)
-        axis.plot(hours, np.median(draw, axis=0), color=colour)
+        shade(axis, hours, draw, BLUE, 0.9, 0.35)
+        axis.plot(hours, np.median(draw, axis=0), color=BLUE)
         _dots(axis, table, person, "liver_glycogen")
         axis.set_title(f"Person {person}")
     everyone = panels[len(people)]
     shade(everyone, hours, measured, GREY, 0.9, 0.2)
     everyone.plot(hours, np.median(measured, axis=0), color=GREY)
     for person in people:
-        _dots(everyone, table, person, "liver_glycogen", face=colour_of_person(person), edge="none")
+        _dots(everyone, table, person, "liver_glycogen")
     everyone.set_title("Everyone, and the population")
     for unused in panels[len(people) + 1 :]:
         unused.remove()
@@ -170,8 +169,13 @@ def _together(values: xr.DataArray) -> np.ndarray:
     return values.transpose("chain", "draw", "subject", "time").values.reshape(-1, values.sizes["time"])
 
 
-def _dots(axis: Axes, table: pd.DataFrame, person, analyte: str, face="white", edge="#222222", times=1):
+def _dots(axis: Axes, table: pd.DataFrame, person: str | None, analyte: str, times: float = 1.0) -> Line2D:
     """Samples of one person, or of all where none is named; what a legend needs comes back."""
     rows = table[(table["analyte"] == analyte) & ((table["subject"] == person) | (person is None))]
-    style = {"markersize": 3.6, "markeredgecolor": edge, "markeredgewidth": 0.9, "markerfacecolor": face}
+    style = {
+        "markersize": 3.6,
+        "markeredgecolor": "#222222",
+        "markeredgewidth": 0.9,
+        "markerfacecolor": "white",
+    }
     return axis.plot(rows["time"] / 60, times * rows["value"], "o", zorder=4, **style)[0]

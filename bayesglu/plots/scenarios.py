@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import cycle, islice
 
+import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,8 +15,9 @@ from bayesglu.errors import InputError
 from bayesglu.plots.style import (
     GREY,
     MOST_PEOPLE,
-    SCENARIOS,
     band,
+    below,
+    looks,
     name_panel,
     picture,
     samples,
@@ -26,10 +27,12 @@ from bayesglu.plots.style import (
     time_axis,
     title,
 )
-from bayesglu.plots.time_courses import heading
+from bayesglu.plots.time_courses import are_new, everyone, heading
 
-LETTERS = 80
-"""So many letters of a legend stand in a row."""
+MOST_LEVELS = 2
+"""So many scenarios have people behind their mean level; of more, people are seen in the differences."""
+MOST_TOGETHER = 4
+"""So many scenarios lie over each other; of more, each has a row with the first."""
 
 
 @styled
@@ -50,10 +53,10 @@ def contrast(
     output : str
         Name of a concentration or flux in it.
     subjects : sequence of str, optional
-        Labels of people, a row of panels each (twelve at most); by default one row, with the mean over people
-        and its band, and behind it people's median differences: a thin line each, of more than twelve people
-        a pale band that holds as many of them as the intervals hold of probability; of new people the
-        interval of one of them.
+        Labels of people, a row of panels each (twelve at most); by default one row, of more than four
+        scenarios one for each, with the mean over people and its band, and behind it people's medians: a thin
+        line each, of more than twelve people a pale band that holds as many of them as the intervals hold of
+        probability; of new people the interval of one of them.
     probability : float
         Probability of the equal-tailed bands.
     units : str, optional
@@ -83,41 +86,49 @@ def contrast(
     what_if = in_units(what_if, units)
     values, scenarios = _checked(what_if, output, subjects)
     people = list(map(str, values["subject"].values))
-    who = f"mean of {len(people)} people" if len(people) > 1 else "level"
-    note = _note(len(people), probability, subjects is not None, _are_new(values))
+    who = f"mean of {len(people)} people" if len(people) > 1 else "true level"
+    count, new = len(people), are_new(values)
     people = people[:MOST_PEOPLE] if subjects is not None else [""]
-    figure = picture(7.0, 2.5 * len(people) + 0.6)
-    rows = figure.subplots(len(people), 2, squeeze=False, sharex=True, sharey="col")
+    styles = looks(len(scenarios))
+    each = [(person, list(range(len(scenarios)))) for person in people]
+    if len(scenarios) > MOST_TOGETHER and len(people) == 1:
+        each = [(people[0], [0, i]) for i in range(1, len(scenarios))]
+    beside = len(each[0][1])
+    banded = beside <= MOST_LEVELS and beside * count > MOST_PEOPLE
+    note = _note(count, probability, subjects is not None, new, banded)
+    height = 2.2 if len(each) < 3 else 1.7
+    figure = picture(5.3, height * len(each) + 0.9)
+    rows = figure.subplots(len(each), 2, squeeze=False, sharex=True, sharey="col")
     per = time_axis(rows.ravel(), *values["time"].values[[0, -1]])
-    for (level, difference), person in zip(rows, people, strict=True):
-        draw_contrast(level, difference, values, per, person, probability)
     unit = what_if[output].attrs.get("units", "")
-    for (level, difference), person in zip(rows, people, strict=True):
-        name_panel(level, f"subject {person}" if person else who, unit)
-        name_panel(difference, f"difference from {scenarios[0]!r}", unit)
-    handles, labels = rows[0][0].get_legend_handles_labels()
-    columns = max(1, min(len(labels), LETTERS // max(map(len, labels))))
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=1.4)
+    handles = {}
+    for (level, difference), (person, some) in zip(rows, each, strict=True):
+        own = [styles[place] for place in some]
+        draw_contrast(level, difference, values.isel(scenario=some), per, person, probability, own)
+        apart = len(some) < len(scenarios)
+        other = f"{scenarios[some[-1]]!r}" if apart else ""
+        name_panel(level, f"{other}, {who}" if apart else f"subject {person}" if person else who, unit)
+        name_panel(difference, f"{other or 'difference'} from {scenarios[0]!r}", unit)
+        handles |= dict(zip(*reversed(level.get_legend_handles_labels()), strict=True))
+    below(figure, list(handles.values()))
     title(figure, sentence(f"{words(output)}, {heading({'': what_if})}".removesuffix(", ")), note)
     return figure
 
 
-def _are_new(values: xr.DataArray) -> bool:
-    """Whether people are new ones, drawn again with each draw: then no one of them has a median."""
-    return all(str(label).startswith("new ") for label in values["subject"].values)
-
-
-def _note(count: int, probability: float, each: bool, new: bool) -> str:
-    """What bands and lines are."""
+def _note(count: int, probability: float, each: bool, new: bool, banded: bool) -> str:
+    """What bands and lines are; `banded`, whether people are a pale band beside each other scenario."""
     share = f"{100 * probability:g} %"
     if each:
         shown = f"{MOST_PEOPLE} of {count} people shown. " if count > MOST_PEOPLE else ""
         return f"{shown}Bands: {share} equal-tailed intervals of each person's true level."
     if count == 1:
         return f"Bands: {share} equal-tailed intervals of the true level."
-    many = count > MOST_PEOPLE
-    behind = f"pale bands: {share} of people's medians" if many else "thin lines: people's medians"
-    behind = "pale bands: of a new person" if new else behind
+    if new:
+        behind = f"pale bands: {share} of new people"
+    elif count > MOST_PEOPLE:
+        behind = f"pale bands: {share} of people's medians"
+    else:
+        behind = "thin lines: people's medians" + (f"; pale bands: {share} of these" if banded else "")
     return f"Bands: {share} equal-tailed intervals of the mean of these {count} people; {behind}."
 
 
@@ -128,29 +139,43 @@ def draw_contrast(
     per: float = 1.0,
     person: str = "",
     probability: float = 0.9,
+    styles: Sequence[dict[str, str]] = (),
 ) -> None:
     """Scenarios on one pair of axes, for one person or, where none is named, the mean over people."""
+    count = values.sizes["scenario"]
+    styles = styles or looks(count)
     chosen = values.sel(subject=person) if person else values.mean("subject")
     time = values["time"].values / per
     first, *others = values["scenario"].values
-    for scenario, colour in zip((first, *others), cycle(SCENARIOS), strict=False):
-        draws = samples(chosen.sel(scenario=scenario), "time")
-        band(level, time, draws, colour, probability, label=str(scenario))
     difference.axhline(0, color=GREY, linewidth=0.8)
-    for scenario, colour in zip(others, islice(cycle(SCENARIOS), 1, None), strict=False):
-        if not person and values.sizes["subject"] > 1:
-            each = values.sel(scenario=scenario) - values.sel(scenario=first)
-            sampled = [dim for dim in ("chain", "draw") if dim in each.dims]
-            medians = each.median(sampled).transpose("subject", "time").values
-            if _are_new(values):
-                anyone = each.stack(anyone=(*sampled, "subject")).transpose("anyone", "time").values
-                shade(difference, time, anyone, colour, probability, alpha=0.12)
-            elif values.sizes["subject"] > MOST_PEOPLE:
-                shade(difference, time, medians, colour, probability, alpha=0.12)
-            else:
-                difference.plot(time, medians.T, color=colour, linewidth=0.5, alpha=0.45)
+    several = not person and values.sizes["subject"] > 1
+    if several and count <= MOST_LEVELS:
+        for scenario, style in zip((first, *others), styles, strict=True):
+            _people(level, values.sel(scenario=scenario), time, style["color"], probability, count)
+    for scenario, style in zip((first, *others), styles, strict=True):
+        draws = samples(chosen.sel(scenario=scenario), "time")
+        band(
+            level, time, draws, style["color"], probability, label=str(scenario), linestyle=style["linestyle"]
+        )
+    for scenario, style in zip(others, styles[1:], strict=True):
+        if several:
+            paired = values.sel(scenario=scenario) - values.sel(scenario=first)
+            _people(difference, paired, time, style["color"], probability, len(others))
+    for scenario, style in zip(others, styles[1:], strict=True):
         paired = chosen.sel(scenario=scenario) - chosen.sel(scenario=first)
-        band(difference, time, samples(paired, "time"), colour, probability)
+        draws = samples(paired, "time")
+        band(difference, time, draws, style["color"], probability, linestyle=style["linestyle"])
+
+
+def _people(
+    axis: Axes, each: xr.DataArray, time: np.ndarray, colour: str, probability: float, together: int
+) -> None:
+    """How people differ: a thin line each, a pale band of many, of new people, or beside other scenarios."""
+    curves = everyone(each)
+    if len(curves) * together > MOST_PEOPLE:
+        shade(axis, time, curves, colour, probability, alpha=0.12)
+    else:
+        axis.plot(time, curves.T, color=colour, linewidth=0.5, alpha=0.4)
 
 
 def _checked(

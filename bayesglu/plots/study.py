@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from bayesglu.analytes import words
 from bayesglu.errors import InputError
@@ -17,8 +19,9 @@ from bayesglu.plots.style import (
     BLACK,
     GREY,
     MOST_PEOPLE,
+    below,
     colour_of,
-    colour_of_person,
+    colours_of_people,
     from_zero,
     panels,
     pretty_unit,
@@ -51,8 +54,9 @@ def study(
 ) -> Figure:
     """Samples of everyone over time, a panel for each analyte, and in rows by a covariate where one is named.
 
-    A line joins the samples of one person on one occasion; where there are many people, a thick line is
-    their median. Triangles are censored samples, at the limit and pointing to where the value lies; open
+    A line joins the samples of one person on one occasion, in the colour of the person where there are no
+    more people than colours; of more than twelve people, a thick line is their median and pale bands hold 50
+    and 90 % of them. Triangles are censored samples, at the limit and pointing to where the value lies; open
     circles are samples left out of a fit; crosses at the foot of a panel stand where values are missing.
     Dotted lines and pale stretches are doses, of which the uppermost panels say what they were.
 
@@ -101,11 +105,11 @@ def study(
     figure, axes = panels(len(groups) * len(names), columns, max(2.9, 6.4 / columns), 2.1)
     end = max([rows["time"].max(), *(e.stop for p in shown.protocols.values() for e in p.events)])
     per = time_axis(axes, min(0.0, rows["time"].min()), min(end, rows["time"].max()))
-    labels = 0
+    labels, colours = 0, colours_of_people(shown.subjects)
     cells = [(label, people, name) for label, people in groups.items() for name in names]
     for place, (axis, (label, people, name)) in enumerate(zip(axes, cells, strict=True)):
         mine = rows[rows["subject"].isin(people) & (rows["analyte"] == name)]
-        _samples(axis, mine, per, name)
+        _samples(axis, mine, per, name, colours)
         labels = max(labels, _doses(axis, shown, people, per, system, named=place == 0))
         axis.set_ylabel(pretty_unit(unit[name]) or "fraction")
         count = f" ({len(people)})" if by is not None else ""
@@ -114,11 +118,11 @@ def study(
         same = [axis for axis, (_, _, other) in zip(axes, cells, strict=True) if other == name]
         low, high = zip(*(axis.get_ylim() for axis in same), strict=True)
         for axis in same:
-            room = 0.09 * labels * (max(high) - min(low)) if name == names[0] else 0.0
+            room = 0.1 * labels * (max(high) - min(low)) if name == names[0] else 0.0
             axis.set_ylim(min(low), max(high) + room)  # so that no sample lies behind the words of doses
             from_zero(axis, name)
     title(figure, _heading(shown), _note(rows))
-    _legend(figure, rows, len(shown.subjects))
+    _legend(figure, rows, max(map(len, groups.values())), colours)
     return figure
 
 
@@ -147,14 +151,15 @@ def _groups(shown: Study, by: str | None) -> dict[str, list[str]]:
     return {level: [str(who) for who, own in labels.items() if own == level] for level in map(str, levels)}
 
 
-def _samples(axis: Axes, rows: pd.DataFrame, per: float, name: str) -> None:
+def _samples(axis: Axes, rows: pd.DataFrame, per: float, name: str, colours: dict[str, str]) -> None:
     people = rows["subject"].unique()
     few = len(people) <= MOST_PEOPLE
     for (who, _), own in rows.groupby(["subject", "occasion"], sort=False):
-        colour = colour_of_person(who) if few else colour_of(name)
+        colour = colours.get(str(who), colour_of(name))
         there = own[own["value"].notna()].sort_values("time")
-        line = {"linewidth": 1.1 if few else 0.7, "alpha": 0.8 if few else 0.3}
-        axis.plot(there["time"] / per, there["value"], color=colour, **line)
+        if few:
+            width = 1.1 if colours else 0.8
+            axis.plot(there["time"] / per, there["value"], color=colour, linewidth=width, alpha=0.8)
         exact = there[(there["censoring"] == "none") & there["use"]]
         axis.plot(exact["time"] / per, exact["value"], "o", color=colour, markersize=2.6 if few else 1.6,
                   alpha=1.0 if few else 0.45, markeredgewidth=0)  # fmt: skip
@@ -163,7 +168,7 @@ def _samples(axis: Axes, rows: pd.DataFrame, per: float, name: str) -> None:
         axis.plot(left_out["time"] / per, left_out["value"], "o", markeredgewidth=0.8, zorder=3, **open_)
     for censoring, marker in MARKS.items():
         limits = rows[(rows["censoring"] == censoring) & rows["value"].notna()]
-        axis.plot(limits["time"] / per, limits["value"], marker, color=GREY, markersize=4.2,
+        axis.plot(limits["time"] / per, limits["value"], marker, color=GREY, markersize=5,
                   markeredgecolor="white", markeredgewidth=0.4, zorder=4)  # fmt: skip
     missing = rows.loc[rows["value"].isna(), "time"].unique()
     foot = axis.get_xaxis_transform()
@@ -171,9 +176,13 @@ def _samples(axis: Axes, rows: pd.DataFrame, per: float, name: str) -> None:
     (crosses,) = axis.plot(missing / per, np.full(missing.shape, 0.03), "x", transform=foot, **style)
     crosses.set_in_layout(False)
     if not few:
-        exact = rows[rows["value"].notna()].groupby("time")["value"]
-        common = exact.median()[exact.count().ge(len(people) / 2)]
-        axis.plot(common.index / per, common, color=BLACK, linewidth=1.9, zorder=6)
+        known = rows[rows["value"].notna()].groupby("time")["value"]
+        common = known.count().ge(len(people) / 2)
+        at = {q: known.quantile(q)[common] for q in (0.05, 0.25, 0.5, 0.75, 0.95)}
+        time = at[0.5].index.to_numpy() / per
+        for low, high in ((0.05, 0.95), (0.25, 0.75)):
+            axis.fill_between(time, at[low], at[high], color=colour_of(name), alpha=0.18, linewidth=0)
+        axis.plot(time, at[0.5], color=BLACK, linewidth=1.9, zorder=6)
 
 
 def _doses(axis: Axes, shown: Study, people: Sequence[str], per: float, system: str, named: bool) -> int:
@@ -206,10 +215,10 @@ def _doses(axis: Axes, shown: Study, people: Sequence[str], per: float, system: 
             ", ".join(f"{_span(amounts)} {what}" for what, amounts in doses.items()),
             (time / per, 1.0),
             xycoords=axis.get_xaxis_transform(),
-            xytext=(-3 if across else 3, -7 - 8 * (number % LINES)),
+            xytext=(-3 if across else 3, -8 - 9 * (number % LINES)),
             textcoords="offset points",
             ha="right" if across else "left",
-            fontsize=6.5,
+            fontsize=7.8,
             color="#333333",
         )
         label.set_in_layout(False)
@@ -243,22 +252,21 @@ def _note(rows: pd.DataFrame) -> str:
     )
 
 
-def _legend(figure: Figure, rows: pd.DataFrame, people: int) -> None:
+def _legend(figure: Figure, rows: pd.DataFrame, people: int, colours: dict[str, str]) -> None:
     """Say below the panels what the marks are, of those that are there."""
     there = rows[rows["value"].notna()]
     styles: dict[str, Any] = {"color": GREY, "linestyle": "none", "markersize": 4}
     marks: list[tuple[bool, str, dict[str, Any]]] = [
-        (bool((there["censoring"] == "left").any()), "below the limit", {**styles, "marker": "v"}),
-        (bool((there["censoring"] == "right").any()), "above the limit", {**styles, "marker": "^"}),
+        (bool((there["censoring"] == "left").any()), "below the limit, at it", {**styles, "marker": "v"}),
+        (bool((there["censoring"] == "right").any()), "above the limit, at it", {**styles, "marker": "^"}),
         (bool(rows["value"].isna().any()), "missing", {**styles, "marker": "x"}),
         (bool((~there["use"]).any()), "left out", {**styles, "marker": "o", "markerfacecolor": "white"}),
-        (people > MOST_PEOPLE, "median", {"color": BLACK, "linewidth": 1.9}),
     ]
-    handles = [Line2D([], [], label=text, **style) for shown, text, style in marks if shown]
-    if 1 < people <= MOST_PEOPLE:
-        handles = [
-            *(Line2D([], [], color=colour_of_person(who), label=who) for who in rows["subject"].unique()),
-            *handles,
-        ]
-    if handles:
-        figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 8), fontsize=7.5)
+    handles: list[Artist] = [Line2D([], [], label=text, **style) for shown, text, style in marks if shown]
+    if people > MOST_PEOPLE:
+        handles.append(Line2D([], [], color=BLACK, linewidth=1.9, label="median of people"))
+        handles.append(Patch(color=GREY, alpha=0.33, linewidth=0, label="50 % of people"))
+        handles.append(Patch(color=GREY, alpha=0.18, linewidth=0, label="90 % of people"))
+    if len(colours) > 1:
+        handles = [*(Line2D([], [], color=c, label=who) for who, c in colours.items()), *handles]
+    below(figure, handles)

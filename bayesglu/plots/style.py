@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from io import BytesIO
+from itertools import cycle, islice, product
 from textwrap import wrap
-from zlib import crc32
 
 import matplotlib.style
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,6 +25,7 @@ from bayesglu.errors import InputError
 # Okabe and Ito 2008, "Color universal design"; yellow is left out because it vanishes on white.
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, ORANGE, BLACK, GREY, PALE = "#56B4E9", "#E69F00", "#000000", "#5A5A5A", "#E3E3E3"
+BROWN = "#7F4A21"
 
 PALETTE = {"blue": BLUE, "vermillion": VERMILLION, "green": GREEN, "purple": PURPLE, "sky": SKY}
 PALETTE |= {"orange": ORANGE, "black": BLACK}
@@ -40,15 +41,19 @@ COLOUR_OF_FLOW = {
 """Colours of what is no analyte; analytes have theirs in `bayesglu.analytes`."""
 
 PEOPLE = (BLUE, VERMILLION, GREEN, PURPLE, SKY, ORANGE, GREY)
-SCENARIOS = (GREY, VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY)
+SCENARIOS = (GREY, VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, BROWN)
+STROKES = ("-", "--", ":", "-.")
 
 GREEK = ("alpha", "beta", "gamma", "theta", "kappa", "tau", "phi", "Phi", "sigma", "omega")
 
 MOST_PEOPLE = 12
-"""So many people have a panel or a line in a legend of their own."""
+"""So many people have a panel or a line of their own; more are shown as quantiles."""
 
 LARGEST_DRAWING = 500_000
 """Bytes of a drawing from which a picture of it is smaller."""
+
+WIDEST = 10.4
+"""Inches of a figure, whose smallest type, of 7.8 points, is still 5 points high in print, 170 mm wide."""
 
 HOURS_FROM = 600.0
 """Minutes from which a time axis is in hours."""
@@ -114,14 +119,24 @@ def picture(width: float, height: float) -> Picture:
 
 
 def panels(count: int, columns: int, width: float, height: float, **shared) -> tuple[Picture, list[Axes]]:
-    """A figure of ``count`` panels of this size, in rows of at most ``columns``, and its axes row by row."""
+    """A figure of ``count`` panels of this size, narrower where it would be too wide for print, in rows of at
+    most ``columns``; and its axes row by row."""
     columns = max(1, min(columns, count))
+    width = min(width, WIDEST / columns)
     rows = -(-count // columns)
-    figure = picture(columns * width, rows * height + 0.35)
+    figure = picture(columns * width, rows * height + 0.25)
     axes = figure.subplots(rows, columns, squeeze=False, **shared).ravel()
     for unused in axes[count:]:
         unused.remove()
     return figure, list(axes[:count])
+
+
+def page_of[T](every: Sequence[T], page: int, size: int) -> tuple[list[T], str]:
+    """What stands on a page of so many, from 1, and what a heading says of pages where there are several."""
+    pages = max(1, -(-len(every) // size))
+    if isinstance(page, bool) or not isinstance(page, int) or not 1 <= page <= pages:
+        raise InputError(f"page is {page!r}; there are pages 1 to {pages}.")
+    return list(every[size * (page - 1) : size * page]), f", page {page} of {pages}" if pages > 1 else ""
 
 
 def title(figure: Figure, text: str, note: str = "") -> None:
@@ -129,6 +144,25 @@ def title(figure: Figure, text: str, note: str = "") -> None:
     lines = [line for part in (text, note) for line in wrap(part, int(14 * figure.get_figwidth()))]
     if lines:
         figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=9.5, color="#222222")
+
+
+def below(figure: Figure, marks: Sequence[Artist]) -> None:
+    """A legend below all panels, in as many columns as the figure is wide enough for; it is made higher."""
+    if not marks:
+        return
+    letters = [len(str(mark.get_label())) + 7 for mark in marks]
+
+    def width(columns: int) -> int:
+        rows = -(-len(marks) // columns)
+        return sum(max(letters[i : i + rows]) for i in range(0, len(marks), rows))
+
+    wide = 14.5 * figure.get_figwidth()
+    columns = max([c for c in range(1, len(marks) + 1) if width(c) <= wide], default=1)
+    rows = -(-len(marks) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.17 * rows)
+    figure.legend(
+        handles=list(marks), loc="outside lower left", ncols=-(-len(marks) // rows), handlelength=1.4
+    )
 
 
 def data_uri(figure: Figure) -> str:
@@ -143,10 +177,15 @@ def data_uri(figure: Figure) -> str:
     return f"data:image/{kind};base64,{b64encode(buffer.getvalue()).decode()}"
 
 
-def colour_of_person(label: object) -> str:
-    """A person's colour, from the label alone: neighbours in a numbered list differ."""
-    number = re.search(r"(\d+)\D*$", str(label))
-    return PEOPLE[(int(number[1]) - 1 if number else crc32(str(label).encode())) % len(PEOPLE)]
+def colours_of_people(people: Sequence[str]) -> dict[str, str]:
+    """A colour for each of a few people; none where there are more people than colours."""
+    return dict(zip(people, PEOPLE, strict=False)) if len(people) <= len(PEOPLE) else {}
+
+
+def looks(count: int) -> list[dict[str, str]]:
+    """Colour and stroke of the lines of so many scenarios: no two are alike."""
+    each = product(STROKES, SCENARIOS)
+    return [{"color": colour, "linestyle": stroke} for stroke, colour in islice(cycle(each), count)]
 
 
 def colour_of(name: str, otherwise: str = GREY) -> str:

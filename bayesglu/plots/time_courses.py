@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import cycle
 
 import numpy as np
 import xarray as xr
@@ -15,14 +14,15 @@ from bayesglu.analytes import analytes, words
 from bayesglu.errors import InputError
 from bayesglu.plots.style import (
     MOST_PEOPLE,
-    SCENARIOS,
-    band,
+    below,
     colour_of,
-    colour_of_person,
+    colours_of_people,
     from_zero,
+    looks,
     name_panel,
     panels,
     samples,
+    shade,
     styled,
     time_axis,
     title,
@@ -34,6 +34,8 @@ FLUXES = {
     "gluconeogenesis": "gluconeogenesis",
     "hepatic_glucose_uptake": "uptake",
 }
+MOST_BANDS = 3
+"""So many bands that lie over each other can be told apart."""
 LONGEST = 120
 """So many letters of a protocol's name stand in a heading."""
 
@@ -51,8 +53,9 @@ def trajectories(
     ----------
     simulations : xarray.Dataset or mapping
         As `simulate` or `what_if` returns it, with the dim ``time`` and perhaps ``chain, draw`` (drawn as a
-        band about the median), ``subject`` (a line each) and ``scenario``; or several by name, to be laid
-        over each other.
+        band about the median), ``subject`` (a line each; of more than twelve lines the people's median, and
+        bands that hold 50 and 90 % of them) and ``scenario``; or several by name, to be laid over each other.
+        Of more than three there are lines alone.
     outputs : iterable, optional
         What to show, a panel each, or several in one: ``["glucose", ["glycogenolysis", "gluconeogenesis"]]``;
         by default glucose, hormones, glycogen where it changes, and fluxes.
@@ -87,20 +90,24 @@ def trajectories(
     per = time_axis(axes, times.min(), times.max())
     for axis, names in zip(axes, shown, strict=True):
         for name in names:
-            for (run_name, run), run_colour in zip(runs.items(), cycle(SCENARIOS), strict=False):
-                colour = run_colour if len(runs) > 1 else colour_of(name)
-                label = run_name if len(runs) > 1 else FLUXES.get(name, words(name))
-                if name in run:
-                    _draw(axis, run[name], per, colour, label, probability, people_coloured=len(runs) == 1)
+            for place, ((run_name, run), look) in enumerate(zip(runs.items(), looks(len(runs)), strict=True)):
+                if name not in run:
+                    continue
+                look = look if len(runs) > 1 else {"color": colour_of(name)}
+                # a line that another covers shows at its sides
+                look |= {"linewidth": 1.4 + 1.2 * (len(runs) - 1 - place) / max(1, len(runs) - 1)}
+                look |= {"label": run_name if len(runs) > 1 else FLUXES.get(name, words(name))}
+                _draw(axis, run[name], per, probability, look, len(runs))
         unit = next(run[names[0]].attrs.get("units", "") for run in runs.values() if names[0] in run)
-        name_panel(axis, names[0] if len(names) == 1 else "glucose of the liver", unit)
+        name_panel(axis, names[0] if len(names) == 1 else "glucose fluxes of the liver", unit)
         from_zero(axis, names[0])
         if len(names) > 1:
             low, high = axis.get_ylim()
             axis.set_ylim(top=low + 1.35 * (high - low))
             axis.legend(loc="upper center", ncols=2, handlelength=1.2, columnspacing=1.2)
-    _legend(figure, axes[0])
-    title(figure, heading(runs))
+    handles, _ = axes[0].get_legend_handles_labels()
+    below(figure, handles if len(handles) > 1 else [])
+    title(figure, heading(runs), _note(runs, probability))
     return figure
 
 
@@ -140,40 +147,62 @@ def _changes(runs: Mapping[str, xr.Dataset], name: str) -> bool:
     return any(float((v.max("time") - v.min("time")).max()) > 1e-6 * abs(float(v.max())) for v in values)
 
 
-def _draw(
-    axis: Axes,
-    values: xr.DataArray,
-    per: float,
-    colour: str,
-    label: str,
-    probability: float,
-    people_coloured: bool,
-) -> None:
-    """One output of one run: a line, or one a person; bands where they can still be told apart."""
+def _draw(axis: Axes, values: xr.DataArray, per: float, probability: float, look: dict, runs: int) -> None:
+    """One output of one run: a line, or one a person, or quantiles of many people; bands where they can be
+    told apart."""
     time = values["time"].values / per
     if "subject" not in values.dims:
-        band(axis, time, samples(values, "time"), colour, probability, label=label)
+        draws = samples(values, "time")
+        axis.plot(time, np.median(draws, axis=0), **look)
+        if len(draws) > 1 and runs <= MOST_BANDS:
+            shade(axis, time, draws, look["color"], probability, 0.22)
         return
     people = values["subject"].values
-    many = len(people) > MOST_PEOPLE
-    for i, person in enumerate(people):
-        own = colour_of_person(person) if people_coloured else colour
+    if len(people) * runs > MOST_PEOPLE:
+        each = everyone(values)
+        axis.plot(time, np.median(each, axis=0), **look)
+        for within, alpha in ((probability, 0.14), (0.5, 0.22)) if runs <= MOST_BANDS else ():
+            shade(axis, time, each, look["color"], within, alpha)
+        return
+    own = colours_of_people([str(p) for p in people]) if runs == 1 else {}
+    for i, person in enumerate(map(str, people)):
         draws = samples(values.isel(subject=i), "time")
-        name = label if i == 0 else f"_{label}"  # what begins with a stroke stays out of the legend
-        if people_coloured:
-            name = f"_{person}" if many else f"subject {person}"
-        if many:
-            axis.plot(time, np.median(draws, axis=0), color=own, linewidth=0.7, alpha=0.6, label=name)
-        else:
-            band(axis, time, draws, own, probability, 0.22 if len(people) < 4 else 0.1, label=name)
+        label = f"subject {person}" if own else look["label"] if i == 0 else f"_{look['label']}"
+        # what begins with a stroke stays out of the legend
+        line = look | {"label": label, "color": own.get(person, look["color"])}
+        line |= {} if len(people) <= MOST_BANDS else {"linewidth": 0.5 * look["linewidth"]}
+        axis.plot(time, np.median(draws, axis=0), **line)
+        if len(draws) > 1 and len(people) * runs <= MOST_BANDS:
+            shade(axis, time, draws, line["color"], probability, 0.22)
 
 
-def _legend(figure: Figure, axis: Axes) -> None:
-    """A legend of the whole figure, where there is more than one thing to tell apart."""
-    handles, labels = axis.get_legend_handles_labels()
-    if len(handles) > 1:
-        columns = min(len(handles), 6)
-        figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=1.4)
+def everyone(values: xr.DataArray) -> np.ndarray:
+    """Curves of people ``(person, time)``: their medians; of new people, drawn again each time, all draws."""
+    sampled = [dim for dim in ("chain", "draw") if dim in values.dims]
+    if are_new(values):
+        return values.stack(anyone=(*sampled, "subject")).transpose("anyone", "time").values
+    return values.median(sampled).transpose("subject", "time").values
+
+
+def are_new(values: xr.DataArray) -> bool:
+    """Whether people are new ones, drawn again with each draw: then no one of them has a median."""
+    return all(str(label).startswith("new ") for label in values["subject"].values)
+
+
+def _note(runs: Mapping[str, xr.Dataset], probability: float) -> str:
+    """What lines and bands are."""
+    run = next(iter(runs.values()))
+    people, share = run.sizes.get("subject", 1), f"{100 * probability:g} %"
+    drawn = any(run.sizes.get(dim, 1) > 1 for dim in ("chain", "draw"))
+    if people > 1 and people * len(runs) > MOST_PEOPLE:
+        new = are_new(run["subject"])
+        whom = f"{people} new people" if new else f"{people} people" + ("'s medians" if drawn else "")
+        bands = f"; bands: 50 and {share} of them" if len(runs) <= MOST_BANDS else ""
+        return f"Lines: median of {whom}{bands}."
+    if not drawn:
+        return ""
+    bands = f"; bands: {share} equal-tailed intervals" if people * len(runs) <= MOST_BANDS else ""
+    return f"Lines: medians of the true level{bands}."
 
 
 def heading(runs: Mapping[str, xr.Dataset]) -> str:

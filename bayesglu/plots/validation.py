@@ -7,17 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from bayesglu.analytes import words
 from bayesglu.errors import InputError
 from bayesglu.plots.style import (
     BLACK,
     BLUE,
+    GREY,
     HOURS_FROM,
     VERMILLION,
+    below,
     colour_of,
+    page_of,
     panels,
     pretty_unit,
     shade,
@@ -27,18 +33,21 @@ from bayesglu.plots.style import (
 )
 from bayesglu.units import system_of, unit_in
 
+PAGE = 12
+"""Experiments on a page."""
+
 if TYPE_CHECKING:
     from bayesglu.validation.facts import Fact, Group
     from bayesglu.validation.validate import Validation
 
 
 @styled
-def facts(validation: Validation, units: str | None = None) -> Figure:
+def facts(validation: Validation, units: str | None = None, page: int = 1) -> Figure:
     """A panel an experiment: the typical person's curve, bands over people, and the published figures.
 
-    Bands hold 50 and 90 % of people. Points are published figures with their spread where the source gives
-    one; a thin bar is the range accepted for a group's mean. Red are those that the model misses. Experiments
-    whose facts are no points of the curve show the curve alone: all facts are in the table.
+    Bands hold 50 and 90 % of people. Points are published figures, a thick bar their spread where the source
+    gives one, a thin bar the range accepted for a group's mean. Red are those that the model misses.
+    Experiments whose facts are no points of the curve show the curve alone: all facts are in the table.
 
     Parameters
     ----------
@@ -46,16 +55,18 @@ def facts(validation: Validation, units: str | None = None) -> Figure:
         As `validate` returns it.
     units : str, optional
         ``"canonical"``, ``"SI"`` or ``"conventional"``; by default that of `set_units`.
+    page : int
+        Which twelve experiments, from 1.
 
     Returns
     -------
     matplotlib.figure.Figure
-        A panel for each experiment that the model can be put to.
+        A panel for each experiment that the model can be put to, twelve at most.
 
     Raises
     ------
     InputError
-        If there is none.
+        If there is none, or no such page.
     UnitError
         If there is no such system of units.
 
@@ -66,10 +77,11 @@ def facts(validation: Validation, units: str | None = None) -> Figure:
     >>> len(figure.axes)
     1
     """
-    shown = [group for group in validation.groups if group.experiment.name in validation.curves]
-    if not shown:
+    every = _drawn(validation)
+    if not every:
         raise InputError(f"No experiment could be put to the model {validation.model!r}.")
-    figure, axes = panels(len(shown), 4, 3.0, 2.25)
+    shown, of_pages = page_of(every, page, PAGE)
+    figure, axes = panels(len(shown), 3, 2.6, 2.1)
     system = system_of(units)
     verdicts = dict(zip(validation.table["fact"], validation.table["verdict"], strict=True))
     for axis, group in zip(axes, shown, strict=True):
@@ -80,13 +92,41 @@ def facts(validation: Validation, units: str | None = None) -> Figure:
         for fact in group.facts:
             if fact.point:
                 _mark(axis, fact, per, factor, "fails" in verdicts[fact.name].lower())
-        axis.set_title("\n".join(wrap(group.title, 36)), fontsize=8)
-        axis.set_ylabel("\n".join([*wrap(words(group.called), 24), pretty_unit(unit)]), fontsize=7.5)
+        axis.set_title("\n".join(wrap(group.title, 28)), fontsize=8.5)
+        axis.set_ylabel("\n".join([*wrap(words(group.called), 24), pretty_unit(unit)]), fontsize=8)
         axis.margins(y=0.1)
+        low, high = axis.get_xlim()
+        axis.set_xlim(low - 0.02 * (high - low), high + 0.02 * (high - low))  # no point is cut
+    below(figure, _marks(any("draw" in validation.curves[g.experiment.name].dims for g in shown)))
     count = ", ".join(f"{n} {word}" for word, n in validation.counts.items())
-    note = "Line: typical person. Bands: 50 and 90 % of people as the priors expect them. Points: published."
-    title(figure, f"Published experiments, model {validation.model}: {count}", note)
+    title(figure, f"Published experiments, model {validation.model}: {count}{of_pages}")
     return figure
+
+
+def pages_of(validation: Validation) -> int:
+    """How many pages of experiments there are."""
+    return -(-len(_drawn(validation)) // PAGE)
+
+
+def _drawn(validation: Validation) -> list[Group]:
+    return [group for group in validation.groups if group.experiment.name in validation.curves]
+
+
+def _marks(bands: bool) -> list[Artist]:
+    """What lines, bands and signs are."""
+    dot: dict = {"marker": "o", "markersize": 3.5, "linestyle": ""}
+    people = [
+        Patch(color=GREY, alpha=0.35, linewidth=0, label="50 % of people, by the priors"),
+        Patch(color=GREY, alpha=0.15, linewidth=0, label="90 % of people, by the priors"),
+    ]
+    return [
+        Line2D([], [], color=GREY, label="typical person (of each dose, where there are several)"),
+        *(people if bands else []),
+        Line2D([], [], color=BLACK, label="published", **dot),
+        Line2D([], [], color=VERMILLION, label="published, and missed by the model", **dot),
+        Line2D([], [], color=BLACK, linewidth=2, label="spread, as published"),
+        Line2D([], [], color=BLACK, linewidth=0.6, label="accepted range of a group's mean"),
+    ]
 
 
 def _draw(axis: Axes, curve: xr.DataArray, group: Group) -> None:
