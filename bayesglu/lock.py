@@ -96,7 +96,7 @@ def _require_left(place: Path) -> None:
         if not _has_ended(owner):
             warn_caller(
                 f"{place.parent} was in use by another call ({who}), of which nothing was seen for "
-                f"{STALE:.0f} s; this one goes on with it.",
+                f"{STALE:.0f} s; this one takes over.",
                 RunWarning,
             )
 

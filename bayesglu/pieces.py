@@ -119,7 +119,7 @@ def _lost(which: str) -> str:
     return (
         f"A process {which}, was ended from outside before its work was done, as happens where memory runs "
         "out: take fewer processes at a time. Pieces that had ended are kept where a folder was given to "
-        "keep them in, and the same call goes on from there."
+        "keep them in, and the same call resumes from there."
     )
 
 

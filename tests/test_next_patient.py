@@ -185,7 +185,7 @@ def test_people_who_fit_badly_are_told(population, people):
     far = new.observations.value.copy()
     far[new.observations.analyte.values == "glucose"] *= 2.5
     strange = type(new)(**{**vars(new), "observations": new.observations.assign(value=far)})
-    with pytest.warns(FitWarning, match="unlike those that it was fitted to|tell as much as"):
+    with pytest.warns(FitWarning, match="unlike those that it was fitted to|effective sample size"):
         found = bg.fit_person(population, strange, random_seed=1, draws=50)
     assert not bg.check(found, warn=False).clean
 

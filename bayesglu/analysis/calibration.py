@@ -52,7 +52,7 @@ class Calibration:
     Parameters
     ----------
     table : pandas.DataFrame
-        A row a quantity: ``p`` of its ranks being uniform, and the shares of true values that intervals of
+        A row per quantity: ``p`` of its ranks being uniform, and the shares of true values that intervals of
         50 and 90 % held, ``held_50`` and ``held_90`` (of individual parameters: over all people).
     ranks : xarray.DataArray
         Rank of the true value among 99 draws, 0 to 99 (simulation, quantity); of individual parameters, of
@@ -136,7 +136,7 @@ def calibrate(
     draws, tune, chains : int
         Of each fit, as of `fit`; ranks are among 99 draws that lie far apart.
     keep : str or Path, optional
-        A folder in which each simulation is kept as it ends. The same call goes on from there, and one with
+        A folder in which each simulation is kept as it ends. The same call resumes from there, and one with
         more simulations makes more.
     executor : int, concurrent.futures.Executor or dask.distributed.Client, optional
         How many local processes, or what runs the simulations; by default as many local processes as there

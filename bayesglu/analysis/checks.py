@@ -38,17 +38,17 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
     A fit is clean when every R-hat is below 1.01 and every bulk and tail effective sample size above 400,
     when fewer than one draw in a thousand diverged, when each chain's E-BFMI is above 0.3, and when the ODE
     solver converged for all subjects. Constant variables are skipped. A fit with ``method="laplace"`` has no
-    chains: there the verdict says what its intervals are, and what was held while the mode was sought, and it
-    is not clean where somebody has another mode with more than 0.3 of the probability of the one that is
-    kept. One of new people (`fit_person`) has weights: their Pareto k must be at most 0.7, and the draws of
-    the population tell as much as 100 of equal weights.
+    chains: there the verdict says what its intervals are, and what was fixed while the mode was sought, and
+    it is not clean where somebody has another mode with more than 0.3 of the probability of the one that is
+    kept. One of new people (`fit_person`) has weights: their Pareto k must be at most 0.7, and the effective
+    sample size of the population's draws at least 100.
 
     The model describes the data when no residual SD and no typical value lies more than 3.5 SDs of its prior
     from the prior's median (of residual SDs: above it), when no person has more samples outside their own
     90 % bands than chance brings in one of a thousand such studies, when nobody is as far from what is
     predicted of new people with their covariates, doses and times as one person is in one of 200 such
     studies, and when residuals do not keep their sign from sample to sample. Where one of these fails, slips
-    that are common in tables are undone in turn (units, hours for minutes, tubes changed about, a dose that
+    that are common in tables are undone in turn (units, hours for minutes, tubes swapped, a dose that
     is missing), and one that explains the samples is named as the likely cause.
 
     The verdict is kept in the fit's attribute ``verdict``, as JSON, so that a fit that is saved carries it.
@@ -256,8 +256,8 @@ def _judge_weighted(told: Mapping[str, Any], sizes: Mapping[Hashable, int]) -> F
     """Whether weighted draws of a population are enough."""
     enough = told["efficiency"] * sizes["chain"] * sizes["draw"]
     sentence = (
-        f"Draws of the population were weighted: Pareto k is {told['pareto_k']:.2f}, and they tell as "
-        f"much as {enough:.0f} of equal weights"
+        f"Draws of the population were weighted: Pareto k is {told['pareto_k']:.2f}, and their "
+        f"effective sample size is {enough:.0f}"
     )
     if enough > SMALLEST_ESS:
         return Finding(f"{sentence}.")

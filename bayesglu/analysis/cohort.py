@@ -340,7 +340,7 @@ def _like(cohort: Cohort, fit: xr.DataTree, asked: NewPeople, rng: np.random.Gen
 
 
 def _of_study(fit: xr.DataTree) -> pd.DataFrame:
-    """Covariates and body weights of the study's people who have all covariates, a row a person."""
+    """Covariates and body weights of the study's people who have all covariates, a row per person."""
     weight = fit.constant_data.to_dataset().body_weight.values
     rows = covariates_of_fit(fit).to_dataframe().assign(body_weight=weight)
     return rows[~(rows.isna() | (rows == "")).drop(columns="body_weight").any(axis=1)]

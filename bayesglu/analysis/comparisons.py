@@ -49,14 +49,14 @@ def comparisons(
     scenarios: Mapping[str, Scenario | Protocol | str] | None = None,
     **asked: Any,
 ) -> pd.DataFrame:
-    """By how much quantities differ when something is otherwise, with intervals and probabilities.
+    """By how much quantities differ when something is changed, with intervals and probabilities.
 
     Parameters
     ----------
     fit : xarray.DataTree
         As `fit` and `load` return it.
     variables : mapping, optional
-        What is otherwise, each on its own: a covariate, parameter or ``protocol`` to the values of which the
+        What is changed, each on its own: a covariate, parameter or ``protocol`` to the values of which the
         others are compared with the first (``{"group": ["NGT", "T2D"]}``), or to a change
         (``{"insulin_sensitivity": scale(1.3)}``).
     of : str, Quantity, callable or iterable of these
@@ -90,7 +90,7 @@ def comparisons(
     Returns
     -------
     pandas.DataFrame
-        A row a comparison, quantity and group or person, as of `predictions`, with ``contrast``,
+        A row per comparison, quantity and group or person, as of `predictions`, with ``contrast``,
         ``p_above``, the probability of more than ``above``, and ``p_in_rope`` where a region is given.
 
     Raises

@@ -97,8 +97,8 @@ def what_if(
         Quantities to evaluate, as in `quantities`; curves are kept only where `outputs` names them, so that
         many draws and people need little memory.
     measured : bool
-        Whether to return what an assay would read of what the model measures: with its error, its unspecific
-        signal and its limits of quantification. Quantities are then those of what is read.
+        Whether to return what an assay would read of what the model measures: with its error, its
+        non-specific signal and its limits of quantification. Quantities are then those of what is read.
     units : str
         ``"canonical"``, ``"SI"`` or ``"conventional"``.
     progressbar : bool
@@ -110,9 +110,9 @@ def what_if(
     Returns
     -------
     xarray.Dataset
-        One variable an output or quantity, with its unit in ``attrs``, dims ``chain, draw, subject, scenario,
-        time`` (min; of curves). True values without assay error, unless `measured`. The attributes say of
-        whom they speak, of which occasion, and what each scenario is.
+        One variable per output or quantity, with its unit in ``attrs``, dims ``chain, draw, subject,
+        scenario, time`` (min; of curves). True values without assay error, unless `measured`. The attributes
+        say of whom they speak, of which occasion, and what each scenario is.
 
     Raises
     ------

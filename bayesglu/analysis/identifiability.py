@@ -7,7 +7,7 @@ The model is linearised at people drawn from the prior. There the posterior is N
 where J are the sensitivities of the log predictions and W the precisions of the samples: Bayesian optimal
 design (Chaloner and Verdinelli 1995, Statistical Science 10:273). For the population the deviations of its
 people are integrated out (Mentré, Mallet and Baccar 1997, Biometrika 84:429). What is expected for one person
-is the shrinkage of that person's fit (Combes et al. 2013, Pharmaceutical Research 30:2355).
+is the (eta-)shrinkage of that person's fit (Combes et al. 2013, Pharmaceutical Research 30:2355).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -126,7 +126,7 @@ def identify(
     -----
     Bayesian optimal design: Chaloner and Verdinelli 1995, Statistical Science 10:273. Random effects are
     integrated out after Mentré, Mallet and Baccar 1997, Biometrika 84:429. For one person it is the expected
-    shrinkage of Combes et al. 2013, Pharmaceutical Research 30:2355.
+    (eta-)shrinkage of Combes et al. 2013, Pharmaceutical Research 30:2355.
 
     Examples
     --------
@@ -256,7 +256,7 @@ def _require_enough(fine: np.ndarray) -> None:
     if 2 * fine.sum() < len(fine):
         raise SolverError(
             f"The equations could not be solved for {int((~fine).sum())} of {len(fine)} people drawn from "
-            "the prior. Are its spreads meant to be so wide?"
+            "the prior. Are its between-subject SDs meant to be so large?"
         )
 
 

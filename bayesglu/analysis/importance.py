@@ -39,8 +39,8 @@ class Sampled(NamedTuple):
     (R, S, N), and of each chosen draw of the population the ``log_likelihood`` of the people's data (R,).
 
     ``k`` and ``ess`` (S,) are of the draws of each person, ``population_k`` and ``population_ess`` of the
-    draws of the population: the shape of the tail of the weights, and how many draws of equal weights would
-    tell as much. ``modes`` (S,) counts how many each person has.
+    draws of the population: the shape of the tail of the weights, and their
+    effective sample size. ``modes`` (S,) counts how many each person has.
     """
 
     which: np.ndarray

@@ -28,7 +28,7 @@ MINUTES = {
     CLAMP: np.arange(0.0, 121.0, 2.0),
 }
 MEANINGLESS = 0.05
-"""Share of draws in which an index may mean nothing; where it does in more, it is not a number."""
+"""Share of draws in which an index may mean nothing; where it does in more, it is NaN."""
 
 
 def indices(

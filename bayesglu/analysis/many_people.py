@@ -81,7 +81,7 @@ def fit_many(
         The people: a study, or its name or path.
     keep : str or Path
         A folder in which each portion of people is kept as it ends, in a store of zarr, ``people.zarr``. The
-        same call goes on from there.
+        same call resumes from there.
     draws : int
         Draws of each person.
     population_draws : int

@@ -59,7 +59,7 @@ def held(fit: xr.DataTree) -> Iterator[Finding]:
     if "forcing_obs" in fit["posterior"].dims:
         kept.append("the forcing function, at what was measured")
     if kept:
-        told = f"Held while the mode was sought: {' and '.join(kept)}"
+        told = f"Fixed while the mode was sought: {' and '.join(kept)}"
         yield Finding(f"{told}. Their intervals are those of the prior.")
 
 
@@ -157,7 +157,7 @@ def _own(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
 
 
 def _ranked(fit: xr.DataTree) -> pd.DataFrame:
-    """A row a sample that is not censored: ``analyte``, ``subject``, ``occasion``, ``time``, its rank among
+    """A row per sample that is not censored: ``analyte``, ``subject``, ``occasion``, ``time``, its rank among
     what is predicted of it, and the logarithm of its ratio to what is fitted."""
     needed = {"observed_data", "posterior_predictive", "fitted"}
     if not needed <= set(fit.children):

@@ -32,7 +32,7 @@ from bayesglu.text.wording import some
 SETTINGS = {"population_draws": Number(4 * LEAST, MANY, whole=True)}
 
 SURE, LARGE = 2.0, 4.0
-"""A difference is told where it is so many standard errors, and as large: smaller ones have errors that are
+"""A difference counts where it is so many standard errors, and as large: smaller ones have errors that are
 not Normal (Sivula et al. 2025, arXiv 2008.10296)."""
 
 
@@ -43,9 +43,10 @@ class Comparison:
     Parameters
     ----------
     table : pandas.DataFrame
-        A row a model, the best first: ``elpd``, the sum over people of the log density of each one's samples,
-        and its standard error ``se``; ``difference`` from the best and ``difference_se``; the ``weight`` of
-        its predictions among those of all (stacking); ``refitted``, people for whom it was fitted again.
+        A row per model, the best first: ``elpd``, the sum over people of the log density of each one's
+        samples, and its standard error ``se``; ``difference`` from the best and ``difference_se``; the
+        ``weight`` of its predictions among those of all (stacking); ``refitted``, people for whom it was
+        fitted again.
     people : xarray.Dataset
         By ``model`` and ``subject``: ``elpd``, its Monte Carlo ``error``, the ``pareto_k`` of the weights and
         whether the model was ``refitted`` without the person.
@@ -59,7 +60,7 @@ class Comparison:
     >>> elpd = xr.DataArray([[-9.0, -8, -9], [-8, -2, -9]], dims=("model", "subject"))
     >>> people = xr.Dataset({"elpd": elpd}, {"model": ["a", "b"], "subject": ["1", "2", "3"]})
     >>> judged(people).headline
-    "'b' and 'a' cannot be told apart: the elpd of 'b' is higher by 7.0 (standard error 4.5) in 3 people."
+    "'b' and 'a' cannot be distinguished: the elpd of 'b' is higher by 7.0 (standard error 4.5) in 3 people."
     """
 
     table: pd.DataFrame
@@ -97,11 +98,11 @@ def compare(
         The study of the fits; needed where they have a forcing function, whose samples a fit does not keep.
     refit : bool
         Whether to fit again without a person where weights are too uneven, with the settings of the fit and
-        from its coordinates. Without, such people are told.
+        from its coordinates. Without, a warning names such people.
     population_draws : int
         Draws of each population to use at most, evenly spaced; 100 or more.
     keep : str or Path, optional
-        A folder in which each fit without a person is kept as it ends. The same call goes on from there.
+        A folder in which each fit without a person is kept as it ends. The same call resumes from there.
     executor : int, concurrent.futures.Executor or dask.distributed.Client, optional
         What makes those fits, as for `cross_validate`.
     progressbar : bool
@@ -321,7 +322,7 @@ def _verdict(best: str, second: str, away: xr.DataArray) -> tuple[str, bool]:
     told = f"higher by {difference:.1f} (standard error {error:.1f}) in {n} people."
     if difference >= max(LARGE, SURE * error):
         return f"{best!r} predicts people better than {second!r}: its elpd is {told}", True
-    return f"{best!r} and {second!r} cannot be told apart: the elpd of {best!r} is {told}", False
+    return f"{best!r} and {second!r} cannot be distinguished: the elpd of {best!r} is {told}", False
 
 
 def _sentences(best: str, second: str, away: xr.DataArray, sure: bool, people: xr.Dataset):

@@ -112,8 +112,8 @@ def population_values(population: xr.Dataset, d: Design, rng: np.random.Generato
 def design_of_new(
     spec: ModelSpec, study: Study, population_fit: xr.DataTree, solver: Mapping, warn: bool = True
 ) -> Design:
-    """The new people, of whom covariates that they lack are what those of the population let expect; where
-    that tells occasions from people, so do they.
+    """The new people, with covariates that they lack as those of the population predict them; where that
+    separates occasions from people, so do they.
 
     warn : whether to say which covariates they lack."""
     posterior = population_fit["posterior"].to_dataset()

@@ -1,4 +1,4 @@
-"""How much a posterior follows its priors: power scaling, told with the priors' sources.
+"""How much a posterior follows its priors: power scaling, with the priors' sources.
 
 Kallioinen, Paananen, Bürkner & Vehtari 2024, Stat Comput 34:57, by ArviZ.
 """
@@ -17,7 +17,7 @@ from bayesglu.spec.model import ModelSpec, model_of
 THRESHOLD = 0.05
 """Of sensitivities, as its authors propose: about a fifth of an SD when a prior is doubled."""
 
-FOLLOWS, BOTH, FINE = "follows its prior", "changes with both", "told by the data"
+FOLLOWS, BOTH, FINE = "follows its prior", "changes with both", "informed by the data"
 
 SHIFTS = 3
 """How often draws are compared with what was drawn at other times, to see what is found by chance."""
@@ -45,7 +45,7 @@ def prior_sensitivity(fit: xr.DataTree, threshold: float = THRESHOLD) -> pd.Data
     Returns
     -------
     pandas.DataFrame
-        A row a value, those that follow their priors first: ``parameter``, ``of`` (a person, an effect, or
+        A row per value, those that follow their priors first: ``parameter``, ``of`` (a person, an effect, or
         empty), ``prior`` and ``likelihood`` (sensitivities), ``diagnosis``, the ``words`` in a sentence, and
         the ``source`` of the prior.
 
@@ -151,7 +151,7 @@ def _row(spec: ModelSpec, draws: xr.DataArray, name: str, label: str, value: dic
     called = f"{name} of {label}" if label else name
     source = _source(spec, draws, label)
     told = {FOLLOWS: FOLLOWS, BOTH: "changes with its prior and with the data"}.get(diagnosis)
-    told = told or "is told by the data"
+    told = told or "is informed by the data"
     words = f"{called} {told}"
     if diagnosis != FINE and source:
         words += f" ({source})"

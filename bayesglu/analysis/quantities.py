@@ -98,7 +98,7 @@ def quantities(
     Returns
     -------
     xarray.Dataset
-        One variable a quantity, with the dims of the curves without ``time``, its unit and meaning in
+        One variable per quantity, with the dims of the curves without ``time``, its unit and meaning in
         ``attrs``. NaN where something never happens.
 
     Raises

@@ -66,9 +66,9 @@ def simulate_study(
     body_weight : float or mapping, optional
         Body weight in kg, for everyone or by subject, where no study is given.
     population : str
-        ``"prior"``: typical values, spreads and errors are drawn from their priors, as calibration needs it;
-        ``"medians"``: they are at the medians of these. People are drawn from that population. What a model
-        has of pseudo-observations is data to a fit, and no part of its priors.
+        ``"prior"``: typical values, between-subject SDs and errors are drawn from their priors, as
+        calibration needs it; ``"medians"``: they are at the medians of these. People are drawn from that
+        population. What a model has of pseudo-observations is data to a fit, and no part of its priors.
     sigma : mapping, optional
         SD of log residuals by analyte, where they are not to come from the population.
     random_seed : int or numpy.random.Generator, optional

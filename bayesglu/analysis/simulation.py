@@ -78,7 +78,7 @@ def simulate(
     Returns
     -------
     xarray.Dataset
-        One variable an output, its unit in ``attrs``. The attributes ``delivered``, ``prescribed_later`` and
+        One variable per output, its unit in ``attrs``. The attributes ``delivered``, ``prescribed_later`` and
         ``in_depots`` report the amount of each substance per kg of body weight. In a model whose glycogen is
         held, ``glycogen`` and ``liver_glycogen`` are constant.
 

@@ -31,7 +31,7 @@ BATCHES = 8
 """Into which the draws of each are divided, to see how much depends on which they are."""
 
 EVEN = 0.25
-"""Share of their number that weighted draws tell as much as, at least."""
+"""The least effective sample size of weighted draws, as a share of their number."""
 
 FARTHEST = 50.0
 """SDs from the mode beyond which the sampler turns back."""
@@ -300,7 +300,7 @@ class Pooled:
         return Pooled(self.design, self.stored.draws(which), self.reference)
 
     def effective_draws(self, position: np.ndarray) -> np.ndarray:
-        """Of each person (S,), how many draws of equal weights would tell as much."""
+        """The effective number of draws of each person (S,)."""
         log = self.log_weights(self.numbers(position))
         weight = np.exp(log - log.max(1, keepdims=True))
         return weight.sum(1) ** 2 / np.square(weight).sum(1)

@@ -1,4 +1,4 @@
-"""What may be wrong with samples that nobody of a population has: units, times, doses, tubes changed about.
+"""What may be wrong with samples that nobody of a population has: units, times, doses, tubes swapped.
 
 Each slip that is common in tables is undone in turn, and samples are compared, as those of a new person,
 before and after. First roughly, as if logarithms of people's samples were Normal: how much likelier the
@@ -222,7 +222,7 @@ def _unit_words(analyte: str, unit: str, factor: float, as_canonical: bool) -> s
 
 
 def _swaps(samples: xr.Dataset, own: Decorrelated) -> Iterator[Slip]:
-    """Samples of two times changed about, in one analyte or in all that were taken then."""
+    """Samples of two times swapped, in one analyte or in all that were taken then."""
     columns = (samples.analyte.values, samples.occasion.values, samples.time.values)
     place = {key: i for i, key in enumerate(zip(*columns, strict=True))}
     measured = list(dict.fromkeys(map(str, samples.analyte.values)))
@@ -236,7 +236,7 @@ def _swaps(samples: xr.Dataset, own: Decorrelated) -> Iterator[Slip]:
                     i, j = place[x, occasion, a], place[x, occasion, b]
                     order[[i, j]] = j, i
                 told = "all analytes" if len(which) > 1 else which[0]
-                words = f"the samples of {told} at {a:g} and {b:g} min look changed about"
+                words = f"the samples of {told} at {a:g} and {b:g} min look swapped"
                 yield _slip(words, samples, own, lambda x, order=order: x[..., order])
 
 

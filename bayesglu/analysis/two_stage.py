@@ -67,11 +67,11 @@ def fit_two_stage(
     """The posterior of the population of thousands of people, in two stages, kept as they are made.
 
     In stage one each person is drawn as if alone, under a wide population: that of the model's priors, with
-    all uncertainty of typical values added to the spreads. In stage two the hierarchy is sampled over the
-    stored draws, with that wide population divided out. Its mode is then the population under which stage one
-    is done again, until the mode stays: so draws lie where the hierarchy wants them, also of people whose
-    samples say little. Time and memory grow with the number of people and no faster, and the posterior is
-    that of `fit`, but for the Monte Carlo error of the stored draws, which is told.
+    all uncertainty of typical values added to the between-subject SDs. In stage two the hierarchy is sampled
+    over the stored draws, with that wide population divided out. Its mode is then the population under which
+    stage one is done again, until the mode stays: so draws lie where the hierarchy wants them, also of people
+    whose samples say little. Time and memory grow with the number of people and no faster, and the posterior
+    is that of `fit`, but for the Monte Carlo error of the stored draws, which is reported.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def fit_two_stage(
     study : Study, str or Path
         The people: a study, or its name or path. Each was seen on one occasion.
     keep : str or Path
-        A folder in which each portion of people is kept as it ends; the same call goes on from there.
+        A folder in which each portion of people is kept as it ends; the same call resumes from there.
     draws : int
         Draws of each chain of the population.
     tune : int
@@ -105,8 +105,8 @@ def fit_two_stage(
     -------
     xarray.DataTree
         As of `fit`, with ``posterior``, ``prior`` (of the population alone), ``observed_data``,
-        ``constant_data`` and ``protocols``; and ``stages``, with ``effective_draws`` (subject): how many
-        stored draws of equal weights would tell as much of each person. Draws of individual parameters are
+        ``constant_data`` and ``protocols``; and ``stages``, with ``effective_draws`` (subject): the
+        effective number of stored draws of each person. Draws of individual parameters are
         among those stored, so that there are at most `stored` different ones of a person. What needs
         predictions of each sample, such as predictive checks, is not there. The attribute ``stages`` says
         how well it went, and `check` judges it.
@@ -290,7 +290,7 @@ class Stages:
 
 
 def _effective(pooled: Pooled, mode: Mode) -> xr.Dataset:
-    told = {"long_name": "stored draws of equal weights that would tell as much"}
+    told = {"long_name": "effective number of stored draws"}
     subjects = list(pooled.design.individuals.subjects)
     each = ("subject", pooled.effective_draws(mode.position), told)
     return xr.Dataset({"effective_draws": each}, {"subject": subjects})

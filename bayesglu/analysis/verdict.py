@@ -25,7 +25,7 @@ class Verdict:
     about_model : tuple of str
         Those of the sentences that say whether the model describes the data; the others are of sampling.
     table : pandas.DataFrame
-        One row a variable: the worst ``rhat``, ``ess_bulk`` and ``ess_tail`` of its ``values``, and which
+        One row per variable: the worst ``rhat``, ``ess_bulk`` and ``ess_tail`` of its ``values``, and which
         value has the worst R-hat.
 
     Examples

@@ -41,7 +41,7 @@ def vpc(
     fit : xarray.DataTree
         As `fit` and `load` return it, with the group ``population_predictive``.
     by : str, optional
-        A covariate, ``"occasion"`` or ``"protocol"``, by whose levels samples are told apart. A covariate
+        A covariate, ``"occasion"`` or ``"protocol"``, by whose levels samples are grouped. A covariate
         that is a number is cut at its median.
     prediction_corrected : bool, optional
         Whether samples, and simulated ones, are multiplied by the median expected value at their time over

@@ -27,7 +27,7 @@ Progress = Annotated[bool, option("Show a progress bar.")]
 WAIT = 10
 """Seconds in which a scheduler has to answer."""
 
-KEPT = "Keep each {} here as it ends; the same call goes on."
+KEPT = "Keep each {} here as it ends; the same call resumes."
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def compare(
     keep: Annotated[Path | None, option(KEPT.format("fit"), metavar="FOLDER", panel="Files")] = None,
     csv: Csv = None,
 ) -> None:
-    """Compare models by how well they predict people whom they have not seen, and say who decides."""
+    """Compare models by how well they predict people whom they have not seen, and name those who decide."""
     writable(csv)
     named = [_named(text) for text in fits]
     if twice := {name for name, _ in named if sum(name == other for other, _ in named) > 1}:

@@ -148,7 +148,7 @@ def calibrate(
     keep: Annotated[
         Path | None,
         option(
-            "Keep each simulation here as it ends; the same call goes on.", metavar="FOLDER", panel="Files"
+            "Keep each simulation here as it ends; the same call resumes.", metavar="FOLDER", panel="Files"
         ),
     ] = None,
     plot: Plot = None,

@@ -76,10 +76,10 @@ Quantities = Annotated[
         metavar="NAMES",
     ),
 ]
-By = Annotated[str | None, option("Speak of the levels of this covariate.", metavar="COVARIATE")]
+By = Annotated[str | None, option("Group results by the levels of this covariate.", metavar="COVARIATE")]
 Units = Annotated[
     str,
-    option("Units of what is told: mg/dL and pmol/L, mmol/L, or uU/mL.", metavar="canonical|SI|conventional"),
+    option("Units of the output: mg/dL and pmol/L, mmol/L, or uU/mL.", metavar="canonical|SI|conventional"),
 ]
 Draws = Annotated[int, option("About how many draws to use.", metavar="N", min=1)]
 Every = Annotated[float | None, option("Time step of the output.", metavar="MINUTES", min=0.01)]
@@ -207,7 +207,7 @@ def parse_numbers(text: str | None) -> list[float] | None:
 
 
 def _number(text: str, told: str) -> float:
-    """A finite number; InputError with what is told where there is none."""
+    """A finite number; InputError with what is said where there is none."""
     try:
         number = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Commands that ask a fit."""
+"""Commands that query a fit."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -47,7 +47,7 @@ def trial(
     crossover: Annotated[bool, option("Everyone has every arm, on several days.", "--crossover")] = False,
     repeats: Annotated[int, option("How many trials.", metavar="N", min=2)] = 400,
     dropout: Annotated[float, option("Share of subjects who leave.", metavar="SHARE", min=0, max=0.9)] = 0.0,
-    alpha: Annotated[float, option("Level of the test.", metavar="P", min=0.0001, max=0.5)] = 0.05,
+    alpha: Annotated[float, option("Significance level.", metavar="P", min=0.0001, max=0.5)] = 0.05,
     subjects: Subjects = "new:1,like=study",
     protocol: Annotated[
         str | None,

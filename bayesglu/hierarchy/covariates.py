@@ -154,8 +154,8 @@ def warn_of_gaps(study: Study, parameters: Iterable[Parameter]) -> None:
         without = lacking(study.covariates, covariate) if covariate in study.covariates else []
         if len(without) == people:
             warn_caller(
-                f"{covariate} is missing for everyone: its effect on {some(names)} is left out, and what is "
-                "said of people in general is said of people like these.",
+                f"{covariate} is missing for everyone: its effect on {some(names)} is left out, and "
+                "population estimates are of people like these.",
                 StudyWarning,
             )
         elif without:

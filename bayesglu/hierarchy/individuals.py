@@ -61,7 +61,7 @@ class Individuals:
         `of_occasions` by occasion where they differ: also those of others, who tell of what is missing.
 
         Columns that are not estimated are at the medians of the model. nested : the parameters whose
-        deviations of occasions are told apart from those of people; by default, `nested_in` these occasions.
+        deviations of occasions are separate from those of people; by default, `nested_in` these occasions.
         """
         parameters = tuple(spec.parameters[name] for name in estimated)
         subjects = tuple(dict.fromkeys(subject for subject, _ in occasions))
@@ -108,7 +108,7 @@ class Individuals:
 
     @property
     def nested(self) -> tuple[str, ...]:
-        """The parameters whose deviations of occasions are told apart from those of people."""
+        """The parameters whose deviations of occasions are separate from those of people."""
         return tuple(each.parameter.name for each in self.deviations if each.nested)
 
     @property

@@ -184,8 +184,8 @@ def population_of(
     """Draws ``(chain, draw, ...)`` of the population of a fit, for `people` who may be others than its own.
 
     absent_effect : of a covariate that did not act in the fit, on the log scale; None for the prior median.
-    rng : what draws, where a fit does not tell occasions from people, how much is the occasions'; None for
-    the prior median.
+    rng : what draws, where a fit does not separate occasions from people, how much is the occasions'; None
+    for the prior median.
 
     Individual parameters and errors of the forcing are empty. What the fit does not know of missing
     covariates is NaN: `MissingCovariates.draw` draws it.

@@ -28,7 +28,7 @@ class Deviation:
     """The deviations of one parameter at one level; `nested` where they are added to those of the person.
 
     `log_sd` : mean and SD of the logarithm of their SD, before any data. `of_occasion` : how much of a
-    deviation of the person is the occasion's, where these are not told apart.
+    deviation of the person is the occasion's, where these are not separate.
     """
 
     parameter: Parameter
@@ -49,7 +49,7 @@ class Deviation:
 
 
 def nested_in(parameters: Iterable[Parameter], occasions: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """Names of the parameters whose deviations of occasions are told apart from those of people: where
+    """Names of the parameters whose deviations of occasions are separate from those of people: where
     anyone was seen on several of the occasions (subject, name)."""
     if len(occasions) == len({subject for subject, _ in occasions}):
         return ()
@@ -134,7 +134,7 @@ def components_of(deviations: Sequence[Deviation], subject: np.ndarray) -> Compo
 def sds_of(
     deviations: Sequence[Deviation], of_fit: Mapping[str, np.ndarray], rng: np.random.Generator | None
 ) -> list[np.ndarray]:
-    """SDs of deviations from those of a fit, by name. Where only one of both tells occasions from people,
+    """SDs of deviations from those of a fit, by name. Where only one of both separates occasions from people,
     that of a person on one occasion is the same.
 
     rng : draws how much is the occasions' from its prior, at most all but `LEAST_OWN`; None for the median.

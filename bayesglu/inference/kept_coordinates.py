@@ -64,7 +64,7 @@ def kept_coordinates(fit: xr.DataTree, d: Design) -> tuple[Coordinates | None, l
             "nobody: fit again."
         ]
     if "offset" in kept and kept["offset"].shape != empty.offset.shape:
-        told = "coordinates_of is a fit of a version that did not tell occasions from people: fit again."
+        told = "coordinates_of is a fit of a version that did not separate occasions from people: fit again."
         return None, [told]
     arrays = {n: kept[n].values if n in kept else getattr(empty, n) for n in Coordinates._fields}
     if "information" in kept:

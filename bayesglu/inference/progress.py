@@ -57,7 +57,7 @@ class Progress:
         draws, steps, divergences = map(sum, zip(*self.chains.values(), strict=True))
         told = f"{divergences} divergences"
         if draws:
-            told += f", {steps / draws:.0f} steps a draw"
+            told += f", {steps / draws:.0f} steps per draw"
         if self.failures:
             told += f", {sum(self.failures.values())} failed solves"
         self.bar.update(self.task, completed=draws, told=told)

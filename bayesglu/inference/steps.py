@@ -81,7 +81,7 @@ def log_likelihood(d: Design, values: Values) -> np.ndarray:
 
 
 def efficiency(log_weight: np.ndarray) -> float:
-    """Which share of as many draws of equal weights would tell as much."""
+    """The effective sample size of weighted draws, as a share of their number."""
     weight = np.exp(log_weight - log_weight.max())
     return float(weight.sum() ** 2 / np.square(weight).sum() / len(weight))
 

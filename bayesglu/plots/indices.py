@@ -46,7 +46,7 @@ def index(indices: xr.Dataset, name: str) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Two panels with a row a person: the index, and ranks.
+        Two panels with a row per person: the index, and ranks.
 
     Raises
     ------

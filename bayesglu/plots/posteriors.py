@@ -34,7 +34,7 @@ MOST_LABELS = 40
 
 @styled
 def parameters(fit: xr.DataTree, names: Sequence[str] | None = None, probability: float = 0.9) -> Figure:
-    """Each person's parameters beside the prior and the typical value, a panel a parameter.
+    """Each person's parameters beside the prior and the typical value, a panel per parameter.
 
     Dots are medians and lines intervals. Behind them are the prior, pale, and the typical value, the grey
     stripe. Parameters that people share have a single row. Axes are logarithmic where the scale of the
@@ -94,7 +94,7 @@ def parameters(fit: xr.DataTree, names: Sequence[str] | None = None, probability
 
 
 def _forest(axis: Axes, rows: xr.Dataset, typical: xr.Dataset | None, draws: xr.DataArray) -> None:
-    """A row a person, over the prior and the typical value."""
+    """A row per person, over the prior and the typical value."""
     people = [str(label) for label in rows["subject"].values]
     place = np.arange(len(people))
     per, unit = scaled(rows["median"].values, draws.attrs.get("units", ""))
@@ -149,7 +149,7 @@ def contraction(fit: xr.DataTree) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        One panel, a row a parameter.
+        One panel, a row per parameter.
 
     Raises
     ------

@@ -38,7 +38,7 @@ NOTE = (
 def fasting(fit: xr.DataTree, draws: int = 300, n_new: int = 20, random_seed: int = 0) -> Figure:
     """Liver glycogen and glucose production of fasting people, each with their fit, and the population.
 
-    A panel a person with samples and fit over the population's band; everyone together; and below, glucose
+    A panel per person with samples and fit over the population's band; everyone together; and below, glucose
     production and the share of gluconeogenesis in it over hours of fasting. The bars across the last panel
     are the net shares that Rothman et al. 1991 published (mean and standard error), which no fit is shown;
     filled dots are what it was shown.

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @styled
 def facts(validation: Validation, units: str | None = None) -> Figure:
-    """A panel an experiment: the typical person's curve, bands over people, and the published figures.
+    """A panel per experiment: the typical person's curve, bands over people, and the published figures.
 
     Bands hold 50 and 90 % of people. Points are published figures with their spread where the source gives
     one; a thin bar is the range accepted for a group's mean. Red are those that the model misses. Experiments

@@ -1,4 +1,4 @@
-"""A fit whose people cannot be told from others: new labels, in a new order, and nothing that names them."""
+"""A fit whose people cannot be recognised: new labels, in a new order, and nothing that names them."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def population(of: Reported) -> Part:
         blocks.append(Text(told, quiet=True))
     else:
         told = (
-            "Sensitivity: how fast a value changes when its own prior counts for more; it is told where it "
+            "Sensitivity: how fast a value changes when its own prior counts for more; it is given where it "
             f"counts, above {of.sensitivity.attrs['threshold']:g} and above what is found by chance."
         )
         blocks.append(Text(told, quiet=True))
@@ -97,7 +97,7 @@ def population(of: Reported) -> Part:
 
 
 def population_table(of: Reported) -> pd.DataFrame:
-    """One row a parameter, in numbers: name, symbol, unit, role, posterior, prior, omega, contraction."""
+    """One row per parameter, in numbers: name, symbol, unit, role, posterior, prior, omega, contraction."""
     table = of.population
     few = _levels_of_few(of) if of.private else set()
     hidden = table["parameter"].isin(few)

@@ -53,7 +53,7 @@ class SpecError(BayesgluError, ValueError):
     ...     bg.load_model("orla")
     ... except bg.SpecError as error:
     ...     print(str(error).splitlines()[0])
-    No model named 'orla' is shipped. Did you mean 'oral'?
+    There is no built-in model 'orla'. Did you mean 'oral'?
     """
 
 

@@ -44,7 +44,7 @@ def html(spec: ModelSpec) -> str:
 
 
 def _rows(spec: ModelSpec) -> Iterator[tuple[str, ...]]:
-    """One row a parameter, those that are estimated first."""
+    """One row per parameter, those that are estimated first."""
     order = ("subject", "occasion", "shared", "fixed")
     for p in sorted(spec.parameters.values(), key=lambda parameter: order.index(parameter.level)):
         typical = f"{p.typical.median:.4g}"

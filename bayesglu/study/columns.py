@@ -157,7 +157,7 @@ def _question(table: Table, name: str, kind: str, absent: Collection[str]) -> st
     if ours := meant(name, absent):
         return f" Is it {ours!r}? Call it so, or say under [columns] {ours} = {name!r}."
     if kind != "subjects" and _OF_PEOPLE.fullmatch(name):
-        return " What is known of people stands in subjects.csv, one row a person."
+        return " What is known of people stands in subjects.csv, one row per person."
     if kind == "observations" and re.match(r"dose|amount|route|substance", name):
         return " Doses stand in events.csv, or are named by a protocol."
     return ""

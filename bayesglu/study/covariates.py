@@ -178,7 +178,7 @@ def _is_number_column(written: pd.Series, name: str, unit: str, told: list[str])
     if numbers:
         told.append(
             f"{numbers} of {len(given)} values of the covariate {name!r} look like numbers; all are taken "
-            f'for texts. If it is a number, mend the others; if not, say so under [units] {name} = "text".'
+            f'for texts. If it is a number, correct the others; if not, say so under [units] {name} = "text".'
         )
     return False
 

@@ -52,7 +52,7 @@ def read_observations(table: Table, sheet: Datasheet, told: list[str]) -> pd.Dat
     if wide and "analyte" not in table.rows:
         columns = ", ".join(OBSERVATION_COLUMNS)
         faults.add(
-            f"has columns {', '.join(wide)}. Write one row a sample, with the columns {columns}, unit, as "
+            f"has columns {', '.join(wide)}. Write one row per sample, with the columns {columns}, unit, as "
             "`bayesglu import FILE --out FOLDER` does."
         )
     unit = table.minutes("time", sheet.units.get("time", "min"))

@@ -118,7 +118,7 @@ def _glycogen(table: pd.DataFrame, problems: Problems) -> pd.DataFrame:
 
 
 def _production(table: pd.DataFrame, problems: Problems) -> pd.DataFrame:
-    """Means over groups of healthy adults, one row an hour and analyte."""
+    """Means over groups of healthy adults, one row per hour and analyte."""
     healthy = (table["group"] == "normal") & table["fast_h"].notna()
     own = table[healthy & (table["reference"].str.strip() != HELD_BACK)]
     if own.empty:
@@ -161,7 +161,7 @@ def net_shares(
 ) -> pd.DataFrame:
     """The share of gluconeogenesis in glucose production in the windows of `PUBLISHED`, beside the published.
 
-    As magnetic resonance sees it: production less the net loss of glycogen, over production. One row a
+    As magnetic resonance sees it: production less the net loss of glycogen, over production. One row per
     window, in hours after the last meal; the bands are equal-tailed, with medians:
 
     ``new_subject_lower, new_subject, new_subject_upper``

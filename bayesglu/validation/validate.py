@@ -35,8 +35,8 @@ class Validation:
     groups : tuple of Group
         The experiments that were asked.
     table : pandas.DataFrame
-        One row a fact: ``model`` at the typical values, ``lower_50`` to ``upper_90`` the ends of equal-tailed
-        bands over people (NaN without draws), ``verdict`` one of the words of this module.
+        One row per fact: ``model`` at the typical values, ``lower_50`` to ``upper_90`` the ends of
+        equal-tailed bands over people (NaN without draws), ``verdict`` one of the words of this module.
     curves : mapping
         What each experiment's panel shows, by name, dims ``draw`` (0 is typical), ``level``, ``time``.
     random_seed : int, optional
@@ -104,7 +104,7 @@ def validate(
     Returns
     -------
     Validation
-        A table with a row a fact, counts of verdicts, and the curves of the experiments.
+        A table with a row per fact, counts of verdicts, and the curves of the experiments.
 
     Raises
     ------

@@ -97,7 +97,7 @@ def ask_subject(layout: Layout, reading: Reading) -> None:
 
 
 def check_columns(layout: Layout, reading: Reading) -> None:
-    """Note columns for which a table without a row a sample has no place."""
+    """Note columns for which a table without a row per sample has no place."""
     if found := [name for name in layout.header if squeezed(name) in ("use", "censoring")]:
         reading.refuse_marks(found, layout.grid.file)
 

@@ -1,4 +1,4 @@
-"""Event tables of NONMEM, Monolix, nlmixr2 and rxode2: a row a sample or dose, told apart by EVID and AMT."""
+"""Event tables of NONMEM, Monolix, nlmixr2 and rxode2: a row per sample or dose, by EVID and AMT."""
 
 from __future__ import annotations
 
