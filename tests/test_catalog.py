@@ -1,4 +1,4 @@
-"""Shipped models and studies are found by name wherever the package lies, and each paper can be cited."""
+"""Built-in models and studies are found by name wherever the package lies, and each paper can be cited."""
 
 import re
 import shutil

@@ -130,4 +130,4 @@ def test_a_fit_that_holds_no_predictions_is_judged_by_its_priors(good):
 
 def test_a_mode_says_what_was_held():
     told = check(fake_fit("minimal", subjects=3, draws=100, method="laplace"), warn=False).sentences
-    assert any(t.startswith("Held while the mode was sought: the forcing function, at") for t in told)
+    assert any(t.startswith("Fixed while the mode was sought: the forcing function, at") for t in told)

@@ -153,7 +153,7 @@ def test_a_fit_of_a_person_is_asked_as_any_fit_is(person, tmp_path):
         bg.refit(again, "bergman1986")
 
 
-@pytest.mark.filterwarnings("ignore:The draws of the population tell:bayesglu.FitWarning")
+@pytest.mark.filterwarnings("ignore:The draws of the population have:bayesglu.FitWarning")
 def test_the_same_seed_gives_the_same_draws(population, people):
     new = people.select(people.subjects[5:])
     few = {"draws": 40, "population_draws": 200, "random_seed": 9}
@@ -162,7 +162,7 @@ def test_the_same_seed_gives_the_same_draws(population, people):
     assert json.loads(one.attrs["settings"])["population_draws"] == 200
 
 
-@pytest.mark.filterwarnings("ignore:The draws of the population tell:bayesglu.FitWarning")
+@pytest.mark.filterwarnings("ignore:The draws of the population have:bayesglu.FitWarning")
 @pytest.mark.sampling
 def test_a_second_test_after_the_first_is_both_tests_at_once(population, people):
     new = people.select(people.subjects[5:])

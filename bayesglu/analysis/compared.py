@@ -100,11 +100,11 @@ def strata_of(fit: xr.DataTree, samples: xr.Dataset, by: str | None) -> np.ndarr
     column = known[f"covariate_{by}"]
     if column.dtype.kind == "f":
         middle = float(column.median())
-        told = np.where(column.values > middle, f"{by} above {middle:g}", f"{by} up to {middle:g}")
-        told = np.where(np.isnan(column.values), f"{by} missing", told)
+        labels = np.where(column.values > middle, f"{by} above {middle:g}", f"{by} up to {middle:g}")
+        labels = np.where(np.isnan(column.values), f"{by} missing", labels)
     else:
-        told = np.array([f"{by} {level}" if level else f"{by} missing" for level in column.values])
-    level = dict(zip(map(str, column.subject.values), told, strict=True))
+        labels = np.array([f"{by} {level}" if level else f"{by} missing" for level in column.values])
+    level = dict(zip(map(str, column.subject.values), labels, strict=True))
     return np.array([level[str(s)] for s in samples.subject.values], object)
 
 

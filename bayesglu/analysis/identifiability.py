@@ -213,8 +213,8 @@ def _dataset(spec: ModelSpec, people: Individuals, one, all_) -> xr.Dataset:
         coords={"parameter": names, "other": names}
         | {what: ("parameter", values) for what, values in about.items()}
     )
-    told = {"individual": ("one subject", one), "typical": ("the typical values", all_)}
-    for who, (words, (prior, posterior)) in told.items():
+    parts = {"individual": ("one subject", one), "typical": ("the typical values", all_)}
+    for who, (words, (prior, posterior)) in parts.items():
         before, after = (np.sqrt(np.einsum("...ii->...i", c)) for c in (prior, posterior))
         correlation = posterior / (after[..., :, None] * after[..., None, :])
         dataset[who] = (

@@ -96,19 +96,19 @@ def individual_fits(
     q = {"median": (expected, 0.5), "lower": (expected, 0.25), "upper": (expected, 0.75)}
     q |= {"sample_lower": (new, 0.05), "sample_upper": (new, 0.95)}
     grid = d.study.observations.sel(obs=d.obs)
-    found = xr.Dataset(
+    curves = xr.Dataset(
         {name: ("moment", np.nanquantile(of, at, axis=(0, 1))) for name, (of, at) in q.items()},
         {name: ("moment", grid[name].values) for name in ("subject", "occasion", "analyte", "time")},
     )
     obs = whole.observations.isel(obs=np.isfinite(whole.observations.value.values))
     obs = obs.isel(obs=np.isin(obs.analyte.values, d.analytes))
     state = np.where(obs.censoring.values == "none", "used", obs.censoring.values)
-    found = found.assign(value=("obs", obs.value.values))
-    found = found.assign_coords(
+    curves = curves.assign(value=("obs", obs.value.values))
+    curves = curves.assign_coords(
         {f"sample_{n}": ("obs", obs[n].values) for n in ("subject", "occasion", "analyte", "time")}
     ).assign_coords(state=("obs", np.where(obs.use.values, state, "left out")))
-    found.attrs = {"random_seed": seed, "study": whole.name, "model": spec.name}
-    return found
+    curves.attrs = {"random_seed": seed, "study": whole.name, "model": spec.name}
+    return curves
 
 
 def _dense(observations: xr.Dataset, forcing: list[str], points: int) -> xr.Dataset:

@@ -215,8 +215,8 @@ def _drawn(spec, study, population, solver, draws, seed) -> xr.Dataset:
     own = [name for name, v in posterior.data_vars.items() if v.attrs["role"] == "individual"]
     dims = [dim for dim in DIMS if dim in posterior[own].dims]
     made = posterior[own].transpose(*dims, "draw")
-    told = (found.k, found.population_k, found.population_ess, found.modes, found.log_likelihood)
-    for (name, text), value in zip(DIAGNOSTICS.items(), told, strict=True):
+    diagnostics = (found.k, found.population_k, found.population_ess, found.modes, found.log_likelihood)
+    for (name, text), value in zip(DIAGNOSTICS.items(), diagnostics, strict=True):
         made[name] = ("subject", np.asarray(value, float), {"long_name": text})
     about = {"long_name": "which of the draws of the population, as they were used"}
     return made.assign(population_draw=(("subject", "draw"), found.which.T.astype(float), about))
@@ -271,17 +271,17 @@ def _runs(places: list[int]) -> list[tuple[int, int]]:
 
 def _warn(found: xr.Dataset, failed: dict[str, str]) -> None:
     """Say of whom there are no draws, and whose weights cannot be trusted."""
-    told = []
+    warnings = []
     if failed:
         first, why = next(iter(failed.items()))
-        told.append(f"There are no draws of subject {some(list(failed))}. {first}: {why}")
+        warnings.append(f"There are no draws of subject {some(list(failed))}. {first}: {why}")
     names_ = ("pareto_k", "population_pareto_k")
     bad = np.any([found[n].values > LARGEST_K for n in names_ if n in found], axis=0)
     if np.any(bad):
         who = [str(s) for s in found["subject"].values[bad]]
-        told.append(
+        warnings.append(
             f"Weights are too uneven to be trusted (Pareto k above {LARGEST_K}) for subject {some(who)}: "
             "take more population_draws, or fit_person."
         )
-    if told:
-        warn_caller("\n".join(told), FitWarning)
+    if warnings:
+        warn_caller("\n".join(warnings), FitWarning)

@@ -38,7 +38,7 @@ def describes(fit: xr.DataTree) -> Iterator[Finding]:
     if "model_text" not in fit.attrs:
         return
     spec = load_model(fit.attrs["model_text"])
-    of_all = [*_errors(fit, spec), *_typical(fit, spec), *_spreads(fit, spec), *_own(fit, spec)]
+    of_all = [*_errors(fit, spec), *_typical(fit, spec), *_omegas(fit, spec), *_individual(fit, spec)]
     samples, wrong = _ranked(fit), []
     if len(samples):
         outside, wrong = _outside(samples)
@@ -59,8 +59,8 @@ def held(fit: xr.DataTree) -> Iterator[Finding]:
     if "forcing_obs" in fit["posterior"].dims:
         kept.append("the forcing function, at what was measured")
     if kept:
-        told = f"Fixed while the mode was sought: {' and '.join(kept)}"
-        yield Finding(f"{told}. Their intervals are those of the prior.")
+        fixed = f"Fixed while the mode was sought: {' and '.join(kept)}"
+        yield Finding(f"{fixed}. Their intervals are those of the prior.")
 
 
 def _errors(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
@@ -89,43 +89,43 @@ def _typical(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
         if abs(away) > FAR:
             found = float(posterior[called].median())
             low, high = parameter.interval(0.95)
-            told = f"{name} {found:.3g} {parameter.unit}".removesuffix(" 1")
-            far.append((abs(away), f"{told} (95 % of the prior: {low:.3g} to {high:.3g})"))
+            contradictions = f"{name} {found:.3g} {parameter.unit}".removesuffix(" 1")
+            far.append((abs(away), f"{contradictions} (95 % of the prior: {low:.3g} to {high:.3g})"))
     if far:
-        told = [sentence for _, sentence in sorted(far, reverse=True)]
+        contradictions = [sentence for _, sentence in sorted(far, reverse=True)]
         yield Finding(
             f"Data and prior contradict each other, by more than {FAR:g} SDs of the prior: "
-            f"{'; '.join(told)}.",
+            f"{'; '.join(contradictions)}.",
             False,
         )
 
 
-def _spreads(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
+def _omegas(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
     """Parameters in which people differ more than their priors let expect, and who differs most."""
     posterior = fit["posterior"]
     for name, parameter in spec.parameters.items():
-        spread = parameter.between_subject
-        if spread is None or not spread.sd or name not in posterior or names.omega(name) not in posterior:
+        prior = parameter.between_subject
+        if prior is None or not prior.sd or name not in posterior or names.omega(name) not in posterior:
             continue
         found = float(posterior[names.omega(name)].median())
-        if np.log(found / spread.omega) / spread.sd <= FAR or "subject" not in posterior[name].dims:
+        if np.log(found / prior.omega) / prior.sd <= FAR or "subject" not in posterior[name].dims:
             continue
         own = posterior[name].median(("chain", "draw"))
         scaled = parameter.to_scale(own.values)
         who = int(np.abs(scaled - np.median(scaled)).argmax())
-        told = f"{float(own[who]):.3g} {parameter.unit}".removesuffix(" 1")
+        theirs = f"{float(own[who]):.3g} {parameter.unit}".removesuffix(" 1")
         yield Finding(
-            f"People differ in {name} by an SD of {found:.2g}; its prior expects {spread.omega:.2g}, less "
-            f"than {spread.omega * np.exp(FAR * spread.sd):.2g}. {own.subject.values[who]} differs most "
-            f"({told}; the middle of all is {float(own.median()):.3g}): look at their samples, units and "
+            f"People differ in {name} by an SD of {found:.2g}; its prior expects {prior.omega:.2g}, less "
+            f"than {prior.omega * np.exp(FAR * prior.sd):.2g}. {own.subject.values[who]} differs most "
+            f"({theirs}; the middle of all is {float(own.median()):.3g}): look at their samples, units and "
             "doses.",
             False,
         )
 
 
-def _own(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
+def _individual(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
     """People who are not as the prior expects anyone of their covariates to be: what a typical value, a
-    spread and an error that each give way a little have shared out among them."""
+    between-subject SD and an error that each give way a little have shared out among them."""
     if "prior" not in fit.children:
         return
     for name, parameter in spec.parameters.items():
@@ -193,8 +193,8 @@ def _outside(samples: pd.DataFrame) -> tuple[Finding, list[str]]:
     share = f"{100 * (1 - out.mean()):.0f} % of all samples lie inside their own 90 % bands"
     if not len(bad):
         return Finding(f"{share[0].upper()}{share[1:]}, and no person stands out."), []
-    told = [f"{who} ({row['sum']} of {row['size']} outside)" for who, row in bad.iloc[:SHOWN].iterrows()]
-    sentence = f"The model does not describe {_people(len(bad))}: {', '.join(told)}{_others(len(bad))}."
+    named = [f"{who} ({row['sum']} of {row['size']} outside)" for who, row in bad.iloc[:SHOWN].iterrows()]
+    sentence = f"The model does not describe {_people(len(bad))}: {', '.join(named)}{_others(len(bad))}."
     return Finding(f"{sentence} Look at their samples, doses and units.", False), list(map(str, bad.index))
 
 
@@ -213,11 +213,11 @@ def _outliers(people: People) -> Iterator[Finding]:
     if not far:
         yield Finding("No person is unlike what is predicted of new people with their covariates and tests.")
         return
-    told = [f"{who} ({unusual(people, who)})" for who in far[:SHOWN]]
+    named = [f"{who} ({unusual(people, who)})" for who in far[:SHOWN]]
     verb = "is" if len(far) == 1 else "are"
     yield Finding(
         f"{_people(len(far))} {verb} unlike what is predicted of new people with their covariates and "
-        f"tests: {'; '.join(told)}{_others(len(far))}.",
+        f"tests: {'; '.join(named)}{_others(len(far))}.",
         False,
     )
 

@@ -246,9 +246,9 @@ def _require_usable(name: str, fit: xr.DataTree, study_given: bool) -> None:
 def _samples_of(fit: xr.DataTree) -> pd.DataFrame:
     observed, known, parts = fit["observed_data"], fit["constant_data"], []
     for analyte, values in observed.data_vars.items():
-        own = {n: observed[f"{analyte}_{n}"].values for n in ("subject", "occasion", "time")}
-        own |= {"analyte": str(analyte), "value": values.values}
-        parts.append(pd.DataFrame({**own, "censoring": known[f"{analyte}_censoring"].values}))
+        columns = {n: observed[f"{analyte}_{n}"].values for n in ("subject", "occasion", "time")}
+        columns |= {"analyte": str(analyte), "value": values.values}
+        parts.append(pd.DataFrame({**columns, "censoring": known[f"{analyte}_censoring"].values}))
     return pd.concat(parts)
 
 
@@ -319,10 +319,10 @@ def judged(people: xr.Dataset) -> Comparison:
 def _verdict(best: str, second: str, away: xr.DataArray) -> tuple[str, bool]:
     difference, n = float(away.sum()), away.size
     error = float(np.sqrt(n) * away.std())
-    told = f"higher by {difference:.1f} (standard error {error:.1f}) in {n} people."
+    by_how_much = f"higher by {difference:.1f} (standard error {error:.1f}) in {n} people."
     if difference >= max(LARGE, SURE * error):
-        return f"{best!r} predicts people better than {second!r}: its elpd is {told}", True
-    return f"{best!r} and {second!r} cannot be distinguished: the elpd of {best!r} is {told}", False
+        return f"{best!r} predicts people better than {second!r}: its elpd is {by_how_much}", True
+    return f"{best!r} and {second!r} cannot be distinguished: the elpd of {best!r} is {by_how_much}", False
 
 
 def _sentences(best: str, second: str, away: xr.DataArray, sure: bool, people: xr.Dataset):

@@ -158,7 +158,10 @@ def fit_person(
     sampled = tree["posterior"].attrs
     sampled |= {f"inference_library{what}": sampled[f"creation_library{what}"] for what in ("", "_version")}
     tree.attrs |= _of_population(population_fit)
-    tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
+    tree.attrs |= {
+        "failed_solves": json.dumps(failures.rows()),
+        "wall_seconds": time.perf_counter() - began,
+    }
     return tree
 
 

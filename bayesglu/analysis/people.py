@@ -118,11 +118,11 @@ def fitted_people(
     people = people_of(spec, posterior, occasions, covariates, of_occasions)
     _require_covariates(people, posterior, covariates)
     population = population_of(posterior, people, absent_effect=0.0)
-    own = individuals_of(posterior, people)
+    parameters = individuals_of(posterior, people)
     if anew is not None:
         deviating = population.typical, population.effect, population.omega, population.correlation
-        own = people.draw_another_occasion(*deviating, own, *anew, population.missing)
-    return _parameters(people, population, own, posterior)
+        parameters = people.draw_another_occasion(*deviating, parameters, *anew, population.missing)
+    return _parameters(people, population, parameters, posterior)
 
 
 def draw_people(

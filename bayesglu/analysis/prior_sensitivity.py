@@ -107,13 +107,13 @@ def _by_prior(fit: xr.DataTree) -> dict[str, np.ndarray]:
     for name, draws in posterior.data_vars.items():
         owner = str(draws.attrs.get("parameter", name))
         of_each.setdefault(owner, []).append(str(name))
-    found = {}
+    sensitivities = {}
     for owner, own in of_each.items():
         known = [owner, names.typical(owner), names.omega(owner), names.kappa(owner)]
         known = [name for name in known if name in priors] or sorted(priors)
         if owner != names.EFFECT:
             table = psense(fit, var_names=own, group="prior", group_var_names=known)
-            found |= {name: table[name].transpose(*posterior[name].dims[2:]).values for name in own}
+            sensitivities |= {name: table[name].transpose(*posterior[name].dims[2:]).values for name in own}
             continue
         each = []
         for label in posterior["effect"].values:
@@ -122,8 +122,8 @@ def _by_prior(fit: xr.DataTree) -> dict[str, np.ndarray]:
                 fit, var_names=own, group="prior", coords=of, group_var_names=known, group_coords=of
             )
             each.append(float(table[owner].values.item()))
-        found[owner] = np.array(each)
-    return found
+        sensitivities[owner] = np.array(each)
+    return sensitivities
 
 
 def _by_chance(fit: xr.DataTree) -> dict[str, float]:
@@ -150,9 +150,9 @@ def _row(spec: ModelSpec, draws: xr.DataArray, name: str, label: str, value: dic
         diagnosis = BOTH if sensitive["likelihood"] else FOLLOWS
     called = f"{name} of {label}" if label else name
     source = _source(spec, draws, label)
-    told = {FOLLOWS: FOLLOWS, BOTH: "changes with its prior and with the data"}.get(diagnosis)
-    told = told or "is informed by the data"
-    words = f"{called} {told}"
+    verdict = {FOLLOWS: FOLLOWS, BOTH: "changes with its prior and with the data"}.get(diagnosis)
+    verdict = verdict or "is informed by the data"
+    words = f"{called} {verdict}"
     if diagnosis != FINE and source:
         words += f" ({source})"
     return {

@@ -71,8 +71,8 @@ def known_of_person(spec: ModelSpec, fit: xr.DataTree, subject: str | None, draw
     sigma = {a: names.sigma(a) for a in spec.analytes}
     noise = {a: float(posterior[name].median()) for a, name in sigma.items() if name in posterior}
     weight = float(about["body_weight"][labels.index(who)])
-    told = f"subject {who}"
-    return Known(people.names, phi[few], precision, noise, told, weight if np.isfinite(weight) else None)
+    whom = f"subject {who}"
+    return Known(people.names, phi[few], precision, noise, whom, weight if np.isfinite(weight) else None)
 
 
 def in_order_of(plan: Design, known: Known, rng: np.random.Generator) -> Known:

@@ -168,13 +168,13 @@ class Pooled:
             half = s.along - np.einsum("skgxy,sy->skgx", s.across, moved)
             squares = squares - np.einsum("skgx,sx->skg", s.along + half, moved)
             by_shared = np.einsum("skgx,g->skx", half, precision) if slopes else by_shared
-        found = -s.count[:, :analytes] @ v.log_sigma
-        found = found[:, None] - 0.5 * squares @ precision
+        log_likelihood = -s.count[:, :analytes] @ v.log_sigma
+        log_likelihood = log_likelihood[:, None] - 0.5 * squares @ precision
         by_sigma = by_shared
         if slopes:
             by_sigma = squares[..., :analytes] * precision[:analytes] - s.count[:, None, :analytes]
-        self._add_others(v, moved, found, (by_sigma, by_shared) if slopes else None)
-        return found, by_sigma, by_shared
+        self._add_others(v, moved, log_likelihood, (by_sigma, by_shared) if slopes else None)
+        return log_likelihood, by_sigma, by_shared
 
     @cached_property
     def others(self) -> list[Others]:
@@ -244,11 +244,11 @@ class Pooled:
             found.typical[self.shared] += drag.sum(0)
             found.effect[:] += np.einsum("sx,sxe->e", drag, self.varied)
         found.log_sigma[:] = np.einsum("sk,ska->a", weight, by_sigma)
-        self._add_spreads(found, v, precision, scatter)
+        self._add_sds(found, v, precision, scatter)
         prior, slope = self._log_prior(position)
         return float(value + prior), np.concatenate(found) + slope
 
-    def _add_spreads(self, found: Numbers, v: Numbers, precision, scatter) -> None:
+    def _add_sds(self, found: Numbers, v: Numbers, precision, scatter) -> None:
         """The derivatives by SDs and correlations, from that by the covariance."""
         i, people = self.design.individuals, len(self.stored.log_ratio)
         by = 0.5 * (precision @ scatter @ precision - people * precision)

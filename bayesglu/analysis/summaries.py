@@ -208,8 +208,8 @@ def _between_occasion(fit: xr.DataTree, probability: float) -> dict[str, dict]:
     _require_probability(probability)
     reach, found = NormalDist().inv_cdf(0.5 + probability / 2), {}
     for p in model_of(fit.attrs).parameters.values():
-        if (spread := p.between_occasion) is not None:
-            limits = np.exp(np.log(spread.omega) + spread.sd * reach * np.array([0, -1, 1]))
+        if (prior := p.between_occasion) is not None:
+            limits = np.exp(np.log(prior.omega) + prior.sd * reach * np.array([0, -1, 1]))
             known = dict(zip(("median", "lower", "upper"), limits, strict=True))
             found[p.name] = known | {f"prior_{name}": limit for name, limit in known.items()}
             found[p.name] |= {"contraction": 0.0, "note": ITS_PRIOR}
@@ -269,12 +269,12 @@ def _summary(
 ) -> dict[str, np.ndarray]:
     """Medians and intervals of one variable and of its prior, and the contraction from one to the other."""
     _require_probability(probability)
-    found = _interval(draws, probability)
-    found |= {f"prior_{name}": values for name, values in _interval(prior, probability).items()}
+    table = _interval(draws, probability)
+    table |= {f"prior_{name}": values for name, values in _interval(prior, probability).items()}
     contraction = 1 - _deviation(draws) / _deviation(prior)
     note = np.where(contraction < -LITTLE, WIDER, np.where(contraction < LITTLE, NOTE, ""))
-    found |= {"contraction": contraction, "note": note}
-    return dict(zip(found, np.broadcast_arrays(*found.values()), strict=True))  # NaN, where there is none
+    table |= {"contraction": contraction, "note": note}
+    return dict(zip(table, np.broadcast_arrays(*table.values()), strict=True))  # NaN, where there is none
 
 
 def _require_probability(probability: float) -> None:

@@ -149,7 +149,7 @@ def trial(
             row = {"arm": arm, "control": next(iter(named)), "n": size, "quantity": name}
             row |= {"power": power, "mcse": np.sqrt(power * (1 - power) / len(p)), "repeats": len(p)}
             row |= {"median": middle, "lower": low, "upper": high, "unit": found[name].attrs["units"]}
-            rows.append(row | {"people": cohort.told})
+            rows.append(row | {"people": cohort.whom})
     if few:
         warn_caller(
             f"In up to {100 * few:.0f} % of the trials an arm had fewer than two people with the endpoint: "

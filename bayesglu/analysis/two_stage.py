@@ -170,7 +170,7 @@ def fit_two_stage(
     about |= {name: checked[name] for name in ("stored", "portion")}
     with kept.work(about):
         work = Stages(d, kept.folder, checked, solver, seed, executor, progressbar)
-        pooled, mode, told = work.settled()
+        pooled, mode, stages = work.settled()
         drawn = sample(pooled, mode, draws, tune, chains, seed)
         posterior = work.posterior(pooled, drawn)
     groups = {
@@ -182,7 +182,7 @@ def fit_two_stage(
     }
     settings = {**checked, "solver": solver}
     tree = tree_of(groups, provenance(d, TWO_STAGE, seed, settings))
-    tree.attrs |= {"stages": json.dumps(told | drawn.weights), "wall_seconds": time.perf_counter() - began}
+    tree.attrs |= {"stages": json.dumps(stages | drawn.weights), "wall_seconds": time.perf_counter() - began}
     return tree
 
 
@@ -197,9 +197,9 @@ def _require_possible(d: Design) -> None:
         )
     if people.missing.size:
         lacked = {of.name: of.subjects for of in (*people.missing.numbers, *people.missing.levels)}
-        told = "; ".join(f"{name} is missing for {some([*who])}" for name, who in lacked.items())
+        lacking = "; ".join(f"{name} is missing for {some([*who])}" for name, who in lacked.items())
         raise InputError(
-            f"Two stages take covariates as known, and {told}. Fill them in, fit without these people "
+            f"Two stages take covariates as known, and {lacking}. Fill them in, fit without these people "
             "(study.select(subjects=[...])), or fit(model, study)."
         )
 
@@ -227,7 +227,7 @@ class Stages:
             first, why = next(iter(failed.items()))
             warn_caller(f"Subject {some(list(failed))} left out. {first}: {why}", FitWarning)
         each = pooled.effective_draws(mode.position)
-        told = {
+        diagnostics = {
             "rounds": number,
             "moved": float(moved.max()),
             "unsettled": not settled,
@@ -236,7 +236,7 @@ class Stages:
             "bent": float(pooled.bent(mode).max(initial=0.0)),
             "left_out": list(failed),
         }
-        return pooled, mode, told
+        return pooled, mode, diagnostics
 
     def _round(self, number: int, reference: Numbers) -> tuple[Pooled, dict[str, str]]:
         """Stage one under a reference population, or under that which it was begun with."""
@@ -290,9 +290,9 @@ class Stages:
 
 
 def _effective(pooled: Pooled, mode: Mode) -> xr.Dataset:
-    told = {"long_name": "effective number of stored draws"}
+    attributes = {"long_name": "effective number of stored draws"}
     subjects = list(pooled.design.individuals.subjects)
-    each = ("subject", pooled.effective_draws(mode.position), told)
+    each = ("subject", pooled.effective_draws(mode.position), attributes)
     return xr.Dataset({"effective_draws": each}, {"subject": subjects})
 
 
@@ -326,7 +326,8 @@ def _alone(draws: xr.Dataset) -> xr.Dataset:
 
 
 def _wide(d: Design) -> Numbers:
-    """The population of the priors, whose spreads have all uncertainty of typical values in them."""
+    """The population of the priors, whose between-subject SDs have all uncertainty of typical values in
+    them."""
     i = d.individuals
     typical_sd = i.typical_prior[1][i.layout.varying]
     return Numbers(

@@ -56,7 +56,7 @@ def _judge_population(k: float, ess: float) -> Finding:
         )
     if ess < FEWEST:
         return Finding(
-            f"The effective sample size of the population's draws is {ess:.0f}, below {FEWEST}: "
+            f"The draws of the population have an effective sample size of {ess:.0f}, below {FEWEST}: "
             "take more (population_draws) where its fit has more, or fit all people together.",
             False,
         )

@@ -116,9 +116,9 @@ def cross_validate(
     say(f"\nelpd {float(found.elpd.sum()):.1f} in {found.elpd.size} people. {seeded(found)}", "dim")
     if csv:
         write_csv(csv, people)
-    for label, fine, told in zip(found.fold.values, found.clean.values, found.problems.values, strict=True):
+    for label, fine, why in zip(found.fold.values, found.clean.values, found.problems.values, strict=True):
         if not fine:
-            say(f"Without {label}: {told}")
+            say(f"Without {label}: {why}")
     if not found.clean.all():
         raise NotClean
 

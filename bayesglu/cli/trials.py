@@ -82,9 +82,9 @@ def trial(
             **asked,
         )
     show_table(table.drop(columns=["people", "control"]), f"{table.attrs['design']} arms, against the first")
-    told = f"{table['repeats'].iloc[0]} trials of {table['people'].iloc[0]}"
+    trials = f"{table['repeats'].iloc[0]} trials of {table['people'].iloc[0]}"
     say(
-        f"\n{told}. Difference of the arms' means: median and 90 % interval over trials. Seed "
+        f"\n{trials}. Difference of the arms' means: median and 90 % interval over trials. Seed "
         f"{table.attrs['random_seed']}.",
         "dim",
     )
@@ -135,7 +135,7 @@ def dose_for(
             random_seed=seed,
         )
     show_table(table.drop(columns=["target", "use"]), target)
-    told = f"Met: with a probability of {100 * probability:g} % or more; {table['use'].iloc[0]}"
-    say(f"\n{told}. Seed {table.attrs['random_seed']}.", "dim")
+    met = f"Met: with a probability of {100 * probability:g} % or more; {table['use'].iloc[0]}"
+    say(f"\n{met}. Seed {table.attrs['random_seed']}.", "dim")
     if csv:
         write_csv(csv, table)

@@ -139,24 +139,24 @@ def sds_of(
 
     rng : draws how much is the occasions' from its prior, at most all but `LEAST_OWN`; None for the median.
     """
-    within = {each.parameter.name: each for each in deviations if each.nested}
+    within = {deviation.parameter.name: deviation for deviation in deviations if deviation.nested}
     found: dict[str, np.ndarray] = {}
-    for each in (*within.values(), *(each for each in deviations if not each.nested)):
-        name = each.parameter.name
+    for deviation in (*within.values(), *(deviation for deviation in deviations if not deviation.nested)):
+        name = deviation.parameter.name
         own, of_occasion = of_fit[names.omega(name)], of_fit.get(names.kappa(name))
-        if each.nested:
+        if deviation.nested:
             if of_occasion is None:
-                mean, sd = each.log_sd
+                mean, sd = deviation.log_sd
                 drawn = np.exp(mean + sd * (0.0 if rng is None else rng.normal(size=own.shape)))
                 of_occasion = np.minimum(drawn, np.sqrt(1 - LEAST_OWN) * own)
-            found[each.name] = of_occasion
+            found[deviation.name] = of_occasion
         elif name in within and of_occasion is None:
-            found[each.name] = np.sqrt(own**2 - found[names.kappa(name)] ** 2)
+            found[deviation.name] = np.sqrt(own**2 - found[names.kappa(name)] ** 2)
         elif name not in within and of_occasion is not None:
-            found[each.name] = np.hypot(own, of_occasion)
+            found[deviation.name] = np.hypot(own, of_occasion)
         else:
-            found[each.name] = own
-    return [found[each.name] for each in deviations]
+            found[deviation.name] = own
+    return [found[deviation.name] for deviation in deviations]
 
 
 def own_share(

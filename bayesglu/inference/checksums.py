@@ -82,8 +82,8 @@ def unmarked(tree: xr.DataTree, path: Path, checked: bool) -> xr.DataTree:
             elif expected and not checked and _checksum(tree[group].variables[name]) != expected:
                 changed.append(f"{group}/{name}")
     if lost or changed:
-        told = {"it lacks": lost, "other numbers than were written have": changed}
-        words = "; ".join(f"{how} {_some(names)}" for how, names in told.items() if names)
+        faults = {"it lacks": lost, "other numbers than were written have": changed}
+        words = "; ".join(f"{how} {_some(names)}" for how, names in faults.items() if names)
         raise DamagedFitError(f"{path}: this fit is not whole any more; {words}. {HELP}")
     order = [*contents, *(name for name in tree.children if name not in contents)]
     found = {name: _ordered(tree[name].to_dataset(), list(contents.get(name, ()))) for name in order}
@@ -165,8 +165,8 @@ def _is_listed(folder: Path) -> bool:
     lost = [name for name in listed if name not in found]
     changed = [name for name, own in found.items() if listed.get(name) != own]
     wrong = {"it lacks": lost, "not as they were written are": changed or ([] if lost else [CHECKSUMS])}
-    told = "; ".join(f"{how} {_some(names)}" for how, names in wrong.items() if names)
-    raise DamagedFitError(f"{folder}: this fit is not whole any more; {told}. {HELP}")
+    faults = "; ".join(f"{how} {_some(names)}" for how, names in wrong.items() if names)
+    raise DamagedFitError(f"{folder}: this fit is not whole any more; {faults}. {HELP}")
 
 
 def _listed(sums: dict[str, str]) -> bytes:

@@ -255,8 +255,8 @@ def _load_of_run(folder: Path) -> xr.DataTree:
     try:
         tree = load(run.fit)
     except DamagedFitError as error:
-        told = f"{error} fit(..., resume='{folder}') writes it anew from the draws of the run."
-        raise DamagedFitError(told) from error
+        advice = f"{error} fit(..., resume='{folder}') writes it anew from the draws of the run."
+        raise DamagedFitError(advice) from error
     with suppress(InputError):  # the fit says by itself of what it is
         if (asked := run.about()["draws"]) != draws:
             warn_caller(

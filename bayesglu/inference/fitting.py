@@ -212,7 +212,10 @@ def _fitted(
     found = sampled(d, sampling, shown, failures, run, start)
     attrs = provenance(d, sampling.method, seed, asdict(sampling))
     tree = _tree(d, found, np.random.default_rng(seed + 1), failures, attrs)
-    tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
+    tree.attrs |= {
+        "failed_solves": json.dumps(failures.rows()),
+        "wall_seconds": time.perf_counter() - began,
+    }
     tree.attrs |= {"continued": json.dumps(found.continued), "weights": json.dumps(found.weights)}
     if sampling.method == "laplace":
         tree.attrs["other_modes"] = json.dumps(found.others)
@@ -332,7 +335,7 @@ def prior_predictive(
     made = samples_groups(d, values, predicted, rng)
     groups = {"prior": to_dataset(d, values), "prior_predictive": made["posterior_predictive"]}
     attrs = provenance(d, "prior", seed, {"draws": draws, "solver": solver_settings})
-    attrs["failed_solves"] = json.dumps(failures.told())
+    attrs["failed_solves"] = json.dumps(failures.rows())
     return tree_of({**groups, "fitted": made["fitted"], **data_groups(d)}, attrs)
 
 

@@ -88,7 +88,7 @@ class Failures:
             if code != FINE:
                 self.counts[self.design.study.occasions[t][0], OUTCOMES[int(code)]] += int(counts[t, code])
 
-    def told(self) -> list[dict]:
+    def rows(self) -> list[dict]:
         return [{"subject": s, "reason": r, "count": n} for (s, r), n in self.counts.most_common()]
 
 
@@ -180,7 +180,7 @@ def _check_start(density: Density, failures: Failures) -> None:
         failures.record(density, start)
         raise SolverError(
             "The sampler cannot start: the log density is not finite where it is to begin.\n"
-            + "\n".join(f"subject {f['subject']}: {f['reason']}" for f in failures.told())
+            + "\n".join(f"subject {f['subject']}: {f['reason']}" for f in failures.rows())
         )
 
 

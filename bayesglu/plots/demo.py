@@ -189,9 +189,9 @@ def _question(place: SubFigure, what_if: xr.Dataset) -> None:
     at = time[np.abs(time - 120).argmin()]
     paired = (values.sel(scenario=second) - values.sel(scenario=first)).sel(time=at).mean("subject")
     low, middle, high = np.quantile(paired.values, [0.05, 0.5, 0.95])
-    told = f"difference at {at:g} min: {middle:.1f}\n90 % interval {low:.1f} to {high:.1f}".replace("-", "−")
+    text = f"difference at {at:g} min: {middle:.1f}\n90 % interval {low:.1f} to {high:.1f}".replace("-", "−")
     sides[0].set_title(f"glucose\nmean of {values.sizes['subject']} people", fontsize=NOTE)
-    sides[1].set_title(told, fontsize=NOTE)
+    sides[1].set_title(text, fontsize=NOTE)
     unit = values.attrs.get("units", "")
     sides[0].set_ylabel(unit)
     sides[1].set_ylabel(f"{unit} (thin lines: each person)")

@@ -91,8 +91,8 @@ def index(indices: xr.Dataset, name: str) -> Figure:
         marks.append(raw)
     figure.legend(handles=marks, loc="outside lower center", ncols=2)
     missing = table.sizes["subject"] - len(people)
-    told = f"; {missing} more without a number" if missing else ""
-    title(figure, INDICES[name].title, f"equal-tailed intervals; {INDICES[name].source}{told}")
+    unranked = f"; {missing} more without a number" if missing else ""
+    title(figure, INDICES[name].title, f"equal-tailed intervals; {INDICES[name].source}{unranked}")
     return figure
 
 

@@ -115,8 +115,8 @@ def _distribution(axis: Axes, found: xr.Dataset, own: np.ndarray, of: xr.Dataset
         axis.set_ylim(low_, high_ + 0.1 * (high_ - low_) * levels.sizes["group"])
         axis.legend(fontsize=6.5, loc="upper left")
     axis.axhline(0, color=GREY, linewidth=0.7)
-    told = f", p = {p:.2g}" if np.isfinite(p) else ""
-    axis.set_title(sentence(f"{words(analyte)} ({int(own.sum())}){told}"))
+    p_value = f", p = {p:.2g}" if np.isfinite(p) else ""
+    axis.set_title(sentence(f"{words(analyte)} ({int(own.sum())}){p_value}"))
     axis.set(xlim=(0, 1), xlabel="PIT", ylabel="distribution less uniform")
 
 
@@ -174,8 +174,8 @@ def vpc(found: xr.Dataset) -> Figure:
             if limited:
                 _shares(axes[(row + 1) * columns + j], of, per, analyte)
     corrected = "prediction-corrected; " if found.attrs["prediction_corrected"] else ""
-    told = ", ".join(f"{100 * q:g}" for q in found["quantile"].values)
-    note = f"{corrected}lines: {told} % quantiles of samples (dashed: median); shaded: 90 % of "
+    percents = ", ".join(f"{100 * q:g}" for q in found["quantile"].values)
+    note = f"{corrected}lines: {percents} % quantiles of samples (dashed: median); shaded: 90 % of "
     note += f"{found.attrs['new_people']} simulated studies; red: outside"
     title(figure, "Visual predictive check: new people with the study's covariates, doses and times", note)
     return figure

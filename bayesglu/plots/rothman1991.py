@@ -129,8 +129,8 @@ def _production(axis: Axes, new_people: xr.Dataset, table: pd.DataFrame) -> None
     shade(axis, hours, draws, BLUE, 0.9, 0.2)
     (line,) = axis.plot(hours, np.median(draws, axis=0), color=BLUE)
     dots = _dots(axis, table, None, "endogenous_glucose_production")
-    told = ["new subjects (median, 90 %)", "means of groups, fitted"]
-    axis.legend([line, dots], told, loc="lower left")
+    labels = ["new subjects (median, 90 %)", "means of groups, fitted"]
+    axis.legend([line, dots], labels, loc="lower left")
     axis.set_title("Glucose production")
     axis.set(ylabel="mg/kg/min", xlabel="hours since the last meal", xlim=(0, HOURS + 1))
     axis.set_xticks(range(0, HOURS + 1, 12))

@@ -61,7 +61,7 @@ def about_priors(of: Reported) -> Part:
     fixed = [_row(p) for p in spec.parameters.values() if p.level == "fixed"]
     columns = ("parameter", "", "unit", "level", "typical value (95 %)", "between-subject CV")
     columns += ("between-occasion CV", "known how", "source")
-    cited = [(f"ref-{key}", told) for key, told in _references(spec.sources)]
+    cited = [(f"ref-{key}", sentence) for key, sentence in _references(spec.sources)]
     return Part(
         "priors",
         "Priors",

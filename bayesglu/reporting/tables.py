@@ -73,9 +73,9 @@ def answers(table: pd.DataFrame) -> pd.DataFrame:
     """Predictions or comparisons, a row each: what it is of, the median, the interval, probabilities."""
     shown = table.drop(columns=["probability", "people", "occasion", "compare"], errors="ignore")
     interval = [_interval(row) for row in shown.to_dict("records")]
-    told = shown.drop(columns=["lower", "upper"]).rename(columns={"interval": "of"})
-    told.insert(list(told).index("median") + 1, "interval", interval)
-    return told
+    rows = shown.drop(columns=["lower", "upper"]).rename(columns={"interval": "of"})
+    rows.insert(list(rows).index("median") + 1, "interval", interval)
+    return rows
 
 
 def summary(table: xr.Dataset) -> pd.DataFrame:

@@ -165,7 +165,7 @@ def net_shares(
     window, in hours after the last meal; the bands are equal-tailed, with medians:
 
     ``new_subject_lower, new_subject, new_subject_upper``
-        Of a new subject from the same population, so that its spread is in the band.
+        Of a new subject from the same population, so that the band has the between-subject variability.
     ``mean_lower, mean, mean_upper``
         Of the mean of the people whose glycogen was measured.
 

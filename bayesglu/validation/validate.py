@@ -167,5 +167,5 @@ def _row(experiment: str, fact: Fact, answer: xr.DataArray | None) -> dict:
             np.nanquantile(values[1:], [0.5 - band / 2, 0.5 + band / 2]) if len(values) > 1 else [np.nan] * 2
         )
         row |= {f"{end}_{100 * band:g}": float(v) for end, v in zip(("lower", "upper"), tails, strict=True)}
-    told = {"certainty": fact.certainty, "source": ", ".join(fact.source), "why": fact.fails}
-    return {**row, "verdict": verdict if answer is not None else LEFT_OUT, **told}
+    about = {"certainty": fact.certainty, "source": ", ".join(fact.source), "why": fact.fails}
+    return {**row, "verdict": verdict if answer is not None else LEFT_OUT, **about}
