@@ -50,8 +50,8 @@ class Maker:
 
 
 def by_vein() -> Pair:
-    """Ten healthy people: 50 g by mouth; then the same curve of glucose by vein, and the insulin it called
-    for."""
+    """Ten healthy people: 50 g of oral glucose; then the same curve by intravenous glucose, and the insulin
+    it called for."""
     table = _table("vahidi2013_healthy/observations.csv")
     weight = _table("vahidi2013_healthy/subjects.csv").set_index("subject").weight_kg.to_dict()
     oral = table[table.occasion == "oral"].drop(columns="occasion")
