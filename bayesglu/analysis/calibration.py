@@ -52,8 +52,8 @@ class Calibration:
     Parameters
     ----------
     table : pandas.DataFrame
-        A row per quantity: ``p`` of its ranks being uniform, and the shares of true values that intervals of
-        50 and 90 % held, ``held_50`` and ``held_90`` (of individual parameters: over all people).
+        A row per quantity: ``p`` of its ranks being uniform, and the shares of true values in intervals of
+        50 and 90 % (their coverage), ``held_50`` and ``held_90`` (of individual parameters: over all people).
     ranks : xarray.DataArray
         Rank of the true value among 99 draws, 0 to 99 (simulation, quantity); of individual parameters, of
         one person of each simulation, chosen at random.
@@ -119,7 +119,7 @@ def calibrate(
     random_seed: int | np.random.Generator | None = None,
     **solver_settings,
 ) -> Calibration:
-    """Whether fits of a model to such a study find what simulated data were made with.
+    """Simulation-based calibration: do fits of such simulated studies cover the true values as they claim?
 
     Each simulation draws everything from the prior, measurements of the study's people, tests and times from
     that, and fits them. Pseudo-observations of a model, which are data to its posterior, are drawn too; what

@@ -163,17 +163,17 @@ def _judge_mode(fit: xr.DataTree) -> Iterator[Finding]:
         'fit with method="nuts" before you report a number.'
     )
     if weights := json.loads(fit.attrs.get("weights", "{}")):
-        k, near = weights["pareto_k"], f"at most {LARGEST_K}: the posterior is near"
+        k, near = weights["pareto_k"], f"at most {LARGEST_K}: the posterior is near this approximation"
         if not k <= LARGEST_K:
-            near = f"above {LARGEST_K}: the posterior has another form, which no weights would give them"
-        yield Finding(f"Weighted to the posterior, its draws would have a Pareto k of {k:.2f}, {near}.")
+            near = f"above {LARGEST_K}: the posterior is too far from this approximation for that"
+        yield Finding(f"Importance weighting of its draws would have a Pareto k of {k:.2f}, {near}.")
     others = sorted(json.loads(fit.attrs.get("other_modes", "[]")), key=lambda other: -other[1])
     if others:
         modes = ", ".join(f"{who} ({share:.2g} times as probable)" for who, share in others[:SHOWN])
         more = f" and {count(len(others) - SHOWN, 'other')}" if len(others) > SHOWN else ""
         yield Finding(
-            f"The samples of some can be described in two ways, of which this approximation knows one: "
-            f"the other way is that of {modes}{more}.",
+            "The posterior of some people has more than one mode, of which this approximation describes one. "
+            f"Other modes: {modes}{more}.",
             others[0][1] < TOLERATED_SHARE,
         )
 
@@ -226,8 +226,9 @@ def _judge_stages(stages: Mapping[str, Any]) -> Iterator[Finding]:
     """Whether two stages are as good as one fit of all people."""
     error, few = stages["error"], stages["fewest_effective_draws"]
     sentence = (
-        f"Two stages, {stages['rounds']} rounds: which draws of people are stored moves the population by at "
-        f"most {error:.2f} of its posterior SDs, and 19 of 20 people have {few:.0f} effective ones or more"
+        f"Two stages, {stages['rounds']} rounds: the Monte Carlo error of the stored draws is at "
+        f"most {error:.2f} posterior SDs of the population, and 19 of 20 people have {few:.0f} effective "
+        "draws or more"
     )
     if error > LARGEST_STAGE_ERROR:
         times = np.ceil((error / LARGEST_STAGE_ERROR) ** 2)
@@ -244,7 +245,7 @@ def _judge_stages(stages: Mapping[str, Any]) -> Iterator[Finding]:
         )
     if stages["bent"] > LARGEST_BEND:
         yield Finding(
-            "What parameters that all share do to predictions is not linear within their uncertainty: their "
+            "Predictions are not linear in the shared parameters within their uncertainty: their "
             f"SDs may be wrong by {100 * stages['bent']:.0f} %. Fit all people together, fit(model, study).",
             False,
         )

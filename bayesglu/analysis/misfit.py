@@ -94,8 +94,7 @@ def _typical(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
     if far:
         contradictions = [sentence for _, sentence in sorted(far, reverse=True)]
         yield Finding(
-            f"Data and prior contradict each other, by more than {FAR:g} SDs of the prior: "
-            f"{'; '.join(contradictions)}.",
+            f"Prior-data conflict, by more than {FAR:g} SDs of the prior: {'; '.join(contradictions)}.",
             False,
         )
 

@@ -28,8 +28,8 @@ def prior_sensitivity(fit: xr.DataTree, threshold: float = THRESHOLD) -> pd.Data
 
     The prior of a parameter, of its typical value and of how people differ in it, is raised to a power near 1
     by weighting the draws, and so is the likelihood; the sensitivity is how fast the distribution of a value
-    changes. Where it changes with its prior and not with the data, it follows its prior; where with both,
-    the prior matters beside the data, or disagrees with them.
+    changes. Where it changes with its prior and not with the data, it follows its prior; where with both, the
+    prior matters beside the data, or disagrees with them (a potential prior-data conflict).
 
     Weights of few draws find changes by chance. How large is seen where draws are paired with the densities
     of others, so many further along their chain; what 95 % of values stay below then does not count, and is
@@ -40,7 +40,7 @@ def prior_sensitivity(fit: xr.DataTree, threshold: float = THRESHOLD) -> pd.Data
     fit : xarray.DataTree
         As `fit` and `load` return it, with its log prior and log likelihood.
     threshold : float
-        From which sensitivity on a value counts as sensitive.
+        The smallest sensitivity that counts.
 
     Returns
     -------

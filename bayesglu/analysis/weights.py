@@ -42,7 +42,7 @@ def judge_weights(diagnostics: xr.Dataset) -> Iterator[Finding]:
         if n > 1
     ]
     if several:
-        yield Finding(f"More than one set of parameters describes subject {some(several)}.")
+        yield Finding(f"The posterior has more than one mode in subject {some(several)}.")
     yield _judge_population(float(diagnostics["population_pareto_k"]), float(diagnostics["population_ess"]))
 
 

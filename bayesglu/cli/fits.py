@@ -154,7 +154,7 @@ def calibrate(
     plot: Plot = None,
     csv: Csv = None,
 ) -> None:
-    """Whether fits of simulated people like those of a study are right as often as they say.
+    """Simulation-based calibration: do intervals of fits to simulated studies cover as they claim?
 
     Exits with code 2 if they are not.
     """
