@@ -115,7 +115,7 @@ class Asked:
     """What is wanted of each simulated curve."""
 
     spec: ModelSpec
-    times: np.ndarray | None
+    times: Sequence[float] | np.ndarray
     outputs: tuple[str, ...]
     quantities: tuple[Quantity, ...]
     simulated: tuple[str, ...]

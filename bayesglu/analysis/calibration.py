@@ -246,15 +246,17 @@ PEOPLE = ("subject", "occasion", "forcing_obs")
 def _simulated(d: Design, rng: np.random.Generator) -> tuple[Design, xr.Dataset, int]:
     """New measurements of people drawn from the prior, everything true about them, and how many tries were
     in vain."""
+    failures = 0
     for again in range(TRIES):
         values = d.draw_prior(1, rng)
         first = values.at(0)
         predicted, outcome = d.predict(d.theta(first), d.true_forcing(first))
         if not outcome.any() and np.isfinite(predicted).all():
             return replicate(d, first, predicted, rng), to_dataset(d, in_chains(values, 1)), again
+        failures = int((outcome != 0).sum())
     raise SolverError(
         f"Of {TRIES} draws from the prior of the model '{d.spec.name}' none could be solved for all "
-        f"{len(d.study.subjects)} people, the last with {int((outcome != 0).sum())} failures. Are its priors "
+        f"{len(d.study.subjects)} people, the last with {failures} failures. Are its priors "
         "too wide?"
     )
 

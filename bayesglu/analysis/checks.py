@@ -213,7 +213,7 @@ def _judge_chains(fit: xr.DataTree, every: pd.DataFrame) -> Iterator[Finding]:
     yield _agreement(every["rhat"].dropna(), fit["posterior"].sizes["chain"])
     yield _enough_draws(every["ess_bulk"].dropna(), "bulk", "medians")
     yield _enough_draws(every["ess_tail"].dropna(), "tail", "interval limits")
-    statistics = fit["sample_stats"] if "sample_stats" in fit.children else {}
+    statistics = fit["sample_stats"].to_dataset() if "sample_stats" in fit.children else xr.Dataset()
     if weights := json.loads(fit.attrs.get("weights", "{}")):
         yield _weights(weights)
     if "diverging" in statistics:
@@ -281,7 +281,7 @@ def _effort(fit: xr.DataTree) -> Finding:
 def _agreement(rhat: pd.Series, chains: int) -> Finding:
     if chains < 2:
         return Finding("One chain cannot show convergence to the whole posterior: fit with chains=4.", False)
-    largest = f"the largest R-hat is {rhat.max():.3f} ({_named(rhat.idxmax())})"
+    largest = f"the largest R-hat is {rhat.max():.3f} ({_named(rhat.index[int(rhat.argmax())])})"
     bad = int((rhat >= LARGEST_RHAT).sum())
     if not bad:
         return Finding(f"The {chains} chains have mixed: {largest}.")
@@ -295,7 +295,7 @@ def _agreement(rhat: pd.Series, chains: int) -> Finding:
 
 
 def _enough_draws(ess: pd.Series, kind: str, what_for: str) -> Finding:
-    least = f"The smallest {kind} ESS is {ess.min():.0f} ({_named(ess.idxmin())})"
+    least = f"The smallest {kind} ESS is {ess.min():.0f} ({_named(ess.index[int(ess.argmin())])})"
     if ess.min() > SMALLEST_ESS:
         return Finding(f"{least}: adequate for {what_for}.")
     few = int((ess <= SMALLEST_ESS).sum())

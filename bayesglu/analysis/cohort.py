@@ -75,8 +75,8 @@ class Cohort:
             after[name] = how if old is None else how.apply(old)
             if how.value is not None:
                 covariates = covariates.assign({name: ("subject", np.full(len(self.labels), how.value))})
-            elif old is not None:  # of those who lack it, it is still not known
-                given = how.apply(self._of_each(self._known(name)[0])).values
+            elif (known := self._known(name)[0]) is not None:  # of those who lack it, it is still not known
+                given = how.apply(self._of_each(known)).values
                 covariates = covariates.assign({name: ("subject", given)})
         return replace(self, parameters=self._moved(after), covariates=covariates)
 
@@ -167,7 +167,7 @@ class Cohort:
         """Draws ``(chain, draw)`` of the logarithm of a factor; None where the study says nothing of it."""
         label = names.effect(parameter, key)
         if label in acting_in(self.posterior):
-            return np.log(self.posterior[names.EFFECT].sel(effect=label, drop=True))
+            return xr.apply_ufunc(np.log, self.posterior[names.EFFECT].sel(effect=label, drop=True))
         return None
 
     def _from_prior(self, label: str, effect: Effect) -> xr.DataArray:
@@ -334,7 +334,8 @@ def _like(cohort: Cohort, fit: xr.DataTree, asked: NewPeople, rng: np.random.Gen
     order = np.tile(order, asked.days)
     columns = {str(name): ("subject", rows[name].to_numpy()[order]) for name in rows}
     table = xr.Dataset(columns, {"subject": cohort.labels})
-    check_names("covariate", set(table) - {"body_weight"} - set(covariates_of_fit(fit)), used)
+    unknown = set(map(str, table)) - {"body_weight"} - set(map(str, covariates_of_fit(fit)))
+    check_names("covariate", unknown, used)
     if not asked.of_study:
         acting = [name for name in asked.covariates if name in used]
         check_new(cohort.spec, covariates_of_fit(fit), asked.covariates[acting])

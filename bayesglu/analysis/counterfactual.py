@@ -4,6 +4,7 @@ PyMC."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import xarray as xr
@@ -150,7 +151,9 @@ def what_if(
     people = set(map(str, require_fit(fit).posterior.subject.values))
     by_person = isinstance(scenarios, Mapping) and set(map(str, scenarios)) == people
     if by_person or isinstance(scenarios, Protocol | str):
-        scenarios, protocol = None, scenarios if protocol is None else protocol
+        # What a mapping by person holds is checked where its protocols are read.
+        alone = cast("Protocol | str | Mapping[str, Protocol | str]", scenarios)
+        scenarios, protocol = None, alone if protocol is None else protocol
     if isinstance(subjects, str) and subjects == NEW:
         if n_new < 1:
             raise InputError(f"n_new is {n_new}; it must be 1 or more.")

@@ -319,7 +319,7 @@ def fold(
     """Bands and log densities of people, from a fit without them, as dictionaries; and how the fit went."""
     began = time.perf_counter()
     others = study.select(subjects=[s for s in study.subjects if s not in people])
-    given = {"progressbar": False, **settings} | ({} if start is None else {"start": start})
+    given: dict[str, Any] = {"progressbar": False, **settings} | ({} if start is None else {"start": start})
     found = fit(spec, others, random_seed=seed, **given)
     verdict = check(found, warn=False)
     known = [a for a in study.select(subjects=people).analytes if a in others.analytes]

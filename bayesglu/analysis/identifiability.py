@@ -181,8 +181,8 @@ def grade(share: float) -> str:
 
 def untouched(identified: xr.Dataset) -> tuple[str, ...]:
     """Names of the parameters whose expected contraction is below half a per cent: nil."""
-    most = np.maximum(identified["individual"], identified["typical"])
-    return tuple(map(str, identified["parameter"].values[most.values < 0.005]))
+    most = np.maximum(identified["individual"].values, identified["typical"].values)
+    return tuple(map(str, identified["parameter"].values[most < 0.005]))
 
 
 def _with_unknown(spec: ModelSpec, parameters: str | Iterable[str], prior_cv: float) -> ModelSpec:

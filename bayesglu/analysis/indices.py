@@ -257,7 +257,8 @@ def _cases(fit: xr.DataTree, spec: ModelSpec, draws: int, clamp: Protocol) -> di
                 mine[kind] = found
                 continue
             values = {
-                n: v.sel(subject=subject).values.reshape(-1, len(MINUTES[kind])) for n, v in found.items()
+                str(n): v.sel(subject=subject).values.reshape(-1, len(MINUTES[kind]))
+                for n, v in found.items()
             }
             times = dict.fromkeys(values, MINUTES[kind])
             dose = 75.0 if kind == ORAL else np.nan

@@ -114,7 +114,7 @@ def individual_fits(
 def _dense(observations: xr.Dataset, forcing: list[str], points: int) -> xr.Dataset:
     """Moments of a grid in place of the samples, but for those of a forcing function: of each occasion and
     analyte, those of its samples among them. Values at these moments mean nothing."""
-    columns: dict[str, list] = {name: [] for name in observations.data_vars}
+    columns: dict[str, list] = {str(name): [] for name in observations.data_vars}
     whose = zip(*(observations[n].values for n in ("subject", "occasion", "analyte")), strict=True)
     for key in dict.fromkeys(whose):
         own = observations.isel(

@@ -241,18 +241,18 @@ class KeptPeople(Kept):
             empty = xr.Dataset(coords={dim: list(own) for dim, own in self.places.items()})
             empty.to_zarr(self.store, consolidated=False)
         group = zarr.open_group(self.store, mode="a")
+        there = dict(group.arrays())
         for name, values in people.data_vars.items():
-            if name not in group:
-                self._new(group, str(name), values)
+            array = there[str(name)] if str(name) in there else self._new(group, str(name), values)
             first = values.dims[0]
             at = [self.places[str(first)][label] for label in map(str, values[first].values)]
             for begin, end in _runs(at):  # who failed leaves a gap
-                group[name][at[begin] : at[end] + 1] = values.values[begin : end + 1]
+                array[at[begin] : at[end] + 1] = values.values[begin : end + 1]
         return super().add(number, {"failed": failed})
 
-    def _new(self, group: Any, name: str, values: xr.DataArray) -> None:
+    def _new(self, group: zarr.Group, name: str, values: xr.DataArray) -> zarr.Array:
         shape = tuple(len(self.places[str(dim)]) for dim in values.dims)
-        group.create_array(
+        return group.create_array(
             name,
             shape=shape,
             chunks=(min(shape[0], max(1, values.shape[0])), *shape[1:]),

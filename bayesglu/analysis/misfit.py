@@ -72,8 +72,9 @@ def _errors(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
         if np.log(found / prior.median) / prior.sd > FAR:
             yield Finding(
                 f"The residual SD of {analyte} is {found:.2g}; its prior expects {prior.median:.2g}, less "
-                f"than {prior.median * prior.gsd**FAR:.2g}. What the model cannot describe went into the "
-                "error of the assay: look at units, times, doses and basal levels, then at the model.",
+                f"than {prior.median * np.exp(FAR * prior.sd):.2g}. What the model cannot describe went "
+                "into the error of the assay: look at units, times, doses and basal levels, then at the "
+                "model.",
                 False,
             )
 
@@ -100,8 +101,8 @@ def _typical(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
 
 
 def _omegas(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
-    """Parameters in which people differ more than their priors let expect, and who differs most."""
-    posterior = fit["posterior"]
+    """Parameters in which people differ more than their priors expect, and who differs most."""
+    posterior = fit["posterior"].to_dataset()
     for name, parameter in spec.parameters.items():
         prior = parameter.between_subject
         if prior is None or not prior.sd or name not in posterior or names.omega(name) not in posterior:
@@ -127,10 +128,11 @@ def _individual(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
     between-subject SD and an error that each give way a little have shared out among them."""
     if "prior" not in fit.children:
         return
+    posterior, before = fit["posterior"].to_dataset(), fit["prior"].to_dataset()
     for name, parameter in spec.parameters.items():
-        if not parameter.varies or not {name} <= set(fit["posterior"]) & set(fit["prior"]):
+        if not parameter.varies or not {name} <= set(posterior) & set(before):
             continue
-        draws = (fit[group][name].stack(sample=("chain", "draw")) for group in ("posterior", "prior"))
+        draws = (group[name].stack(sample=("chain", "draw")) for group in (posterior, before))
         found, prior = (parameter.to_scale(each.values) for each in draws)
         found = np.median(found, axis=-1)
         least, low, middle, high, most = np.quantile(prior, [0.001, 0.05, 0.5, 0.95, 0.999], axis=-1)
@@ -140,8 +142,8 @@ def _individual(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
         far = [place for place in np.argsort(-away) if away[place] > ALONE]
         if not far:
             continue
-        (dim,) = set(fit["posterior"][name].dims) - {"chain", "draw"}
-        worst, who = far[0], fit["posterior"][dim].values[far[0]]
+        (dim,) = set(posterior[name].dims) - {"chain", "draw"}
+        worst, who = far[0], posterior[dim].values[far[0]]
         scaled = np.array([found[worst], least[worst], most[worst]])
         value, least_expected, most_expected = parameter.from_scale(scaled)
         unit = f" {parameter.unit}".removesuffix(" 1")
@@ -162,22 +164,23 @@ def _ranked(fit: xr.DataTree) -> pd.DataFrame:
     if not needed <= set(fit.children):
         return pd.DataFrame()
     tables = []
-    for analyte, observed in fit["observed_data"].data_vars.items():
+    observed, known = fit["observed_data"].to_dataset(), fit["constant_data"].to_dataset()
+    for analyte in map(str, observed.data_vars):
         if analyte not in fit["posterior_predictive"]:
             continue
-        dim = names.observations(analyte)
-        value = observed.values
-        predicted = fit["posterior_predictive"][analyte].transpose(..., dim).values.reshape(-1, len(value))
-        fitted = np.median(fit["fitted"][analyte].transpose(..., dim).values.reshape(-1, len(value)), axis=0)
+        dim, value = names.observations(analyte), observed[analyte].values
+        of_groups = (fit[group].to_dataset()[analyte] for group in ("posterior_predictive", "fitted"))
+        predicted, fitted = (of.transpose(..., dim).values.reshape(-1, len(value)) for of in of_groups)
+        fitted = np.median(fitted, axis=0)
         table = pd.DataFrame({"analyte": analyte, "rank": (predicted < value).mean(0)})
         with np.errstate(divide="ignore", invalid="ignore"):
             table["ratio"] = np.log(value / fitted)
         for label in ("subject", "occasion", "time"):
-            table[label] = fit["observed_data"][f"{analyte}_{label}"].values
+            table[label] = observed[f"{analyte}_{label}"].values
         keep = np.isfinite(table["ratio"])
         censoring = f"{analyte}_censoring"
-        if censoring in fit["constant_data"]:
-            keep &= fit["constant_data"][censoring].values == "none"
+        if censoring in known:
+            keep &= known[censoring].values == "none"
         tables.append(table[keep])
     return pd.concat(tables) if tables else pd.DataFrame()
 

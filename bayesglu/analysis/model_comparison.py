@@ -147,14 +147,14 @@ def compare(
     check_executor(executor)
     if not isinstance(models, Mapping) or len(models) < 2:
         raise InputError('Give two models or more, each with a name: compare({"with bmi": a, "without": b}).')
-    kinds = {isinstance(one, xr.DataTree) for one in models.values()}
-    if len(kinds) > 1:
+    fits = {name: one for name, one in models.items() if isinstance(one, xr.DataTree)}
+    if 0 < len(fits) < len(models):
         raise InputError("Compare fits with fits, or results of cross_validate with such results.")
-    if kinds == {False}:
+    if not fits:
         return judged(_of_folds(models))
-    for name, one in models.items():
+    for name, one in fits.items():
         _require_usable(name, one, study is not None)
-    _require_same_samples({name: _samples_of(one) for name, one in models.items()})
+    _require_same_samples({name: _samples_of(one) for name, one in fits.items()})
     folders = {} if keep is None else {n: Path(keep) / n.replace("/", "_") for n in models}
     kept = {name: Kept(folder, "cross_validation", "fold") for name, folder in folders.items()}
     before = next((seed for own in kept.values() if (seed := own.seed()) is not None), None)
@@ -203,8 +203,8 @@ def _of_fit(name, fit, given, refit, draws, kept, executor, progressbar, seed) -
     return xr.Dataset({n: ("subject", v) for n, v in by_subject.items()}, {"subject": people})
 
 
-def _of_folds(models: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    parts = []
+def _of_folds(models: Mapping[str, xr.DataTree | xr.Dataset]) -> xr.Dataset:
+    parts, samples = [], {}
     for name, one in models.items():
         if not isinstance(one, xr.Dataset) or "elpd" not in one or LEFT_OUT not in one.dims:
             raise InputError(f"{name!r} is neither a fit nor what cross_validate(...) returned.")
@@ -212,7 +212,8 @@ def _of_folds(models: Mapping[str, xr.Dataset]) -> xr.Dataset:
         if (lost := own["subject"].values[np.isnan(own["elpd"].values)]).size:
             raise InputError(f"{name!r} says nothing of subject {some(list(map(str, lost)))}.")
         parts.append(own.sortby("subject").assign(refitted=("subject", np.full(own.sizes["subject"], True))))
-    _require_same_samples({name: one[[*COLUMNS]].to_dataframe() for name, one in models.items()})
+        samples[name] = one[[*COLUMNS]].to_dataframe()
+    _require_same_samples(samples)
     first = next(iter(models))
     for name, own in zip(models, parts, strict=True):
         if not _same_folds(parts[0]["fold_of"].values, own["fold_of"].values):
@@ -328,7 +329,7 @@ def _verdict(best: str, second: str, away: xr.DataArray) -> tuple[str, bool]:
 def _sentences(best: str, second: str, away: xr.DataArray, sure: bool, people: xr.Dataset):
     own = away.to_series().sort_values(ascending=False)
     total, n = float(own.sum()), len(own)
-    for_it, left = own[own > 0], total - own.cumsum().values
+    for_it, left = own[own > 0], total - own.cumsum().to_numpy(float)
     turning = int((left < 0).argmax()) + 1 if (left < 0).any() else n
     first = [str(s) for s in own.index[:turning]]
     yield (

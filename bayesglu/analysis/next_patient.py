@@ -172,7 +172,7 @@ def _solver_of(fit: xr.DataTree) -> dict:
 def _of_population(fit: xr.DataTree) -> dict[str, str]:
     """Attributes that say which population it was: its study, its own seed, and a checksum of its draws."""
     if fit.attrs.get("method") == IMPORTANCE:
-        return {name: fit.attrs[name] for name in fit.attrs if name.startswith("population_")}
+        return {str(name): v for name, v in fit.attrs.items() if str(name).startswith("population_")}
     about = {
         "study_name": "study",
         "study_hash": "study_hash",

@@ -104,7 +104,7 @@ def fitted_people(
     posterior: xr.Dataset,
     known: xr.Dataset,
     labels: Sequence[str],
-    anew: tuple | None = None,
+    anew: tuple[Sequence[int], np.random.Generator] | None = None,
 ) -> dict[str, xr.DataArray]:
     """Parameters of people of the study, on the first of each one's occasions, or on another one.
 

@@ -92,8 +92,10 @@ def _told_apart(population: xr.Dataset, d: Design, rng: np.random.Generator) -> 
     """The population with SDs of what is people's own and of what is an occasion's, where new people were
     seen on several and those of the population were not: divided as the prior says."""
     new = [n for n in d.individuals.nested if names.kappa(n) not in population]
-    omega = population_of(population, d.individuals, rng=rng).omega if new else None
-    for v, each in enumerate(d.individuals.deviations if new else ()):
+    if not new:
+        return population
+    omega = population_of(population, d.individuals, rng=rng).omega
+    for v, each in enumerate(d.individuals.deviations):
         p = each.parameter
         if p.name in new:
             about = population[names.omega(p.name)].attrs | ({"role": "kappa"} if each.nested else {})

@@ -94,7 +94,7 @@ def prior_sensitivity(fit: xr.DataTree, threshold: float = THRESHOLD) -> pd.Data
     order = table["diagnosis"].map({FOLLOWS: 0, BOTH: 1, FINE: 2})
     table = table.assign(order=order).sort_values(["order", "prior"], ascending=[True, False], kind="stable")
     table = table.drop(columns="order").reset_index(drop=True)
-    table.attrs = {"threshold": threshold} | {f"chance_{group}": size for group, size in by_chance.items()}
+    table.attrs = {"threshold": threshold, **{f"chance_{group}": size for group, size in by_chance.items()}}
     return table
 
 

@@ -197,14 +197,15 @@ class Pooled:
             log_sigma = np.append(v.log_sigma, 0.0)[o.group, None]
             shift = np.einsum("rkx,rx->rk", o.slope, moved[o.whose]) if len(self.shared) else 0.0
             z = (o.residual - shift) * np.exp(-log_sigma)
-            beyond = o.kind is None
+            kind = o.kind
             found += o.of @ (
-                censored.log_probability(z, o.side) if beyond else o.kind.log_density(z) - log_sigma
+                censored.log_probability(z, o.side) if kind is None else kind.log_density(z) - log_sigma
             )
             if slopes is None:
                 continue
-            slope, (by_sigma, by_shared) = censored.slope(z, o.side) if beyond else o.kind.slope(z), slopes
-            pull = -slope * z - float(not beyond)
+            by_sigma, by_shared = slopes
+            slope = censored.slope(z, o.side) if kind is None else kind.slope(z)
+            pull = -slope * z - float(kind is not None)
             for a in np.unique(o.group):
                 by_sigma[..., a] += (o.of * (o.group == a)) @ pull
             for x in range(len(self.shared)):

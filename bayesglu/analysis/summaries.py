@@ -88,8 +88,8 @@ def summarize_population(fit: xr.DataTree, probability: float = 0.9) -> xr.Datas
             if kind == "kappa" and sd not in posterior:
                 about |= between_occasion.get(row, {})
             table |= {f"{kind}_{name}": values for name, values in about.items()}
-        table["eta_shrinkage"] = shrinkage.get(names.omega(row), np.nan)
-        table["kappa_eta_shrinkage"] = shrinkage.get(names.kappa(row), np.nan)
+        table["eta_shrinkage"] = np.array(shrinkage.get(names.omega(row), np.nan))
+        table["kappa_eta_shrinkage"] = np.array(shrinkage.get(names.kappa(row), np.nan))
         tables.append({name: values for name, values in table.items() if name != "omega_note"})
     table = _together(rows, tables, probability)
     return table.assign_coords(role=("parameter", [draws.attrs["role"] for draws in rows.values()]))

@@ -122,7 +122,7 @@ def _evidence(fit: xr.DataTree, study: Study) -> float:
         warnings.simplefilter("ignore", FitWarning)
         warnings.simplefilter("ignore", StudyWarning)
         person = fit_person(fit, study, draws=DRAWS, population_draws=DRAWS, random_seed=1)
-    of_each = person[IMPORTANCE]["log_marginal_likelihood"].values.ravel()
+    of_each = person[IMPORTANCE].to_dataset()["log_marginal_likelihood"].values.ravel()
     return float(np.log(len(of_each)) - logsumexp(-of_each))  # draws are weighted by it already
 
 
@@ -142,7 +142,7 @@ def _enough(people: People, found: dict[str, list[Slip]]) -> float:
 
 def _near(distance: np.ndarray | float, n: int) -> bool:
     """Whether a squared distance of n samples is one of new people."""
-    return float(distance) < 2.0 * chi2.ppf(0.999, n)
+    return bool(distance < 2.0 * chi2.ppf(0.999, n))
 
 
 def common_slip(fit: xr.DataTree, people: People) -> str | None:
