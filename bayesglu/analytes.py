@@ -1,4 +1,4 @@
-"""What can be measured: one record an analyte, those of bayesglu and those that are registered.
+"""What can be measured: one record per analyte, those of bayesglu and those that are registered.
 
 The factors that differ between papers are stated once, here:
 

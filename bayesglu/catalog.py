@@ -1,4 +1,4 @@
-"""Shipped models and studies by name, and the papers behind them.
+"""Built-in models and studies by name, and the papers behind them.
 
 The folders `models/` and `data/` lie beside the package in a checkout and inside it in a wheel: one locator
 knows both. A model is a file ``models/<name>.toml``, a study a folder ``data/<name>/`` with a
@@ -21,7 +21,7 @@ _FOLDERS = {"model": "models", "study": "data", "facts": "data/facts"}
 
 
 def folder(kind: str) -> Path:
-    """The folder that holds every shipped ``"model"`` or ``"study"``, or the ``"facts"``."""
+    """The folder that holds every built-in ``"model"`` or ``"study"``, or the ``"facts"``."""
     inside = _PACKAGE / _FOLDERS[kind]
     beside = _PACKAGE.parent / _FOLDERS[kind]
     if inside.is_dir():
@@ -36,14 +36,14 @@ def folder(kind: str) -> Path:
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """Names of all shipped things of a kind (``"model"`` or ``"study"``), in alphabetical order."""
+    """Names of all built-in things of a kind (``"model"`` or ``"study"``), in alphabetical order."""
     if kind == "model":
         return tuple(sorted(path.stem for path in folder(kind).glob("*.toml")))
     return tuple(sorted(path.parent.name for path in folder(kind).glob("*/datasheet.toml")))
 
 
 def locate(kind: str, name: str) -> Path:
-    """Path of a shipped model file or study folder.
+    """Path of a built-in model file or study folder.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def locate(kind: str, name: str) -> Path:
     known = names(kind)
     if name not in known:
         raise UnknownNameError(
-            f"No {kind} named {name!r} is shipped.{hint(name, known)}\n  Shipped: {', '.join(known)}."
+            f"There is no built-in {kind} {name!r}.{hint(name, known)}\n  Built-in: {', '.join(known)}."
         )
     return folder(kind) / (f"{name}.toml" if kind == "model" else name)
 
@@ -127,14 +127,14 @@ def citation(name: str) -> str:
         return ". ".join(part.rstrip(".") for part in cited) + "."
     known = [*list_models(), *list_studies(), *papers]
     raise UnknownNameError(
-        f"{name!r} is no shipped model or study and no key of the bibliography.{hint(name, known)}\n"
+        f"{name!r} is no built-in model or study and no key of the bibliography.{hint(name, known)}\n"
         f"  Models: {', '.join(list_models())}. Studies: {', '.join(list_studies())}. "
         f"Keys: {', '.join(sorted(papers))}."
     )
 
 
 def _sources(model: str) -> set[str]:
-    """Every key that a shipped model names, its parents included."""
+    """Every key that a built-in model names, its parents included."""
     table = tomllib.loads(locate("model", model).read_text(encoding="utf-8"))
     entries = [*table.get("parameters", {}).values(), *table.get("pseudo_observations", {}).values()]
     inherited = _sources(table["extends"]) if "extends" in table else set()
@@ -143,5 +143,5 @@ def _sources(model: str) -> set[str]:
 
 @cache
 def references(path: Path | None = None) -> Mapping[str, Mapping[str, str]]:
-    """Entries of a BibTeX file by key; the shipped `models/references.bib` unless a path is given."""
+    """Entries of a BibTeX file by key; the built-in `models/references.bib` unless a path is given."""
     return parse_bibtex((path or folder("model") / "references.bib").read_text(encoding="utf-8"))

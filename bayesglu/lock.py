@@ -96,7 +96,7 @@ def _require_left(place: Path) -> None:
         if not _has_ended(owner):
             warn_caller(
                 f"{place.parent} was in use by another call ({who}), of which nothing was seen for "
-                f"{STALE:.0f} s; this one goes on with it.",
+                f"{STALE:.0f} s; this one takes over.",
                 RunWarning,
             )
 
@@ -148,11 +148,11 @@ def _started(number: int) -> str:
     """When a process of this host started, in which start of the host; nothing where that is not known, or
     where the process has ended and only its parent has not noticed."""
     try:
-        told = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
         host = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except (OSError, ValueError):
         return ""
-    return "" if told[0] in "ZX" else f"{told[19]} of {host}"
+    return "" if fields[0] in "ZX" else f"{fields[19]} of {host}"
 
 
 def _keep_fresh(place: Path, done: Event) -> None:

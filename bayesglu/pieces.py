@@ -119,7 +119,7 @@ def _lost(which: str) -> str:
     return (
         f"A process {which}, was ended from outside before its work was done, as happens where memory runs "
         "out: take fewer processes at a time. Pieces that had ended are kept where a folder was given to "
-        "keep them in, and the same call goes on from there."
+        "keep them in, and the same call resumes from there."
     )
 
 
@@ -180,9 +180,9 @@ class Kept:
                 raise InputError(f"{self.folder} holds something else than a {called}; give another folder.")
             make_folder(self.folder, parents=True)
             self._write(self.about, about)
-        told = json.loads(json.dumps(about))
+        wanted = json.loads(json.dumps(about))
         there = self._read(self.about)
-        if differing := [name for name in told if there.get(name) != told[name]]:
+        if differing := [name for name in wanted if there.get(name) != wanted[name]]:
             raise InputError(
                 f"{self.folder} holds a {called} of another kind: {', '.join(differing)} differ"
                 f"{'s' * (len(differing) == 1)}. Give another folder, or the same settings."

@@ -132,7 +132,7 @@ def express(value, unit: str, analyte: str):
 
 
 def set_units(system: str) -> None:
-    """The units in which tables of results and figures speak from now on, where they are not told otherwise.
+    """The units in which tables of results and figures speak from now on, unless a call says otherwise.
 
     Datasets that functions return and take stay in canonical units; `in_units` converts one.
 

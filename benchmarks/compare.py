@@ -75,7 +75,7 @@ def _ask(checkout: Path, name: str, folder: Path) -> None:
 
 
 def densities(folder: Path) -> list[dict]:
-    """A row a model and study: the largest relative differences."""
+    """A row per model and study: the largest relative differences."""
     rows = []
     for path in sorted((folder / "then").glob("*.npz")):
         with np.load(path) as then, np.load(folder / "now" / path.name) as now:
@@ -91,7 +91,8 @@ def densities(folder: Path) -> list[dict]:
 
 
 def posterior_means(folder: Path) -> list[dict]:
-    """A row a model and study: the largest difference of posterior means, in Monte Carlo standard errors."""
+    """A row per model and study: the largest difference of posterior means, in Monte Carlo standard
+    errors."""
     import bayesglu
     from bayesglu.analysis.diagnostics import mixing
 

@@ -18,7 +18,7 @@ COLUMNS = {
     "name": "model",
     "people": "people",
     "coordinates": "coordinates",
-    "steps_a_draw": "steps a draw",
+    "steps_a_draw": "steps per draw",
     "divergences": "divergences",
     "rhat": "R-hat",
     "smallest": "smallest ESS",

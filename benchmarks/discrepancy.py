@@ -3,7 +3,7 @@
 Oral tests of twelve people are simulated with `oral_cpeptide`, and with another body: older forms of gut,
 tissues and secretion. Each study is fitted by `oral_cpeptide` with and without a discrepancy (Laplace's
 method), and asked for what no sample shows: people's parameters where these mean the same, their fluxes on
-that day, and their glucose and insulin after glucose by vein. Shares of the truth in bands of 90 %, with
+that day, and their glucose and insulin after intravenous glucose. Shares of the truth in bands of 90 %, with
 standard errors from studies.
 """
 

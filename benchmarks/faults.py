@@ -184,7 +184,7 @@ def _in_hours(study: Study, who: str | None) -> Study:
 
 
 def _swapped(study: Study) -> Study:
-    """Its tubes of 0 and 60 min changed about."""
+    """Its tubes of 0 and 60 min swapped."""
     obs = study.observations
     value, own = obs.value.values.copy(), obs.subject.values == WHO
     first, second = own & (obs.time.values == 0), own & (obs.time.values == 60)
@@ -224,7 +224,7 @@ FAULTS = {
     "everyone's times in hours": Fault(lambda s: _in_hours(s, None), ("in everyone", "hours")),
     "one person's times in hours": Fault(lambda s: _in_hours(s, WHO), (f"in {WHO}:", "hours")),
     "one person's samples at 0 and 60 min changed about": Fault(
-        _swapped, (f"in {WHO}:", "at 0 and 60 min look changed about")
+        _swapped, (f"in {WHO}:", "at 0 and 60 min look swapped")
     ),
     "severe hyperglycaemia": Fault(lambda s: _times(s, "glucose", 3.5, WHO), ("glucose", WHO)),
     "everyone's dose missing": Fault(lambda s: _without_dose(s, None), ("in everyone", "had been given")),

@@ -4,7 +4,7 @@ Each time a process that fits a small study into a folder, and saves the fit ove
 random moment of a named phase. Then this process looks at what is on the disk, makes the same call, and
 compares. Nothing that was kept may be lost or changed; a chain that kept no draw before, in coordinates whose
 pilot run was not stopped while it drew, is the same to the last bit. What was done so far is kept after each
-kill, and the same command goes on from there.
+kill, and the same command resumes from there.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""PyMC's own sampling of the model that `build` gives, beside `fit`: steps a draw, time of a draw, time to
+"""PyMC's own sampling of the model that `build` gives, beside `fit`: steps per draw, time of a draw, time to
 the first.
 
 Twenty synthetic people, glucose, insulin and C-peptide. A draw's time is the difference between a long and a
@@ -25,7 +25,7 @@ from benchmarks.report import show, write
 
 COLUMNS = {
     "name": "",
-    "steps_a_draw": "steps a draw",
+    "steps_a_draw": "steps per draw",
     "steps_ratio": "against fit",
     "clock_a_draw": "ms a draw",
     "processor_a_draw": "processor ms a draw",

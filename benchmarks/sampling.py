@@ -1,4 +1,4 @@
-"""Effective draws a second: ours, ours in non-centered coordinates, and numpyro with diffrax.
+"""Effective draws per second: ours, ours in non-centered coordinates, and numpyro with diffrax.
 
 Twenty synthetic people, glucose, insulin and C-peptide. Warm-up counts, compilation does not. Since a machine
 is seldom idle, processor seconds stand beside those on the clock.
@@ -21,7 +21,7 @@ COLUMNS = {
     "name": "",
     "tune": "tuning",
     "draws": "draws",
-    "steps_a_draw": "steps a draw",
+    "steps_a_draw": "steps per draw",
     "divergences": "divergences",
     "clock_seconds": "s",
     "processor_seconds": "processor s",

@@ -26,7 +26,7 @@ COLUMNS = {
     "clock_seconds": "s",
     "processor_seconds": "processor s",
     "memory_gib": "peak GiB",
-    "steps_a_draw": "steps a draw",
+    "steps_a_draw": "steps per draw",
     "smallest_bulk": "smallest ESS",
     "smallest_tail": "tail",
     "rhat": "R-hat",

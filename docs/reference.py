@@ -88,7 +88,7 @@ CHOICES = {
     "tissue": "Uptake by muscle and fat that insulin brings about, in proportion to glucose or saturating; "
     "in proportion where no choice is named.",
     "gut": "Stomach and gut in a row, the same with a share of a drink that passes the stomach at once, or "
-    "nothing by mouth.",
+    "no oral intake.",
     "beta_cell": "Secretion in proportion to glucose and to its rate of rise, amplified by incretins: all of "
     "it, or only what glucose adds to basal. Or none is computed.",
     "insulin": "A state with secretion and clearance, or a forcing function: the measured curve.",

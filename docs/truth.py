@@ -18,6 +18,7 @@ WORDS = {
     "glucose_infusion at the end": "glucose infused at the end",
     "endogenous_glucose_production": "glucose production",
     "glucose_appearance": "appearance of glucose",
+    "OGTT, then glucose by vein with the same curve": "OGTT, then intravenous glucose with the same curve",
 }
 HEADINGS = {
     "fitted, then predicted": "---",
@@ -36,7 +37,7 @@ HEADINGS = {
 PICTURE = Path(__file__).parent / "figures" / "truth.png"
 DRAWN = {
     "truth_14a2322": ("at commit 14a2322", GREY),
-    "truth": ("shipped models", VERMILLION),
+    "truth": ("built-in models", VERMILLION),
     "truth_discrepancy": ("and with a discrepancy", BLUE),
 }
 """Kept results in the picture, with what they are called there."""
@@ -62,7 +63,8 @@ def picture() -> Figure:
         y = np.arange(len(asked)) + 0.22 * (place - 0.5 * (len(DRAWN) - 1))
         axis.hlines(y, low, high, color=colour, lw=1.2)
         axis.plot(held, y, "o", color=colour, ms=4.5, label=called)
-    axis.set_yticks(range(len(asked)), [f"{title}: {WORDS.get(of, of)}" for title, of in asked])
+    labels = [": ".join(WORDS.get(word, word) for word in question) for question in asked]
+    axis.set_yticks(range(len(asked)), labels)
     axis.invert_yaxis()
     axis.set(xlim=(0, 100), xlabel="share of measurements within their 90 % intervals (%)")
     axis.tick_params(axis="y", length=0)
@@ -89,10 +91,10 @@ def _table(rows: list[dict]) -> str:
     for row in rows:
         low, held, high = (f"{100 * row[name]:.0f}" for name in ("low_90", "held_90", "high_90"))
         scores = [_score(row.get(n)) for n in ("log_score", "new_subject_log_score", "carried_log_score")]
-        of, half = WORDS.get(row["analyte"], row["analyte"]), f"{100 * row['held_50']:.0f} %"
+        pair, of = (WORDS.get(row[column], row[column]) for column in ("name", "analyte"))
         share = f"{held} % ({low} to {high})"
-        cells = [row["name"], row["group"], of, str(row["people"]), share, half, f"{row['ratio']:.2f}"]
-        lines.append([*cells, *scores])
+        half, ratio = f"{100 * row['held_50']:.0f} %", f"{row['ratio']:.2f}"
+        lines.append([pair, row["group"], of, str(row["people"]), share, half, ratio, *scores])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 

@@ -1,4 +1,4 @@
-"""One record an analyte: what is registered is read, converted, checked, shown and drawn like any other."""
+"""One record per analyte: what is registered is read, converted, checked, shown and drawn like any other."""
 
 import pandas as pd
 import pytest

@@ -1,4 +1,4 @@
-"""Shipped models and studies are found by name wherever the package lies, and each paper can be cited."""
+"""Built-in models and studies are found by name wherever the package lies, and each paper can be cited."""
 
 import re
 import shutil
@@ -33,7 +33,7 @@ def test_every_folder_with_observations_is_a_study_and_found_by_its_name():
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_with_all():
     listed = re.escape(", ".join(catalog.list_models()))
-    with pytest.raises(LookupError, match=rf"Did you mean 'minimal'\?\n  Shipped: {listed}"):
+    with pytest.raises(LookupError, match=rf"Did you mean 'minimal'\?\n  Built-in: {listed}"):
         catalog.locate("model", "minimall")
     with pytest.raises(LookupError, match="no key of the bibliography"):
         catalog.citation("taylor1969")

@@ -171,6 +171,6 @@ def test_a_mode_says_who_has_another_one(share, clean):
     fit = fake_fit("minimal", subjects=3, draws=100, method="laplace")
     fit.attrs["other_modes"] = json.dumps([["2", share / 2], ["3", share]])
     verdict = check(fit, warn=False)
-    (told,) = [told for told in verdict.sentences if "in two ways" in told]
-    assert f"that of 3 ({share:.2g} times as probable), 2 (" in told
+    (told,) = [told for told in verdict.sentences if "more than one mode" in told]
+    assert f"modes: 3 ({share:.2g} times as probable), 2 (" in told
     assert (told not in verdict.problems) == clean

@@ -1,4 +1,4 @@
-"""The command line answers in tables and files, and tells what is wrong in words and exit codes."""
+"""The command line answers in tables and files, and says what is wrong in sentences and exit codes."""
 
 import re
 import subprocess
@@ -89,7 +89,9 @@ def test_import_asks_writes_a_folder_that_loads_as_the_same_study_and_never_repl
     answers = ["--units", "glucose=mg/dL", "--units", "insulin=uU/mL", "--plot", tmp_path / "look.png"]
     told = run(*words, *answers)
     assert told.exit_code == 0, told.stderr
-    assert "wide: one row a person, one column a time" in told.stdout and "covariates: group" in told.stdout
+    assert (
+        "wide: one row per person, one column per time" in told.stdout and "covariates: group" in told.stdout
+    )
     units = {"glucose": "mg/dL", "insulin": "uU/mL"}
     study = bayesglu.load_study(table, "ogtt(75)", 70, units=units)
     assert bayesglu.load_study(out) == study
@@ -590,7 +592,7 @@ def test_a_new_person_is_fitted_shown_judged_and_saved(tmp_path, in_place):
     shown = run("person", saved, "bergman1986", "--population-draws", 70, *where)
     assert asked == {"subjects": ("1",), "draws": 1000, "population_draws": 70, "random_seed": 3}
     assert "group T2D, bmi 30.0 (%)" in shown.stdout and "insulin_sensitivity" in shown.stdout
-    assert "Prior: what the population lets expect of people with the same covariates." in shown.stdout
+    assert "Prior: what the population predicts for people with the same covariates." in shown.stdout
     assert shown.exit_code == 2  # one chain is not clean
     assert bayesglu.load(out).posterior.equals(person.posterior)
     table = pd.read_csv(csv)

@@ -22,7 +22,7 @@ from bayesglu.validation.readings import ReadingError, fit_minimal_model, needs,
 from bayesglu.validation.validate import validate
 
 ROOT = Path(__file__).parents[1]
-LADDER = ("no glucagon", "glucagon 0.5", "glucagon 1", "glucagon 2", "saline")
+LEVELS = ("no glucagon", "glucagon 0.5", "glucagon 1", "glucagon 2", "saline")
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,8 @@ def test_every_fact_comes_out_as_published_but_those_that_are_known_not_to(answe
 def test_the_page_of_physiology_tells_what_the_facts_come_out_at(answers):
     page = " ".join((ROOT / "docs" / "physiology.md").read_text(encoding="utf-8").split())
     table = answers.table.set_index("fact")
-    ladder = [table.model.filter(like=f"type 1 diabetes, {rung}").item() for rung in LADDER]
-    none, half, one, two, saline = (f"{value:.0f}" for value in ladder)
+    levels = [table.model.filter(like=f"type 1 diabetes, {level}").item() for level in LEVELS]
+    none, half, one, two, saline = (f"{value:.0f}" for value in levels)
     assert f"{none}, {half}, {one} and {two} mg/dL (58, 104, 143 and 160 published)" in page
     assert f"published), and {saline} with saline (98)" in page
     withdrawn = table.model["both withdrawn: glucose after 60 min"]
@@ -304,7 +304,7 @@ def test_the_figure_has_a_panel_an_experiment_and_says_what_was_missed(answers):
 
 def test_every_experiment_shows_a_published_figure_but_those_that_have_none_at_a_time():
     bare = {g.experiment.name for g in load_facts() if not any(fact.point for fact in g.facts)}
-    assert bare == {"clamp_ladder", "ogtt_92"}  # a level of insulin, and a peak whose time is not known
+    assert bare == {"clamp_steps", "ogtt_92"}  # a level of insulin, and a peak whose time is not known
 
 
 def test_the_figure_has_bands_over_people_and_published_figures_with_their_spread_and_accepted_range():

@@ -450,7 +450,7 @@ def test_solves_that_fail_are_counted_by_person_and_reason():
     failures.count(np.array([[0, 0, 0, 0, 0], [0, 0, 0, 1, 1]]))
     density = Density(d)
     failures.record(density, np.zeros(density.size))
-    told = failures.told()
+    told = failures.rows()
     assert told[0]["subject"] == "C" and told[0]["count"] == 2 and told[0]["reason"].endswith(".")
 
 

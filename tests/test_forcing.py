@@ -67,7 +67,7 @@ def test_a_curve_is_followed_as_a_straight_line_between_its_knots():
 def test_what_drives_a_model_has_to_be_given():
     with pytest.raises(
         InputError,
-        match=r"measured heart rate as its forcing function and cannot tell what that would be: give forc",
+        match=r"measured heart rate as its forcing function and cannot predict it: give forc",
     ):
         simulate(beating(), "fast(3)")
     with pytest.raises(InputError, match="measured exercise intensity as its forcing function"):

@@ -215,7 +215,7 @@ DAYS = {
     "two days of fasting": (fast(50), {}),
     "a clamp": (clamp(90, 180, insulin_rate=1), {}),
     "a day of meals without beta cells": (MEAL_DAY, {"beta_cell_mass": 0.0}),
-    "glucose and glucagon by vein and muscle": (ivgtt(0.5, insulin=0.03) + GLUCAGON.shift(30), {}),
+    "intravenous glucose, intramuscular glucagon": (ivgtt(0.5, insulin=0.03) + GLUCAGON.shift(30), {}),
 }
 
 
@@ -378,8 +378,8 @@ PUBLISHED = {
     "rise of glucose after 0.01 mg of glucagon": (8.109, 2, 8),
     "glucose 3 h after the last insulin": (196.5, 130, 250),
     "glucose 24 h after the last insulin": (206.6, 200, 400),
-    "highest insulin after 0.3 g/kg by vein": (740.6, 300, 900),
-    "glucose 62 min after 0.3 g/kg by vein": (86.7, 77, 110),
+    "highest insulin after 0.3 g/kg of intravenous glucose": (740.6, 300, 900),
+    "glucose 62 min after 0.3 g/kg of intravenous glucose": (86.7, 77, 110),
     "mean glucose of a day of meals": (100.2, 90, 112),  # Shah 2019
 }
 
@@ -424,8 +424,8 @@ def figures() -> dict[str, float]:
         "rise of insulin after 1 mg of glucagon, uU/mL": rise(shot[1]["insulin"]) / PM_PER_UU,
         "glucose 3 h after the last insulin": lost["glucose"][3],
         "glucose 24 h after the last insulin": lost["glucose"][24],
-        "highest insulin after 0.3 g/kg by vein": vein["insulin"].max(),
-        "glucose 62 min after 0.3 g/kg by vein": vein["glucose"][62],
+        "highest insulin after 0.3 g/kg of intravenous glucose": vein["insulin"].max(),
+        "glucose 62 min after 0.3 g/kg of intravenous glucose": vein["glucose"][62],
         "mean glucose of a day of meals": day["glucose"].mean(),
     }
 

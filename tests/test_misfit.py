@@ -58,9 +58,7 @@ def test_typical_values_far_from_their_priors_are_named_the_farthest_first(good,
         draws = posterior[called] / posterior[called].median() * own.typical.median
         moved[called] = (draws * own.typical.gsd ** (sign * sds)).assign_attrs(posterior[called].attrs)
     (told,) = problems(changed(good, "posterior", **moved))
-    assert told.startswith(
-        "Data and prior contradict each other, by more than 3.5 SDs of the prior: basal_glu"
-    )
+    assert told.startswith("Prior-data conflict, by more than 3.5 SDs of the prior: basal_glu")
     assert "insulin_sensitivity" in told and "first_phase_gain" not in told
     low, high = spec.parameters["basal_glucose"].interval(0.95)
     assert f"mg/dL (95 % of the prior: {low:.3g} to {high:.3g})" in told
@@ -130,4 +128,4 @@ def test_a_fit_that_holds_no_predictions_is_judged_by_its_priors(good):
 
 def test_a_mode_says_what_was_held():
     told = check(fake_fit("minimal", subjects=3, draws=100, method="laplace"), warn=False).sentences
-    assert any(t.startswith("Held while the mode was sought: the forcing function, at") for t in told)
+    assert any(t.startswith("Fixed while the mode was sought: the forcing function, at") for t in told)

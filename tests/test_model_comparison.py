@@ -44,7 +44,7 @@ def test_log_densities_that_are_too_small_for_exp_have_weights_too():
 
 def test_who_decides_is_told():
     found = judged(people([0.0, 0, 0, 0, 0, 0], [20.0, 9, -2, -2, -2, -2]))
-    assert "cannot be told apart" in found.headline
+    assert "cannot be distinguished" in found.headline
     assert "'b' predicts 2 of 6 people better. Without 2 persons (P00, P01) 'a' would" in found.sentences[0]
     assert "P00 (+20.0), P01 (+9.0)" in found.sentences[1]
     assert str(found).startswith(found.headline)

@@ -195,8 +195,8 @@ def test_the_density_is_level_where_the_modes_are(name):
     """But for what a forcing function, and correlations, would still change."""
     density = Density(CASES[name](), find_modes(CASES[name]()).expansion)
     _, gradient = density(np.zeros(density.size))
-    gradient[density.spreads] += _volume(density, np.zeros(density.size)[density.spreads])[1]
-    np.testing.assert_allclose(gradient[: density.spreads.stop], 0, atol=0.1)
+    gradient[density.sds] += _volume(density, np.zeros(density.size)[density.sds])[1]
+    np.testing.assert_allclose(gradient[: density.sds.stop], 0, atol=0.1)
     np.testing.assert_allclose(gradient[density.individuals], 0, atol=0.1)
 
 
@@ -261,7 +261,7 @@ def derivative(function, x: float, h: float = 1e-4) -> float:
 def test_the_gradient_of_the_volume_is_that_of_differences():
     d = CASES[WHOLE]()
     density = Density(d, find_modes(d, tolerance=0.5).expansion)
-    x = np.random.default_rng(1).normal(size=density.size)[density.spreads]
+    x = np.random.default_rng(1).normal(size=density.size)[density.sds]
     _, gradient = _volume(density, x)
     ways = 1e-5 * np.eye(len(x))
     expected = [(_volume(density, x + h)[0] - _volume(density, x - h)[0]) / 2e-5 for h in ways]

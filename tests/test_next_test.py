@@ -1,4 +1,4 @@
-"""Which test to do next: the search finds the best moments, and what is known already counts."""
+"""Which test to do next: the search finds the best sampling times, and what is known already counts."""
 
 from itertools import combinations
 

@@ -441,7 +441,7 @@ def test_coordinates_and_runs_of_an_earlier_version_are_no_coordinates_of_occasi
     d = three_days[0].design
     tree = xr.DataTree.from_dict({"whitened_coordinates": keep_coordinates(noncentered(before), before)})
     tree.attrs = {"model_hash": d.spec.hash, "study_hash": d.study.hash}
-    assert "did not tell occasions from people" in kept_coordinates(tree, d)[1][0]
+    assert "did not separate occasions from people" in kept_coordinates(tree, d)[1][0]
     assert kept_coordinates(tree, before)[1] == []
     run = Run(tmp_path / "run.zarr")
     with run.work(_identity(before)):

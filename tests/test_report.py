@@ -171,7 +171,7 @@ def test_what_follows_its_prior_is_told_in_the_population_with_how_much(tmp_path
     fit = fake_fit("minimal", subjects=1, draws=20)
     told = Page(bg.report(fit, tmp_path / "report.html")).text["population"]
     assert "sensitivity to the prior" in told and told.count("0.31, follows its prior") == 1
-    assert "told by the data" not in told and "above 0.05" in told
+    assert "informed by the data" not in told and "above 0.05" in told
 
 
 @pytest.mark.long

@@ -188,7 +188,7 @@ def test_forced_insulin_asks_for_the_analyte_that_drives_it():
 
 
 def test_an_unknown_model_is_an_error_that_lists_those_there_are():
-    with pytest.raises(SpecError, match=r"Did you mean 'feedback'\?\n  Shipped: fasting, feedback, ivgtt"):
+    with pytest.raises(SpecError, match=r"Did you mean 'feedback'\?\n  Built-in: fasting, feedback, ivgtt"):
         load_model("fedback")
     with pytest.raises(SpecError, match="there is no such file"):
         load_model("nowhere/oral.toml")
@@ -209,7 +209,7 @@ def test_a_chain_of_files_that_extend_each_other_in_a_circle_is_an_error(tmp_pat
 
 def test_a_file_has_one_parent_and_it_must_be_there(tmp_path):
     assert "A file has one parent" in faults('title = "x"\nextends = ["oral", "ivgtt"]')
-    assert "No model named 'orall' is shipped. Did you mean 'oral'?" in faults(child("", "orall"))
+    assert "There is no built-in model 'orall'. Did you mean 'oral'?" in faults(child("", "orall"))
     assert "no such file beside it" in faults(child("", "gone.toml"))
 
 

@@ -273,7 +273,7 @@ def test_a_censoring_column_must_agree_with_the_value(tmp_path):
             "subject,time,analyte,valeu,unit\n1,0,glucose,90,mg/dL\n",
             "lacks the column value. Did you mean 'valeu'?",
         ),
-        ("subject,time,glucose\n1,0,90\n", "has columns glucose. Write one row a sample"),
+        ("subject,time,glucose\n1,0,90\n", "has columns glucose. Write one row per sample"),
         ("subject;time;analyte\n1;0;90\n", "Are the values separated by ';'"),
         (f"{HEADER},unit\n1,0,glucose,90,mg/dL,mg/dL\n", "column 'unit' is there 2 times."),
         (
@@ -436,7 +436,7 @@ def test_swapped_insulin_units_are_suspected_from_the_fasting_median():
 
 
 def test_an_unknown_name_lists_what_is_shipped():
-    with pytest.raises(StudyError, match=r"Did you mean 'bergman1986'\? Shipped: .*bergman1986"):
+    with pytest.raises(StudyError, match=r"Did you mean 'bergman1986'\? Built-in: .*bergman1986"):
         load_study("bergman198")
 
 

@@ -188,7 +188,7 @@ def test_others_read_it_as_they_read_a_fit(fitted, tmp_path):
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        ({"error": 0.9}, "moves the population by at most 0.90 .* store 4 times as many"),
+        ({"error": 0.9}, "stored draws is at most 0.90 .* store 4 times as many"),
         ({"unsettled": True, "moved": 2.0}, "still moved by 2.0 SDs"),
         ({"bent": 0.4}, "SDs may be wrong by 40 %"),
         ({"left_out": ["P3"]}, "Left out, .* P3"),

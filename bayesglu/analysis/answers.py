@@ -104,7 +104,7 @@ def summary(draws: np.ndarray, probability: float) -> dict[str, Any]:
 def table_of(found: Sequence[dict[str, Any]], attrs: Mapping[str, Any], cohort: Cohort) -> pd.DataFrame:
     """A tidy table, which says of whom and of which day it speaks."""
     table = pd.DataFrame([{k: v for k, v in row.items() if k != "draws"} for row in found])
-    table["people"], table["occasion"] = cohort.told, cohort.occasion
+    table["people"], table["occasion"] = cohort.whom, cohort.occasion
     if (table["defined"] == 1).all():
         table = table.drop(columns="defined")
     kept = ("model", "protocol", "subjects", "occasion", "random_seed")

@@ -116,7 +116,7 @@ class Asked:
     """What is wanted of each simulated curve."""
 
     spec: ModelSpec
-    times: np.ndarray | None
+    times: Sequence[float] | np.ndarray
     outputs: tuple[str, ...]
     quantities: tuple[Quantity, ...]
     simulated: tuple[str, ...]
@@ -216,13 +216,13 @@ def _told(scenarios: Mapping[str, Scenario], done: Mapping, cohort: Cohort, seed
     protocols = dict.fromkeys(p.name for by_person in done.values() for p in by_person.values())
     words = {name: str(replace(scenario, protocol=None)) for name, scenario in scenarios.items()}
     each = {name: said for name, said in words.items() if said}
-    told = "; ".join(f"{name}: {said}" for name, said in each.items())
+    changes = "; ".join(f"{name}: {said}" for name, said in each.items())
     return {
         "protocol": "; ".join(protocols),
-        "change": (told if len(words) > 2 else "; ".join(each.values())) or "none",
+        "change": (changes if len(words) > 2 else "; ".join(each.values())) or "none",
         "random_seed": seed,
         "occasion": cohort.occasion,
-        "subjects": cohort.told,
+        "subjects": cohort.whom,
     }
 
 

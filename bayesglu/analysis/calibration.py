@@ -52,8 +52,8 @@ class Calibration:
     Parameters
     ----------
     table : pandas.DataFrame
-        A row a quantity: ``p`` of its ranks being uniform, and the shares of true values that intervals of
-        50 and 90 % held, ``held_50`` and ``held_90`` (of individual parameters: over all people).
+        A row per quantity: ``p`` of its ranks being uniform, and the shares of true values in intervals of
+        50 and 90 % (their coverage), ``held_50`` and ``held_90`` (of individual parameters: over all people).
     ranks : xarray.DataArray
         Rank of the true value among 99 draws, 0 to 99 (simulation, quantity); of individual parameters, of
         one person of each simulation, chosen at random.
@@ -119,7 +119,7 @@ def calibrate(
     random_seed: int | np.random.Generator | None = None,
     **solver_settings,
 ) -> Calibration:
-    """Whether fits of a model to such a study find what simulated data were made with.
+    """Simulation-based calibration: do fits of such simulated studies cover the true values as they claim?
 
     Each simulation draws everything from the prior, measurements of the study's people, tests and times from
     that, and fits them. Pseudo-observations of a model, which are data to its posterior, are drawn too; what
@@ -136,7 +136,7 @@ def calibrate(
     draws, tune, chains : int
         Of each fit, as of `fit`; ranks are among 99 draws that lie far apart.
     keep : str or Path, optional
-        A folder in which each simulation is kept as it ends. The same call goes on from there, and one with
+        A folder in which each simulation is kept as it ends. The same call resumes from there, and one with
         more simulations makes more.
     executor : int, concurrent.futures.Executor or dask.distributed.Client, optional
         How many local processes, or what runs the simulations; by default as many local processes as there
@@ -246,15 +246,17 @@ PEOPLE = ("subject", "occasion", "forcing_obs")
 def _simulated(d: Design, rng: np.random.Generator) -> tuple[Design, xr.Dataset, int]:
     """New measurements of people drawn from the prior, everything true about them, and how many tries were
     in vain."""
+    failures = 0
     for again in range(TRIES):
         values = d.draw_prior(1, rng)
         first = values.at(0)
         predicted, outcome = d.predict(d.theta(first), d.true_forcing(first))
         if not outcome.any() and np.isfinite(predicted).all():
             return replicate(d, first, predicted, rng), to_dataset(d, in_chains(values, 1)), again
+        failures = int((outcome != 0).sum())
     raise SolverError(
         f"Of {TRIES} draws from the prior of the model '{d.spec.name}' none could be solved for all "
-        f"{len(d.study.subjects)} people, the last with {int((outcome != 0).sum())} failures. Are its priors "
+        f"{len(d.study.subjects)} people, the last with {failures} failures. Are its priors "
         "too wide?"
     )
 

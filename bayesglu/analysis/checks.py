@@ -38,17 +38,17 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
     A fit is clean when every R-hat is below 1.01 and every bulk and tail effective sample size above 400,
     when fewer than one draw in a thousand diverged, when each chain's E-BFMI is above 0.3, and when the ODE
     solver converged for all subjects. Constant variables are skipped. A fit with ``method="laplace"`` has no
-    chains: there the verdict says what its intervals are, and what was held while the mode was sought, and it
-    is not clean where somebody has another mode with more than 0.3 of the probability of the one that is
-    kept. One of new people (`fit_person`) has weights: their Pareto k must be at most 0.7, and the draws of
-    the population tell as much as 100 of equal weights.
+    chains: there the verdict says what its intervals are, and what was fixed while the mode was sought, and
+    it is not clean where somebody has another mode with more than 0.3 of the probability of the one that is
+    kept. One of new people (`fit_person`) has weights: their Pareto k must be at most 0.7, and the effective
+    sample size of the population's draws at least 100.
 
     The model describes the data when no residual SD and no typical value lies more than 3.5 SDs of its prior
     from the prior's median (of residual SDs: above it), when no person has more samples outside their own
     90 % bands than chance brings in one of a thousand such studies, when nobody is as far from what is
     predicted of new people with their covariates, doses and times as one person is in one of 200 such
     studies, and when residuals do not keep their sign from sample to sample. Where one of these fails, slips
-    that are common in tables are undone in turn (units, hours for minutes, tubes changed about, a dose that
+    that are common in tables are undone in turn (units, hours for minutes, tubes swapped, a dose that
     is missing), and one that explains the samples is named as the likely cause.
 
     The verdict is kept in the fit's attribute ``verdict``, as JSON, so that a fit that is saved carries it.
@@ -121,9 +121,9 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
 
 def _kept(verdict: Verdict) -> str:
     """The verdict as an attribute of a fit."""
-    told = {"clean": verdict.clean, "headline": verdict.headline, "bayesglu_version": version("bayesglu")}
+    kept = {"clean": verdict.clean, "headline": verdict.headline, "bayesglu_version": version("bayesglu")}
     sections = {question: list(sentences) for question, sentences in verdict.sections.items()}
-    return json.dumps(told | {"problems": list(verdict.problems), "sections": sections})
+    return json.dumps(kept | {"problems": list(verdict.problems), "sections": sections})
 
 
 def diagnostics(fit: xr.DataTree) -> pd.DataFrame:
@@ -163,25 +163,25 @@ def _judge_mode(fit: xr.DataTree) -> Iterator[Finding]:
         'fit with method="nuts" before you report a number.'
     )
     if weights := json.loads(fit.attrs.get("weights", "{}")):
-        k, near = weights["pareto_k"], f"at most {LARGEST_K}: the posterior is near"
+        k, near = weights["pareto_k"], f"at most {LARGEST_K}: the posterior is near this approximation"
         if not k <= LARGEST_K:
-            near = f"above {LARGEST_K}: the posterior has another form, which no weights would give them"
-        yield Finding(f"Weighted to the posterior, its draws would have a Pareto k of {k:.2f}, {near}.")
+            near = f"above {LARGEST_K}: the posterior is too far from this approximation for that"
+        yield Finding(f"Importance weighting of its draws would have a Pareto k of {k:.2f}, {near}.")
     others = sorted(json.loads(fit.attrs.get("other_modes", "[]")), key=lambda other: -other[1])
     if others:
-        told = ", ".join(f"{who} ({share:.2g} times as probable)" for who, share in others[:SHOWN])
+        modes = ", ".join(f"{who} ({share:.2g} times as probable)" for who, share in others[:SHOWN])
         more = f" and {count(len(others) - SHOWN, 'other')}" if len(others) > SHOWN else ""
         yield Finding(
-            f"The samples of some can be described in two ways, of which this approximation knows one: "
-            f"the other way is that of {told}{more}.",
+            "The posterior of some people has more than one mode, of which this approximation describes one. "
+            f"Other modes: {modes}{more}.",
             others[0][1] < TOLERATED_SHARE,
         )
 
 
 def _judge_people(fit: xr.DataTree) -> Iterator[Finding]:
     study, sizes = fit.attrs.get("population_study"), fit["posterior"].sizes
-    told = f"{count(sizes['draw'], 'draw')} of {count(len(fit['importance']['subject']), 'new person')}"
-    yield Finding(f"{told.replace('persons', 'people')}, given the population that was fitted to '{study}'.")
+    drawn = f"{count(sizes['draw'], 'draw')} of {count(len(fit['importance']['subject']), 'new person')}"
+    yield Finding(f"{drawn.replace('persons', 'people')}, given the population that was fitted to '{study}'.")
     if fit.attrs.get("population_method") == "laplace":
         yield Finding(
             "The population is a Laplace approximation, and what is said of people may be too narrow: fit it "
@@ -213,7 +213,7 @@ def _judge_chains(fit: xr.DataTree, every: pd.DataFrame) -> Iterator[Finding]:
     yield _agreement(every["rhat"].dropna(), fit["posterior"].sizes["chain"])
     yield _enough_draws(every["ess_bulk"].dropna(), "bulk", "medians")
     yield _enough_draws(every["ess_tail"].dropna(), "tail", "interval limits")
-    statistics = fit["sample_stats"] if "sample_stats" in fit.children else {}
+    statistics = fit["sample_stats"].to_dataset() if "sample_stats" in fit.children else xr.Dataset()
     if weights := json.loads(fit.attrs.get("weights", "{}")):
         yield _weights(weights)
     if "diverging" in statistics:
@@ -222,12 +222,13 @@ def _judge_chains(fit: xr.DataTree, every: pd.DataFrame) -> Iterator[Finding]:
         yield _energy(statistics["energy"])
 
 
-def _judge_stages(told: Mapping[str, Any]) -> Iterator[Finding]:
+def _judge_stages(stages: Mapping[str, Any]) -> Iterator[Finding]:
     """Whether two stages are as good as one fit of all people."""
-    error, few = told["error"], told["fewest_effective_draws"]
+    error, few = stages["error"], stages["fewest_effective_draws"]
     sentence = (
-        f"Two stages, {told['rounds']} rounds: which draws of people are stored moves the population by at "
-        f"most {error:.2f} of its posterior SDs, and 19 of 20 people have {few:.0f} effective ones or more"
+        f"Two stages, {stages['rounds']} rounds: the Monte Carlo error of the stored draws is at "
+        f"most {error:.2f} posterior SDs of the population, and 19 of 20 people have {few:.0f} effective "
+        "draws or more"
     )
     if error > LARGEST_STAGE_ERROR:
         times = np.ceil((error / LARGEST_STAGE_ERROR) ** 2)
@@ -236,28 +237,28 @@ def _judge_stages(told: Mapping[str, Any]) -> Iterator[Finding]:
         )
     else:
         yield Finding(f"{sentence}.")
-    if told["unsettled"]:
+    if stages["unsettled"]:
         yield Finding(
-            f"The population still moved by {told['moved']:.1f} SDs in the last round: the stages have not "
+            f"The population still moved by {stages['moved']:.1f} SDs in the last round: the stages have not "
             "settled. Store more draws, or fit all people together, fit(model, study).",
             False,
         )
-    if told["bent"] > LARGEST_BEND:
+    if stages["bent"] > LARGEST_BEND:
         yield Finding(
-            "What parameters that all share do to predictions is not linear within their uncertainty: their "
-            f"SDs may be wrong by {100 * told['bent']:.0f} %. Fit all people together, fit(model, study).",
+            "Predictions are not linear in the shared parameters within their uncertainty: their "
+            f"SDs may be wrong by {100 * stages['bent']:.0f} %. Fit all people together, fit(model, study).",
             False,
         )
-    if left := told["left_out"]:
+    if left := stages["left_out"]:
         yield Finding(f"Left out, for their equations could not be solved: subject {some(left)}.", False)
 
 
-def _judge_weighted(told: Mapping[str, Any], sizes: Mapping[Hashable, int]) -> Finding:
+def _judge_weighted(weights: Mapping[str, Any], sizes: Mapping[Hashable, int]) -> Finding:
     """Whether weighted draws of a population are enough."""
-    enough = told["efficiency"] * sizes["chain"] * sizes["draw"]
+    enough = weights["efficiency"] * sizes["chain"] * sizes["draw"]
     sentence = (
-        f"Draws of the population were weighted: Pareto k is {told['pareto_k']:.2f}, and they tell as "
-        f"much as {enough:.0f} of equal weights"
+        f"Draws of the population were weighted: Pareto k is {weights['pareto_k']:.2f}, and their "
+        f"effective sample size is {enough:.0f}"
     )
     if enough > SMALLEST_ESS:
         return Finding(f"{sentence}.")
@@ -267,20 +268,20 @@ def _judge_weighted(told: Mapping[str, Any], sizes: Mapping[Hashable, int]) -> F
 def _effort(fit: xr.DataTree) -> Finding:
     """How much was drawn, and at what price."""
     sizes = fit["posterior"].sizes
-    told = f"{count(sizes['chain'], 'chain')} of {count(sizes['draw'], 'draw')}"
+    effort = f"{count(sizes['chain'], 'chain')} of {count(sizes['draw'], 'draw')}"
     if "sample_stats" in fit.children and "n_steps" in fit["sample_stats"]:
-        told += f", {float(fit['sample_stats']['n_steps'].median()):.0f} leapfrog steps per draw"
+        effort += f", {float(fit['sample_stats']['n_steps'].median()):.0f} leapfrog steps per draw"
     if "wall_seconds" in fit.attrs:
-        told += f", {float(fit.attrs['wall_seconds']):.0f} s in total"
+        effort += f", {float(fit.attrs['wall_seconds']):.0f} s in total"
     if (thinned := int(fit.attrs.get("thinned", 1))) > 1:
-        told += f"; 1 of {thinned} draws was kept when the fit was saved, so that fewer are judged"
-    return Finding(f"{told}.")
+        effort += f"; 1 of {thinned} draws was kept when the fit was saved, so that fewer are judged"
+    return Finding(f"{effort}.")
 
 
 def _agreement(rhat: pd.Series, chains: int) -> Finding:
     if chains < 2:
         return Finding("One chain cannot show convergence to the whole posterior: fit with chains=4.", False)
-    largest = f"the largest R-hat is {rhat.max():.3f} ({_named(rhat.idxmax())})"
+    largest = f"the largest R-hat is {rhat.max():.3f} ({_named(rhat.index[int(rhat.argmax())])})"
     bad = int((rhat >= LARGEST_RHAT).sum())
     if not bad:
         return Finding(f"The {chains} chains have mixed: {largest}.")
@@ -294,7 +295,7 @@ def _agreement(rhat: pd.Series, chains: int) -> Finding:
 
 
 def _enough_draws(ess: pd.Series, kind: str, what_for: str) -> Finding:
-    least = f"The smallest {kind} ESS is {ess.min():.0f} ({_named(ess.idxmin())})"
+    least = f"The smallest {kind} ESS is {ess.min():.0f} ({_named(ess.index[int(ess.argmin())])})"
     if ess.min() > SMALLEST_ESS:
         return Finding(f"{least}: adequate for {what_for}.")
     few = int((ess <= SMALLEST_ESS).sum())
@@ -306,9 +307,9 @@ def _enough_draws(ess: pd.Series, kind: str, what_for: str) -> Finding:
     return Finding(f"{least}: below {SMALLEST_ESS}{others}; {advice}", False)
 
 
-def _weights(told: Mapping[str, float]) -> Finding:
+def _weights(weights: Mapping[str, float]) -> Finding:
     """Whether draws made with frozen steps are weighted evenly enough."""
-    k, made = told["pareto_k"], f"made with frozen steps (tolerance {told['tolerance']:.0e})"
+    k, made = weights["pareto_k"], f"made with frozen steps (tolerance {weights['tolerance']:.0e})"
     if np.isnan(k):
         return Finding(f"Draws were {made}, too few to tell how evenly they are weighted.", False)
     if not k <= LARGEST_K:
@@ -319,7 +320,7 @@ def _weights(told: Mapping[str, float]) -> Finding:
         )
     return Finding(
         f"Draws were {made} and weighted to the solver's tolerances: Pareto k is {k:.2f}, efficiency "
-        f"{told['efficiency']:.1%}."
+        f"{weights['efficiency']:.1%}."
     )
 
 
@@ -327,11 +328,11 @@ def _divergences(fit: xr.DataTree, diverging: xr.DataArray) -> Finding:
     several, size = int(diverging.sum()), diverging.size
     if not several:
         return Finding("No divergent transitions.")
-    told = f"{count(several, 'divergent transition')} in {size} draws ({100 * several / size:.2g} %)"
+    share = f"{count(several, 'divergent transition')} in {size} draws ({100 * several / size:.2g} %)"
     if several < TOLERATED_DIVERGENCES * size:
-        return Finding(f"{told}: fewer than one in a thousand, which is tolerated.")
+        return Finding(f"{share}: fewer than one in a thousand, which is tolerated.")
     return Finding(
-        f"{told}: the draws may be truncated in high-curvature regions{_where_diverging(fit, diverging)}. "
+        f"{share}: the draws may be truncated in high-curvature regions{_where_diverging(fit, diverging)}. "
         "Raise target_accept (0.95), increase tune, or narrow a prior that the data do not inform.",
         False,
     )
@@ -340,7 +341,7 @@ def _divergences(fit: xr.DataTree, diverging: xr.DataArray) -> Finding:
 def _where_diverging(fit: xr.DataTree, diverging: xr.DataArray) -> str:
     """The value in whose tail the diverging draws gather, if there is one."""
     hit = diverging.transpose("chain", "draw").values.astype(bool)
-    farthest, told = 5.0, ""  # five standard errors, since the farthest of many values is picked
+    farthest, place = 5.0, ""  # five standard errors, since the farthest of many values is picked
     for name, draws in fit["posterior"].data_vars.items():
         columns, labels = _columns(draws)
         scores = normal_scores(np.moveaxis(columns, -1, 0))
@@ -348,8 +349,8 @@ def _where_diverging(fit: xr.DataTree, diverging: xr.DataArray) -> str:
         far = int(np.abs(away).argmax())
         if abs(away[far]) > farthest:
             farthest = abs(away[far])
-            told = f", near {'large' if away[far] > 0 else 'small'} {_named((str(name), labels[far]))}"
-    return told
+            place = f", near {'large' if away[far] > 0 else 'small'} {_named((str(name), labels[far]))}"
+    return place
 
 
 def _energy(energy: xr.DataArray) -> Finding:

@@ -43,7 +43,7 @@ class Cohort:
 
     parameters : by name, ``(chain, draw, subject)``. covariates : by subject; those that are absent are at
     the references of the model where `at_references`, else unknown. body_weight : kg, of all or by subject;
-    None where unknown. occasion : the fitted one or another. told : of whom, in words.
+    None where unknown. occasion : the fitted one or another. whom : of whom, in words.
     """
 
     spec: ModelSpec
@@ -53,7 +53,7 @@ class Cohort:
     covariates: xr.Dataset
     body_weight: Any
     occasion: str
-    told: str
+    whom: str
     seed: int
     at_references: bool = False
 
@@ -75,8 +75,8 @@ class Cohort:
             after[name] = how if old is None else how.apply(old)
             if how.value is not None:
                 covariates = covariates.assign({name: ("subject", np.full(len(self.labels), how.value))})
-            elif old is not None:  # of those who lack it, it is still not known
-                given = how.apply(self._of_each(self._known(name)[0])).values
+            elif (known := self._known(name)[0]) is not None:  # of those who lack it, it is still not known
+                given = how.apply(self._of_each(known)).values
                 covariates = covariates.assign({name: ("subject", given)})
         return replace(self, parameters=self._moved(after), covariates=covariates)
 
@@ -167,7 +167,7 @@ class Cohort:
         """Draws ``(chain, draw)`` of the logarithm of a factor; None where the study says nothing of it."""
         label = names.effect(parameter, key)
         if label in acting_in(self.posterior):
-            return np.log(self.posterior[names.EFFECT].sel(effect=label, drop=True))
+            return xr.apply_ufunc(np.log, self.posterior[names.EFFECT].sel(effect=label, drop=True))
         return None
 
     def _from_prior(self, label: str, effect: Effect) -> xr.DataArray:
@@ -277,7 +277,7 @@ def cohort_of(
         covariates=xr.Dataset(coords={"subject": labels}),
         body_weight=_mean_weight(fit),
         occasion=ANOTHER,
-        told="the typical person",
+        whom="the typical person",
         seed=seed,
         at_references=True,
     )
@@ -299,7 +299,7 @@ def cohort_of(
         covariates=covariates_of_fit(fit).sel(subject=labels),
         body_weight=everyone.body_weight.sel(subject=labels),
         occasion=occasion,
-        told=f"{len(labels)} people of the study" if len(labels) > 1 else f"subject {labels[0]}",
+        whom=f"{len(labels)} people of the study" if len(labels) > 1 else f"subject {labels[0]}",
         at_references=False,
     )
 
@@ -314,7 +314,10 @@ def _check_occasion(name: str | None, new: bool = False) -> str:
 
 def _like(cohort: Cohort, fit: xr.DataTree, asked: NewPeople, rng: np.random.Generator) -> Cohort:
     """New people with the covariates and body weights that they are to have."""
-    rows, told = asked.covariates, f"{asked.n} new people" + (f" like {asked.like}" if asked.like else "")
+    rows, whom = (
+        asked.covariates,
+        f"{asked.n} new people" + (f" like {asked.like}" if asked.like else ""),
+    )
     used = {e.covariate for p in cohort.spec.parameters.values() for e in p.effects.values()}
     study = _of_study(fit)
     if asked.of_study:
@@ -322,25 +325,30 @@ def _like(cohort: Cohort, fit: xr.DataTree, asked: NewPeople, rng: np.random.Gen
             raise InputError("Nobody in the study has all covariates; name those of new people.")
         rows = study.assign(**(rows.iloc[0].to_dict() if len(rows) else {}))
     elif not len(rows) and not study.empty and used & set(study):
-        rows, told = study, f"{told} like the study's people"
+        rows, whom = study, f"{whom} like the study's people"
     if not len(rows):
         where = f", at the references of {some(sorted(used))}" if used else ""
-        return replace(cohort, told=told + where)
+        return replace(cohort, whom=whom + where)
     turns = -(-asked.n // len(rows))
     order = np.concatenate([rng.permutation(len(rows)) for _ in range(turns)])[: asked.n]
     order = np.tile(order, asked.days)
     columns = {str(name): ("subject", rows[name].to_numpy()[order]) for name in rows}
     table = xr.Dataset(columns, {"subject": cohort.labels})
-    check_names("covariate", set(table) - {"body_weight"} - set(covariates_of_fit(fit)), used)
+    unknown = set(map(str, table)) - {"body_weight"} - set(map(str, covariates_of_fit(fit)))
+    check_names("covariate", unknown, used)
     if not asked.of_study:
         acting = [name for name in asked.covariates if name in used]
         check_new(cohort.spec, covariates_of_fit(fit), asked.covariates[acting])
     weight = table.get("body_weight", cohort.body_weight)
-    return replace(cohort.at(table.drop_vars("body_weight", errors="ignore")), body_weight=weight, told=told)
+    return replace(
+        cohort.at(table.drop_vars("body_weight", errors="ignore")),
+        body_weight=weight,
+        whom=whom,
+    )
 
 
 def _of_study(fit: xr.DataTree) -> pd.DataFrame:
-    """Covariates and body weights of the study's people who have all covariates, a row a person."""
+    """Covariates and body weights of the study's people who have all covariates, a row per person."""
     weight = fit.constant_data.to_dataset().body_weight.values
     rows = covariates_of_fit(fit).to_dataframe().assign(body_weight=weight)
     return rows[~(rows.isna() | (rows == "")).drop(columns="body_weight").any(axis=1)]

@@ -29,10 +29,11 @@ def compared(fit: xr.DataTree) -> xr.Dataset:
     if missing := [n for n in ("observed_data", "constant_data") if n not in fit.children]:
         raise InputError(f"The fit has no group {', '.join(missing)}: it was saved without data.")
     spec, observed, parts = model_of(fit.attrs), fit["observed_data"].to_dataset(), []
+    known = fit["constant_data"].to_dataset()
     for analyte, values in observed.data_vars.items():
         columns = {name: observed[f"{analyte}_{name}"].values for name in LABELS}
         columns["analyte"] = np.full(values.size, str(analyte))
-        columns["censoring"] = fit["constant_data"][f"{analyte}_censoring"].values.astype(str)
+        columns["censoring"] = known[f"{analyte}_censoring"].values.astype(str)
         columns["value"] = values.values
         columns["offset"] = np.full(values.size, spec.analytes[str(analyte)].error_offset)
         parts.append(xr.Dataset({name: ("obs", column) for name, column in columns.items()}))
@@ -100,11 +101,11 @@ def strata_of(fit: xr.DataTree, samples: xr.Dataset, by: str | None) -> np.ndarr
     column = known[f"covariate_{by}"]
     if column.dtype.kind == "f":
         middle = float(column.median())
-        told = np.where(column.values > middle, f"{by} above {middle:g}", f"{by} up to {middle:g}")
-        told = np.where(np.isnan(column.values), f"{by} missing", told)
+        labels = np.where(column.values > middle, f"{by} above {middle:g}", f"{by} up to {middle:g}")
+        labels = np.where(np.isnan(column.values), f"{by} missing", labels)
     else:
-        told = np.array([f"{by} {level}" if level else f"{by} missing" for level in column.values])
-    level = dict(zip(map(str, column.subject.values), told, strict=True))
+        labels = np.array([f"{by} {level}" if level else f"{by} missing" for level in column.values])
+    level = dict(zip(map(str, column.subject.values), labels, strict=True))
     return np.array([level[str(s)] for s in samples.subject.values], object)
 
 

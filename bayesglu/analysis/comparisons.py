@@ -49,14 +49,14 @@ def comparisons(
     scenarios: Mapping[str, Scenario | Protocol | str] | None = None,
     **asked: Any,
 ) -> pd.DataFrame:
-    """By how much quantities differ when something is otherwise, with intervals and probabilities.
+    """By how much quantities differ when something is changed, with intervals and probabilities.
 
     Parameters
     ----------
     fit : xarray.DataTree
         As `fit` and `load` return it.
     variables : mapping, optional
-        What is otherwise, each on its own: a covariate, parameter or ``protocol`` to the values of which the
+        What is changed, each on its own: a covariate, parameter or ``protocol`` to the values of which the
         others are compared with the first (``{"group": ["NGT", "T2D"]}``), or to a change
         (``{"insulin_sensitivity": scale(1.3)}``).
     of : str, Quantity, callable or iterable of these
@@ -90,7 +90,7 @@ def comparisons(
     Returns
     -------
     pandas.DataFrame
-        A row a comparison, quantity and group or person, as of `predictions`, with ``contrast``,
+        A row per comparison, quantity and group or person, as of `predictions`, with ``contrast``,
         ``p_above``, the probability of more than ``above``, and ``p_in_rope`` where a region is given.
 
     Raises
@@ -117,9 +117,9 @@ def comparisons(
     """
     check_probability(probability)
     check_rope(rope)
-    how, neutral, told = _comparing(compare)
+    how, neutral, kind = _comparing(compare)
     question = question_of(asked, of=of, units=units)
-    judge = Judge(how, told, by, average, probability, neutral if above is None else above, rope)
+    judge = Judge(how, kind, by, average, probability, neutral if above is None else above, rope)
     if (variables is None) == (scenarios is None):
         raise InputError(
             "Give variables, or scenarios, to compare: comparisons(fit, {'group': ['NGT', 'T2D']}, ...)."
@@ -242,7 +242,7 @@ class Judge:
     """How numbers are compared, for whom, and what is said of it."""
 
     how: Callable
-    told: str
+    kind: str
     by: str | None
     average: bool
     probability: float
@@ -270,9 +270,9 @@ class Judge:
                 mean = xr.concat(means, pd.Index(list(groups), name="group"))
                 each = self.how(changed, reference)
                 contrast = other if first == "reference" else f"{other} - {first}"
-                told = about | self._about(str(name), values, contrast)
+                kind = about | self._about(str(name), values, contrast)
                 of = rows(each, cohort, groups, self.average, self.probability, mean, self.by)
-                table += [told | self._judged(row) for row in of]
+                table += [kind | self._judged(row) for row in of]
         return table, found.attrs, cohort
 
     def compare_groups(
@@ -297,29 +297,29 @@ class Judge:
             for other in others:
                 who = f"means of {len(groups[other])} and {len(groups[first])} people"
                 row = {"interval": who} | summary(self.how(mean[other], mean[first]).values, self.probability)
-                told = self._about(str(name), numbers, f"{other} - {first}, unadjusted")
-                table.append(about | told | self._judged(row))
+                kind = self._about(str(name), numbers, f"{other} - {first}, unadjusted")
+                table.append(about | kind | self._judged(row))
         return table, found.attrs, cohort
 
     def _about(self, name: str, values: xr.DataArray, contrast: str) -> dict[str, Any]:
         """Of what a row is."""
         unit = {"difference": values.attrs["units"], "slope": values.attrs["units"], "ratio": "1"}
-        said = contrast.replace(" - ", " / ") if self.told == "ratio" else contrast
-        return {"contrast": said, "quantity": name, "compare": self.told, "unit": unit.get(self.told, "")}
+        said = contrast.replace(" - ", " / ") if self.kind == "ratio" else contrast
+        return {"contrast": said, "quantity": name, "compare": self.kind, "unit": unit.get(self.kind, "")}
 
     def _judged(self, row: dict[str, Any]) -> dict[str, Any]:
         """A row with its probabilities."""
         draws = row["draws"]
         values = draws[np.isfinite(draws)]
-        found = row | {
+        answer = row | {
             "above": self.above,
             "p_above": float((values > self.above).mean()) if len(values) else np.nan,
         }
         if self.rope is not None:
             low, high = self.rope
             within = (values >= low) & (values <= high)
-            found |= {"rope_low": low, "rope_high": high, "p_in_rope": float(within.mean())}
-        return found
+            answer |= {"rope_low": low, "rope_high": high, "p_in_rope": float(within.mean())}
+        return answer
 
 
 def _table(found: Sequence[Found]) -> pd.DataFrame:

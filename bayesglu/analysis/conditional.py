@@ -139,7 +139,7 @@ class Conditional:
             require_solved(
                 unsolved, [f"subject {subject}" for subject, _ in self.design.individuals.occasions]
             )
-            who = np.array(self.design.individuals.subjects)[bad]
+            who = [s for s, lost in zip(self.design.individuals.subjects, bad, strict=True) if lost]
             raise SolverError(f"The density of the samples of subject {some(who)} is not finite anywhere.")
 
     def climb(self, which: np.ndarray, x: np.ndarray, rounds: int, near: float = 0.1):

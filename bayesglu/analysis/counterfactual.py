@@ -4,6 +4,7 @@ PyMC."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import xarray as xr
@@ -97,8 +98,8 @@ def what_if(
         Quantities to evaluate, as in `quantities`; curves are kept only where `outputs` names them, so that
         many draws and people need little memory.
     measured : bool
-        Whether to return what an assay would read of what the model measures: with its error, its unspecific
-        signal and its limits of quantification. Quantities are then those of what is read.
+        Whether to return what an assay would read of what the model measures: with its error, its
+        non-specific signal and its limits of quantification. Quantities are then those of what is read.
     units : str
         ``"canonical"``, ``"SI"`` or ``"conventional"``.
     progressbar : bool
@@ -110,9 +111,9 @@ def what_if(
     Returns
     -------
     xarray.Dataset
-        One variable an output or quantity, with its unit in ``attrs``, dims ``chain, draw, subject, scenario,
-        time`` (min; of curves). True values without assay error, unless `measured`. The attributes say of
-        whom they speak, of which occasion, and what each scenario is.
+        One variable per output or quantity, with its unit in ``attrs``, dims ``chain, draw, subject,
+        scenario, time`` (min; of curves). True values without assay error, unless `measured`. The attributes
+        say of whom they speak, of which occasion, and what each scenario is.
 
     Raises
     ------
@@ -150,7 +151,9 @@ def what_if(
     people = set(map(str, require_fit(fit).posterior.subject.values))
     by_person = isinstance(scenarios, Mapping) and set(map(str, scenarios)) == people
     if by_person or isinstance(scenarios, Protocol | str):
-        scenarios, protocol = None, scenarios if protocol is None else protocol
+        # What a mapping by person holds is checked where its protocols are read.
+        alone = cast("Protocol | str | Mapping[str, Protocol | str]", scenarios)
+        scenarios, protocol = None, alone if protocol is None else protocol
     if isinstance(subjects, str) and subjects == NEW:
         if n_new < 1:
             raise InputError(f"n_new is {n_new}; it must be 1 or more.")

@@ -75,7 +75,7 @@ def cross_validate(
         A fit of the model to the whole study, in whose coordinates every fold begins, so that ``tune=400``
         is enough. With ``method="laplace"`` there is none.
     keep : str or Path, optional
-        A folder in which each fold is kept as it ends. The same call goes on from there.
+        A folder in which each fold is kept as it ends. The same call resumes from there.
     executor : int, concurrent.futures.Executor or dask.distributed.Client, optional
         How many local processes, or what makes the folds; by default as many local processes as there are
         cores for, each with all chains of a fit at a time.
@@ -219,7 +219,7 @@ def coverage(left_out: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row an analyte and subject, and a row ``all`` for each analyte: ``inside``, ``samples`` and their
+        One row per analyte and subject, and a row ``all`` for each analyte: ``inside``, ``samples`` and their
         ratio, ``share``.
 
     Raises
@@ -319,7 +319,7 @@ def fold(
     """Bands and log densities of people, from a fit without them, as dictionaries; and how the fit went."""
     began = time.perf_counter()
     others = study.select(subjects=[s for s in study.subjects if s not in people])
-    given = {"progressbar": False, **settings} | ({} if start is None else {"start": start})
+    given: dict[str, Any] = {"progressbar": False, **settings} | ({} if start is None else {"start": start})
     found = fit(spec, others, random_seed=seed, **given)
     verdict = check(found, warn=False)
     known = [a for a in study.select(subjects=people).analytes if a in others.analytes]

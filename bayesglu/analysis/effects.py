@@ -49,7 +49,7 @@ def effects(
     Returns
     -------
     pandas.DataFrame
-        A row an effect: ``contrast`` (a level, or so much more of a number), ``quantity`` (the parameter,
+        A row per effect: ``contrast`` (a level, or so much more of a number), ``quantity`` (the parameter,
         whose odds are multiplied where it is a fraction), ``median``, ``lower``, ``upper`` of the factor, and
         of its prior, ``p_above``, and ``words`` such as ``type 2 diabetes: insulin sensitivity x 0.46 (0.27
         to 0.77)``.

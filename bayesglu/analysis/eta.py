@@ -15,7 +15,7 @@ def random_effects(fit: xr.DataTree) -> xr.Dataset:
     """The random effects (eta) of people and occasions, with their shrinkage.
 
     They are on the scale on which priors are Normal: differences of logarithms, or of log odds. Their
-    posterior means are drawn to zero where data say little, so that their spread is below omega; that is
+    posterior means are drawn to zero where data say little, so that their SD is below omega; that is
     eta-shrinkage. Draws have no such shrinkage: `plots.random_effects` shows a draw of each.
 
     Parameters
@@ -59,7 +59,7 @@ def random_effects(fit: xr.DataTree) -> xr.Dataset:
     rng = np.random.default_rng(len(rows))
     flat = own.reshape(-1, *own.shape[2:])
     one = flat[rng.integers(len(flat))]
-    names_ = [each.name for each in people.deviations]
+    names_ = [deviation.name for deviation in people.deviations]
     omega = np.array([float(posterior[name].median()) for name in names_])
     mean, sd = flat.mean(0), flat.std(0)
     with np.errstate(invalid="ignore"):
@@ -73,7 +73,7 @@ def random_effects(fit: xr.DataTree) -> xr.Dataset:
             "omega": ("parameter", omega),
             "eta_shrinkage": ("parameter", shrinkage),
         },
-        {"parameter": [each.label for each in people.deviations], "person": list(people.subjects)},
+        {"parameter": [deviation.label for deviation in people.deviations], "person": list(people.subjects)},
     )
     known = known.rename(subject="person")
     for name in known:

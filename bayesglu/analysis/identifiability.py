@@ -7,7 +7,7 @@ The model is linearised at people drawn from the prior. There the posterior is N
 where J are the sensitivities of the log predictions and W the precisions of the samples: Bayesian optimal
 design (Chaloner and Verdinelli 1995, Statistical Science 10:273). For the population the deviations of its
 people are integrated out (Mentré, Mallet and Baccar 1997, Biometrika 84:429). What is expected for one person
-is the shrinkage of that person's fit (Combes et al. 2013, Pharmaceutical Research 30:2355).
+is the (eta-)shrinkage of that person's fit (Combes et al. 2013, Pharmaceutical Research 30:2355).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -126,7 +126,7 @@ def identify(
     -----
     Bayesian optimal design: Chaloner and Verdinelli 1995, Statistical Science 10:273. Random effects are
     integrated out after Mentré, Mallet and Baccar 1997, Biometrika 84:429. For one person it is the expected
-    shrinkage of Combes et al. 2013, Pharmaceutical Research 30:2355.
+    (eta-)shrinkage of Combes et al. 2013, Pharmaceutical Research 30:2355.
 
     Examples
     --------
@@ -181,8 +181,8 @@ def grade(share: float) -> str:
 
 def untouched(identified: xr.Dataset) -> tuple[str, ...]:
     """Names of the parameters whose expected contraction is below half a per cent: nil."""
-    most = np.maximum(identified["individual"], identified["typical"])
-    return tuple(map(str, identified["parameter"].values[most.values < 0.005]))
+    most = np.maximum(identified["individual"].values, identified["typical"].values)
+    return tuple(map(str, identified["parameter"].values[most < 0.005]))
 
 
 def _with_unknown(spec: ModelSpec, parameters: str | Iterable[str], prior_cv: float) -> ModelSpec:
@@ -213,8 +213,8 @@ def _dataset(spec: ModelSpec, people: Individuals, one, all_) -> xr.Dataset:
         coords={"parameter": names, "other": names}
         | {what: ("parameter", values) for what, values in about.items()}
     )
-    told = {"individual": ("one subject", one), "typical": ("the typical values", all_)}
-    for who, (words, (prior, posterior)) in told.items():
+    parts = {"individual": ("one subject", one), "typical": ("the typical values", all_)}
+    for who, (words, (prior, posterior)) in parts.items():
         before, after = (np.sqrt(np.einsum("...ii->...i", c)) for c in (prior, posterior))
         correlation = posterior / (after[..., :, None] * after[..., None, :])
         dataset[who] = (
@@ -256,7 +256,7 @@ def _require_enough(fine: np.ndarray) -> None:
     if 2 * fine.sum() < len(fine):
         raise SolverError(
             f"The equations could not be solved for {int((~fine).sum())} of {len(fine)} people drawn from "
-            "the prior. Are its spreads meant to be so wide?"
+            "the prior. Are its between-subject SDs meant to be so large?"
         )
 
 

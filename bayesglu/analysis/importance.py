@@ -39,8 +39,8 @@ class Sampled(NamedTuple):
     (R, S, N), and of each chosen draw of the population the ``log_likelihood`` of the people's data (R,).
 
     ``k`` and ``ess`` (S,) are of the draws of each person, ``population_k`` and ``population_ess`` of the
-    draws of the population: the shape of the tail of the weights, and how many draws of equal weights would
-    tell as much. ``modes`` (S,) counts how many each person has.
+    draws of the population: the shape of the tail of the weights, and their
+    effective sample size. ``modes`` (S,) counts how many each person has.
     """
 
     which: np.ndarray
@@ -75,7 +75,7 @@ class Mixture:
     mode: np.ndarray
     factor: np.ndarray
     log_mass: np.ndarray
-    spread: HeavyTailed
+    tails: HeavyTailed
 
     @property
     def log_likelihood(self) -> np.ndarray:
@@ -92,7 +92,7 @@ class Mixture:
     def draw(self, each: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Numbers (each, M, S, N), and what they are along the axes of the mode that they are drawn about."""
         _, draws, people, _ = self.mode.shape
-        v = self.spread.draw((each, draws), rng)
+        v = self.tails.draw((each, draws), rng)
         before = np.cumsum(self.share, axis=0)[:-1]
         about = (rng.random((each, 1, draws, people)) > before).sum(1)  # (each, M, S)
         m, s = np.arange(draws)[:, None], np.arange(people)
@@ -105,7 +105,7 @@ class Mixture:
         for mode, factor, share in zip(self.mode, self.factor, self.share, strict=True):
             v = np.linalg.solve(factor, (x - mode)[..., None])[..., 0]
             volume = np.linalg.slogdet(factor)[1]
-            parts.append(np.log(share) + self.spread.log_density(v) - volume)
+            parts.append(np.log(share) + self.tails.log_density(v) - volume)
         return logsumexp(parts, axis=0)
 
 
@@ -232,15 +232,15 @@ def _modes(c: Conditional, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
     mass = density - 0.5 * np.linalg.slogdet(precision)[1]
     kept = []
     for s in range(c.people):
-        own: list[int] = []
+        chosen: list[int] = []
         for i in np.argsort(-mass[:, s]):
-            away = [x[i, s] - x[j, s] for j in own]
-            near = any(a @ precision[j, s] @ a < APART**2 for a, j in zip(away, own, strict=True))
+            away = [x[i, s] - x[j, s] for j in chosen]
+            near = any(a @ precision[j, s] @ a < APART**2 for a, j in zip(away, chosen, strict=True))
             if not near and mass[i, s] > mass[:, s].max() - FAINT:
-                own.append(int(i))
-        kept.append(own)
-    modes = np.array([len(own) for own in kept])
-    places = [[own[i] if i < len(own) else own[0] for own in kept] for i in range(modes.max())]
+                chosen.append(int(i))
+        kept.append(chosen)
+    modes = np.array([len(chosen) for chosen in kept])
+    places = [[chosen[i] if i < len(chosen) else chosen[0] for chosen in kept] for i in range(modes.max())]
     return x[np.array(places), np.arange(c.people)], modes
 
 
@@ -258,7 +258,7 @@ def _adapted(proposal: Mixture, v: np.ndarray, log_ratio: np.ndarray) -> Mixture
     """The proposal with the mean and covariance that draws v have by their weights."""
     weights, _ = _smoothed(log_ratio)
     people, n = v.shape[2:]
-    mean, scale = proposal.spread.mean.copy(), np.array(proposal.spread.scale)
+    mean, scale = proposal.tails.mean.copy(), np.array(proposal.tails.scale)
     for s in range(people):
         weight = np.exp(weights[..., s] - weights[..., s].max()).ravel()
         if weight.sum() ** 2 < 5 * n * np.square(weight).sum():  # too few to tell

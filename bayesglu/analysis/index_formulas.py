@@ -1,5 +1,5 @@
 """Formulas of indices: of fasting values, of an oral or an intravenous test, of a clamp. In the package's
-units, where a formula's own are not named; not a number where they mean nothing."""
+units, where a formula's own are not named; NaN where they mean nothing."""
 
 import numpy as np
 

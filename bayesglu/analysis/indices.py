@@ -28,7 +28,7 @@ MINUTES = {
     CLAMP: np.arange(0.0, 121.0, 2.0),
 }
 MEANINGLESS = 0.05
-"""Share of draws in which an index may mean nothing; where it does in more, it is not a number."""
+"""Share of draws in which an index may mean nothing; where it does in more, it is NaN."""
 
 
 def indices(
@@ -92,23 +92,23 @@ def indices(
     chosen = list(INDICES) if names is None else [names] if isinstance(names, str) else list(names)
     check_names("index", chosen, INDICES)
     if not 0 < probability < 1 or draws < 1:
-        told = f"probability is {probability:g} and draws is {draws}"
-        raise InputError(f"{told}; allowed: between 0 and 1, and 1 or more.")
+        reason = f"probability is {probability:g} and draws is {draws}"
+        raise InputError(f"{reason}; allowed: between 0 and 1, and 1 or more.")
     if not isinstance(fit, xr.DataTree):
-        own = load_study(fit)
-        return _table(chosen, list(own.subjects)).assign(_raw(chosen, own, own.subjects))
+        samples = load_study(fit)
+        return _table(chosen, list(samples.subjects)).assign(_raw(chosen, samples, samples.subjects))
     spec = model_of(require_fit(fit).attrs)
     cases = _cases(fit, spec, draws, parse_protocol(clamp))
     found = _table(chosen, list(cases)).assign(_posterior(chosen, cases, probability))
     found.attrs |= {"model": spec.name, "interval": "equal-tailed", "probability": probability}
     found.attrs["simulated"] = ", ".join({**SIMULATED, CLAMP: parse_protocol(clamp).name}.values())
     try:
-        own = study_of(fit) if study is None else load_study(study)
+        samples = study_of(fit) if study is None else load_study(study)
     except InputError:  # of study_of
         empty = np.full((len(chosen), len(cases)), np.nan)
-        told = np.full(empty.shape, "the fit does not keep the samples: give the study", object)
-        return found.assign(raw=(("index", "subject"), empty), why_raw=(("index", "subject"), told))
-    return found.assign(_raw(chosen, own, tuple(cases)))
+        reason = np.full(empty.shape, "the fit does not keep the samples: give the study", object)
+        return found.assign(raw=(("index", "subject"), empty), why_raw=(("index", "subject"), reason))
+    return found.assign(_raw(chosen, samples, tuple(cases)))
 
 
 def _table(chosen: list[str], subjects: list[str]) -> xr.Dataset:
@@ -257,7 +257,8 @@ def _cases(fit: xr.DataTree, spec: ModelSpec, draws: int, clamp: Protocol) -> di
                 mine[kind] = found
                 continue
             values = {
-                n: v.sel(subject=subject).values.reshape(-1, len(MINUTES[kind])) for n, v in found.items()
+                str(n): v.sel(subject=subject).values.reshape(-1, len(MINUTES[kind]))
+                for n, v in found.items()
             }
             times = dict.fromkeys(values, MINUTES[kind])
             dose = 75.0 if kind == ORAL else np.nan

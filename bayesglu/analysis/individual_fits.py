@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from bayesglu.analysis.kept_study import study_of
@@ -118,23 +117,23 @@ def individual_fits(
     expected = predicted - rows.offset
     grid = d.study.observations.sel(obs=d.obs)
     q = {"median": 0.5, "lower": 0.25, "upper": 0.75}
-    found = xr.Dataset(
+    curves = xr.Dataset(
         {name: ("moment", np.nanquantile(expected, at, axis=(0, 1))) for name, at in q.items()}
         | {"sample_lower": ("moment", sample_lower), "sample_upper": ("moment", sample_upper)},
         {name: ("moment", grid[name].values) for name in ("subject", "occasion", "analyte", "time")},
     )
-    found = found.isel(moment=np.isin(found.subject.values, wanted))
-    found = found.assign(piece=("moment", _pieces(whole, found)))
+    curves = curves.isel(moment=np.isin(curves.subject.values, wanted))
+    curves = curves.assign(piece=("moment", _pieces(whole, curves)))
     obs = whole.observations.isel(obs=np.isfinite(whole.observations.value.values))
     obs = obs.isel(obs=np.isin(obs.analyte.values, d.analytes) & np.isin(obs.subject.values, wanted))
     state = np.where(obs.censoring.values == "none", "used", obs.censoring.values)
     state = np.where(np.isin(obs.analyte.values, forcing) & ~_compared(obs, grid), "forcing", state)
-    found = found.assign(value=("obs", obs.value.values))
-    found = found.assign_coords(
+    curves = curves.assign(value=("obs", obs.value.values))
+    curves = curves.assign_coords(
         {f"sample_{n}": ("obs", obs[n].values) for n in ("subject", "occasion", "analyte", "time")}
     ).assign_coords(state=("obs", np.where(obs.use.values, state, "left out")))
-    found.attrs = {"random_seed": seed, "study": whole.name, "model": spec.name}
-    return found
+    curves.attrs = {"random_seed": seed, "study": whole.name, "model": spec.name}
+    return curves
 
 
 def boluses(protocol: Protocol, analyte: str) -> list[float]:
@@ -146,11 +145,14 @@ def boluses(protocol: Protocol, analyte: str) -> list[float]:
 def _pieces(whole: Study, found: xr.Dataset) -> np.ndarray:
     """How many boluses of its analyte lie before each moment."""
     pieces = np.zeros(found.sizes["moment"], int)
-    keys = zip(*(found[n].values for n in ("subject", "occasion", "analyte")), strict=True)
-    table = pd.DataFrame(keys, columns=["subject", "occasion", "analyte"])
-    for (subject, occasion, analyte), rows in table.groupby(list(table), sort=False).indices.items():
+    places: dict[tuple[str, str, str], list[int]] = {}
+    for place, key in enumerate(
+        zip(*(found[n].values for n in ("subject", "occasion", "analyte")), strict=True)
+    ):
+        places.setdefault(key, []).append(place)
+    for (subject, occasion, analyte), own in places.items():
         given = boluses(whole.protocols[subject, occasion], analyte)
-        pieces[rows] = np.searchsorted(given, found.time.values[rows])
+        pieces[own] = np.searchsorted(given, found.time.values[own])
     return pieces
 
 
@@ -165,7 +167,7 @@ def _dense(whole: Study, forcing: list[str], points: int, people: list[str]) -> 
     """Moments of a grid in place of these people's samples, but for those of a forcing function: of each
     occasion and analyte, those of its samples among them. Values at these moments mean nothing."""
     observations = whole.observations
-    columns: dict[str, list] = {name: [] for name in observations.data_vars}
+    columns: dict[str, list] = {str(name): [] for name in observations.data_vars}
     whose = zip(*(observations[n].values for n in ("subject", "occasion", "analyte")), strict=True)
     for key in dict.fromkeys(whose):
         own = observations.isel(

@@ -139,7 +139,7 @@ def noise_of(plan: Design, noise: float | Mapping[str, float] | None) -> np.ndar
     given = noise if isinstance(noise, Mapping) else {}
     check_names("noise of an analyte", given, plan.spec.analytes)
     usual = {a: plan.spec.analytes[a].sigma.median for a in plan.analytes}
-    if noise is not None and given is not noise:
+    if noise is not None and not isinstance(noise, Mapping):
         usual = dict.fromkeys(plan.analytes, noise)
     usual |= {a: sd for a, sd in given.items() if a in usual}
     if wrong := [f"{a} {sd!r}" for a, sd in usual.items() if not 0 < sd < np.inf]:

@@ -81,7 +81,7 @@ def fit_many(
         The people: a study, or its name or path.
     keep : str or Path
         A folder in which each portion of people is kept as it ends, in a store of zarr, ``people.zarr``. The
-        same call goes on from there.
+        same call resumes from there.
     draws : int
         Draws of each person.
     population_draws : int
@@ -215,8 +215,8 @@ def _drawn(spec, study, population, solver, draws, seed) -> xr.Dataset:
     own = [name for name, v in posterior.data_vars.items() if v.attrs["role"] == "individual"]
     dims = [dim for dim in DIMS if dim in posterior[own].dims]
     made = posterior[own].transpose(*dims, "draw")
-    told = (found.k, found.population_k, found.population_ess, found.modes, found.log_likelihood)
-    for (name, text), value in zip(DIAGNOSTICS.items(), told, strict=True):
+    diagnostics = (found.k, found.population_k, found.population_ess, found.modes, found.log_likelihood)
+    for (name, text), value in zip(DIAGNOSTICS.items(), diagnostics, strict=True):
         made[name] = ("subject", np.asarray(value, float), {"long_name": text})
     about = {"long_name": "which of the draws of the population, as they were used"}
     return made.assign(population_draw=(("subject", "draw"), found.which.T.astype(float), about))
@@ -241,18 +241,18 @@ class KeptPeople(Kept):
             empty = xr.Dataset(coords={dim: list(own) for dim, own in self.places.items()})
             empty.to_zarr(self.store, consolidated=False)
         group = zarr.open_group(self.store, mode="a")
+        there = dict(group.arrays())
         for name, values in people.data_vars.items():
-            if name not in group:
-                self._new(group, str(name), values)
+            array = there[str(name)] if str(name) in there else self._new(group, str(name), values)
             first = values.dims[0]
             at = [self.places[str(first)][label] for label in map(str, values[first].values)]
             for begin, end in _runs(at):  # who failed leaves a gap
-                group[name][at[begin] : at[end] + 1] = values.values[begin : end + 1]
+                array[at[begin] : at[end] + 1] = values.values[begin : end + 1]
         return super().add(number, {"failed": failed})
 
-    def _new(self, group: Any, name: str, values: xr.DataArray) -> None:
+    def _new(self, group: zarr.Group, name: str, values: xr.DataArray) -> zarr.Array:
         shape = tuple(len(self.places[str(dim)]) for dim in values.dims)
-        group.create_array(
+        return group.create_array(
             name,
             shape=shape,
             chunks=(min(shape[0], max(1, values.shape[0])), *shape[1:]),
@@ -271,17 +271,17 @@ def _runs(places: list[int]) -> list[tuple[int, int]]:
 
 def _warn(found: xr.Dataset, failed: dict[str, str]) -> None:
     """Say of whom there are no draws, and whose weights cannot be trusted."""
-    told = []
+    warnings = []
     if failed:
         first, why = next(iter(failed.items()))
-        told.append(f"There are no draws of subject {some(list(failed))}. {first}: {why}")
+        warnings.append(f"There are no draws of subject {some(list(failed))}. {first}: {why}")
     names_ = ("pareto_k", "population_pareto_k")
     bad = np.any([found[n].values > LARGEST_K for n in names_ if n in found], axis=0)
     if np.any(bad):
         who = [str(s) for s in found["subject"].values[bad]]
-        told.append(
+        warnings.append(
             f"Weights are too uneven to be trusted (Pareto k above {LARGEST_K}) for subject {some(who)}: "
             "take more population_draws, or fit_person."
         )
-    if told:
-        warn_caller("\n".join(told), FitWarning)
+    if warnings:
+        warn_caller("\n".join(warnings), FitWarning)

@@ -1,4 +1,4 @@
-"""What an assay would read of simulated curves: error, unspecific signal, limits of quantification."""
+"""What an assay would read of simulated curves: error, non-specific signal, limits of quantification."""
 
 import numpy as np
 import xarray as xr
@@ -43,7 +43,7 @@ def measure(
 
 
 def _background(spec: ModelSpec, posterior: xr.Dataset, name: str) -> xr.DataArray:
-    """The unspecific signal of an assay: as estimated, of people together where it differs between them."""
+    """The non-specific signal of an assay: as estimated, of people together where it differs between them."""
     for known in (names.typical(name), name):
         if known in posterior:
             return posterior[known]

@@ -38,7 +38,7 @@ def describes(fit: xr.DataTree) -> Iterator[Finding]:
     if "model_text" not in fit.attrs:
         return
     spec = load_model(fit.attrs["model_text"])
-    of_all = [*_errors(fit, spec), *_typical(fit, spec), *_spreads(fit, spec), *_own(fit, spec)]
+    of_all = [*_errors(fit, spec), *_typical(fit, spec), *_omegas(fit, spec), *_individual(fit, spec)]
     samples, wrong = _ranked(fit), []
     if len(samples):
         outside, wrong = _outside(samples)
@@ -59,8 +59,8 @@ def held(fit: xr.DataTree) -> Iterator[Finding]:
     if "forcing_obs" in fit["posterior"].dims:
         kept.append("the forcing function, at what was measured")
     if kept:
-        told = f"Held while the mode was sought: {' and '.join(kept)}"
-        yield Finding(f"{told}. Their intervals are those of the prior.")
+        fixed = f"Fixed while the mode was sought: {' and '.join(kept)}"
+        yield Finding(f"{fixed}. Their intervals are those of the prior.")
 
 
 def _errors(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
@@ -72,8 +72,9 @@ def _errors(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
         if np.log(found / prior.median) / prior.sd > FAR:
             yield Finding(
                 f"The residual SD of {analyte} is {found:.2g}; its prior expects {prior.median:.2g}, less "
-                f"than {prior.median * prior.gsd**FAR:.2g}. What the model cannot describe went into the "
-                "error of the assay: look at units, times, doses and basal levels, then at the model.",
+                f"than {prior.median * np.exp(FAR * prior.sd):.2g}. What the model cannot describe went "
+                "into the error of the assay: look at units, times, doses and basal levels, then at the "
+                "model.",
                 False,
             )
 
@@ -89,49 +90,49 @@ def _typical(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
         if abs(away) > FAR:
             found = float(posterior[called].median())
             low, high = parameter.interval(0.95)
-            told = f"{name} {found:.3g} {parameter.unit}".removesuffix(" 1")
-            far.append((abs(away), f"{told} (95 % of the prior: {low:.3g} to {high:.3g})"))
+            contradictions = f"{name} {found:.3g} {parameter.unit}".removesuffix(" 1")
+            far.append((abs(away), f"{contradictions} (95 % of the prior: {low:.3g} to {high:.3g})"))
     if far:
-        told = [sentence for _, sentence in sorted(far, reverse=True)]
+        contradictions = [sentence for _, sentence in sorted(far, reverse=True)]
         yield Finding(
-            f"Data and prior contradict each other, by more than {FAR:g} SDs of the prior: "
-            f"{'; '.join(told)}.",
+            f"Prior-data conflict, by more than {FAR:g} SDs of the prior: {'; '.join(contradictions)}.",
             False,
         )
 
 
-def _spreads(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
-    """Parameters in which people differ more than their priors let expect, and who differs most."""
-    posterior = fit["posterior"]
+def _omegas(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
+    """Parameters in which people differ more than their priors expect, and who differs most."""
+    posterior = fit["posterior"].to_dataset()
     for name, parameter in spec.parameters.items():
-        spread = parameter.between_subject
-        if spread is None or not spread.sd or name not in posterior or names.omega(name) not in posterior:
+        prior = parameter.between_subject
+        if prior is None or not prior.sd or name not in posterior or names.omega(name) not in posterior:
             continue
         found = float(posterior[names.omega(name)].median())
-        if np.log(found / spread.omega) / spread.sd <= FAR or "subject" not in posterior[name].dims:
+        if np.log(found / prior.omega) / prior.sd <= FAR or "subject" not in posterior[name].dims:
             continue
         own = posterior[name].median(("chain", "draw"))
         scaled = parameter.to_scale(own.values)
         who = int(np.abs(scaled - np.median(scaled)).argmax())
-        told = f"{float(own[who]):.3g} {parameter.unit}".removesuffix(" 1")
+        theirs = f"{float(own[who]):.3g} {parameter.unit}".removesuffix(" 1")
         yield Finding(
-            f"People differ in {name} by an SD of {found:.2g}; its prior expects {spread.omega:.2g}, less "
-            f"than {spread.omega * np.exp(FAR * spread.sd):.2g}. {own.subject.values[who]} differs most "
-            f"({told}; the middle of all is {float(own.median()):.3g}): look at their samples, units and "
+            f"People differ in {name} by an SD of {found:.2g}; its prior expects {prior.omega:.2g}, less "
+            f"than {prior.omega * np.exp(FAR * prior.sd):.2g}. {own.subject.values[who]} differs most "
+            f"({theirs}; the middle of all is {float(own.median()):.3g}): look at their samples, units and "
             "doses.",
             False,
         )
 
 
-def _own(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
+def _individual(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
     """People who are not as the prior expects anyone of their covariates to be: what a typical value, a
-    spread and an error that each give way a little have shared out among them."""
+    between-subject SD and an error that each give way a little have shared out among them."""
     if "prior" not in fit.children:
         return
+    posterior, before = fit["posterior"].to_dataset(), fit["prior"].to_dataset()
     for name, parameter in spec.parameters.items():
-        if not parameter.varies or not {name} <= set(fit["posterior"]) & set(fit["prior"]):
+        if not parameter.varies or not {name} <= set(posterior) & set(before):
             continue
-        draws = (fit[group][name].stack(sample=("chain", "draw")) for group in ("posterior", "prior"))
+        draws = (group[name].stack(sample=("chain", "draw")) for group in (posterior, before))
         found, prior = (parameter.to_scale(each.values) for each in draws)
         found = np.median(found, axis=-1)
         least, low, middle, high, most = np.quantile(prior, [0.001, 0.05, 0.5, 0.95, 0.999], axis=-1)
@@ -141,8 +142,8 @@ def _own(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
         far = [place for place in np.argsort(-away) if away[place] > ALONE]
         if not far:
             continue
-        (dim,) = set(fit["posterior"][name].dims) - {"chain", "draw"}
-        worst, who = far[0], fit["posterior"][dim].values[far[0]]
+        (dim,) = set(posterior[name].dims) - {"chain", "draw"}
+        worst, who = far[0], posterior[dim].values[far[0]]
         scaled = np.array([found[worst], least[worst], most[worst]])
         value, least_expected, most_expected = parameter.from_scale(scaled)
         unit = f" {parameter.unit}".removesuffix(" 1")
@@ -157,28 +158,29 @@ def _own(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
 
 
 def _ranked(fit: xr.DataTree) -> pd.DataFrame:
-    """A row a sample that is not censored: ``analyte``, ``subject``, ``occasion``, ``time``, its rank among
+    """A row per sample that is not censored: ``analyte``, ``subject``, ``occasion``, ``time``, its rank among
     what is predicted of it, and the logarithm of its ratio to what is fitted."""
     needed = {"observed_data", "posterior_predictive", "fitted"}
     if not needed <= set(fit.children):
         return pd.DataFrame()
     tables = []
-    for analyte, observed in fit["observed_data"].data_vars.items():
+    observed, known = fit["observed_data"].to_dataset(), fit["constant_data"].to_dataset()
+    for analyte in map(str, observed.data_vars):
         if analyte not in fit["posterior_predictive"]:
             continue
-        dim = names.observations(analyte)
-        value = observed.values
-        predicted = fit["posterior_predictive"][analyte].transpose(..., dim).values.reshape(-1, len(value))
-        fitted = np.median(fit["fitted"][analyte].transpose(..., dim).values.reshape(-1, len(value)), axis=0)
+        dim, value = names.observations(analyte), observed[analyte].values
+        of_groups = (fit[group].to_dataset()[analyte] for group in ("posterior_predictive", "fitted"))
+        predicted, fitted = (of.transpose(..., dim).values.reshape(-1, len(value)) for of in of_groups)
+        fitted = np.median(fitted, axis=0)
         table = pd.DataFrame({"analyte": analyte, "rank": (predicted < value).mean(0)})
         with np.errstate(divide="ignore", invalid="ignore"):
             table["ratio"] = np.log(value / fitted)
         for label in ("subject", "occasion", "time"):
-            table[label] = fit["observed_data"][f"{analyte}_{label}"].values
+            table[label] = observed[f"{analyte}_{label}"].values
         keep = np.isfinite(table["ratio"])
         censoring = f"{analyte}_censoring"
-        if censoring in fit["constant_data"]:
-            keep &= fit["constant_data"][censoring].values == "none"
+        if censoring in known:
+            keep &= known[censoring].values == "none"
         tables.append(table[keep])
     return pd.concat(tables) if tables else pd.DataFrame()
 
@@ -193,8 +195,8 @@ def _outside(samples: pd.DataFrame) -> tuple[Finding, list[str]]:
     share = f"{100 * (1 - out.mean()):.0f} % of all samples lie inside their own 90 % bands"
     if not len(bad):
         return Finding(f"{share[0].upper()}{share[1:]}, and no person stands out."), []
-    told = [f"{who} ({row['sum']} of {row['size']} outside)" for who, row in bad.iloc[:SHOWN].iterrows()]
-    sentence = f"The model does not describe {_people(len(bad))}: {', '.join(told)}{_others(len(bad))}."
+    named = [f"{who} ({row['sum']} of {row['size']} outside)" for who, row in bad.iloc[:SHOWN].iterrows()]
+    sentence = f"The model does not describe {_people(len(bad))}: {', '.join(named)}{_others(len(bad))}."
     return Finding(f"{sentence} Look at their samples, doses and units.", False), list(map(str, bad.index))
 
 
@@ -213,11 +215,11 @@ def _outliers(people: People) -> Iterator[Finding]:
     if not far:
         yield Finding("No person is unlike what is predicted of new people with their covariates and tests.")
         return
-    told = [f"{who} ({unusual(people, who)})" for who in far[:SHOWN]]
+    named = [f"{who} ({unusual(people, who)})" for who in far[:SHOWN]]
     verb = "is" if len(far) == 1 else "are"
     yield Finding(
         f"{_people(len(far))} {verb} unlike what is predicted of new people with their covariates and "
-        f"tests: {'; '.join(told)}{_others(len(far))}.",
+        f"tests: {'; '.join(named)}{_others(len(far))}.",
         False,
     )
 

@@ -32,7 +32,7 @@ from bayesglu.text.wording import some
 SETTINGS = {"population_draws": Number(4 * LEAST, MANY, whole=True)}
 
 SURE, LARGE = 2.0, 4.0
-"""A difference is told where it is so many standard errors, and as large: smaller ones have errors that are
+"""A difference counts where it is so many standard errors, and as large: smaller ones have errors that are
 not Normal (Sivula et al. 2025, arXiv 2008.10296)."""
 
 
@@ -43,9 +43,10 @@ class Comparison:
     Parameters
     ----------
     table : pandas.DataFrame
-        A row a model, the best first: ``elpd``, the sum over people of the log density of each one's samples,
-        and its standard error ``se``; ``difference`` from the best and ``difference_se``; the ``weight`` of
-        its predictions among those of all (stacking); ``refitted``, people for whom it was fitted again.
+        A row per model, the best first: ``elpd``, the sum over people of the log density of each one's
+        samples, and its standard error ``se``; ``difference`` from the best and ``difference_se``; the
+        ``weight`` of its predictions among those of all (stacking); ``refitted``, people for whom it was
+        fitted again.
     people : xarray.Dataset
         By ``model`` and ``subject``: ``elpd``, its Monte Carlo ``error``, the ``pareto_k`` of the weights and
         whether the model was ``refitted`` without the person.
@@ -59,7 +60,7 @@ class Comparison:
     >>> elpd = xr.DataArray([[-9.0, -8, -9], [-8, -2, -9]], dims=("model", "subject"))
     >>> people = xr.Dataset({"elpd": elpd}, {"model": ["a", "b"], "subject": ["1", "2", "3"]})
     >>> judged(people).headline
-    "'b' and 'a' cannot be told apart: the elpd of 'b' is higher by 7.0 (standard error 4.5) in 3 people."
+    "'b' and 'a' cannot be distinguished: the elpd of 'b' is higher by 7.0 (standard error 4.5) in 3 people."
     """
 
     table: pd.DataFrame
@@ -97,11 +98,11 @@ def compare(
         The study of the fits; needed where they have a forcing function, whose samples a fit does not keep.
     refit : bool
         Whether to fit again without a person where weights are too uneven, with the settings of the fit and
-        from its coordinates. Without, such people are told.
+        from its coordinates. Without, a warning names such people.
     population_draws : int
         Draws of each population to use at most, evenly spaced; 100 or more.
     keep : str or Path, optional
-        A folder in which each fit without a person is kept as it ends. The same call goes on from there.
+        A folder in which each fit without a person is kept as it ends. The same call resumes from there.
     executor : int, concurrent.futures.Executor or dask.distributed.Client, optional
         What makes those fits, as for `cross_validate`.
     progressbar : bool
@@ -146,14 +147,14 @@ def compare(
     check_executor(executor)
     if not isinstance(models, Mapping) or len(models) < 2:
         raise InputError('Give two models or more, each with a name: compare({"with bmi": a, "without": b}).')
-    kinds = {isinstance(one, xr.DataTree) for one in models.values()}
-    if len(kinds) > 1:
+    fits = {name: one for name, one in models.items() if isinstance(one, xr.DataTree)}
+    if 0 < len(fits) < len(models):
         raise InputError("Compare fits with fits, or results of cross_validate with such results.")
-    if kinds == {False}:
+    if not fits:
         return judged(_of_folds(models))
-    for name, one in models.items():
+    for name, one in fits.items():
         _require_usable(name, one, study is not None)
-    _require_same_samples({name: _samples_of(one) for name, one in models.items()})
+    _require_same_samples({name: _samples_of(one) for name, one in fits.items()})
     folders = {} if keep is None else {n: Path(keep) / n.replace("/", "_") for n in models}
     kept = {name: Kept(folder, "cross_validation", "fold") for name, folder in folders.items()}
     before = next((seed for own in kept.values() if (seed := own.seed()) is not None), None)
@@ -202,8 +203,8 @@ def _of_fit(name, fit, given, refit, draws, kept, executor, progressbar, seed) -
     return xr.Dataset({n: ("subject", v) for n, v in by_subject.items()}, {"subject": people})
 
 
-def _of_folds(models: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    parts = []
+def _of_folds(models: Mapping[str, xr.DataTree | xr.Dataset]) -> xr.Dataset:
+    parts, samples = [], {}
     for name, one in models.items():
         if not isinstance(one, xr.Dataset) or "elpd" not in one or LEFT_OUT not in one.dims:
             raise InputError(f"{name!r} is neither a fit nor what cross_validate(...) returned.")
@@ -211,7 +212,8 @@ def _of_folds(models: Mapping[str, xr.Dataset]) -> xr.Dataset:
         if (lost := own["subject"].values[np.isnan(own["elpd"].values)]).size:
             raise InputError(f"{name!r} says nothing of subject {some(list(map(str, lost)))}.")
         parts.append(own.sortby("subject").assign(refitted=("subject", np.full(own.sizes["subject"], True))))
-    _require_same_samples({name: one[[*COLUMNS]].to_dataframe() for name, one in models.items()})
+        samples[name] = one[[*COLUMNS]].to_dataframe()
+    _require_same_samples(samples)
     first = next(iter(models))
     for name, own in zip(models, parts, strict=True):
         if not _same_folds(parts[0]["fold_of"].values, own["fold_of"].values):
@@ -245,9 +247,9 @@ def _require_usable(name: str, fit: xr.DataTree, study_given: bool) -> None:
 def _samples_of(fit: xr.DataTree) -> pd.DataFrame:
     observed, known, parts = fit["observed_data"], fit["constant_data"], []
     for analyte, values in observed.data_vars.items():
-        own = {n: observed[f"{analyte}_{n}"].values for n in ("subject", "occasion", "time")}
-        own |= {"analyte": str(analyte), "value": values.values}
-        parts.append(pd.DataFrame({**own, "censoring": known[f"{analyte}_censoring"].values}))
+        columns = {n: observed[f"{analyte}_{n}"].values for n in ("subject", "occasion", "time")}
+        columns |= {"analyte": str(analyte), "value": values.values}
+        parts.append(pd.DataFrame({**columns, "censoring": known[f"{analyte}_censoring"].values}))
     return pd.concat(parts)
 
 
@@ -318,16 +320,16 @@ def judged(people: xr.Dataset) -> Comparison:
 def _verdict(best: str, second: str, away: xr.DataArray) -> tuple[str, bool]:
     difference, n = float(away.sum()), away.size
     error = float(np.sqrt(n) * away.std())
-    told = f"higher by {difference:.1f} (standard error {error:.1f}) in {n} people."
+    by_how_much = f"higher by {difference:.1f} (standard error {error:.1f}) in {n} people."
     if difference >= max(LARGE, SURE * error):
-        return f"{best!r} predicts people better than {second!r}: its elpd is {told}", True
-    return f"{best!r} and {second!r} cannot be told apart: the elpd of {best!r} is {told}", False
+        return f"{best!r} predicts people better than {second!r}: its elpd is {by_how_much}", True
+    return f"{best!r} and {second!r} cannot be distinguished: the elpd of {best!r} is {by_how_much}", False
 
 
 def _sentences(best: str, second: str, away: xr.DataArray, sure: bool, people: xr.Dataset):
     own = away.to_series().sort_values(ascending=False)
     total, n = float(own.sum()), len(own)
-    for_it, left = own[own > 0], total - own.cumsum().values
+    for_it, left = own[own > 0], total - own.cumsum().to_numpy(float)
     turning = int((left < 0).argmax()) + 1 if (left < 0).any() else n
     first = [str(s) for s in own.index[:turning]]
     yield (

@@ -22,8 +22,8 @@ class NewPeople:
     n : int
         How many.
     covariates : pandas.DataFrame
-        Their covariates, a row a person, and perhaps their ``body_weight`` in kg; without columns where they
-        are at the references of the model.
+        Their covariates, a row per person, and perhaps their ``body_weight`` in kg; without columns where
+        they are at the references of the model.
     like : str
         Whom they are like, in words.
     of_study : bool
@@ -61,8 +61,8 @@ def new_people(
         Covariates that all of them have, in canonical units: ``{"group": "T2D", "bmi": 33}``; and perhaps
         their ``body_weight``.
     like : str or pandas.DataFrame, optional
-        ``"study"`` for the covariates and body weights of the study's people, or a table with a row a person
-        and a column a covariate. The rows are taken in a random order, each as often as the others.
+        ``"study"`` for the covariates and body weights of the study's people, or a table with a row per
+        person and a column per covariate. The rows are taken in a random order, each as often as the others.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def new_people(
     if isinstance(like, pd.DataFrame):
         table = like.reset_index(drop=True).drop(columns=["subject"], errors="ignore")
     elif like not in (None, "study"):
-        raise InputError(f"like is {show(like)}. Allowed: 'study', or a table with a row a person.")
+        raise InputError(f"like is {show(like)}. Allowed: 'study', or a table with a row per person.")
     n = (len(table) or NUMBER) if n is None else n
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise InputError(f"n is {show(n)}; it must be a whole number, 1 or more.")

@@ -50,8 +50,8 @@ def fit_person(
     Nobody of the population is fitted again. Draws of its posterior, with all their uncertainty, are weighted
     by the likelihood of the new people's samples, with everything that may differ in them integrated out; so
     what comes back agrees with a fit of all people together, but for Monte Carlo error, of the new people as
-    of the population. How far the weights can be trusted is told by the shape k of their tail (Pareto), and
-    by `check`.
+    of the population. How far the weights can be trusted is measured by the shape k of their tail (Pareto),
+    which `check` judges.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def fit_person(
     -------
     xarray.DataTree
         As of `fit`, with one chain of draws, of the new people alone: ``posterior``, also of the population
-        given everybody; ``prior``, what the population lets expect of people with these covariates before
+        given everybody; ``prior``, what the population predicts for people with these covariates before
         their samples; ``observed_data``, ``constant_data``, ``protocols``, ``fitted``,
         ``posterior_predictive`` and ``log_likelihood``; and ``importance``: ``pareto_k`` and ``ess``
         (subject) of the draws of each person, ``modes`` (subject) of that person's posterior,
@@ -158,7 +158,10 @@ def fit_person(
     sampled = tree["posterior"].attrs
     sampled |= {f"inference_library{what}": sampled[f"creation_library{what}"] for what in ("", "_version")}
     tree.attrs |= _of_population(population_fit)
-    tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
+    tree.attrs |= {
+        "failed_solves": json.dumps(failures.rows()),
+        "wall_seconds": time.perf_counter() - began,
+    }
     return tree
 
 
@@ -169,7 +172,7 @@ def _solver_of(fit: xr.DataTree) -> dict:
 def _of_population(fit: xr.DataTree) -> dict[str, str]:
     """Attributes that say which population it was: its study, its own seed, and a checksum of its draws."""
     if fit.attrs.get("method") == IMPORTANCE:
-        return {name: fit.attrs[name] for name in fit.attrs if name.startswith("population_")}
+        return {str(name): v for name, v in fit.attrs.items() if str(name).startswith("population_")}
     about = {
         "study_name": "study",
         "study_hash": "study_hash",

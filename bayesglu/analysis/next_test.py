@@ -1,8 +1,8 @@
-"""Which test, sampled when, would tell most of a parameter: a search over candidates, before anyone is
-tested.
+"""Which test, sampled when, would be most informative about a parameter: a search over candidates, before
+anyone is tested.
 
 Each sample of a candidate tells so much of the parameters, at each of many people drawn from the prior or at
-draws of one person's posterior (`information`). Moments of sampling are taken one after another, and then
+draws of one person's posterior (`information`). Sampling times are taken one after another, and then
 exchanged one by one as long as that helps (Fedorov 1972, Theory of Optimal Experiments).
 """
 
@@ -39,7 +39,7 @@ from bayesglu.text.wording import some
 
 COMPARISON = "comparison:"
 FINE_UNTIL, FINE, COARSE = 60.0, 5.0, 15.0
-"""Minutes between moments that may be chosen, until that minute after the dose and later."""
+"""Minutes between sampling times that may be chosen, until that minute after the dose and later."""
 
 
 def design(
@@ -55,7 +55,7 @@ def design(
     body_weight: float | None = None,
     random_seed: int | np.random.Generator | None = None,
 ) -> xr.Dataset:
-    """Which test, and when to take its samples, would tell most of a parameter.
+    """Which test, and when to take its samples, would be most informative about a parameter.
 
     With a fit it is the next test of one of its people: what is known of that person already counts, and what
     differs from day to day is integrated out. With a model it is the first test of anybody.
@@ -68,17 +68,17 @@ def design(
         Tests to choose from, of several doses too: ``["ogtt(50)", "ogtt(75)", "ivgtt(0.3)"]``. No
         clamps, whose infusion is no sample.
     for_ : str or sequence of str
-        Of which parameters it is to tell most, of one person; or ``"comparison:insulin_sensitivity"``, of the
-        difference between two groups of `subjects` people each.
+        The parameters of one person about which it is to be most informative; or
+        ``"comparison:insulin_sensitivity"``, of the difference between two groups of `subjects` people each.
     budget : int
-        At how many moments blood is drawn.
+        How many sampling times.
     subject : str, optional
         Whose next test it is, of a fit with several people.
     analytes : iterable of str, optional
         What is measured in each sample; by default all that the model measures.
     times : sequence of float, optional
-        Minutes from which moments are chosen; by default every 5 min in the first hour and every 15 min
-        later.
+        Minutes from which sampling times are chosen; by default every 5 min in the first hour and every 15
+        min later.
     subjects : int
         People in each group of a comparison.
     draws : int
@@ -94,7 +94,7 @@ def design(
         Along ``candidate``, the best first: ``contraction``, the share of what is uncertain in the parameters
         now that the test would remove, 1 - SD after / SD before, on their log (logit) scale, averaged over
         them; ``usual``, the same with samples at the usual times of the protocol, which are
-        ``usual_samples``; ``times`` (candidate, sample), the moments in min. Of a comparison there is
+        ``usual_samples``; ``times`` (candidate, sample), the sampling times in min. Of a comparison there is
         ``ratio`` too, the ratio between groups that would be found with a power of 80 % at 5 %. The attribute
         ``recommended`` says it in a sentence.
 
@@ -168,7 +168,7 @@ def design(
 
 
 class Asked(NamedTuple):
-    """Of which parameters a test is to tell, by how many moments; in one person, or `compared` between groups
+    """Of which parameters a test is to tell, by how many samples; in one person, or `compared` between groups
     of so many subjects."""
 
     wanted: list[str]
@@ -201,11 +201,11 @@ def _asked(spec: ModelSpec, for_, budget, subjects, draws, times, of_fit: bool) 
 
 
 def _best(plan_of: Callable, protocol: Protocol, asked: "Asked", known: Known | None, rng) -> dict:
-    """The best moments of one candidate, and what they and the usual ones would tell."""
-    grid = _moments(protocol) if asked.times is None else np.unique(np.asarray(asked.times, float))
+    """The best sampling times of one candidate, and what they and the usual ones would tell."""
+    grid = _times(protocol) if asked.times is None else np.unique(np.asarray(asked.times, float))
     if len(grid) < asked.budget:
         raise InputError(
-            f"{protocol.name}: {len(grid)} moments to choose from, and a budget of {asked.budget}."
+            f"{protocol.name}: {len(grid)} times to choose from, and a budget of {asked.budget}."
         )
     usual = usual_times(protocol)
     every = np.union1d(grid, usual)
@@ -231,7 +231,7 @@ def _best(plan_of: Callable, protocol: Protocol, asked: "Asked", known: Known | 
     }
 
 
-def _moments(protocol: Protocol) -> np.ndarray:
+def _times(protocol: Protocol) -> np.ndarray:
     """Minutes at which blood may be drawn."""
     end = default_times(protocol)[-1]
     early = np.arange(0.0, min(FINE_UNTIL, end) + 1e-9, FINE)

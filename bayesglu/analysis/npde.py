@@ -137,7 +137,7 @@ def npde(fit: xr.DataTree, random_seed: int | np.random.Generator | None = None)
         below = (own.others < own.own).sum(0)
         score[own.rows] = ndtri((below + 0.5) / (len(new) + 1))
     alone = (log_new < log_value).mean(0)
-    found = xr.Dataset(
+    errors = xr.Dataset(
         {"npde": ("obs", score), "pd": ("obs", alone), "expected": ("obs", np.median(new, axis=0))},
         samples.coords,
     )
@@ -145,9 +145,9 @@ def npde(fit: xr.DataTree, random_seed: int | np.random.Generator | None = None)
     groups["all"] = np.ones(len(score), bool)
     table = pd.DataFrame({name: _tested(score[of]) for name, of in groups.items()}).T
     tested = {name: ("tested", table[name].to_numpy(float)) for name in table}
-    found = found.assign(tested).assign_coords(tested=list(groups))
-    found.attrs = {"random_seed": seed, "new_people": len(new), "study": fit.attrs.get("study_name", "")}
-    return found
+    errors = errors.assign(tested).assign_coords(tested=list(groups))
+    errors.attrs = {"random_seed": seed, "new_people": len(new), "study": fit.attrs.get("study_name", "")}
+    return errors
 
 
 def imputed(samples: xr.Dataset, log_new: np.ndarray, rng: np.random.Generator) -> np.ndarray:

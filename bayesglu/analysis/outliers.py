@@ -54,14 +54,14 @@ def _chances(of_each: dict[str, Decorrelated]) -> dict[str, float]:
     farthest twentieth of new people, all together, their tail is taken to fall as a power (Hill 1975, Ann
     Stat 3:1163).
     """
-    middle = {who: np.median((own.others**2).sum(1)) for who, own in of_each.items()}
-    far = [(own.others**2).sum(1) / middle[who] for who, own in of_each.items()]
+    middle = {who: np.median((person.others**2).sum(1)) for who, person in of_each.items()}
+    far = [(person.others**2).sum(1) / middle[who] for who, person in of_each.items()]
     everyone = np.sort(np.concatenate(far))
     edge = np.quantile(everyone, 1 - TAIL)
     power = 1 / np.mean(np.log(everyone[everyone > edge] / edge))
     found = {}
-    for who, own in of_each.items():
-        distance = (own.own**2).sum() / middle[who]
+    for who, person in of_each.items():
+        distance = (person.own**2).sum() / middle[who]
         rank = (everyone >= distance).mean()
         alone = TAIL * (distance / edge) ** -power if distance > edge else rank
         found[who] = float(-np.expm1(len(of_each) * np.log1p(-min(alone, 0.5))))
@@ -75,6 +75,6 @@ def unusual(people: People, who: str) -> str:
     away = log_value - own.mean
     i = int(np.abs(away / np.sqrt((own.factor**2).sum(1))).argmax())
     ratio = float(np.exp(away[i]))
-    told = f"{ratio:.2g} times" if ratio > 1 else f"1/{1 / ratio:.2g} of"
+    times = f"{ratio:.2g} times" if ratio > 1 else f"1/{1 / ratio:.2g} of"
     what = f"{samples.analyte.values[i]} at {float(samples.time.values[i]):g} min"
-    return f"{what} is {told} what is expected of someone like that"
+    return f"{what} is {times} what is expected of someone like that"

@@ -104,7 +104,7 @@ def fitted_people(
     posterior: xr.Dataset,
     known: xr.Dataset,
     labels: Sequence[str],
-    anew: tuple | None = None,
+    anew: tuple[Sequence[int], np.random.Generator] | None = None,
 ) -> dict[str, xr.DataArray]:
     """Parameters of people of the study, on the first of each one's occasions, or on another one.
 
@@ -118,11 +118,11 @@ def fitted_people(
     people = people_of(spec, posterior, occasions, covariates, of_occasions)
     _require_covariates(people, posterior, covariates)
     population = population_of(posterior, people, absent_effect=0.0)
-    own = individuals_of(posterior, people)
+    parameters = individuals_of(posterior, people)
     if anew is not None:
         deviating = population.typical, population.effect, population.omega, population.correlation
-        own = people.draw_another_occasion(*deviating, own, *anew, population.missing)
-    return _parameters(people, population, own, posterior)
+        parameters = people.draw_another_occasion(*deviating, parameters, *anew, population.missing)
+    return _parameters(people, population, parameters, posterior)
 
 
 def draw_people(

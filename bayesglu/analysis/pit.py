@@ -86,13 +86,13 @@ def pit(
     value = np.clip((np.exp(weights) * below.T).sum(-1), 0.0, 1.0)
     u, side = np.random.default_rng(seed).uniform(size=len(value)), samples.censoring.values
     value = np.where(side == "left", u * value, np.where(side == "right", value + u * (1 - value), value))
-    found = xr.Dataset({"pit": ("obs", value), "pareto_k": ("obs", k)}, samples.coords)
+    transforms = xr.Dataset({"pit": ("obs", value), "pareto_k": ("obs", k)}, samples.coords)
     rows = list(_groups(value, k, samples, level))
     for name in rows[0]:
-        found[name] = ("group", np.array([row[name] for row in rows]))
-    found = found.assign_coords(obs_level=("obs", level.astype(str)))
-    found.attrs = {"random_seed": seed, "by": by or "", "study": fit.attrs.get("study_name", "")}
-    return found
+        transforms[name] = ("group", np.array([row[name] for row in rows]))
+    transforms = transforms.assign_coords(obs_level=("obs", level.astype(str)))
+    transforms.attrs = {"random_seed": seed, "by": by or "", "study": fit.attrs.get("study_name", "")}
+    return transforms
 
 
 def _below(fit: xr.DataTree, samples: xr.Dataset, spec: ModelSpec) -> np.ndarray:
@@ -128,7 +128,7 @@ def _groups(value: np.ndarray, k: np.ndarray, samples: xr.Dataset, level: np.nda
 
 
 def _row(value: np.ndarray, k: np.ndarray, analyte: str, level: str, time: np.ndarray) -> dict:
-    told = len(value) >= FEWEST and (k > LARGEST_K).mean() <= MOST_UNRELIABLE
-    p = float(p_values(value[:, None])[0]) if told else np.nan
+    reliable = len(value) >= FEWEST and (k > LARGEST_K).mean() <= MOST_UNRELIABLE
+    p = float(p_values(value[:, None])[0]) if reliable else np.nan
     where = {"group_analyte": analyte, "level": level, "from": float(time.min()), "to": float(time.max())}
     return where | {"samples": len(value), "mean": float(value.mean()), "p": p}

@@ -73,27 +73,29 @@ def completed(population: xr.Dataset, d: Design, rng: np.random.Generator) -> xr
     draws = population.sizes["draw"]
     population = _told_apart(population, d, rng)
     unknown = of_everyone(to_dataset(d, in_chains(d.draw_prior(draws, rng), 1)))
-    found = population.drop_vars("log_marginal_likelihood", errors="ignore")
-    if more := sorted(acting_in(unknown) - acting_in(found)):
+    whole = population.drop_vars("log_marginal_likelihood", errors="ignore")
+    if more := sorted(acting_in(unknown) - acting_in(whole)):
         effects = [unknown[names.EFFECT].sel(effect=more)]
-        if names.EFFECT in found:
-            effects.insert(0, found[names.EFFECT])
+        if names.EFFECT in whole:
+            effects.insert(0, whole[names.EFFECT])
         together = xr.concat(effects, "effect", coords="minimal", compat="override").assign_attrs(
             effects[0].attrs
         )
-        found = found.drop_dims("effect", errors="ignore").assign({names.EFFECT: together})
+        whole = whole.drop_dims("effect", errors="ignore").assign({names.EFFECT: together})
     # What covariates may be of which the fit knows nothing is drawn with them.
     roles = {name: draws.attrs["role"] for name, draws in unknown.data_vars.items()}
-    absent = [name for name, role in roles.items() if name not in found and role != "covariate"]
-    return found.assign({name: unknown[name] for name in absent}).transpose("chain", "draw", ...)
+    absent = [name for name, role in roles.items() if name not in whole and role != "covariate"]
+    return whole.assign({name: unknown[name] for name in absent}).transpose("chain", "draw", ...)
 
 
 def _told_apart(population: xr.Dataset, d: Design, rng: np.random.Generator) -> xr.Dataset:
     """The population with SDs of what is people's own and of what is an occasion's, where new people were
     seen on several and those of the population were not: divided as the prior says."""
     new = [n for n in d.individuals.nested if names.kappa(n) not in population]
-    omega = population_of(population, d.individuals, rng=rng).omega if new else None
-    for v, each in enumerate(d.individuals.deviations if new else ()):
+    if not new:
+        return population
+    omega = population_of(population, d.individuals, rng=rng).omega
+    for v, each in enumerate(d.individuals.deviations):
         p = each.parameter
         if p.name in new:
             about = population[names.omega(p.name)].attrs | ({"role": "kappa"} if each.nested else {})
@@ -104,16 +106,16 @@ def _told_apart(population: xr.Dataset, d: Design, rng: np.random.Generator) -> 
 def population_values(population: xr.Dataset, d: Design, rng: np.random.Generator) -> Values:
     """The draws of a population (M, ...), without individual parameters; what people may have of the
     covariates that they lack is drawn with each."""
-    found = population_of(population, d.individuals, d.analytes)
-    found = found._replace(missing=d.individuals.missing.draw(found.missing, rng))
-    return Values(*(field[0] for field in found))
+    values = population_of(population, d.individuals, d.analytes)
+    values = values._replace(missing=d.individuals.missing.draw(values.missing, rng))
+    return Values(*(field[0] for field in values))
 
 
 def design_of_new(
     spec: ModelSpec, study: Study, population_fit: xr.DataTree, solver: Mapping, warn: bool = True
 ) -> Design:
-    """The new people, of whom covariates that they lack are what those of the population let expect; where
-    that tells occasions from people, so do they.
+    """The new people, with covariates that they lack as those of the population predict them; where that
+    separates occasions from people, so do they.
 
     warn : whether to say which covariates they lack."""
     posterior = population_fit["posterior"].to_dataset()

@@ -60,7 +60,7 @@ def predictions(
     Returns
     -------
     pandas.DataFrame
-        A row a quantity, scenario and group or person: ``median``, ``lower``, ``upper``, ``unit``, and in
+        A row per quantity, scenario and group or person: ``median``, ``lower``, ``upper``, ``unit``, and in
         ``interval`` what they are of: a subject, the mean of people, a new person. ``people`` and
         ``occasion`` say of whom and which day; ``defined``, in which share of draws there is a number, where
         that is not always so.

@@ -1,4 +1,4 @@
-"""How much a posterior follows its priors: power scaling, told with the priors' sources.
+"""How much a posterior follows its priors: power scaling, with the priors' sources.
 
 Kallioinen, Paananen, Bürkner & Vehtari 2024, Stat Comput 34:57, by ArviZ.
 """
@@ -17,7 +17,7 @@ from bayesglu.spec.model import ModelSpec, model_of
 THRESHOLD = 0.05
 """Of sensitivities, as its authors propose: about a fifth of an SD when a prior is doubled."""
 
-FOLLOWS, BOTH, FINE = "follows its prior", "changes with both", "told by the data"
+FOLLOWS, BOTH, FINE = "follows its prior", "changes with both", "informed by the data"
 
 SHIFTS = 3
 """How often draws are compared with what was drawn at other times, to see what is found by chance."""
@@ -28,8 +28,8 @@ def prior_sensitivity(fit: xr.DataTree, threshold: float = THRESHOLD) -> pd.Data
 
     The prior of a parameter, of its typical value and of how people differ in it, is raised to a power near 1
     by weighting the draws, and so is the likelihood; the sensitivity is how fast the distribution of a value
-    changes. Where it changes with its prior and not with the data, it follows its prior; where with both,
-    the prior matters beside the data, or disagrees with them.
+    changes. Where it changes with its prior and not with the data, it follows its prior; where with both, the
+    prior matters beside the data, or disagrees with them (a potential prior-data conflict).
 
     Weights of few draws find changes by chance. How large is seen where draws are paired with the densities
     of others, so many further along their chain; what 95 % of values stay below then does not count, and is
@@ -40,12 +40,12 @@ def prior_sensitivity(fit: xr.DataTree, threshold: float = THRESHOLD) -> pd.Data
     fit : xarray.DataTree
         As `fit` and `load` return it, with its log prior and log likelihood.
     threshold : float
-        From which sensitivity on a value counts as sensitive.
+        The smallest sensitivity that counts.
 
     Returns
     -------
     pandas.DataFrame
-        A row a value, those that follow their priors first: ``parameter``, ``of`` (a person, an effect, or
+        A row per value, those that follow their priors first: ``parameter``, ``of`` (a person, an effect, or
         empty), ``prior`` and ``likelihood`` (sensitivities), ``diagnosis``, the ``words`` in a sentence, and
         the ``source`` of the prior.
 
@@ -94,7 +94,7 @@ def prior_sensitivity(fit: xr.DataTree, threshold: float = THRESHOLD) -> pd.Data
     order = table["diagnosis"].map({FOLLOWS: 0, BOTH: 1, FINE: 2})
     table = table.assign(order=order).sort_values(["order", "prior"], ascending=[True, False], kind="stable")
     table = table.drop(columns="order").reset_index(drop=True)
-    table.attrs = {"threshold": threshold} | {f"chance_{group}": size for group, size in by_chance.items()}
+    table.attrs = {"threshold": threshold, **{f"chance_{group}": size for group, size in by_chance.items()}}
     return table
 
 
@@ -107,13 +107,13 @@ def _by_prior(fit: xr.DataTree) -> dict[str, np.ndarray]:
     for name, draws in posterior.data_vars.items():
         owner = str(draws.attrs.get("parameter", name))
         of_each.setdefault(owner, []).append(str(name))
-    found = {}
+    sensitivities = {}
     for owner, own in of_each.items():
         known = [owner, names.typical(owner), names.omega(owner), names.kappa(owner)]
         known = [name for name in known if name in priors] or sorted(priors)
         if owner != names.EFFECT:
             table = psense(fit, var_names=own, group="prior", group_var_names=known)
-            found |= {name: table[name].transpose(*posterior[name].dims[2:]).values for name in own}
+            sensitivities |= {name: table[name].transpose(*posterior[name].dims[2:]).values for name in own}
             continue
         each = []
         for label in posterior["effect"].values:
@@ -122,8 +122,8 @@ def _by_prior(fit: xr.DataTree) -> dict[str, np.ndarray]:
                 fit, var_names=own, group="prior", coords=of, group_var_names=known, group_coords=of
             )
             each.append(float(table[owner].values.item()))
-        found[owner] = np.array(each)
-    return found
+        sensitivities[owner] = np.array(each)
+    return sensitivities
 
 
 def _by_chance(fit: xr.DataTree) -> dict[str, float]:
@@ -150,9 +150,9 @@ def _row(spec: ModelSpec, draws: xr.DataArray, name: str, label: str, value: dic
         diagnosis = BOTH if sensitive["likelihood"] else FOLLOWS
     called = f"{name} of {label}" if label else name
     source = _source(spec, draws, label)
-    told = {FOLLOWS: FOLLOWS, BOTH: "changes with its prior and with the data"}.get(diagnosis)
-    told = told or "is told by the data"
-    words = f"{called} {told}"
+    verdict = {FOLLOWS: FOLLOWS, BOTH: "changes with its prior and with the data"}.get(diagnosis)
+    verdict = verdict or "is informed by the data"
+    words = f"{called} {verdict}"
     if diagnosis != FINE and source:
         words += f" ({source})"
     return {

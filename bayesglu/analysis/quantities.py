@@ -98,7 +98,7 @@ def quantities(
     Returns
     -------
     xarray.Dataset
-        One variable a quantity, with the dims of the curves without ``time``, its unit and meaning in
+        One variable per quantity, with the dims of the curves without ``time``, its unit and meaning in
         ``attrs``. NaN where something never happens.
 
     Raises
@@ -133,21 +133,21 @@ def quantities(
 
 def quantities_of(of, outputs: Mapping[str, str], system: str = "canonical") -> list[Quantity]:
     """What `of` asks for, of outputs with their canonical units; InputError that lists what there is not."""
-    problems, found = Problems("of"), []
+    problems, chosen = Problems("of"), []
     for each in [of] if isinstance(of, str | Quantity) or callable(of) else list(of):
         if isinstance(each, Quantity):
-            found.append(each)
+            chosen.append(each)
         elif callable(each):
-            found.append(Quantity(getattr(each, "__name__", "quantity").strip("<>"), each))
+            chosen.append(Quantity(getattr(each, "__name__", "quantity").strip("<>"), each))
         elif isinstance(each, str):
             names = [n for n in GROUPS[each] if _split(n, outputs)] if each in GROUPS else [each]
-            found += [made for name in names if (made := _named(name, outputs, system, problems))]
+            chosen += [made for name in names if (made := _named(name, outputs, system, problems))]
         else:
             problems.add(f"{each!r} is no quantity. Write a name such as 'glucose_peak', or give a Quantity.")
-    if not found and not problems:
+    if not chosen and not problems:
         problems.add("nothing is asked for. Write a name such as 'glucose_peak'.")
     problems.raise_any(InputError)
-    return list({quantity.name: quantity for quantity in found}.values())
+    return list({quantity.name: quantity for quantity in chosen}.values())
 
 
 def evaluate(simulated: xr.Dataset, asked: Sequence[Quantity], system: str = "canonical") -> xr.Dataset:

@@ -55,18 +55,18 @@ def ranking(
     table = fit if isinstance(fit, xr.Dataset) else indices(fit, index, draws, probability)
     if "draws" not in table or index not in table["index"].values:
         raise InputError(f"These are no indices of a fit with {index}: ranking(fit, {index!r}).")
-    own = table[["draws", "median", "raw"]].sel(index=index).reset_coords(drop=True)
-    own = own.isel(subject=np.flatnonzero(np.isfinite(own["median"].values)))
-    count = own.sizes["subject"]
+    of_index = table[["draws", "median", "raw"]].sel(index=index).reset_coords(drop=True)
+    of_index = of_index.isel(subject=np.flatnonzero(np.isfinite(of_index["median"].values)))
+    count = of_index.sizes["subject"]
     if count < 2:
         raise InputError(f"{count} people have {index}: there is nothing to rank.")
-    values = own["draws"].transpose("subject", "sample").values
+    values = of_index["draws"].transpose("subject", "sample").values
     values = values[:, np.isfinite(values).all(0)]
     ranks = count - values.argsort(0).argsort(0)
     tail = (1 - probability) / 2
     low, middle, high = np.quantile(ranks, [tail, 0.5, 1 - tail], axis=1)
     places = np.arange(1, count + 1)
-    raw = own["raw"].values
+    raw = of_index["raw"].values
     raw_rank = np.where(np.isfinite(raw), 1 + (raw[None] > raw[:, None]).sum(1), np.nan)
     found = xr.Dataset(
         {
@@ -74,11 +74,11 @@ def ranking(
             "lower": ("subject", low),
             "upper": ("subject", high),
             "raw_rank": ("subject", raw_rank),
-            "median": own["median"],
-            "raw": own["raw"],
+            "median": of_index["median"],
+            "raw": of_index["raw"],
             "probability_of_rank": (("subject", "place"), (ranks[..., None] == places).mean(1)),
         },
-        coords={"subject": own["subject"].values, "place": places},
+        coords={"subject": of_index["subject"].values, "place": places},
         attrs={"index": index, "interval": "equal-tailed", "probability": probability},
     )
-    return found.isel(subject=np.lexsort((-own["median"].values, middle)))
+    return found.isel(subject=np.lexsort((-of_index["median"].values, middle)))

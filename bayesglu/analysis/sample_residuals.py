@@ -48,7 +48,7 @@ def sample_residuals(fit: xr.DataTree, random_seed: int | np.random.Generator | 
     True
     """
     seed = seed_of(random_seed)
-    found, samples, spec = npde(fit, seed), compared(fit), model_of(fit.attrs)
+    residuals, samples, spec = npde(fit, seed), compared(fit), model_of(fit.attrs)
     analytes = analytes_of(samples)
     fitted = np.median(drawn(fit, "fitted", analytes), axis=0)
     away = logarithm(samples["value"].values, samples) - logarithm(fitted, samples)
@@ -59,17 +59,19 @@ def sample_residuals(fit: xr.DataTree, random_seed: int | np.random.Generator | 
         if names.sigma(a) in fit["posterior"]
     }
     sigma = np.array([of_analyte[str(a)] for a in samples.analyte.values])
-    found = found.drop_dims("tested").drop_vars("pd")
-    found = found.assign(fitted=("obs", fitted), residual=("obs", away / sigma))
+    residuals = residuals.drop_dims("tested").drop_vars("pd")
+    residuals = residuals.assign(fitted=("obs", fitted), residual=("obs", away / sigma))
     people = list(dict.fromkeys(map(str, samples.subject.values)))
     mean = np.full((len(people), len(analytes)), np.nan)
     for i, who in enumerate(people):
         for j, analyte in enumerate(analytes):
             own = (samples.subject.values == who) & (samples.analyte.values == analyte)
-            mean[i, j] = found["npde"].values[own].mean() if own.any() else np.nan
-    told = xr.Dataset({"mean_npde": (("person", "measured"), mean)}, {"person": people, "measured": analytes})
+            mean[i, j] = residuals["npde"].values[own].mean() if own.any() else np.nan
+    means = xr.Dataset(
+        {"mean_npde": (("person", "measured"), mean)}, {"person": people, "measured": analytes}
+    )
     known = fit["constant_data"].to_dataset().rename(subject="person")
     for name in known:
         if str(name).startswith("covariate_"):
-            told[str(name)] = known[name].sel(person=people)
-    return found.merge(told).assign_attrs(found.attrs)
+            means[str(name)] = known[name].sel(person=people)
+    return residuals.merge(means).assign_attrs(residuals.attrs)

@@ -1,5 +1,5 @@
 """What samples of a planned test would tell of a person or of two groups, and a search for the best
-moments."""
+sampling times."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,8 +71,8 @@ def known_of_person(spec: ModelSpec, fit: xr.DataTree, subject: str | None, draw
     sigma = {a: names.sigma(a) for a in spec.analytes}
     noise = {a: float(posterior[name].median()) for a, name in sigma.items() if name in posterior}
     weight = float(about["body_weight"][labels.index(who)])
-    told = f"subject {who}"
-    return Known(people.names, phi[few], precision, noise, told, weight if np.isfinite(weight) else None)
+    whom = f"subject {who}"
+    return Known(people.names, phi[few], precision, noise, whom, weight if np.isfinite(weight) else None)
 
 
 def in_order_of(plan: Design, known: Known, rng: np.random.Generator) -> Known:
@@ -89,7 +89,7 @@ def in_order_of(plan: Design, known: Known, rng: np.random.Generator) -> Known:
 
 
 def information_by_time(plan: Design, known: Known, every: np.ndarray) -> np.ndarray:
-    """What the samples of each moment tell (draw, time, K, K), at the draws that could be solved."""
+    """What the samples at each time tell (draw, time, K, K), at the draws that could be solved."""
     usual = {a: plan.spec.analytes[a].sigma.median for a in plan.analytes}
     noise = np.array([known.noise.get(a, usual[a]) for a in plan.analytes])
     times = plan.study.observations.sel(obs=plan.obs)["time"].values
@@ -156,7 +156,7 @@ def _between_days(people: Individuals) -> np.ndarray:
 
 
 def search(score: Callable, information: np.ndarray, allowed: np.ndarray, budget: int) -> np.ndarray:
-    """The moments (budget,) among those allowed of which the score is best: taken one after another, then
+    """The times (budget,) among those allowed of which the score is best: taken one after another, then
     exchanged as long as that helps. information : (draw, time, K, K)."""
     chosen: list[int] = []
     for _ in range(budget):

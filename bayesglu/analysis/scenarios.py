@@ -1,4 +1,4 @@
-"""What would be otherwise: scenarios of a what-if, their combinations, and files of them."""
+"""What would be different: scenarios of a what-if, their combinations, and files of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OWN = "own"
 
 @dataclass(frozen=True)
 class Switch:
-    """A part of the body that is put out: parameters at 0, or states that begin at 0."""
+    """A part of the body that is switched off: parameters at 0, or states that begin at 0."""
 
     meaning: str
     parameters: tuple[str, ...] = ()

@@ -66,9 +66,9 @@ def simulate_study(
     body_weight : float or mapping, optional
         Body weight in kg, for everyone or by subject, where no study is given.
     population : str
-        ``"prior"``: typical values, spreads and errors are drawn from their priors, as calibration needs it;
-        ``"medians"``: they are at the medians of these. People are drawn from that population. What a model
-        has of pseudo-observations is data to a fit, and no part of its priors.
+        ``"prior"``: typical values, between-subject SDs and errors are drawn from their priors, as
+        calibration needs it; ``"medians"``: they are at the medians of these. People are drawn from that
+        population. What a model has of pseudo-observations is data to a fit, and no part of its priors.
     sigma : mapping, optional
         SD of log residuals by analyte, where they are not to come from the population.
     random_seed : int or numpy.random.Generator, optional
@@ -105,7 +105,7 @@ def simulate_study(
     """
     seed = seed_of(random_seed)
     fitted = require_fit(model) if isinstance(model, xr.DataTree) else None
-    spec = load_model(fitted.attrs["model_text"] if fitted is not None else model)
+    spec = load_model(model.attrs["model_text"] if isinstance(model, xr.DataTree) else model)
     problems = Problems("simulate_study")
     if population not in POPULATIONS:
         problems.unknown(population, POPULATIONS, "population")
@@ -182,12 +182,12 @@ def _drawn(d: Design, fitted: xr.DataTree | None, population: str, rng: np.rando
         population_ = population_of(one, i, absent_effect=0.0, rng=rng).at((0, 0))
         known = {a: one[names.sigma(a)].item() for a in d.analytes if names.sigma(a) in one}
         sigma = np.array([known.get(a, usual) for a, usual in zip(d.analytes, at.sigma, strict=True)])
-    shared = [getattr(population_, name)[None] for name in ("typical", "effect", "omega", "correlation")]
+    shared = (population_.typical, population_.effect, population_.omega, population_.correlation)
+    typical, effect, omega, correlation = (values[None] for values in shared)
     missing = population_.missing[None].copy()
     i.missing.parts(missing).value[:] = np.nan  # of these people it is drawn anew
     missing = i.missing.draw(missing, rng)
-    individual = i.draw(*shared, rng, missing)
-    typical, effect, omega, correlation = shared
+    individual = i.draw(typical, effect, omega, correlation, rng, missing)
     forcing_error = rng.normal(size=(1, d.forcing.n_errors))
     errors = sigma[None].copy()
     return Values(typical, effect, omega, errors, correlation, individual, forcing_error, missing)

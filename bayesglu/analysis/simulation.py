@@ -78,7 +78,7 @@ def simulate(
     Returns
     -------
     xarray.Dataset
-        One variable an output, its unit in ``attrs``. The attributes ``delivered``, ``prescribed_later`` and
+        One variable per output, its unit in ``attrs``. The attributes ``delivered``, ``prescribed_later`` and
         ``in_depots`` report the amount of each substance per kg of body weight. In a model whose glycogen is
         held, ``glycogen`` and ``liver_glycogen`` are constant.
 
@@ -219,8 +219,8 @@ def _people(spec: ModelSpec, parameters: Mapping, start: Mapping, body_weight, a
     dims = (*(d for d in sizes if d not in weight.dims), *map(str, weight.dims))
     shape = tuple(sizes[d] for d in dims)
     # Variables, and not arrays with their labels, which take longer than all else where people are few.
-    spread = (a.variable.set_dims(dict(zip(dims, shape, strict=True))).values.reshape(-1) for a in arrays)
-    values = dict(zip(given, spread, strict=False))
+    flat = (a.variable.set_dims(dict(zip(dims, shape, strict=True))).values.reshape(-1) for a in arrays)
+    values = dict(zip(given, flat, strict=False))
     labelled = {d: a for a in reversed(arrays) for d in a.dims if d in a.indexes}
     coords = dict(arrays[0].coords) | {d: a.coords[d] for d, a in labelled.items()}
     theta = np.empty((int(np.prod(shape, dtype=int)), len(names)))
@@ -327,11 +327,11 @@ def as_names(given: str | Iterable[str]) -> tuple[str, ...]:
 
 def _amounts(by_channel: Mapping[str, np.ndarray]) -> str:
     """Amounts as text; they differ between people only where body weights do."""
-    told = []
+    amounts = []
     for channel in AMOUNT_CHANNELS:
         least, most = f"{by_channel[channel].min():.6g}", f"{by_channel[channel].max():.6g}"
         if most != "0":
             amount = least if least == most else f"{least} to {most}"
             unit = available().units[f"{channel}_input"].removesuffix("/min")
-            told.append(f"{amount} {unit} {channel}")
-    return ", ".join(told) or "nothing"
+            amounts.append(f"{amount} {unit} {channel}")
+    return ", ".join(amounts) or "nothing"

@@ -204,9 +204,9 @@ class KeptDraws(Kept):
         stored, people, failed = one
         arrays = stored._asdict() if stored else {}
         with whole(self._place(number)) as new:
-            told = np.array(json.dumps({"people": people, "failed": failed}))
+            about = np.array(json.dumps({"people": people, "failed": failed}))
             with new.open("wb") as file:
-                np.savez(file, told=told, **arrays)
+                np.savez(file, told=about, **arrays)
         return one
 
     def found(self, numbers: Iterable[int]) -> dict[int, Any]:
@@ -216,10 +216,10 @@ class KeptDraws(Kept):
     def _load(self, place: Path) -> tuple[Stored | None, list[str], dict[str, str]]:
         try:
             with np.load(place, allow_pickle=False) as file:
-                told = json.loads(str(file["told"]))
-                stored = Stored(*(file[name] for name in Stored._fields)) if told["people"] else None
+                about = json.loads(str(file["told"]))
+                stored = Stored(*(file[name] for name in Stored._fields)) if about["people"] else None
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise BayesgluError(
                 f"{place} cannot be read: {error}. Move it away, and it is made again."
             ) from error
-        return stored, told["people"], told["failed"]
+        return stored, about["people"], about["failed"]

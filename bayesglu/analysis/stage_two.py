@@ -31,7 +31,7 @@ BATCHES = 8
 """Into which the draws of each are divided, to see how much depends on which they are."""
 
 EVEN = 0.25
-"""Share of their number that weighted draws tell as much as, at least."""
+"""The least effective sample size of weighted draws, as a share of their number."""
 
 FARTHEST = 50.0
 """SDs from the mode beyond which the sampler turns back."""
@@ -168,13 +168,13 @@ class Pooled:
             half = s.along - np.einsum("skgxy,sy->skgx", s.across, moved)
             squares = squares - np.einsum("skgx,sx->skg", s.along + half, moved)
             by_shared = np.einsum("skgx,g->skx", half, precision) if slopes else by_shared
-        found = -s.count[:, :analytes] @ v.log_sigma
-        found = found[:, None] - 0.5 * squares @ precision
+        log_likelihood = -s.count[:, :analytes] @ v.log_sigma
+        log_likelihood = log_likelihood[:, None] - 0.5 * squares @ precision
         by_sigma = by_shared
         if slopes:
             by_sigma = squares[..., :analytes] * precision[:analytes] - s.count[:, None, :analytes]
-        self._add_others(v, moved, found, (by_sigma, by_shared) if slopes else None)
-        return found, by_sigma, by_shared
+        self._add_others(v, moved, log_likelihood, (by_sigma, by_shared) if slopes else None)
+        return log_likelihood, by_sigma, by_shared
 
     @cached_property
     def others(self) -> list[Others]:
@@ -197,14 +197,15 @@ class Pooled:
             log_sigma = np.append(v.log_sigma, 0.0)[o.group, None]
             shift = np.einsum("rkx,rx->rk", o.slope, moved[o.whose]) if len(self.shared) else 0.0
             z = (o.residual - shift) * np.exp(-log_sigma)
-            beyond = o.kind is None
+            kind = o.kind
             found += o.of @ (
-                censored.log_probability(z, o.side) if beyond else o.kind.log_density(z) - log_sigma
+                censored.log_probability(z, o.side) if kind is None else kind.log_density(z) - log_sigma
             )
             if slopes is None:
                 continue
-            slope, (by_sigma, by_shared) = censored.slope(z, o.side) if beyond else o.kind.slope(z), slopes
-            pull = -slope * z - float(not beyond)
+            by_sigma, by_shared = slopes
+            slope = censored.slope(z, o.side) if kind is None else kind.slope(z)
+            pull = -slope * z - float(kind is not None)
             for a in np.unique(o.group):
                 by_sigma[..., a] += (o.of * (o.group == a)) @ pull
             for x in range(len(self.shared)):
@@ -244,11 +245,11 @@ class Pooled:
             found.typical[self.shared] += drag.sum(0)
             found.effect[:] += np.einsum("sx,sxe->e", drag, self.varied)
         found.log_sigma[:] = np.einsum("sk,ska->a", weight, by_sigma)
-        self._add_spreads(found, v, precision, scatter)
+        self._add_sds(found, v, precision, scatter)
         prior, slope = self._log_prior(position)
         return float(value + prior), np.concatenate(found) + slope
 
-    def _add_spreads(self, found: Numbers, v: Numbers, precision, scatter) -> None:
+    def _add_sds(self, found: Numbers, v: Numbers, precision, scatter) -> None:
         """The derivatives by SDs and correlations, from that by the covariance."""
         i, people = self.design.individuals, len(self.stored.log_ratio)
         by = 0.5 * (precision @ scatter @ precision - people * precision)
@@ -300,7 +301,7 @@ class Pooled:
         return Pooled(self.design, self.stored.draws(which), self.reference)
 
     def effective_draws(self, position: np.ndarray) -> np.ndarray:
-        """Of each person (S,), how many draws of equal weights would tell as much."""
+        """The effective number of draws of each person (S,)."""
         log = self.log_weights(self.numbers(position))
         weight = np.exp(log - log.max(1, keepdims=True))
         return weight.sum(1) ** 2 / np.square(weight).sum(1)

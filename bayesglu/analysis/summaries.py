@@ -1,13 +1,13 @@
 """What a fit says in numbers: medians and intervals of what people share and each has, and the prior.
 
-Every table states the kind and the probability of its intervals, and how much the data told. The posterior
-*contraction* is 1 - SD of the posterior / SD of the prior, on the scale on which the prior is Normal
-(logarithm or log odds): 0 where the data say nothing, near 1 where they say all. (Some define it by
+Every table states the kind and the probability of its intervals, and how informative the data were. The
+posterior *contraction* is 1 - SD of the posterior / SD of the prior, on the scale on which the prior is
+Normal (logarithm or log odds): 0 where the data say nothing, near 1 where they say all. (Some define it by
 variances.) The prior is known from its draws, which makes the contraction uncertain by a few hundredths.
 *Eta-shrinkage* runs the other way, as in pharmacometrics: 1 - SD of people's mean random effects / omega,
 near 0 where each person's data speak for themselves, near 1 where everyone is drawn to the typical value.
 
-How much a person differs from occasion to occasion is learnt from those who were seen on several. Where
+How much a person differs from occasion to occasion is estimated from those who were seen on several. Where
 nobody was, what is said of it is its prior, and a note says so.
 """
 
@@ -28,8 +28,8 @@ from bayesglu.units import convert
 
 LITTLE = 0.1
 NOTE = "posterior is prior-dominated"
-ITS_PRIOR = "its prior: this fit does not tell occasions from people"
-WIDER = "wider than the prior: the data say little here, or spread more than it expected"
+ITS_PRIOR = "its prior: this fit does not separate occasions from people"
+WIDER = "wider than the prior: the data say little here, or people differ more than it expected"
 
 
 def summarize_population(fit: xr.DataTree, probability: float = 0.9) -> xr.Dataset:
@@ -46,7 +46,7 @@ def summarize_population(fit: xr.DataTree, probability: float = 0.9) -> xr.Datas
     -------
     xarray.Dataset
         Dim ``parameter``, coordinates ``unit``, ``symbol``, ``role`` (typical, shared, effect, correlation,
-        sigma, and covariate: what is learnt of one that some people lack), ``interval`` and
+        sigma, and covariate: what is known of one that some people lack), ``interval`` and
         ``probability``; ``.to_dataframe()`` makes a table of it.
         Variables:
 
@@ -55,8 +55,8 @@ def summarize_population(fit: xr.DataTree, probability: float = 0.9) -> xr.Datas
         * ``contraction``: 1 - posterior SD / prior SD;
         * ``note``: what a contraction below 0.1, or far below 0, means;
         * ``omega_...``: all of these but the note for the between-subject SD of the logarithm (log odds),
-          which is about a coefficient of variation; NaN where nothing differs between people. Where
-          occasions are told from people it is of what is people's own, else of people on one occasion;
+          which is about a coefficient of variation; NaN where nothing differs between people. Where occasions
+          are separated from people it is of what is people's own, else of people on one occasion;
         * ``kappa_...``: all of these for the between-occasion SD, and a ``kappa_note``, which also says where
           it is its prior; NaN where the model lets nothing differ between a person's occasions;
         * ``eta_shrinkage``, ``kappa_eta_shrinkage``: 1 - SD of the mean random effects of people / omega, and
@@ -88,8 +88,8 @@ def summarize_population(fit: xr.DataTree, probability: float = 0.9) -> xr.Datas
             if kind == "kappa" and sd not in posterior:
                 about |= between_occasion.get(row, {})
             table |= {f"{kind}_{name}": values for name, values in about.items()}
-        table["eta_shrinkage"] = shrinkage.get(names.omega(row), np.nan)
-        table["kappa_eta_shrinkage"] = shrinkage.get(names.kappa(row), np.nan)
+        table["eta_shrinkage"] = np.array(shrinkage.get(names.omega(row), np.nan))
+        table["kappa_eta_shrinkage"] = np.array(shrinkage.get(names.kappa(row), np.nan))
         tables.append({name: values for name, values in table.items() if name != "omega_note"})
     table = _together(rows, tables, probability)
     return table.assign_coords(role=("parameter", [draws.attrs["role"] for draws in rows.values()]))
@@ -208,8 +208,8 @@ def _between_occasion(fit: xr.DataTree, probability: float) -> dict[str, dict]:
     _require_probability(probability)
     reach, found = NormalDist().inv_cdf(0.5 + probability / 2), {}
     for p in model_of(fit.attrs).parameters.values():
-        if (spread := p.between_occasion) is not None:
-            limits = np.exp(np.log(spread.omega) + spread.sd * reach * np.array([0, -1, 1]))
+        if (prior := p.between_occasion) is not None:
+            limits = np.exp(np.log(prior.omega) + prior.sd * reach * np.array([0, -1, 1]))
             known = dict(zip(("median", "lower", "upper"), limits, strict=True))
             found[p.name] = known | {f"prior_{name}": limit for name, limit in known.items()}
             found[p.name] |= {"contraction": 0.0, "note": ITS_PRIOR}
@@ -269,12 +269,12 @@ def _summary(
 ) -> dict[str, np.ndarray]:
     """Medians and intervals of one variable and of its prior, and the contraction from one to the other."""
     _require_probability(probability)
-    found = _interval(draws, probability)
-    found |= {f"prior_{name}": values for name, values in _interval(prior, probability).items()}
+    table = _interval(draws, probability)
+    table |= {f"prior_{name}": values for name, values in _interval(prior, probability).items()}
     contraction = 1 - _deviation(draws) / _deviation(prior)
     note = np.where(contraction < -LITTLE, WIDER, np.where(contraction < LITTLE, NOTE, ""))
-    found |= {"contraction": contraction, "note": note}
-    return dict(zip(found, np.broadcast_arrays(*found.values()), strict=True))  # NaN, where there is none
+    table |= {"contraction": contraction, "note": note}
+    return dict(zip(table, np.broadcast_arrays(*table.values()), strict=True))  # NaN, where there is none
 
 
 def _require_probability(probability: float) -> None:

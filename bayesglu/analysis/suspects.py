@@ -1,4 +1,4 @@
-"""What may be wrong with samples that nobody of a population has: units, times, doses, tubes changed about.
+"""What may be wrong with samples that nobody of a population has: units, times, doses, tubes swapped.
 
 Each slip that is common in tables is undone in turn, and samples are compared, as those of a new person,
 before and after. First roughly, as if logarithms of people's samples were Normal: how much likelier the
@@ -79,29 +79,29 @@ def slips(fit: xr.DataTree, people: People) -> dict[str, str]:
 
 
 def _slips(fit: xr.DataTree, people: People) -> dict[str, str]:
-    found: dict[str, list[Slip]] = {}
+    named: dict[str, list[Slip]] = {}
     for who, own in people.decorrelated.items():
         here = people.samples.isel(obs=own.rows)
-        found[who] = [*_units(here, own), *_swaps(here, own)]
+        named[who] = [*_units(here, own), *_swaps(here, own)]
     for words, other in _other_tests(fit):
         for who, alone in _new_people_or_none(fit, other).items():
-            if who in found and len(alone.rows) == len(people.decorrelated[who].rows):
-                found[who].append(Slip(words, alone.log_density, alone.distance, lambda _, s=other: s))
-    found = {who: each for who, each in found.items() if each}
-    if not found:
+            if who in named and len(alone.rows) == len(people.decorrelated[who].rows):
+                named[who].append(Slip(words, alone.log_density, alone.distance, lambda _, s=other: s))
+    named = {who: each for who, each in named.items() if each}
+    if not named:
         return {}
-    enough = _enough(people, found)
+    enough = _enough(people, named)
     best: dict[str, tuple[float, Slip]] = {}
-    for who in found:
+    for who in named:
         own = people.decorrelated[who]
         value = people.log_value[own.rows]
-        gain = [float(slip.log_density(value) - own.log_density(value)) for slip in found[who]]
-        likely = [(g, slip) for g, slip in zip(gain, found[who], strict=True) if g > enough]
+        gain = [float(slip.log_density(value) - own.log_density(value)) for slip in named[who]]
+        likely = [(g, slip) for g, slip in zip(gain, named[who], strict=True) if g > enough]
         likely = [(g, slip) for g, slip in likely if _near(slip.distance(value), len(value))]
         if likely:
             best[who] = max(likely, key=lambda pair: pair[0])
     farthest = sorted(best, key=lambda who: -best[who][0])[:MOST]
-    evidence = np.log(len(found) / CHANCE)
+    evidence = np.log(len(named) / CHANCE)
     return {who: best[who][1].words for who in farthest if _gain(fit, who, best[who][1]) > evidence}
 
 
@@ -110,10 +110,10 @@ def _gain(fit: xr.DataTree, who: str, slip: Slip) -> float:
     be told."""
     try:
         study = study_of(fit)
-        told, undone = (_evidence(fit, s.select(subjects=[who])) for s in (study, slip.undone(study)))
+        as_given, undone = (_evidence(fit, s.select(subjects=[who])) for s in (study, slip.undone(study)))
     except BayesgluError:  # a fit that does not keep its study, or has too few draws
         return -np.inf
-    return undone - told
+    return undone - as_given
 
 
 def _evidence(fit: xr.DataTree, study: Study) -> float:
@@ -122,7 +122,7 @@ def _evidence(fit: xr.DataTree, study: Study) -> float:
         warnings.simplefilter("ignore", FitWarning)
         warnings.simplefilter("ignore", StudyWarning)
         person = fit_person(fit, study, draws=DRAWS, population_draws=DRAWS, random_seed=1)
-    of_each = person[IMPORTANCE]["log_marginal_likelihood"].values.ravel()
+    of_each = person[IMPORTANCE].to_dataset()["log_marginal_likelihood"].values.ravel()
     return float(np.log(len(of_each)) - logsumexp(-of_each))  # draws are weighted by it already
 
 
@@ -133,8 +133,8 @@ def _enough(people: People, found: dict[str, list[Slip]]) -> float:
     for who in found:
         own = people.decorrelated[who]
         new = own.new[:: max(1, len(own.others) // each)]
-        told = own.log_density(new)
-        gains.append(np.max([slip.log_density(new) - told for slip in found[who]], axis=0))
+        as_given = own.log_density(new)
+        gains.append(np.max([slip.log_density(new) - as_given for slip in found[who]], axis=0))
     gain = np.concatenate(gains)
     edge = np.quantile(gain, 1 - TAIL)
     return float(edge + np.mean(gain[gain > edge] - edge) * np.log(TAIL * len(found) / CANDIDATE))
@@ -142,7 +142,7 @@ def _enough(people: People, found: dict[str, list[Slip]]) -> float:
 
 def _near(distance: np.ndarray | float, n: int) -> bool:
     """Whether a squared distance of n samples is one of new people."""
-    return float(distance) < 2.0 * chi2.ppf(0.999, n)
+    return bool(distance < 2.0 * chi2.ppf(0.999, n))
 
 
 def common_slip(fit: xr.DataTree, people: People) -> str | None:
@@ -153,25 +153,25 @@ def common_slip(fit: xr.DataTree, people: People) -> str | None:
         samples, of_each, log_value = _new_people(fit, study_of(fit).select(subjects=some), of_prior=True)
     except BayesgluError:  # a fit that does not keep its study
         return None
-    told = {who: float(own.log_density(log_value[own.rows])) for who, own in of_each.items()}
+    as_given = {who: float(own.log_density(log_value[own.rows])) for who, own in of_each.items()}
     gains: dict[str, list[tuple[float, float]]] = {}
     for who, own in of_each.items():
         value = log_value[own.rows]
         for slip in _units(samples.isel(obs=own.rows), own):
-            after = float(slip.log_density(value)) - told[who], float(slip.distance(value))
+            after = float(slip.log_density(value)) - as_given[who], float(slip.distance(value))
             gains.setdefault(slip.words, []).append(after)
     for words, other in _other_tests(fit, some):
         for who, own in _new_people_or_none(fit, other, of_prior=True).items():
             value = log_value[of_each[who].rows]
             if len(own.rows) == len(value):
-                after = float(own.log_density(value)) - told[who], float(own.distance(value))
+                after = float(own.log_density(value)) - as_given[who], float(own.distance(value))
                 gains.setdefault(words, []).append(after)
     enough = np.log(max(len(gains), 1) / CHANCE)
     n = len(log_value)
     good = {
         words: sum(gain for gain, _ in each)
         for words, each in gains.items()
-        if len(each) == len(told) and _near(sum(distance for _, distance in each), n)
+        if len(each) == len(as_given) and _near(sum(distance for _, distance in each), n)
     }
     best = max(good, key=good.__getitem__, default=None)
     return best if best is not None and good[best] > enough else None
@@ -222,7 +222,7 @@ def _unit_words(analyte: str, unit: str, factor: float, as_canonical: bool) -> s
 
 
 def _swaps(samples: xr.Dataset, own: Decorrelated) -> Iterator[Slip]:
-    """Samples of two times changed about, in one analyte or in all that were taken then."""
+    """Samples of two times swapped, in one analyte or in all that were taken then."""
     columns = (samples.analyte.values, samples.occasion.values, samples.time.values)
     place = {key: i for i, key in enumerate(zip(*columns, strict=True))}
     measured = list(dict.fromkeys(map(str, samples.analyte.values)))
@@ -235,8 +235,8 @@ def _swaps(samples: xr.Dataset, own: Decorrelated) -> Iterator[Slip]:
                 for x in which:
                     i, j = place[x, occasion, a], place[x, occasion, b]
                     order[[i, j]] = j, i
-                told = "all analytes" if len(which) > 1 else which[0]
-                words = f"the samples of {told} at {a:g} and {b:g} min look changed about"
+                which_analytes = "all analytes" if len(which) > 1 else which[0]
+                words = f"the samples of {which_analytes} at {a:g} and {b:g} min look swapped"
                 yield _slip(words, samples, own, lambda x, order=order: x[..., order])
 
 

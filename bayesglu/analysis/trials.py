@@ -72,7 +72,7 @@ def trial(
     dropout : float
         Share of the people who leave without the endpoint.
     alpha : float
-        Level of the test.
+        Significance level of the test.
     crossover : bool
         Whether everyone has every arm. What differs from day to day (`between_occasion` of the model) does
         so between arms; each day begins at rest, so that nothing carries over, and the order plays no part.
@@ -84,8 +84,8 @@ def trial(
     Returns
     -------
     pandas.DataFrame
-        A row an arm and size: ``power`` with its Monte Carlo standard error ``mcse``, ``repeats``, and of the
-        difference of the arms' means in these trials the ``median`` and the interval of 90 %.
+        A row per arm and size: ``power`` with its Monte Carlo standard error ``mcse``, ``repeats``, and of
+        the difference of the arms' means in these trials the ``median`` and the interval of 90 %.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def trial(
             row = {"arm": arm, "control": next(iter(named)), "n": size, "quantity": name}
             row |= {"power": power, "mcse": np.sqrt(power * (1 - power) / len(p)), "repeats": len(p)}
             row |= {"median": middle, "lower": low, "upper": high, "unit": found[name].attrs["units"]}
-            rows.append(row | {"people": cohort.told})
+            rows.append(row | {"people": cohort.whom})
     if few:
         warn_caller(
             f"In up to {100 * few:.0f} % of the trials an arm had fewer than two people with the endpoint: "
@@ -224,7 +224,7 @@ def dose_for(
     Returns
     -------
     pandas.DataFrame
-        A row a person and dose: ``p_target``, ``met`` where that is at least `probability`, and ``use``.
+        A row per person and dose: ``p_target``, ``met`` where that is at least `probability`, and ``use``.
 
     Raises
     ------

@@ -67,11 +67,11 @@ def fit_two_stage(
     """The posterior of the population of thousands of people, in two stages, kept as they are made.
 
     In stage one each person is drawn as if alone, under a wide population: that of the model's priors, with
-    all uncertainty of typical values added to the spreads. In stage two the hierarchy is sampled over the
-    stored draws, with that wide population divided out. Its mode is then the population under which stage one
-    is done again, until the mode stays: so draws lie where the hierarchy wants them, also of people whose
-    samples say little. Time and memory grow with the number of people and no faster, and the posterior is
-    that of `fit`, but for the Monte Carlo error of the stored draws, which is told.
+    all uncertainty of typical values added to the between-subject SDs. In stage two the hierarchy is sampled
+    over the stored draws, with that wide population divided out. Its mode is then the population under which
+    stage one is done again, until the mode stays: so draws lie where the hierarchy wants them, also of people
+    whose samples say little. Time and memory grow with the number of people and no faster, and the posterior
+    is that of `fit`, but for the Monte Carlo error of the stored draws, which is reported.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def fit_two_stage(
     study : Study, str or Path
         The people: a study, or its name or path. Each was seen on one occasion.
     keep : str or Path
-        A folder in which each portion of people is kept as it ends; the same call goes on from there.
+        A folder in which each portion of people is kept as it ends; the same call resumes from there.
     draws : int
         Draws of each chain of the population.
     tune : int
@@ -105,8 +105,8 @@ def fit_two_stage(
     -------
     xarray.DataTree
         As of `fit`, with ``posterior``, ``prior`` (of the population alone), ``observed_data``,
-        ``constant_data`` and ``protocols``; and ``stages``, with ``effective_draws`` (subject): how many
-        stored draws of equal weights would tell as much of each person. Draws of individual parameters are
+        ``constant_data`` and ``protocols``; and ``stages``, with ``effective_draws`` (subject): the
+        effective number of stored draws of each person. Draws of individual parameters are
         among those stored, so that there are at most `stored` different ones of a person. What needs
         predictions of each sample, such as predictive checks, is not there. The attribute ``stages`` says
         how well it went, and `check` judges it.
@@ -170,7 +170,7 @@ def fit_two_stage(
     about |= {name: checked[name] for name in ("stored", "portion")}
     with kept.work(about):
         work = Stages(d, kept.folder, checked, solver, seed, executor, progressbar)
-        pooled, mode, told = work.settled()
+        pooled, mode, stages = work.settled()
         drawn = sample(pooled, mode, draws, tune, chains, seed)
         posterior = work.posterior(pooled, drawn)
     groups = {
@@ -182,7 +182,7 @@ def fit_two_stage(
     }
     settings = {**checked, "solver": solver}
     tree = tree_of(groups, provenance(d, TWO_STAGE, seed, settings))
-    tree.attrs |= {"stages": json.dumps(told | drawn.weights), "wall_seconds": time.perf_counter() - began}
+    tree.attrs |= {"stages": json.dumps(stages | drawn.weights), "wall_seconds": time.perf_counter() - began}
     return tree
 
 
@@ -197,9 +197,9 @@ def _require_possible(d: Design) -> None:
         )
     if people.missing.size:
         lacked = {of.name: of.subjects for of in (*people.missing.numbers, *people.missing.levels)}
-        told = "; ".join(f"{name} is missing for {some([*who])}" for name, who in lacked.items())
+        lacking = "; ".join(f"{name} is missing for {some([*who])}" for name, who in lacked.items())
         raise InputError(
-            f"Two stages take covariates as known, and {told}. Fill them in, fit without these people "
+            f"Two stages take covariates as known, and {lacking}. Fill them in, fit without these people "
             "(study.select(subjects=[...])), or fit(model, study)."
         )
 
@@ -227,7 +227,7 @@ class Stages:
             first, why = next(iter(failed.items()))
             warn_caller(f"Subject {some(list(failed))} left out. {first}: {why}", FitWarning)
         each = pooled.effective_draws(mode.position)
-        told = {
+        diagnostics = {
             "rounds": number,
             "moved": float(moved.max()),
             "unsettled": not settled,
@@ -236,7 +236,7 @@ class Stages:
             "bent": float(pooled.bent(mode).max(initial=0.0)),
             "left_out": list(failed),
         }
-        return pooled, mode, told
+        return pooled, mode, diagnostics
 
     def _round(self, number: int, reference: Numbers) -> tuple[Pooled, dict[str, str]]:
         """Stage one under a reference population, or under that which it was begun with."""
@@ -290,9 +290,9 @@ class Stages:
 
 
 def _effective(pooled: Pooled, mode: Mode) -> xr.Dataset:
-    told = {"long_name": "stored draws of equal weights that would tell as much"}
+    attributes = {"long_name": "effective number of stored draws"}
     subjects = list(pooled.design.individuals.subjects)
-    each = ("subject", pooled.effective_draws(mode.position), told)
+    each = ("subject", pooled.effective_draws(mode.position), attributes)
     return xr.Dataset({"effective_draws": each}, {"subject": subjects})
 
 
@@ -326,7 +326,8 @@ def _alone(draws: xr.Dataset) -> xr.Dataset:
 
 
 def _wide(d: Design) -> Numbers:
-    """The population of the priors, whose spreads have all uncertainty of typical values in them."""
+    """The population of the priors, whose between-subject SDs have all uncertainty of typical values in
+    them."""
     i = d.individuals
     typical_sd = i.typical_prior[1][i.layout.varying]
     return Numbers(

@@ -25,7 +25,7 @@ class Verdict:
     about_model : tuple of str
         Those of the sentences that say whether the model describes the data; the others are of sampling.
     table : pandas.DataFrame
-        One row a variable: the worst ``rhat``, ``ess_bulk`` and ``ess_tail`` of its ``values``, and which
+        One row per variable: the worst ``rhat``, ``ess_bulk`` and ``ess_tail`` of its ``values``, and which
         value has the worst R-hat.
 
     Examples
@@ -54,22 +54,22 @@ class Verdict:
         >>> list(bg.check(fit).sections)
         ['Did sampling work?', 'Does the model describe the data?']
         """
-        of_sampling = tuple(told for told in self.sentences if told not in self.about_model)
+        of_sampling = tuple(sentence for sentence in self.sentences if sentence not in self.about_model)
         return {"Did sampling work?": of_sampling, "Does the model describe the data?": self.about_model}
 
     def __repr__(self) -> str:
         lines = [self.headline]
         for question, sentences in self.sections.items():
             lines += ["", f"{question} {self._answer(sentences)}"]
-            lines += [f"{'!' if told in self.problems else ' '} {told}" for told in sentences]
+            lines += [f"{'!' if sentence in self.problems else ' '} {sentence}" for sentence in sentences]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         parts = [f"<p><b>{escape(self.headline)}</b></p>"]
         for question, sentences in self.sections.items():
             items = (
-                f"<li>{f'<b>{escape(told)}</b>' if told in self.problems else escape(told)}</li>"
-                for told in sentences
+                f"<li>{f'<b>{escape(sentence)}</b>' if sentence in self.problems else escape(sentence)}</li>"
+                for sentence in sentences
             )
             parts.append(f"<p>{question} {self._answer(sentences)}</p><ul>{''.join(items)}</ul>")
         return "".join(parts)

@@ -41,7 +41,7 @@ def vpc(
     fit : xarray.DataTree
         As `fit` and `load` return it, with the group ``population_predictive``.
     by : str, optional
-        A covariate, ``"occasion"`` or ``"protocol"``, by whose levels samples are told apart. A covariate
+        A covariate, ``"occasion"`` or ``"protocol"``, by whose levels samples are grouped. A covariate
         that is a number is cut at its median.
     prediction_corrected : bool, optional
         Whether samples, and simulated ones, are multiplied by the median expected value at their time over
@@ -92,39 +92,39 @@ def vpc(
     if prediction_corrected:
         expected = np.median(new, axis=0)
         factor = np.ones(len(value))
-        for own in groups.values():
-            factor[own] = np.median(expected[own]) / expected[own]
+        for members in groups.values():
+            factor[members] = np.median(expected[members]) / expected[members]
         value, new = value * factor, new * factor
     shown = value.copy()
     value, new = np.where(below, -np.inf, np.where(high, np.inf, value)), np.where(below_new, -np.inf, new)
     rows = {"observed": [], "median": [], "lower": [], "upper": []}
     shares = {"below": [], "below_median": [], "below_lower": [], "below_upper": []}
     tail = (1 - INTERVAL) / 2
-    for own in groups.values():
-        rows["observed"].append(_quantiles(value[own], wanted))
-        of_new = _quantiles(new[:, own], wanted)  # (quantile, draw)
+    for members in groups.values():
+        rows["observed"].append(_quantiles(value[members], wanted))
+        of_new = _quantiles(new[:, members], wanted)  # (quantile, draw)
         for name, q in (("median", 0.5), ("lower", tail), ("upper", 1 - tail)):
             rows[name].append(_quantiles(of_new, np.array([q]), axis=1)[0])
-        measurable = np.isfinite(limit[own]).any()
-        shares["below"].append(below[own].mean() if measurable else np.nan)
-        of_each = below_new[:, own].mean(1)
+        measurable = np.isfinite(limit[members]).any()
+        shares["below"].append(below[members].mean() if measurable else np.nan)
+        of_each = below_new[:, members].mean(1)
         for name, q in (("below_median", 0.5), ("below_lower", tail), ("below_upper", 1 - tail)):
             shares[name].append(np.quantile(of_each, q) if measurable else np.nan)
-    told = {n: (("bin", "quantile"), _finite(np.array(v))) for n, v in rows.items()}
-    told |= {n: ("bin", np.array(v)) for n, v in shares.items()}
-    found = xr.Dataset(told | {"value": ("obs", shown)}, samples.coords | {"quantile": wanted})
+    variables = {n: (("bin", "quantile"), _finite(np.array(v))) for n, v in rows.items()}
+    variables |= {n: ("bin", np.array(v)) for n, v in shares.items()}
+    checked = xr.Dataset(variables | {"value": ("obs", shown)}, samples.coords | {"quantile": wanted})
     time = samples.time.values
-    found = found.assign_coords(
+    checked = checked.assign_coords(
         bin=np.arange(len(groups)),
         bin_analyte=("bin", [analyte for analyte, _, _ in groups]),
         bin_level=("bin", [str(each) for _, each, _ in groups]),
-        bin_time=("bin", [float(np.median(time[own])) for own in groups.values()], {"units": "min"}),
-        samples=("bin", [len(own) for own in groups.values()]),
+        bin_time=("bin", [float(np.median(time[members])) for members in groups.values()], {"units": "min"}),
+        samples=("bin", [len(members) for members in groups.values()]),
         level=("obs", level.astype(str)),
     )
-    found.attrs = {"prediction_corrected": int(prediction_corrected), "by": by or "", "interval": INTERVAL}
-    found.attrs |= {"new_people": len(new), "study": fit.attrs.get("study_name", "")}
-    return found
+    checked.attrs = {"prediction_corrected": int(prediction_corrected), "by": by or "", "interval": INTERVAL}
+    checked.attrs |= {"new_people": len(new), "study": fit.attrs.get("study_name", "")}
+    return checked
 
 
 def _bins(samples: xr.Dataset, level: np.ndarray) -> dict[tuple[str, str, int], np.ndarray]:

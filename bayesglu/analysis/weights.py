@@ -16,7 +16,7 @@ LARGEST_K = 0.7
 """Beyond it weights are too uneven to be trusted (Vehtari et al. 2024, JMLR 25:72)."""
 
 FEWEST = 100
-"""Draws of equal weights that tell enough of a population's uncertainty."""
+"""Effective sample size that is enough for a population's uncertainty."""
 
 
 def judge_weights(diagnostics: xr.Dataset) -> Iterator[Finding]:
@@ -33,8 +33,8 @@ def judge_weights(diagnostics: xr.Dataset) -> Iterator[Finding]:
     else:
         fewest = float(diagnostics["ess"].min())
         yield Finding(
-            f"Draws of people are weighted evenly enough: Pareto k is at most {k.max():.2f}, and they tell "
-            f"as much as {fewest:.0f} of equal weights or more."
+            f"Draws of people are weighted evenly enough: Pareto k is at most {k.max():.2f}, and "
+            f"their effective sample size at least {fewest:.0f}."
         )
     several = [
         f"{s} ({count(int(n), 'mode')})"
@@ -42,7 +42,7 @@ def judge_weights(diagnostics: xr.Dataset) -> Iterator[Finding]:
         if n > 1
     ]
     if several:
-        yield Finding(f"More than one set of parameters describes subject {some(several)}.")
+        yield Finding(f"The posterior has more than one mode in subject {some(several)}.")
     yield _judge_population(float(diagnostics["population_pareto_k"]), float(diagnostics["population_ess"]))
 
 
@@ -56,11 +56,11 @@ def _judge_population(k: float, ess: float) -> Finding:
         )
     if ess < FEWEST:
         return Finding(
-            f"The draws of the population tell as much as {ess:.0f} of equal weights, fewer than {FEWEST}: "
+            f"The draws of the population have an effective sample size of {ess:.0f}, below {FEWEST}: "
             "take more (population_draws) where its fit has more, or fit all people together.",
             False,
         )
     return Finding(
-        f"Draws of the population are weighted evenly enough: Pareto k is {k:.2f}, and they tell as much as "
-        f"{ess:.0f} of equal weights."
+        f"Draws of the population are weighted evenly enough: Pareto k is {k:.2f}, and their effective "
+        f"sample size is {ess:.0f}."
     )

@@ -56,7 +56,7 @@ def make_world(cohort: Cohort, scenario: Scenario, done: Mapping[str, Protocol],
         lacking += [s for s in switch.states if s not in loop.states]
         if lacking:
             raise InputError(
-                f"{name}: the model '{spec.name}' has no {', '.join(lacking)} that could be put out, "
+                f"{name}: the model '{spec.name}' has no {', '.join(lacking)} that could be switched off, "
                 f"so that {switch.meaning} cannot be asked of it."
             )
         parameters |= {p: xr.DataArray(0.0) for p in switch.parameters}

@@ -27,7 +27,7 @@ Progress = Annotated[bool, option("Show a progress bar.")]
 WAIT = 10
 """Seconds in which a scheduler has to answer."""
 
-KEPT = "Keep each {} here as it ends; the same call goes on."
+KEPT = "Keep each {} here as it ends; the same call resumes."
 
 
 @contextmanager
@@ -116,9 +116,9 @@ def cross_validate(
     say(f"\nelpd {float(found.elpd.sum()):.1f} in {found.elpd.size} people. {seeded(found)}", "dim")
     if csv:
         write_csv(csv, people)
-    for label, fine, told in zip(found.fold.values, found.clean.values, found.problems.values, strict=True):
+    for label, fine, why in zip(found.fold.values, found.clean.values, found.problems.values, strict=True):
         if not fine:
-            say(f"Without {label}: {told}")
+            say(f"Without {label}: {why}")
     if not found.clean.all():
         raise NotClean
 
@@ -148,7 +148,7 @@ def compare(
     keep: Annotated[Path | None, option(KEPT.format("fit"), metavar="FOLDER", panel="Files")] = None,
     csv: Csv = None,
 ) -> None:
-    """Compare models by how well they predict people whom they have not seen, and say who decides."""
+    """Compare models by how well they predict people whom they have not seen, and name those who decide."""
     writable(csv)
     named = [_named(text) for text in fits]
     if twice := {name for name, _ in named if sum(name == other for other, _ in named) > 1}:

@@ -124,9 +124,11 @@ def _answer(question: xr.Dataset) -> None:
     two_hours = question.glucose.sel(time=120.0).mean("subject")
     as_is, changed = two_hours.sel(scenario=REFERENCE), two_hours.sel(scenario=CHANGED)
 
-    def told(values: xr.DataArray) -> str:
+    def shown(values: xr.DataArray) -> str:
         low, median, high = np.quantile(values.values, [0.05, 0.5, 0.95])
         return f"{median:.1f} mg/dL (90 % interval {low:.1f} to {high:.1f})"
 
-    say(f"Two-hour glucose, mean of the twelve: as they are {told(as_is)}, with the change {told(changed)}.")
-    say(f"Difference, draw by draw: {told(changed - as_is)}.")
+    say(
+        f"Two-hour glucose, mean of the twelve: as they are {shown(as_is)}, with the change {shown(changed)}."
+    )
+    say(f"Difference, draw by draw: {shown(changed - as_is)}.")

@@ -112,12 +112,12 @@ def simulate(
         result = bayesglu.simulate(
             spec, done, parameters, times(done, until, every), wanted, body_weight=body_weight
         )
-    told = course(result)
-    zero = (told[["lowest", "highest"]] == 0).all(axis=1)
-    show_table(told[~zero], f"{spec.name}, {done.name}")
+    courses = course(result)
+    zero = (courses[["lowest", "highest"]] == 0).all(axis=1)
+    show_table(courses[~zero], f"{spec.name}, {done.name}")
     say(f"\nDelivered: {result.attrs['delivered']}.")
     if zero.any():
-        say(f"Zero throughout: {', '.join(told['output'][zero])}.")
+        say(f"Zero throughout: {', '.join(courses['output'][zero])}.")
     if csv:
         write_csv(csv, tidy(result))
     if plot:

@@ -148,13 +148,13 @@ def calibrate(
     keep: Annotated[
         Path | None,
         option(
-            "Keep each simulation here as it ends; the same call goes on.", metavar="FOLDER", panel="Files"
+            "Keep each simulation here as it ends; the same call resumes.", metavar="FOLDER", panel="Files"
         ),
     ] = None,
     plot: Plot = None,
     csv: Csv = None,
 ) -> None:
-    """Whether fits of simulated people like those of a study are right as often as they say.
+    """Simulation-based calibration: do intervals of fits to simulated studies cover as they claim?
 
     Exits with code 2 if they are not.
     """

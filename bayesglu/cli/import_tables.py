@@ -73,7 +73,7 @@ def import_tables(
     ] = None,
     between: Annotated[
         tuple[str, str] | None,
-        option("Leave out what an export has outside.", metavar="FROM TO", panel=ASKED),
+        option("Leave out entries of an export outside.", metavar="FROM TO", panel=ASKED),
     ] = None,
     dates: Annotated[
         str | None, option("Order of day and month in dates.", metavar="dmy|mdy", panel=ASKED)

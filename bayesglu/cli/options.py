@@ -76,10 +76,10 @@ Quantities = Annotated[
         metavar="NAMES",
     ),
 ]
-By = Annotated[str | None, option("Speak of the levels of this covariate.", metavar="COVARIATE")]
+By = Annotated[str | None, option("Group results by the levels of this covariate.", metavar="COVARIATE")]
 Units = Annotated[
     str,
-    option("Units of what is told: mg/dL and pmol/L, mmol/L, or uU/mL.", metavar="canonical|SI|conventional"),
+    option("Units of the output: mg/dL and pmol/L, mmol/L, or uU/mL.", metavar="canonical|SI|conventional"),
 ]
 Draws = Annotated[int, option("About how many draws to use.", metavar="N", min=1)]
 Every = Annotated[float | None, option("Time step of the output.", metavar="MINUTES", min=0.01)]
@@ -202,18 +202,18 @@ def parse_numbers(text: str | None) -> list[float] | None:
     """
     if text is None:
         return None
-    told = f"{text!r} are not numbers between commas, such as 0,30,60,120."
-    return [_number(part, told) for part in text.split(",")]
+    fault = f"{text!r} are not numbers between commas, such as 0,30,60,120."
+    return [_number(part, fault) for part in text.split(",")]
 
 
-def _number(text: str, told: str) -> float:
-    """A finite number; InputError with what is told where there is none."""
+def _number(text: str, fault: str) -> float:
+    """A finite number; InputError with what is said where there is none."""
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number) or "_" in text:
-        raise InputError(told)
+        raise InputError(fault)
     return number
 
 
@@ -225,11 +225,11 @@ def parse_noise(text: str | None) -> dict[str, float] | float | None:
     """
     if text is None:
         return None
-    told = f"{text!r} is no noise. Write 0.05, or glucose=0.03,insulin=0.1."
+    fault = f"{text!r} is no noise. Write 0.05, or glucose=0.03,insulin=0.1."
     pairs = [part.partition("=") for part in text.split(",")]
     if len(pairs) == 1 and not pairs[0][1]:
-        return _number(text, told)
-    return {name.strip(): _number(value, told) for name, _, value in pairs}
+        return _number(text, fault)
+    return {name.strip(): _number(value, fault) for name, _, value in pairs}
 
 
 @overload

@@ -80,7 +80,7 @@ def person(
     show_table(table, "Percentiles among new people of the population")
     kind = f"{100 * probability:g} % equal-tailed interval"
     say(
-        "\nPrior: what the population lets expect of people with the same covariates. Percentiles: median "
+        "\nPrior: what the population predicts for people with the same covariates. Percentiles: median "
         f"and {kind}. Seed {found.attrs['random_seed']}.",
         "dim",
     )
@@ -115,7 +115,7 @@ def indices(
     plot: Plot = None,
     csv: Csv = None,
 ) -> None:
-    """Indices that clinics know, with posterior uncertainty and beside the raw ones.
+    """Clinical indices, with posterior uncertainty and beside the raw ones.
 
     HOMA, QUICKI, Matsuda, Stumvoll, OGIS, insulinogenic index, AIRg, disposition,
     the minimal model's S_I and S_G, Phi, extraction, clearance, production, and the
@@ -172,12 +172,12 @@ def design(
     wanted: Annotated[
         list[str] | None,
         option(
-            "Parameter to tell most of, or [cyan]comparison:[/cyan] and a parameter. May be repeated.",
+            "Parameter to learn most about, or [cyan]comparison:[/cyan] and a parameter. May be repeated.",
             "--for",
             metavar="NAME",
         ),
     ] = None,
-    budget: Annotated[int, option("At how many moments blood is drawn.", metavar="N", min=1)] = 6,
+    budget: Annotated[int, option("Number of sampling times.", metavar="N", min=1)] = 6,
     subject: Annotated[str | None, option("Whose next test it is.", metavar="LABEL")] = None,
     analytes: Annotated[
         str | None,
@@ -203,7 +203,7 @@ def design(
 
     writable(csv)
     asked = load(Path(fit)) if Path(fit).suffix in (".nc", ".zarr") else fit
-    with working("Searching for the best moments"):
+    with working("Searching for the best sampling times"):
         found = bayesglu.design(
             asked,
             protocol,
@@ -230,7 +230,7 @@ def design(
 
 
 def _profile(given: dict[str, str] | str | None) -> dict[str, float | str] | None:
-    """Covariates of a profile: numbers where they are such."""
+    """Covariates of a reference: numbers where they are such."""
     if not isinstance(given, dict):
         return None
     found: dict[str, float | str] = {}

@@ -1,4 +1,4 @@
-"""Commands that ask a fit."""
+"""Commands that query a fit."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -197,7 +197,7 @@ def predict(
     occasion: Occasion = None,
     by: By = None,
     each: Annotated[bool, option("Each subject, instead of their mean.", "--each")] = False,
-    measured: Annotated[bool, option("As an assay would read it.", "--measured")] = False,
+    measured: Annotated[bool, option("With assay error, as it would be measured.", "--measured")] = False,
     units: Units = "canonical",
     draws: Draws = 400,
     probability: Probability = 0.9,
@@ -256,7 +256,7 @@ def compare_groups(
     unadjusted: Annotated[
         bool, option("The subjects at each level as they are, not the same ones at each.", "--unadjusted")
     ] = False,
-    above: Annotated[float | None, option("Probability of more than this.", metavar="NUMBER")] = None,
+    above: Annotated[float | None, option("Report P(more than this).", metavar="NUMBER")] = None,
     rope: Annotated[
         str | None, option("A region of practical equivalence, from and to.", metavar="LOW,HIGH")
     ] = None,

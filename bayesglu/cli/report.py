@@ -28,7 +28,7 @@ def report(
     ] = False,
     scenarios: Annotated[
         Path | None,
-        option("What-ifs to be told too: scenarios in a file, as of what-if.", metavar="FILE.toml"),
+        option("What-ifs to include: scenarios in a file, as of what-if.", metavar="FILE.toml"),
     ] = None,
     subjects: Subjects = "same",
     draws: Draws = 400,

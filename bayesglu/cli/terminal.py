@@ -1,8 +1,8 @@
 """How the command line speaks: answers on standard output, notes, progress and errors on standard error.
 
-Whatever is wrong with what a person gave (a BayesgluError, or a path that cannot be read or written) is told
-in words and ends with exit code 1; a fit that is not clean ends with 2. Any other exception is a fault of the
-program: it keeps its traceback, which ends by asking for a report.
+Whatever is wrong with what a person gave (a BayesgluError, or a path that cannot be read or written) ends
+with an explanatory message and exit code 1; a fit that is not clean ends with 2. Any other exception is a
+fault of the program: it keeps its traceback, which ends by asking for a report.
 """
 
 import sys

@@ -47,7 +47,7 @@ def trial(
     crossover: Annotated[bool, option("Everyone has every arm, on several days.", "--crossover")] = False,
     repeats: Annotated[int, option("How many trials.", metavar="N", min=2)] = 400,
     dropout: Annotated[float, option("Share of subjects who leave.", metavar="SHARE", min=0, max=0.9)] = 0.0,
-    alpha: Annotated[float, option("Level of the test.", metavar="P", min=0.0001, max=0.5)] = 0.05,
+    alpha: Annotated[float, option("Significance level.", metavar="P", min=0.0001, max=0.5)] = 0.05,
     subjects: Subjects = "new:1,like=study",
     protocol: Annotated[
         str | None,
@@ -84,9 +84,9 @@ def trial(
             **asked,
         )
     show_table(table.drop(columns=["people", "control"]), f"{table.attrs['design']} arms, against the first")
-    told = f"{table['repeats'].iloc[0]} trials of {table['people'].iloc[0]}"
+    trials = f"{table['repeats'].iloc[0]} trials of {table['people'].iloc[0]}"
     say(
-        f"\n{told}. Difference of the arms' means: median and 90 % interval over trials. Seed "
+        f"\n{trials}. Difference of the arms' means: median and 90 % interval over trials. Seed "
         f"{table.attrs['random_seed']}.",
         "dim",
     )
@@ -137,7 +137,7 @@ def dose_for(
             random_seed=seed,
         )
     show_table(table.drop(columns=["target", "use"]), target)
-    told = f"Met: with a probability of {100 * probability:g} % or more; {table['use'].iloc[0]}"
-    say(f"\n{told}. Seed {table.attrs['random_seed']}.", "dim")
+    met = f"Met: with a probability of {100 * probability:g} % or more; {table['use'].iloc[0]}"
+    say(f"\n{met}. Seed {table.attrs['random_seed']}.", "dim")
     if csv:
         write_csv(csv, table)

@@ -114,9 +114,7 @@ def _flat(found: "xr.Dataset", dim: str) -> "pd.DataFrame":
 )
 def sensitivity(
     fit: Fit,
-    threshold: Annotated[
-        float, option("From which sensitivity on a value is sensitive.", metavar="X")
-    ] = 0.05,
+    threshold: Annotated[float, option("Smallest sensitivity that counts.", metavar="X")] = 0.05,
     plot: Plot = None,
     csv: Csv = None,
 ) -> None:
@@ -125,7 +123,7 @@ def sensitivity(
     fitted = load(fit)
     with working("Weighting the draws"):
         table = bayesglu.prior_sensitivity(fitted, threshold)
-    sensitive = table[table["diagnosis"] != "told by the data"]
+    sensitive = table[table["diagnosis"] != "informed by the data"]
     say("\n".join(sensitive["words"].head(SHOWN)) or "No value follows its prior.")
     more = f" {len(sensitive) - SHOWN} more: --csv." if len(sensitive) > SHOWN else ""
     say(f"\n{len(sensitive)} of {len(table)} values are sensitive to their own prior.{more}", "dim")

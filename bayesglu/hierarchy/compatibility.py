@@ -32,7 +32,7 @@ def warn_of_fasts(spec: ModelSpec, protocol: Protocol, until: float) -> None:
         called = protocol.name or "This protocol"
         warn_caller(
             f"{called} has {longest:.0f} h without glucose, and the model '{spec.name}' holds the liver's "
-            "glycogen where it is: a fasting person rests in it for ever. Choose a model whose glycogen is "
+            "glycogen constant: a fasting person never runs out of it. Choose a model whose glycogen is "
             "used up, such as 'feedback', or 'fasting' for a fast of days.",
             ModelWarning,
         )
@@ -55,7 +55,7 @@ def check_forcing(spec: ModelSpec, forcing: Forcing | None) -> None:
         another = ", or choose a model with insulin of its own, such as 'ivgtt' or 'oral'"
         raise InputError(
             f"The model '{spec.name}' has measured {words(forced[0])} as its forcing function and cannot "
-            "tell what that would be: give forcing=(times, values)"
+            "predict it: give forcing=(times, values)"
             f"{another if forced == ('insulin',) else ''}."
         )
     if forcing is not None and not forced:

@@ -154,8 +154,8 @@ def warn_of_gaps(study: Study, parameters: Iterable[Parameter]) -> None:
         without = lacking(study.covariates, covariate) if covariate in study.covariates else []
         if len(without) == people:
             warn_caller(
-                f"{covariate} is missing for everyone: its effect on {some(names)} is left out, and what is "
-                "said of people in general is said of people like these.",
+                f"{covariate} is missing for everyone: its effect on {some(names)} is left out, and "
+                "population estimates are of people like these.",
                 StudyWarning,
             )
         elif without:
@@ -179,18 +179,18 @@ def warn_of_unknown_levels(spec: ModelSpec, study: Study, parameters: Iterable[P
         values = known_levels(_everywhere(covariate, study.covariates, study.occasion_covariates))
         there = list(map(level_name, values))
         unknown = [level_name(v) for v in values if not any(e.standardized(v) for e in effects)]
-        told = False
+        warned = False
         for found in unknown:
             meant = [k for k in known if _alike(found, k)]
             if meant:
-                told = True
+                warned = True
                 warn_caller(
                     f"The {covariate} '{found}' is none that the model '{spec.name}' knows "
                     f"({', '.join(known)}), so no effect acts on these people. If '{meant[0]}' is meant, "
                     f"write it so in subjects.csv, or say so under [legend.{covariate}] in the datasheet.",
                     StudyWarning,
                 )
-        if there and unknown == there and not told and not any(_bare(level) in WITHOUT for level in there):
+        if there and unknown == there and not warned and not any(_bare(level) in WITHOUT for level in there):
             warn_caller(
                 f"No {covariate} of the study ({some(there)}) is one that the model '{spec.name}' knows "
                 f"({', '.join(known)}), so no effect of it acts on anyone. If some are meant, say which "

@@ -121,7 +121,7 @@ class Design:
 def make_design(spec: ModelSpec, study: Study, nested: Collection[str] | None = None, **settings) -> Design:
     """Put a model and a study together.
 
-    nested : the parameters whose deviations of occasions are told apart from those of people; by default as
+    nested : the parameters whose deviations of occasions are separate from those of people; by default as
     the study lets them be. `settings` go to the solver (rtol, atol, max_steps).
 
     Raises SpecError or StudyError when they do not fit together, with every reason; warns of what has another
@@ -245,8 +245,8 @@ def _warn(spec: ModelSpec, study: Study, used: xr.Dataset, estimated) -> None:
     """Say of whom nothing was measured, and which covariates do not act as they look."""
     if blank := [s for s in study.subjects if not (used.subject.values == s).any()]:
         warn_caller(
-            f"Nothing that '{spec.name}' compares was measured in subject {some(blank)}: what is said of "
-            "them is what the others tell of people in general.",
+            f"Nothing that '{spec.name}' compares was measured in subject {some(blank)}: their "
+            "estimates come from the population distribution alone.",
             StudyWarning,
         )
     parameters = [spec.parameters[name] for name in estimated]

@@ -83,15 +83,17 @@ class ForcingSamples(NamedTuple):
     def true(self, theta, sigma=None, forcing_error=None) -> np.ndarray:
         """True concentrations at the samples (..., R), from theta (..., occasion, parameter), sigma (...,
         A) and errors (..., L); without errors, what was measured."""
-        found = np.exp(self.log_value) - self.offset
+        concentrations = np.exp(self.log_value) - self.offset
         if forcing_error is not None:
             assert sigma is not None  # in which errors are counted
             own = self.error >= 0
             log_true = self.log_value[own] + sigma[..., self.analyte, None] * forcing_error
-            found = np.broadcast_to(found, (*log_true.shape[:-1], len(found))).copy()
+            concentrations = np.broadcast_to(
+                concentrations, (*log_true.shape[:-1], len(concentrations))
+            ).copy()
             with np.errstate(over="ignore"):
-                found[..., own] = np.exp(log_true) - self.offset
-        return np.where(self.error < 0, theta[..., self.occasion, self.basal], found)
+                concentrations[..., own] = np.exp(log_true) - self.offset
+        return np.where(self.error < 0, theta[..., self.occasion, self.basal], concentrations)
 
     def at_stops(self, true: np.ndarray) -> np.ndarray:
         """The curve at the stops (..., M) through true concentrations (..., R)."""

@@ -61,7 +61,7 @@ class Individuals:
         `of_occasions` by occasion where they differ: also those of others, who tell of what is missing.
 
         Columns that are not estimated are at the medians of the model. nested : the parameters whose
-        deviations of occasions are told apart from those of people; by default, `nested_in` these occasions.
+        deviations of occasions are separate from those of people; by default, `nested_in` these occasions.
         """
         parameters = tuple(spec.parameters[name] for name in estimated)
         subjects = tuple(dict.fromkeys(subject for subject, _ in occasions))
@@ -108,7 +108,7 @@ class Individuals:
 
     @property
     def nested(self) -> tuple[str, ...]:
-        """The parameters whose deviations of occasions are told apart from those of people."""
+        """The parameters whose deviations of occasions are separate from those of people."""
         return tuple(each.parameter.name for each in self.deviations if each.nested)
 
     @property
@@ -142,8 +142,8 @@ class Individuals:
     def occasion_prior(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and SD of the logarithms of the SDs of what, of each deviation, is the occasion's (V): minus
         infinity where nothing is, or where that has a deviation of its own."""
-        spreads = [each.of_occasion for each in self.deviations]
-        return _pair([(np.log(s.omega), s.sd) if s else (-np.inf, 0.0) for s in spreads])
+        variations = [each.of_occasion for each in self.deviations]
+        return _pair([(np.log(s.omega), s.sd) if s else (-np.inf, 0.0) for s in variations])
 
     @cached_property
     def partial_shapes(self) -> np.ndarray:
@@ -178,12 +178,12 @@ class Individuals:
 
     def covariance(self, omega, correlation):
         """Covariance of one person's deviations, ``(..., D, D)``."""
-        spread = omega[..., self.layout.component_varying]
-        whole = np.zeros((*spread.shape, spread.shape[-1])) + np.eye(spread.shape[-1])
+        sd = omega[..., self.layout.component_varying]
+        whole = np.zeros((*sd.shape, sd.shape[-1])) + np.eye(sd.shape[-1])
         together = self.layout.correlated
         if len(together):
             whole[..., together[:, None], together] = matrices_of(correlation)
-        return spread[..., :, None] * whole * spread[..., None, :]
+        return sd[..., :, None] * whole * sd[..., None, :]
 
     def log_density(self, typical, effect, omega, correlation, individual, missing):
         """Log density of everyone's own parameters given the population, ``(..., S)``: of those who lack a
@@ -268,10 +268,10 @@ class Individuals:
         person's own is the same on all of them."""
         share = self._share_of_occasions(omega, 1, rng)
         missing = self.missing.draw(self.missing.unknown(typical.shape[:-1]), rng)
-        own = self.draw_centre(typical, effect, missing, rng)
-        own = own + np.sqrt(1 - share) * self._deviation(omega, correlation, rng)
+        of_person = self.draw_centre(typical, effect, missing, rng)
+        of_person = of_person + np.sqrt(1 - share) * self._deviation(omega, correlation, rng)
         return np.stack(
-            [own + np.sqrt(share) * self._deviation(omega, correlation, rng) for _ in range(days)]
+            [of_person + np.sqrt(share) * self._deviation(omega, correlation, rng) for _ in range(days)]
         )
 
     @property

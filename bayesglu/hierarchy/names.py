@@ -6,7 +6,7 @@ role            name                        dims (after chain, draw)       conte
 ``individual``  the parameter's             ``subject`` or ``occasion``    everyone's own parameters
 ``typical``     ``PARAMETER_typical``                                      typical values (theta)
 ``individual``  ``PARAMETER_occasion``      ``occasion``                   those of each occasion, where these
-                                                                           are told from people
+                                                                           are separate
 ``omega``       ``PARAMETER_omega``                                        between-subject SDs
 ``kappa``       ``PARAMETER_kappa``                                        between-occasion SDs, likewise
 ``shared``      the parameter's                                            parameters with one value for all

@@ -49,31 +49,31 @@ def to_dataset(d: Design, values: Values) -> xr.Dataset:
         p, role = each.parameter, "kappa" if each.nested else "omega"
         scale = "log odds" if p.scale == "logit" else "logarithm"
         between = {"subject": "between-subject", "occasion": "inter-occasion"}[each.level]
-        told = f"{between} SD of the {scale} of {p.name.replace('_', ' ')}"
-        put(each.name, values.omega[..., v], (), role, "1", told, p)
+        text = f"{between} SD of the {scale} of {p.name.replace('_', ' ')}"
+        put(each.name, values.omega[..., v], (), role, "1", text, p)
     for a, analyte in enumerate(d.analytes):
-        told = f"SD of the log residuals of {analyte}"
-        put(names.sigma(analyte), values.sigma[..., a], (), "sigma", "1", told)
+        text = f"SD of the log residuals of {analyte}"
+        put(names.sigma(analyte), values.sigma[..., a], (), "sigma", "1", text)
     coords: dict[str, Any] = _put_missing(d, values, put)
     sizes = zip(("chain", "draw"), values.typical.shape[:2], strict=True)
     coords |= {n: np.arange(size) for n, size in sizes}
     coords["subject"] = list(people.subjects)
     if people.effects:
-        told = "factor by which a covariate multiplies a typical value (or its odds)"
-        put(names.EFFECT, np.exp(values.effect), ("effect",), "effect", "1", told)
+        text = "factor by which a covariate multiplies a typical value (or its odds)"
+        put(names.EFFECT, np.exp(values.effect), ("effect",), "effect", "1", text)
         coords["effect"] = [names.effect(a.parameter, a.key) for a in people.effects]
     if len(people.layout.correlated):
-        told = "correlation of people's deviations, on the scales on which the priors are normal"
-        put(names.CORRELATION, values.correlation, ("pair",), "correlation", "1", told)
+        text = "correlation of people's deviations, on the scales on which the priors are normal"
+        put(names.CORRELATION, values.correlation, ("pair",), "correlation", "1", text)
         coords["pair"] = pairs(correlated_names(people))
     if d.spec.at("occasion") or apart:
         coords["occasion"] = [names.occasion(*occasion) for occasion in people.occasions]
     if len(d.forcing.obs):
         analyte = d.analytes[d.forcing.analyte]
         output = d.spec.analytes[analyte].output
-        told = f"true {output} at the samples of the forcing function, a straight line from each to the next"
+        text = f"true {output} at the samples of the forcing function, a straight line from each to the next"
         true = d.true_forcing(values)[..., : len(d.forcing.obs)]
-        put(names.forcing(output), true, ("forcing_obs",), "forcing", canonical_unit(analyte), told)
+        put(names.forcing(output), true, ("forcing_obs",), "forcing", canonical_unit(analyte), text)
         coords["forcing_obs"] = forcing_labels(d)
     return xr.Dataset(found, coords=coords)
 
@@ -87,24 +87,24 @@ def _put_missing(d: Design, values: Values, put) -> dict[str, Sequence[str]]:
         mean, scale = ("geometric mean", "the logarithm of ") if of.is_log else ("mean", "")
         natural = of.natural(parts.mean[..., c])
         put(names.covariate_mean(of.name), natural, (), "covariate", unit, f"{mean} of {of.name}")
-        told = f"SD of {scale}{of.name} between people"
+        text = f"SD of {scale}{of.name} between people"
         sd = np.exp(parts.log_sd[..., c])
-        put(names.covariate_sd(of.name), sd, (), "covariate", "1" if of.is_log else unit, told)
+        put(names.covariate_sd(of.name), sd, (), "covariate", "1" if of.is_log else unit, text)
         own, dim = people.layout.missing.number == c, names.missing_subject(of.name)
         natural = of.natural(parts.value[..., own])
         put(names.missing(of.name), natural, (dim,), "missing", unit, f"{of.name} of those who lack it")
         coords[dim] = of.subjects
     for h, of in enumerate(missing.levels):
         who, dim = names.missing_subject(of.name), names.levels(of.name)
-        told = f"how many people are at each level of {of.name}"
-        put(names.level_share(of.name), shares[..., missing.shares_of(h)], (dim,), "covariate", "1", told)
+        text = f"how many people are at each level of {of.name}"
+        put(names.level_share(of.name), shares[..., missing.shares_of(h)], (dim,), "covariate", "1", text)
         places = [people.subjects.index(s) for s in of.subjects]
         mixed = [people.layout.missing.mixed.tolist().index(s) for s in places]
         v = values
         known = v.typical, v.effect, v.omega, v.correlation, v.individual, v.missing
         each = [missing.probabilities(j, h, people.log_levels(j, *known)) for j in mixed]
-        told = f"probability of each level of {of.name}, of those who lack it, given their parameters"
-        put(names.level_probability(of.name), np.stack(each, axis=-2), (who, dim), "level", "1", told)
+        text = f"probability of each level of {of.name}, of those who lack it, given their parameters"
+        put(names.level_probability(of.name), np.stack(each, axis=-2), (who, dim), "level", "1", text)
         coords |= {who: of.subjects, dim: of.levels}
     return {dim: list(found) for dim, found in coords.items()}
 
@@ -115,17 +115,17 @@ def labels(d: Design) -> xr.Dataset:
     They are not coordinates of the posterior, for `arviz.summary` and others refuse coordinates that only
     some variables have.
     """
-    found, coords = {}, {}
+    variables, coords = {}, {}
     if acting := d.individuals.effects:
-        found |= effect_labels([(a.parameter, a.effect) for a in acting])
+        variables |= effect_labels([(a.parameter, a.effect) for a in acting])
         coords["effect"] = [names.effect(a.parameter, a.key) for a in acting]
     if len(d.forcing.obs):
         read = _forcing_samples(d)
         coords["forcing_obs"] = forcing_labels(d)
         for name in ("subject", "occasion"):
-            found[f"forcing_{name}"] = ("forcing_obs", read[name].values.astype(object))
-        found["forcing_time"] = ("forcing_obs", read.time.values, {"units": "min"})
-    return xr.Dataset(found, coords=coords)
+            variables[f"forcing_{name}"] = ("forcing_obs", read[name].values.astype(object))
+        variables["forcing_time"] = ("forcing_obs", read.time.values, {"units": "min"})
+    return xr.Dataset(variables, coords=coords)
 
 
 def effect_labels(acting: Sequence[tuple[str, Effect]]) -> dict:
@@ -184,8 +184,8 @@ def population_of(
     """Draws ``(chain, draw, ...)`` of the population of a fit, for `people` who may be others than its own.
 
     absent_effect : of a covariate that did not act in the fit, on the log scale; None for the prior median.
-    rng : what draws, where a fit does not tell occasions from people, how much is the occasions'; None for
-    the prior median.
+    rng : what draws, where a fit does not separate occasions from people, how much is the occasions'; None
+    for the prior median.
 
     Individual parameters and errors of the forcing are empty. What the fit does not know of missing
     covariates is NaN: `MissingCovariates.draw` draws it.

@@ -4,7 +4,7 @@ The prediction of a row is
 
     by_output * outputs[sample, output] + by_parameter * theta[occasion, parameter] + offset
 
-a concentration, perhaps with an unspecific signal of the assay, or a basal concentration itself; and its
+a concentration, perhaps with a non-specific signal of the assay, or a basal concentration itself; and its
 residual is ``z = (log_value - log prediction) / sd``.
 """
 

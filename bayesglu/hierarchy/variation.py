@@ -28,7 +28,7 @@ class Deviation:
     """The deviations of one parameter at one level; `nested` where they are added to those of the person.
 
     `log_sd` : mean and SD of the logarithm of their SD, before any data. `of_occasion` : how much of a
-    deviation of the person is the occasion's, where these are not told apart.
+    deviation of the person is the occasion's, where these are not separate.
     """
 
     parameter: Parameter
@@ -49,7 +49,7 @@ class Deviation:
 
 
 def nested_in(parameters: Iterable[Parameter], occasions: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """Names of the parameters whose deviations of occasions are told apart from those of people: where
+    """Names of the parameters whose deviations of occasions are separate from those of people: where
     anyone was seen on several of the occasions (subject, name)."""
     if len(occasions) == len({subject for subject, _ in occasions}):
         return ()
@@ -134,29 +134,29 @@ def components_of(deviations: Sequence[Deviation], subject: np.ndarray) -> Compo
 def sds_of(
     deviations: Sequence[Deviation], of_fit: Mapping[str, np.ndarray], rng: np.random.Generator | None
 ) -> list[np.ndarray]:
-    """SDs of deviations from those of a fit, by name. Where only one of both tells occasions from people,
+    """SDs of deviations from those of a fit, by name. Where only one of both separates occasions from people,
     that of a person on one occasion is the same.
 
     rng : draws how much is the occasions' from its prior, at most all but `LEAST_OWN`; None for the median.
     """
-    within = {each.parameter.name: each for each in deviations if each.nested}
+    within = {deviation.parameter.name: deviation for deviation in deviations if deviation.nested}
     found: dict[str, np.ndarray] = {}
-    for each in (*within.values(), *(each for each in deviations if not each.nested)):
-        name = each.parameter.name
+    for deviation in (*within.values(), *(deviation for deviation in deviations if not deviation.nested)):
+        name = deviation.parameter.name
         own, of_occasion = of_fit[names.omega(name)], of_fit.get(names.kappa(name))
-        if each.nested:
+        if deviation.nested:
             if of_occasion is None:
-                mean, sd = each.log_sd
+                mean, sd = deviation.log_sd
                 drawn = np.exp(mean + sd * (0.0 if rng is None else rng.normal(size=own.shape)))
                 of_occasion = np.minimum(drawn, np.sqrt(1 - LEAST_OWN) * own)
-            found[each.name] = of_occasion
+            found[deviation.name] = of_occasion
         elif name in within and of_occasion is None:
-            found[each.name] = np.sqrt(own**2 - found[names.kappa(name)] ** 2)
+            found[deviation.name] = np.sqrt(own**2 - found[names.kappa(name)] ** 2)
         elif name not in within and of_occasion is not None:
-            found[each.name] = np.hypot(own, of_occasion)
+            found[deviation.name] = np.hypot(own, of_occasion)
         else:
-            found[each.name] = own
-    return [found[each.name] for each in deviations]
+            found[deviation.name] = own
+    return [found[deviation.name] for deviation in deviations]
 
 
 def own_share(

@@ -80,10 +80,10 @@ def _room(n, r):
 
 
 @compiled(inner=True)
-def _tell(lean, target, centre, sd, factor, together, z, told):
+def _tell(lean, target, centre, sd, factor, together, z, room):
     """Fill in what one person's samples tell. `target` : k."""
     n, r = lean.shape
-    lever, lower, known, drawn, step = told
+    lever, lower, known, drawn, step = room
     for d in range(n):
         for j in range(r):
             lever[d, j] = sd[d] * lean[d, j]
@@ -125,13 +125,13 @@ def blocks(lean, target, centre, sd, factor, together, z):
     """
     people, n = z.shape
     individual, standardized, log_volume = empty((people, n)), empty((people, n)), 0.0
-    told, away = _room(n, lean.shape[2]), empty(n)
+    room, away = _room(n, lean.shape[2]), empty(n)
     for s in range(people):
-        _tell(lean[s], target[s], centre[s], sd, factor, together, z[s], told)
+        _tell(lean[s], target[s], centre[s], sd, factor, together, z[s], room)
         for d in range(n):
             y = z[s, d]
-            for j in range(len(told.step)):
-                y += told.lever[d, j] * told.step[j]
+            for j in range(len(room.step)):
+                y += room.lever[d, j] * room.step[j]
             standardized[s, d] = away[d] = y
         _correlate(factor, together, away)
         for d in range(n):
@@ -139,8 +139,8 @@ def blocks(lean, target, centre, sd, factor, together, z):
             log_volume += np.log(sd[d])
         for i in range(len(factor)):
             log_volume += np.log(factor[i, i])
-        for i in range(len(told.step)):
-            log_volume -= np.log(told.lower[i, i])
+        for i in range(len(room.step)):
+            log_volume -= np.log(room.lower[i, i])
     return Blocks(individual, standardized, log_volume)
 
 
@@ -148,8 +148,8 @@ def blocks(lean, target, centre, sd, factor, together, z):
 def numbers_of(lean, target, centre, sd, factor, together, individual):
     """The z (subject, component) of which `blocks` makes these individual parameters."""
     people, n = individual.shape
-    z, told = empty((people, n)), _room(n, lean.shape[2])
-    r = len(told.step)
+    z, room = empty((people, n)), _room(n, lean.shape[2])
+    r = len(room.step)
     for s in range(people):
         for d in range(n):
             z[s, d] = (individual[s, d] - centre[s, d]) / sd[d]
@@ -157,21 +157,21 @@ def numbers_of(lean, target, centre, sd, factor, together, individual):
             for j in range(i):
                 z[s, together[i]] -= factor[i, j] * z[s, together[j]]
             z[s, together[i]] /= factor[i, i]
-        _tell(lean[s], target[s], centre[s], sd, factor, together, z[s], told)
-        _backward(told.lower, 0.0, told.known)
+        _tell(lean[s], target[s], centre[s], sd, factor, together, z[s], room)
+        _backward(room.lower, 0.0, room.known)
         for d in range(n):
             for j in range(r):
-                z[s, d] -= told.lever[d, j] * told.known[j]
+                z[s, d] -= room.lever[d, j] * room.known[j]
         # F^-1 = I + A (I + L')^-1 A'
         for j in range(r):
-            told.step[j] = 0.0
+            room.step[j] = 0.0
         for d in range(n):
             for j in range(r):
-                told.step[j] += told.lever[d, j] * z[s, d]
-        _backward(told.lower, 1.0, told.step)
+                room.step[j] += room.lever[d, j] * z[s, d]
+        _backward(room.lower, 1.0, room.step)
         for d in range(n):
             for j in range(r):
-                z[s, d] += told.lever[d, j] * told.step[j]
+                z[s, d] += room.lever[d, j] * room.step[j]
     return z
 
 
@@ -185,13 +185,13 @@ def blocks_adjoint(lean, target, sd, factor, together, z, made, centre, bar_indi
     people, n, r = lean.shape
     bar_target, bar_centre, bar_z = empty((people, r)), empty((people, n)), empty((people, n))
     bar_sd, bar_factor = zeros(n), zeros(factor.shape)
-    told, bar_lever, bar_lower, phi = _room(n, r), empty((n, r)), empty((r, r)), empty((r, r))
+    room, bar_lever, bar_lower, phi = _room(n, r), empty((n, r)), empty((r, r)), empty((r, r))
     inverse, half = empty((r, r)), empty((r, r))
     bar_y, away, bar_step, bar_drawn = empty(n), empty(n), empty(r), empty(r)
     m = len(together)
     for s in range(people):
-        _tell(lean[s], target[s], centre[s], sd, factor, together, z[s], told)
-        lever, lower, known, drawn, step = told
+        _tell(lean[s], target[s], centre[s], sd, factor, together, z[s], room)
+        lever, lower, known, drawn, step = room
         # individual = centre + sd (C y)
         for d in range(n):
             away[d] = made.standardized[s, d]

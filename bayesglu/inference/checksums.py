@@ -42,7 +42,7 @@ MARK = "contents"
 """Attribute of a file: its variables by group, in their order, with the checksum of each. Without it, or
 without one of these, the file is not whole. The first fits that bore it had names alone."""
 
-MEND = "Take it from a backup, or fit again."
+HELP = "Take it from a backup, or fit again."
 
 
 class DamagedFitError(InputError):
@@ -73,7 +73,7 @@ def unmarked(tree: xr.DataTree, path: Path, checked: bool) -> xr.DataTree:
         )
     contents = _contents(tree.attrs[MARK])
     if contents is None:
-        raise DamagedFitError(f"{path}: the mark of this fit, its attribute {MARK!r}, cannot be read. {MEND}")
+        raise DamagedFitError(f"{path}: the mark of this fit, its attribute {MARK!r}, cannot be read. {HELP}")
     lost, changed = [], []
     for group, names in contents.items():
         for name, expected in names.items():
@@ -82,9 +82,9 @@ def unmarked(tree: xr.DataTree, path: Path, checked: bool) -> xr.DataTree:
             elif expected and not checked and _checksum(tree[group].variables[name]) != expected:
                 changed.append(f"{group}/{name}")
     if lost or changed:
-        told = {"it lacks": lost, "other numbers than were written have": changed}
-        words = "; ".join(f"{how} {_some(names)}" for how, names in told.items() if names)
-        raise DamagedFitError(f"{path}: this fit is not whole any more; {words}. {MEND}")
+        faults = {"it lacks": lost, "other numbers than were written have": changed}
+        words = "; ".join(f"{how} {_some(names)}" for how, names in faults.items() if names)
+        raise DamagedFitError(f"{path}: this fit is not whole any more; {words}. {HELP}")
     order = [*contents, *(name for name in tree.children if name not in contents)]
     found = {name: _ordered(tree[name].to_dataset(), list(contents.get(name, ()))) for name in order}
     ordered = xr.DataTree.from_dict(found)
@@ -144,7 +144,7 @@ def require_sound(path: Path) -> bool:
     if is_sealed(content):
         if opened(content) is None:
             raise DamagedFitError(
-                f"{path}: this fit is not whole any more; its bytes are not those that were written. {MEND}"
+                f"{path}: this fit is not whole any more; its bytes are not those that were written. {HELP}"
             )
         return True
     if content.startswith(HDF5) and sys.executable and not getattr(sys, "frozen", False):
@@ -165,8 +165,8 @@ def _is_listed(folder: Path) -> bool:
     lost = [name for name in listed if name not in found]
     changed = [name for name, own in found.items() if listed.get(name) != own]
     wrong = {"it lacks": lost, "not as they were written are": changed or ([] if lost else [CHECKSUMS])}
-    told = "; ".join(f"{how} {_some(names)}" for how, names in wrong.items() if names)
-    raise DamagedFitError(f"{folder}: this fit is not whole any more; {told}. {MEND}")
+    faults = "; ".join(f"{how} {_some(names)}" for how, names in wrong.items() if names)
+    raise DamagedFitError(f"{folder}: this fit is not whole any more; {faults}. {HELP}")
 
 
 def _listed(sums: dict[str, str]) -> bytes:

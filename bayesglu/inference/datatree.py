@@ -95,7 +95,7 @@ def new_people(d: Design, values: Values, rng: np.random.Generator) -> np.ndarra
     return measured(d, values, predict(d, values)[0], rng)
 
 
-def by_analyte(d: Design, array: np.ndarray, told: str, unit: str | None = None) -> xr.Dataset:
+def by_analyte(d: Design, array: np.ndarray, meaning: str, unit: str | None = None) -> xr.Dataset:
     """Numbers of the samples ``(..., obs)`` as a variable for each analyte, perhaps over chain and draw."""
     sample_dims = ("chain", "draw")[: array.ndim - 1]
     coords = {n: np.arange(size) for n, size in zip(sample_dims, array.shape, strict=False)}
@@ -104,7 +104,7 @@ def by_analyte(d: Design, array: np.ndarray, told: str, unit: str | None = None)
     for analyte in d.analytes:
         own = np.flatnonzero(samples.analyte.values == analyte)
         if len(own):
-            attrs = {"units": unit or canonical_unit(analyte), "long_name": f"{analyte}: {told}"}
+            attrs = {"units": unit or canonical_unit(analyte), "long_name": f"{analyte}: {meaning}"}
             found[analyte] = ((*sample_dims, names.observations(analyte)), array[..., own], attrs)
             coords |= labelled(d.study, samples.isel(obs=own), analyte)
     return xr.Dataset(found, coords=coords)

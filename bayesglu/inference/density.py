@@ -147,7 +147,7 @@ class Density:
         return self.forcing_errors.stop + self.design.individuals.missing.size
 
     @property
-    def spreads(self) -> slice:
+    def sds(self) -> slice:
         """Which coordinates are those of omega and sigma."""
         p = self.priors
         first = len(p.shared_mean)
@@ -156,7 +156,7 @@ class Density:
     @property
     def individuals(self) -> slice:
         """Which coordinates are those of individual parameters."""
-        first = self.spreads.stop + len(self.priors.partial_shapes)
+        first = self.sds.stop + len(self.priors.partial_shapes)
         return slice(first, first + self.coordinates.offset.size)
 
     @property

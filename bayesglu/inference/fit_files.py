@@ -121,7 +121,7 @@ def _thinned(fit: xr.DataTree, thin: int) -> xr.DataTree:
     if checked["thin"] == 1:
         return fit
     if checked["thin"] > fit["posterior"].sizes["draw"]:
-        raise InputError(f"thin is {thin}; the fit has {fit['posterior'].sizes['draw']} draws a chain.")
+        raise InputError(f"thin is {thin}; the fit has {fit['posterior'].sizes['draw']} draws per chain.")
     every, groups = slice(None, None, checked["thin"]), {}
     for name, group in fit.children.items():
         own = group.to_dataset()
@@ -251,12 +251,12 @@ def _load_of_run(folder: Path) -> xr.DataTree:
     run = Run(folder)
     draws = draws_of(run.fit)
     if draws is None:
-        raise InputError(f"{folder}: this run has not finished; fit(..., resume='{folder}') goes on with it.")
+        raise InputError(f"{folder}: this run has not finished; fit(..., resume='{folder}') resumes it.")
     try:
         tree = load(run.fit)
     except DamagedFitError as error:
-        told = f"{error} fit(..., resume='{folder}') writes it anew from the draws of the run."
-        raise DamagedFitError(told) from error
+        advice = f"{error} fit(..., resume='{folder}') writes it anew from the draws of the run."
+        raise DamagedFitError(advice) from error
     with suppress(InputError):  # the fit says by itself of what it is
         if (asked := run.about()["draws"]) != draws:
             warn_caller(
@@ -299,7 +299,7 @@ def is_whole(fit: Path) -> bool:
 
 
 def draws_of(fit: Path) -> int | None:
-    """How many draws a chain has in a whole fit kept as .zarr; None where there is none."""
+    """How many draws each chain has in a whole fit kept as .zarr; None where there is none."""
     try:
         return json.loads(_attributes(fit)["settings"])["draws"] if is_whole(fit) else None
     except (KeyError, TypeError, ValueError):
@@ -329,10 +329,10 @@ def check_place(path: str | Path, run: str | Path | None = None) -> None:
                 f"{path}: {place.name} is the folder of a run, which keeps its draws and its own fit there; "
                 "load(...) reads it. Save to another name."
             )
-    strangers = [] if path.suffix == ".nc" else list(map(str, _strangers(path)))
+    foreign = [] if path.suffix == ".nc" else list(map(str, _foreign(path)))
     older = _is_netcdf_fit(path) if path.suffix == ".nc" else "model_text" in _attributes(path)
-    if not _is_empty(path) and (strangers or not older):
-        found = f" ({', '.join(strangers[:3])}{', ...' if len(strangers) > 3 else ''})" if strangers else ""
+    if not _is_empty(path) and (foreign or not older):
+        found = f" ({', '.join(foreign[:3])}{', ...' if len(foreign) > 3 else ''})" if foreign else ""
         raise InputError(
             f"{path}: something else is there{found}, and to save a fit would delete it. Only a fit of "
             f"bayesglu that ends in {path.suffix} is replaced: give another name, or move what is there."
@@ -348,11 +348,11 @@ def _attributes(path: Path) -> dict:
     return found if isinstance(found, dict) else {}
 
 
-def _strangers(folder: Path) -> Iterator[Path]:
+def _foreign(folder: Path) -> Iterator[Path]:
     """What lies in a folder, at any depth, and is not of zarr."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if (path / "zarr.json").is_file():
-            yield from _strangers(path)
+            yield from _foreign(path)
         elif path.name not in ("zarr.json", "c", CHECKSUMS) and not (path.is_file() and is_clutter(path)):
             yield path
 

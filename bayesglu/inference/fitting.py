@@ -81,7 +81,7 @@ def fit(
         Whether to show progress.
     method : str
         ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"mclmc"``, which nutpie calls
-        experimental, takes fewer gradients an effective draw and is not adjusted: its SDs are a little too
+        experimental, takes fewer gradients per effective draw and is not adjusted: its SDs are a little too
         wide. ``"laplace"`` gives posterior
         modes with a Laplace approximation in seconds; it takes a forcing function as exact, and
         correlations as zero.
@@ -96,7 +96,7 @@ def fit(
         is at work in whitened coordinates, equations are solved with long steps that are the same for all
         parameters, so that the log density is smooth; afterwards draws are weighted to the posterior at
         the solver's tolerances, by Pareto smoothed importance sampling, and resampled, each chain in its
-        order. Where no frozen steps would have even weights, steps adapt. `check` tells of the weights.
+        order. Where no frozen steps would have even weights, steps adapt. `check` judges the weights.
     nuts : mapping, optional
         More settings for nutpie, such as ``{"maxdepth": 8}``.
     resume : str or Path, optional
@@ -122,7 +122,7 @@ def fit(
         ``attrs``, and of a forcing function, such as measured insulin in `minimal`, the true values behind
         its samples, ``insulin_forcing`` (chain, draw, forcing_obs); ``sample_stats``; ``observed_data``,
         ``constant_data`` and ``protocols``; ``fitted`` (without assay error), ``posterior_predictive`` (with
-        it) and ``log_likelihood``, one variable an analyte, over (chain, draw, obs of the analyte);
+        it) and ``log_likelihood``, one variable per analyte, over (chain, draw, obs of the analyte);
         ``population_predictive``, the same samples of new people, with 400 draws at most;
         ``whitened_coordinates`` of the sampler, if it had them, for `build`. The attributes hold the model's
         text, hashes (also of parts that are not bayesglu's own), versions and a seed that gives the same fit
@@ -212,7 +212,10 @@ def _fitted(
     found = sampled(d, sampling, shown, failures, run, start)
     attrs = provenance(d, sampling.method, seed, asdict(sampling))
     tree = _tree(d, found, np.random.default_rng(seed + 1), failures, attrs)
-    tree.attrs |= {"failed_solves": json.dumps(failures.told()), "wall_seconds": time.perf_counter() - began}
+    tree.attrs |= {
+        "failed_solves": json.dumps(failures.rows()),
+        "wall_seconds": time.perf_counter() - began,
+    }
     tree.attrs |= {"continued": json.dumps(found.continued), "weights": json.dumps(found.weights)}
     if sampling.method == "laplace":
         tree.attrs["other_modes"] = json.dumps(found.others)
@@ -332,7 +335,7 @@ def prior_predictive(
     made = samples_groups(d, values, predicted, rng)
     groups = {"prior": to_dataset(d, values), "prior_predictive": made["posterior_predictive"]}
     attrs = provenance(d, "prior", seed, {"draws": draws, "solver": solver_settings})
-    attrs["failed_solves"] = json.dumps(failures.told())
+    attrs["failed_solves"] = json.dumps(failures.rows())
     return tree_of({**groups, "fitted": made["fitted"], **data_groups(d)}, attrs)
 
 

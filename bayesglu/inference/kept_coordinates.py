@@ -64,8 +64,8 @@ def kept_coordinates(fit: xr.DataTree, d: Design) -> tuple[Coordinates | None, l
             "nobody: fit again."
         ]
     if "offset" in kept and kept["offset"].shape != empty.offset.shape:
-        told = "coordinates_of is a fit of a version that did not tell occasions from people: fit again."
-        return None, [told]
+        why = "coordinates_of is a fit of a version that did not separate occasions from people: fit again."
+        return None, [why]
     arrays = {n: kept[n].values if n in kept else getattr(empty, n) for n in Coordinates._fields}
     if "information" in kept:
         arrays |= _along_directions(kept["information"].values, arrays, d)

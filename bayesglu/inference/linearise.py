@@ -16,9 +16,9 @@ from bayesglu.parallel import in_threads
 
 STEP = 1e-3  # of the central differences, on the scale of log parameters
 
-WORTH_TELLING = 0.1
+INFORMATIVE = 0.1
 """Information along a direction, in units of the prior's, from which on the coordinates follow it as the
-spread between people changes."""
+between-subject SD changes."""
 
 
 @dataclass(frozen=True)
@@ -104,17 +104,17 @@ def expand(d: Design, at: Values) -> Expansion:
 def informed(
     information: np.ndarray, linear: np.ndarray, cross: np.ndarray, sd: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Along the directions in which a person's samples tell more than `WORTH_TELLING`: the lean matrix (S, D,
+    """Along the directions in which a person's samples tell more than `INFORMATIVE`: the lean matrix (S, D,
     direction), the linear term (S, direction) and its dependence on shared values (S, direction, K + E).
 
     sd : of the deviations (D,), to which what is told is compared. People with fewer such directions than
     others have directions of which nothing is told.
     """
-    told, axes = np.linalg.eigh(sd[:, None] * information * sd)
-    most = int((told > WORTH_TELLING).sum(1).max(initial=0))
-    first = told.shape[1] - most
-    told, axes = told[:, first:], axes[:, :, first:]
-    root = np.where(told > WORTH_TELLING, np.sqrt(np.maximum(told, WORTH_TELLING)), 0.0)
+    eigenvalues, axes = np.linalg.eigh(sd[:, None] * information * sd)
+    most = int((eigenvalues > INFORMATIVE).sum(1).max(initial=0))
+    first = eigenvalues.shape[1] - most
+    eigenvalues, axes = eigenvalues[:, first:], axes[:, :, first:]
+    root = np.where(eigenvalues > INFORMATIVE, np.sqrt(np.maximum(eigenvalues, INFORMATIVE)), 0.0)
     lean = axes * root[:, None] / sd[:, None]
     back = (axes * sd[:, None]).swapaxes(1, 2) * np.divide(1, root, where=root > 0, out=0 * root)[..., None]
     found = lean, (back @ linear[..., None])[..., 0], back @ cross
@@ -175,8 +175,8 @@ def _slopes(d: Design, at: Values) -> Slopes:
         ahead = predicted(shared + h * along_shared, at.individual + h * along_individual)
         behind = predicted(shared - h * along_shared, at.individual - h * along_individual)
         with np.errstate(invalid="ignore"):
-            found = (ahead - behind) / (2 * h)
-        return np.where(np.isfinite(found), found, 0.0)
+            derivatives = (ahead - behind) / (2 * h)
+        return np.where(np.isfinite(derivatives), derivatives, 0.0)
 
     # Shared values that act on people of themselves, not through where their own parameters are expected.
     alone = set(range(n_k)) - set(people.layout.varying)
@@ -186,9 +186,9 @@ def _slopes(d: Design, at: Values) -> Slopes:
     still, along = np.zeros(len(shared)), np.eye(len(shared))[acting]
     ways = [(still, way) for way in np.eye(n)] + [(way, 0.0) for way in along]
     n_rows = len(d.rows.occasion)
-    found = np.array(in_threads(lambda way: slope(*way), ways)).reshape(len(ways), n_rows)
-    own, direct = found[:n].T, np.zeros((n_rows, len(shared)))
-    direct[:, acting] = found[n:].T
+    derivatives = np.array(in_threads(lambda way: slope(*way), ways)).reshape(len(ways), n_rows)
+    own, direct = derivatives[:n].T, np.zeros((n_rows, len(shared)))
+    direct[:, acting] = derivatives[n:].T
 
     weight, residual = d.rows.working(predicted(shared, at.individual), at.sigma)
     whose = people.layout.subject[d.rows.occasion]

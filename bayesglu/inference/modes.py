@@ -2,7 +2,7 @@
 
 Whitened about any values (`expansion`, `density`), the posterior is rounder than it was; so a mode is looked
 for there, the coordinates are made anew about what was found, and so on until it lies at their origin. From
-the spreads between people and the errors of assays everyone's deviations are integrated out (Laplace's
+the between-subject and residual SDs everyone's deviations are integrated out (Laplace's
 method), so that errors have the degrees of freedom that people leave them. What remains, a Gaussian for each
 person and one for the population, is the Laplace approximation (`method="laplace"`), the starting point of
 the sampler, and the coordinates in which it begins.
@@ -49,8 +49,8 @@ def find_modes(design: Design, max_rounds: int = 20, tolerance: float = 0.05) ->
     """
     with threadpool_limits(limits=1, user_api="blas"):  # more threads wait longer than they work
         _require_finite(Density(design))
-        found, settled = _search(design, design.prior_medians, max_rounds, tolerance)
-        density = Density(design, found)
+        expansion, settled = _search(design, design.prior_medians, max_rounds, tolerance)
+        density = Density(design, expansion)
         for _ in range(MOVES):
             origin = np.zeros(density.size)
             higher, others = seek_others(density, density.unpack(origin[None]).at(0))
@@ -60,27 +60,27 @@ def find_modes(design: Design, max_rounds: int = 20, tolerance: float = 0.05) ->
             there = Density(design, moved)
             if there(origin)[0] <= density(origin)[0]:
                 break
-            found, settled, density = moved, settles, there
+            expansion, settled, density = moved, settles, there
     if not settled:
         warn_caller(
             f"The posterior modes did not settle in {max_rounds} rounds. Sampling is unaffected; a Laplace "
             "approximation (method 'laplace') is of a place near them.",
             FitWarning,
         )
-    return Modes(found, others)
+    return Modes(expansion, others)
 
 
 def _search(design: Design, at: Values, max_rounds: int, tolerance: float) -> tuple[Expansion, bool]:
     """The linear model at the modes above `at`, and whether they were found."""
-    found = expand(design, at)
+    expansion = expand(design, at)
     for _ in range(max_rounds):
-        density = Density(design, found)
+        density = Density(design, expansion)
         x, settled = _climb(density, tolerance)
         if settled:
-            return found, True
+            return expansion, True
         at = density.unpack(x[None]).at(0)
-        found = expand(design, at)
-    return found, False
+        expansion = expand(design, at)
+    return expansion, False
 
 
 def _require_finite(density: Density) -> None:
@@ -97,7 +97,7 @@ def _climb(density: Density, tolerance: float) -> tuple[np.ndarray, bool]:
     """Coordinates nearer to the mode than the origin, and whether the origin is near enough; correlations are
     held at zero, and the forcing function at what was measured."""
     free = np.zeros(density.size, bool)
-    free[: density.spreads.stop], free[density.individuals] = True, True
+    free[: density.sds.stop], free[density.individuals] = True, True
     worst = -np.inf
 
     def cost(x):
@@ -105,8 +105,8 @@ def _climb(density: Density, tolerance: float) -> tuple[np.ndarray, bool]:
         value, gradient = density(x)
         if value == -np.inf:
             return worst + FAILED, np.zeros(len(x))
-        volume, slope = _volume(density, x[density.spreads])
-        gradient[density.spreads] += slope
+        volume, slope = _volume(density, x[density.sds])
+        gradient[density.sds] += slope
         worst = max(worst, -value - volume)
         return -value - volume, np.where(free, -gradient, 0.0)
 
@@ -125,7 +125,7 @@ def _climb(density: Density, tolerance: float) -> tuple[np.ndarray, bool]:
 
 def _volume(density: Density, x: np.ndarray) -> tuple[float, np.ndarray]:
     """What the density lacks of the log volume that everyone's deviations have about their modes, at
-    coordinates x of the spreads; and its gradient.
+    coordinates x of the SDs; and its gradient.
 
     With the prior's precision P that volume is -1/2 log det (H + P), where the information H falls as errors
     grow. In the density H is that of the expansion's informed directions.

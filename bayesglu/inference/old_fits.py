@@ -161,9 +161,9 @@ def _effects(effects: list, spec: ModelSpec) -> xr.Dataset:
     labels = [names.effect(parameter, key) for parameter, key, _ in effects]
     together = xr.concat([draws.drop_attrs() for *_, draws in effects], xr.Variable("effect", labels))
     known = [spec.parameters[parameter].effects[key] for parameter, key, _ in effects]
-    told = "factor by which a covariate multiplies a typical value (or its odds)"
+    meaning = "factor by which a covariate multiplies a typical value (or its odds)"
     together = together.transpose("chain", "draw", "effect").assign_attrs(
-        role="effect", units="1", long_name=told
+        role="effect", units="1", long_name=meaning
     )
     acting = [(parameter, effect) for (parameter, *_), effect in zip(effects, known, strict=True)]
     return xr.Dataset({names.EFFECT: together}).assign_coords(effect_labels(acting))

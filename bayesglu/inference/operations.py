@@ -36,8 +36,8 @@ from bayesglu.solver.plan import Tape
 
 class Assay(NamedTuple):
     """How samples of an analyte are measured: the kind and the shape of their residuals, as in
-    `hierarchy.rows.Rows`, and the logarithm of their density at 0; the constant part of the error; and within
-    which limits a sample's value is known (obs,)."""
+    `hierarchy.rows.Rows`, and the logarithm of their density at 0; the additive component of the error; and
+    within which limits a sample's value is known (obs,)."""
 
     residual: int
     nu: float

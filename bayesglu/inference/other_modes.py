@@ -70,10 +70,10 @@ def seek_others(density: Density, at: Values) -> tuple[Values | None, tuple[Othe
     share = np.exp(elsewhere.max(0) - mass[0])
     best = np.where(share > 1 + MORE, elsewhere.argmax(0), 0)
     subjects = zip(d.individuals.subjects, share.tolist(), strict=True)
-    told = tuple(OtherMode(subject, of) for subject, of in subjects if of > WORTH)
+    others = tuple(OtherMode(subject, of) for subject, of in subjects if of > WORTH)
     if not best.any():
-        return None, told
-    return at._replace(individual=np.array(own)[best, people]), told
+        return None, others
+    return at._replace(individual=np.array(own)[best, people]), others
 
 
 def _mass(d: Design, at: Values) -> np.ndarray:
@@ -96,8 +96,8 @@ def _start(density: Density, at: Values, rng: np.random.Generator) -> np.ndarray
     """Coordinates at which everyone is drawn from the population; None where the equations of some cannot be
     solved, nor nearer to the modes."""
     i = density.design.individuals
-    spread = at.omega[i.layout.component_varying]
-    drawn = i.centre(at.typical, at.effect, at.missing) + spread * rng.normal(size=at.individual.shape)
+    sd = at.omega[i.layout.component_varying]
+    drawn = i.centre(at.typical, at.effect, at.missing) + sd * rng.normal(size=at.individual.shape)
     for share in (1.0, 0.5, 0.25):
         there = at._replace(individual=at.individual + share * (drawn - at.individual))
         x = density.pack(Values(*(field[None] for field in there)))[0]

@@ -29,13 +29,13 @@ class Progress:
             TextColumn(doing),
             BarColumn(),
             TextColumn("{task.completed:.0f} of {task.total:.0f} draws"),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[problems]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
             disable=not (shown and can_show()),
         )
-        self.task = self.bar.add_task(doing, total=draws, told="")
+        self.task = self.bar.add_task(doing, total=draws, problems="")
         self.total = draws
 
     def __enter__(self):
@@ -55,9 +55,9 @@ class Progress:
         """Called by the sampler from its own threads, with the state of chain `number`."""
         self.chains[number] = chain.finished_draws, chain.total_num_steps, chain.divergences
         draws, steps, divergences = map(sum, zip(*self.chains.values(), strict=True))
-        told = f"{divergences} divergences"
+        problems = f"{divergences} divergences"
         if draws:
-            told += f", {steps / draws:.0f} steps a draw"
+            problems += f", {steps / draws:.0f} steps per draw"
         if self.failures:
-            told += f", {sum(self.failures.values())} failed solves"
-        self.bar.update(self.task, completed=draws, told=told)
+            problems += f", {sum(self.failures.values())} failed solves"
+        self.bar.update(self.task, completed=draws, problems=problems)

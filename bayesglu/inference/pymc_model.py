@@ -69,7 +69,7 @@ def build(
     limits. What a model knows of derived quantities besides is the potential ``pseudo_observations``.
 
     A number that some people lack is on the scale of its effects, the logarithm if any is a power. A level
-    that they lack is summed out: the random effects of these people are about what each level lets expect,
+    that they lack is summed out: the random effects of these people are about what each level predicts,
     and ``eta`` is their distance from the mean of that by the levels' expected shares.
 
     Log priors and draws of the prior are promised for the non-centered form, and so are interventions

@@ -39,7 +39,7 @@ class Run:
             raise InputError(f"{folder}: a run is kept in a folder whose name ends in .zarr.")
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(f"{folder}: a run is kept in a folder, and this is none.")
-        if self.folder.exists() and not self.described and (found := sorted(self._strangers())):
+        if self.folder.exists() and not self.described and (found := sorted(self._foreign())):
             raise InputError(self._not_a_run(found))
         self.chains, self.pilot = KeptDraws(self.folder), KeptDraws(self.folder / "pilot")
 
@@ -48,7 +48,7 @@ class Run:
         """Whether it says of what it is."""
         return any((self.folder / name).exists() for name in (ABOUT, COPY))
 
-    def _strangers(self) -> Iterator[str]:
+    def _foreign(self) -> Iterator[str]:
         """What lies in the folder and was not left by a run that was stopped before it began."""
         for path in self.folder.iterdir():
             if not (path.name == LOCK or is_hidden(path) or is_clutter(path)):
@@ -112,7 +112,7 @@ class Run:
                 if kept.get("format") != FORMAT:
                     raise InputError(
                         f"{self.folder} was begun by another version of bayesglu, whose draws this one "
-                        "does not read: go on with that version, or give another folder to begin anew. "
+                        "does not read: use that version, or give another folder to begin anew. "
                         "Nothing here was changed."
                     )
                 coordinates = kept["coordinates"]

@@ -43,7 +43,7 @@ MCLMC_STEP = 0.3
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample. What a run that goes on may not change is everything but `draws`."""
+    """How to sample. What a resumed run may not change is everything but `draws`."""
 
     method: str
     draws: int
@@ -88,7 +88,7 @@ class Failures:
             if code != FINE:
                 self.counts[self.design.study.occasions[t][0], OUTCOMES[int(code)]] += int(counts[t, code])
 
-    def told(self) -> list[dict]:
+    def rows(self) -> list[dict]:
         return [{"subject": s, "reason": r, "count": n} for (s, r), n in self.counts.most_common()]
 
 
@@ -101,13 +101,14 @@ def sample(
     run: KeptDraws | None = None,
     doing: str = "sampling",
 ) -> tuple[np.ndarray, xr.Dataset, list[dict]]:
-    """Positions (chain, draw, x), the sampler's statistics, and where chains went on after a stop.
+    """Positions (chain, draw, x), the sampler's statistics, and where chains were resumed.
 
     A chain depends on the seed and on its own number alone, whatever else runs. With a `run` its draws are
-    written as they come, and chains that are there already go on: one that had not yet finished its tuning
-    starts again, the same to the last bit; one that had draws goes on from the last of them, with new random
-    numbers and at most `RETUNE` draws to learn its step sizes again, which are not kept. One that was stopped
-    `PATIENCE` times before it kept a draw tunes half as long each time, so that it gets there in the end.
+    written as they come, and chains that are there already are resumed: one that had not yet finished its
+    tuning starts again, the same to the last bit; one that had draws is resumed from the last of them, with
+    new random numbers and at most `RETUNE` draws to learn its step sizes again, which are not kept. One that
+    was stopped `PATIENCE` times before it kept a draw tunes half as long each time, so that it gets there in
+    the end.
     """
     _check_start(density, failures)
     kept = [run.parts(chain) if run else {} for chain in range(sampling.chains)]
@@ -137,7 +138,7 @@ def sample(
             there = run is not None and run.folder.exists()
             stay = "The draws that are kept stay" if there else "The folder is gone; put it back"
             raise WriteError(
-                f"{error} {stay}: the same call goes on once it can write there again."
+                f"{error} {stay}: the same call resumes once it can write there again."
             ) from error
         except KeyboardInterrupt:
             for chain in running.values():
@@ -179,7 +180,7 @@ def _check_start(density: Density, failures: Failures) -> None:
         failures.record(density, start)
         raise SolverError(
             "The sampler cannot start: the log density is not finite where it is to begin.\n"
-            + "\n".join(f"subject {f['subject']}: {f['reason']}" for f in failures.told())
+            + "\n".join(f"subject {f['subject']}: {f['reason']}" for f in failures.rows())
         )
 
 

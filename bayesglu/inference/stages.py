@@ -117,9 +117,9 @@ def _weighted(
     and what is to be told of their weights."""
     values = density.unpack(positions.reshape(-1, density.size))
     rng = np.random.default_rng(seed + 4)
-    places, told = weighted(d, density.design, values, len(positions), rng)
+    places, diagnostics = weighted(d, density.design, values, len(positions), rng)
     which = xr.DataArray(places, dims=("chain", "draw"))
     chains = xr.DataArray(np.arange(len(positions)), dims="chain")
     chosen = statistics.drop_vars(("chain", "draw")).isel(chain=chains, draw=which)
     chosen = chosen.assign_coords(chain=statistics.chain, draw=statistics.draw)
-    return positions[chains.values[:, None], places], chosen, told
+    return positions[chains.values[:, None], places], chosen, diagnostics

@@ -81,7 +81,7 @@ def log_likelihood(d: Design, values: Values) -> np.ndarray:
 
 
 def efficiency(log_weight: np.ndarray) -> float:
-    """Which share of as many draws of equal weights would tell as much."""
+    """The effective sample size of weighted draws, as a share of their number."""
     weight = np.exp(log_weight - log_weight.max())
     return float(weight.sum() ** 2 / np.square(weight).sum() / len(weight))
 
@@ -95,8 +95,8 @@ def weighted(
     log_weight, k = smoothed(log_ratio)
     each = np.exp(log_weight - log_weight.max()).reshape(chains, -1)
     places = np.stack([chosen(weight, len(weight), rng) for weight in each])
-    told = {"tolerance": sampled.solver.rtol, "pareto_k": k, "efficiency": efficiency(log_weight)}
-    return places, told
+    diagnostics = {"tolerance": sampled.solver.rtol, "pareto_k": k, "efficiency": efficiency(log_weight)}
+    return places, diagnostics
 
 
 def of_laplace(density: Density, positions: np.ndarray) -> dict[str, float]:

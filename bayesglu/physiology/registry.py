@@ -47,14 +47,14 @@ class Choices:
     @cached_property
     def units(self) -> Mapping[str, str]:
         """The unit of every name."""
-        found: dict[str, str] = {}
+        unit_of: dict[str, str] = {}
         for part in self.parts():
             for name, function in part.quantities.items():
                 said = units(function)
-                found |= said | {name: said["return"]}
-        found |= {name: state.unit for name, state in self.states.items()}
-        measured = {name.removesuffix("_input"): unit for name, unit in found.items() if name != "return"}
-        return MappingProxyType({**measured, **found})
+                unit_of |= said | {name: said["return"]}
+        unit_of |= {name: state.unit for name, state in self.states.items()}
+        measured = {name.removesuffix("_input"): unit for name, unit in unit_of.items() if name != "return"}
+        return MappingProxyType({**measured, **unit_of})
 
     @cached_property
     def parameters(self) -> Mapping[str, str]:

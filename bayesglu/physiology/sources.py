@@ -31,11 +31,11 @@ def _is_ours(function: Callable) -> bool:
     return (function.__module__ or "").partition(".")[0] == "bayesglu"
 
 
-def _function_text(function: Callable, told: set[Callable]) -> str:
+def _function_text(function: Callable, seen: set[Callable]) -> str:
     """The source of a function, of the functions that it names, and the plain values that it names."""
     if _is_ours(function):
         return f"{function.__module__}.{function.__qualname__}"
-    told.add(function)
+    seen.add(function)
     if os.path.isfile(function.__code__.co_filename):
         lines = [inspect.getsource(function)]
     else:  # typed in, or its file is gone
@@ -43,8 +43,8 @@ def _function_text(function: Callable, told: set[Callable]) -> str:
     lines += map(repr, (function.__defaults__, function.__kwdefaults__))
     named = inspect.getclosurevars(function)
     for name, value in sorted({**named.globals, **named.nonlocals}.items()):
-        if inspect.isfunction(value) and value not in told:
-            lines.append(f"{name}: {_function_text(value, told)}")
+        if inspect.isfunction(value) and value not in seen:
+            lines.append(f"{name}: {_function_text(value, seen)}")
         elif isinstance(value, PLAIN):
             lines.append(f"{name} = {value!r}")
     return "\n".join(lines)

@@ -20,8 +20,8 @@ def comparison(found: Comparison) -> Figure:
     """How much better one model predicts people than others, and which people decide.
 
     At the left by how much the elpd of each model is below that of the best, with two standard errors; within
-    the grey no difference is told, whatever its error. At the right people one after another, by how much
-    the best model predicts each better (blue) or worse (red) than the next best, with two Monte Carlo errors
+    the grey no difference counts, whatever its error. At the right people one after another, by how much the
+    best model predicts each better (blue) or worse (red) than the next best, with two Monte Carlo errors
     where these are known. Without those to the left of the dashed line the next best would be the better one.
     The people with the largest differences are named.
 

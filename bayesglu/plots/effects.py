@@ -206,8 +206,8 @@ def _labels(table: pd.DataFrame) -> pd.Series:
     columns = [c for c in _varying(table) if c != "variable"]
     if not columns:
         columns = [c for c in ABOUT if c in table][1:2] or ["interval"]
-    told = table[columns].astype(str).agg(", ".join, axis=1)
-    return told.map(lambda text: text.replace("_", " "))
+    labels = table[columns].astype(str).agg(", ".join, axis=1)
+    return labels.map(lambda text: text.replace("_", " "))
 
 
 def _heading(table: pd.DataFrame) -> str:

@@ -107,8 +107,8 @@ def flows(simulations: xr.Dataset | Mapping[str, xr.Dataset]) -> Figure:
 def _mean(name: str, run: xr.Dataset) -> xr.Dataset:
     """Fluxes ``(time,)``, the mean over draws and people."""
     if missing := [output for output in NEEDED if output not in run]:
-        told = f"{name}: the picture" if name else "The picture"
-        raise InputError(f"{told} needs the outputs {', '.join(missing)} as well.")
+        picture = f"{name}: the picture" if name else "The picture"
+        raise InputError(f"{picture} needs the outputs {', '.join(missing)} as well.")
     wanted = {output for _, adds, less, _ in (*FEEDS, *TAKES) for output in (*adds, *less)}
     run = in_units(run, "canonical")[[output for output in run if output in wanted]]
     return run.mean([dim for dim in run.dims if dim != "time"])

@@ -37,7 +37,7 @@ def expected_contraction(result: xr.Dataset) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        One panel, a row a parameter.
+        One panel, a row per parameter.
 
     Raises
     ------

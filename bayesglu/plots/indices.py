@@ -47,7 +47,7 @@ def index(indices: xr.Dataset, name: str) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Two panels with a row a person: the index, and ranks.
+        Two panels with a row per person: the index, and ranks.
 
     Raises
     ------
@@ -92,8 +92,8 @@ def index(indices: xr.Dataset, name: str) -> Figure:
         marks.append(raw)
     below(figure, marks)
     missing = table.sizes["subject"] - len(people)
-    told = f"; {missing} more without a number" if missing else ""
-    title(figure, INDICES[name].title, f"equal-tailed intervals; {INDICES[name].source}{told}")
+    unranked = f"; {missing} more without a number" if missing else ""
+    title(figure, INDICES[name].title, f"equal-tailed intervals; {INDICES[name].source}{unranked}")
     return figure
 
 

@@ -44,7 +44,7 @@ MOST_LABELS = 40
 def parameters(
     fit: xr.DataTree, names: Sequence[str] | None = None, probability: float = 0.9, page: int = 1
 ) -> Figure:
-    """Each person's parameters beside the prior and the typical value, a panel a parameter.
+    """Each person's parameters beside the prior and the typical value, a panel per parameter.
 
     Dots are medians and lines intervals; of more than forty people, in the order of their medians, a curve
     and a band. Behind them are the prior, pale, and in orange the typical value, its median and interval: of
@@ -121,7 +121,7 @@ def parameters(
 
 
 def _forest(axis: Axes, rows: xr.Dataset, typical: xr.Dataset | None, draws: xr.DataArray) -> None:
-    """A row a person, over the prior and the typical value."""
+    """A row per person, over the prior and the typical value."""
     people = [str(label) for label in rows["subject"].values]
     place = np.arange(len(people))
     per, unit = scaled(rows["median"].values, draws.attrs.get("units", ""))
@@ -179,7 +179,7 @@ def contraction(fit: xr.DataTree) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        One panel, a row a parameter.
+        One panel, a row per parameter.
 
     Raises
     ------

@@ -126,8 +126,8 @@ def _distribution(axis: Axes, found: xr.Dataset, own: np.ndarray, of: xr.Dataset
         axis.set_ylim(low_, high_ + 0.1 * (high_ - low_) * levels.sizes["group"])
         axis.legend(fontsize=7.8, loc="upper left")
     axis.axhline(0, color=GREY, linewidth=0.7)
-    told = f", p = {p:.2g}" if np.isfinite(p) else ""
-    axis.set_title(sentence(f"{words(analyte)} ({int(own.sum())}){told}"))
+    p_value = f", p = {p:.2g}" if np.isfinite(p) else ""
+    axis.set_title(sentence(f"{words(analyte)} ({int(own.sum())}){p_value}"))
     axis.set(xlim=(0, 1), xlabel="PIT", ylabel="distribution less uniform")
 
 
@@ -185,12 +185,12 @@ def vpc(found: xr.Dataset) -> Figure:
             if limited:
                 _shares(axes[(row + 1) * columns + j], of, per, analyte)
     corrected = "prediction-corrected; " if found.attrs["prediction_corrected"] else ""
-    told = " and ".join(f"{100 * q:g}" for q in found["quantile"].values if q != 0.5)
+    percents = " and ".join(f"{100 * q:g}" for q in found["quantile"].values if q != 0.5)
     studies = f"90 % of {found.attrs['new_people']} simulated studies"
     dot: dict = {"linestyle": "", "marker": "."}
     marks: list[Artist] = [
         Line2D([], [], color=GREY, alpha=0.6, markersize=4, label="sample", **dot),
-        Line2D([], [], color=INK, linewidth=1.2, label=f"{corrected}{told} % quantiles of samples"),
+        Line2D([], [], color=INK, linewidth=1.2, label=f"{corrected}{percents} % quantiles of samples"),
         Line2D([], [], color=INK, linewidth=1.2, linestyle="--", label="their median"),
         Patch(color=GREY, alpha=0.4, linewidth=0, label=f"median in {studies}"),
         Patch(color=GREY, alpha=0.2, linewidth=0, label="the other quantiles in these"),

@@ -21,11 +21,11 @@ MOST = 40
 
 @styled
 def prior_sensitivity(table: pd.DataFrame) -> Figure:
-    """Sensitivity of each value to its own prior and to the data: a row a parameter, a dot a person.
+    """Sensitivity of each value to its own prior and to the data: a row per parameter, a dot per person.
 
     In the left panel how fast a value changes with its prior, in the right with the likelihood; within the
     grey it does not count, or is found by chance. Grey dots follow their priors, red ones change with both,
-    blue ones are told by the data. Parameters are in the order of their largest sensitivity to the prior.
+    blue ones are informed by the data. Parameters are in the order of their largest sensitivity to the prior.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ NOTE = (
 def fasting(fit: xr.DataTree, draws: int = 300, n_new: int = 20, random_seed: int = 0) -> Figure:
     """Liver glycogen and glucose production of fasting people, each with their fit, and the population.
 
-    A panel a person with samples and fit over the population's band; everyone together; and below, glucose
+    A panel per person with samples and fit over the population's band; everyone together; and below, glucose
     production and the share of gluconeogenesis in it over hours of fasting. The bars across the last panel
     are the net shares that Rothman et al. 1991 published (mean and standard error), which no fit is shown;
     filled dots are what it was shown.
@@ -128,8 +128,8 @@ def _production(axis: Axes, new_people: xr.Dataset, table: pd.DataFrame) -> None
     shade(axis, hours, draws, BLUE, 0.9, 0.2)
     (line,) = axis.plot(hours, np.median(draws, axis=0), color=BLUE)
     dots = _dots(axis, table, None, "endogenous_glucose_production")
-    told = ["new subjects (median, 90 %)", "means of groups, fitted"]
-    axis.legend([line, dots], told, loc="lower left")
+    labels = ["new subjects (median, 90 %)", "means of groups, fitted"]
+    axis.legend([line, dots], labels, loc="lower left")
     axis.set_title("Glucose production")
     axis.set(ylabel="mg/kg/min", xlabel="hours since the last meal", xlim=(0, HOURS + 1))
     axis.set_xticks(range(0, HOURS + 1, 12))

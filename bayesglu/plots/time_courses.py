@@ -220,9 +220,9 @@ def heading(runs: Mapping[str, xr.Dataset]) -> str:
 
 def means_told(run: xr.Dataset) -> str:
     """Over what a picture of means has averaged, ``"; means over 12 people and draws"``."""
-    told = [f"{run.sizes['subject']} people"] if run.sizes.get("subject", 1) > 1 else []
-    told += ["draws"] if "draw" in run.dims else []
-    return f"; means over {' and '.join(told)}" if told else ""
+    averaged = [f"{run.sizes['subject']} people"] if run.sizes.get("subject", 1) > 1 else []
+    averaged += ["draws"] if "draw" in run.dims else []
+    return f"; means over {' and '.join(averaged)}" if averaged else ""
 
 
 DAY = ("occasion", "subjects")

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @styled
 def facts(validation: Validation, units: str | None = None, page: int = 1) -> Figure:
-    """A panel an experiment: the typical person's curve, bands over people, and the published figures.
+    """A panel per experiment: the typical person's curve, bands over people, and the published figures.
 
     Bands hold 50 and 90 % of people. Points are published figures, a thick bar their spread where the source
     gives one, a thin bar the range accepted for a group's mean. Red are those that the model misses.

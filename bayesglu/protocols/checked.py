@@ -1,4 +1,4 @@
-"""What many people are given and when they are sampled, checked; all faults are told at once.
+"""What many people are given and when they are sampled, checked; all faults are reported at once.
 
 A person is called by the name that `names` has of it.
 """

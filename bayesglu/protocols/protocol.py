@@ -242,7 +242,7 @@ class Protocol:
         Returns
         -------
         pandas.DataFrame
-            One row an event, one column a field of `Event`: times in min, amounts in the unit beside them.
+            One row per event, one column per field of `Event`: times in min, amounts in the unit beside them.
 
         Examples
         --------

@@ -61,7 +61,7 @@ def about_priors(of: Reported) -> Part:
     fixed = [_row(p) for p in spec.parameters.values() if p.level == "fixed"]
     columns = ("parameter", "", "unit", "level", "typical value (95 %)", "between-subject CV")
     columns += ("between-occasion CV", "known how", "source")
-    cited = [(f"ref-{key}", told) for key, told in _references(spec.sources)]
+    cited = [(f"ref-{key}", sentence) for key, sentence in _references(spec.sources)]
     return Part(
         "priors",
         "Priors",
@@ -70,8 +70,8 @@ def about_priors(of: Reported) -> Part:
                 Text(
                     "Typical values are log-normal about their median, those of fractions logit-normal; "
                     "between-subject and between-occasion variability is a coefficient of variation with the "
-                    "95 % interval of its prior. They were measured, derived from what was measured, learnt "
-                    "from other studies, or are a judgement."
+                    "95 % interval of its prior. They were measured, derived from what was measured, "
+                    "estimated from other studies, or are a judgement."
                 ),
                 Table(columns, estimated, caption="Parameters that are estimated."),
                 Folded(f"Fixed parameters ({len(fixed)})", (Table(columns, fixed),)) if fixed else None,
@@ -140,7 +140,7 @@ def _notes(of: Reported) -> Folded | None:
 
 
 def _references(keys) -> Iterator[tuple[str, str]]:
-    """Each key with its paper, as the bibliography that ships has it."""
+    """Each key with its paper, as the built-in bibliography has it."""
     papers = catalog.references()
     for key in keys:
         yield key, f"{sentence(papers[key])} [{key}]" if key in papers else f"{key} (of the model's own file)"

@@ -38,14 +38,14 @@ def about_people(of: Reported) -> Part:
         return Part("people", TITLE, (Text("Nothing in this fit differs between people."),))
     labels = of.people or ([] if own is None else list(map(str, own["subject"].values)))
     folded = [_person(of, label, own, by_occasion, curves) for label in labels]
-    told = (
+    caption = (
         f"Median and {of.share} interval of each one's parameters; contraction as above. Only what is "
         "unfolded is printed."
     )
     return Part(
         "people",
         TITLE,
-        (Text(told), Searched(count(len(labels), "person").replace("persons", "people"), folded)),
+        (Text(caption), Searched(count(len(labels), "person").replace("persons", "people"), folded)),
     )
 
 
@@ -111,18 +111,18 @@ def _parameters(own: xr.Dataset, caption: str) -> Table:
 
 def _about(of: Reported, label: str) -> str:
     """Covariates that the person has, and how many samples; how many lie outside their bands."""
-    told = []
+    parts = []
     for name, values in of.covariates.items():
         value = values.sel(subject=label).item()
         if value == value and value not in ("", "nan"):
             unit = pretty_unit(str(values.attrs.get("units", "")))
-            told.append(f"{words(name)} {shown(value)} {unit}".strip())
+            parts.append(f"{words(name)} {shown(value)} {unit}".strip())
     if of.has_data:
         samples = of.samples[of.samples["subject"] == label]
-        told.append(count(len(samples), "sample"))
+        parts.append(count(len(samples), "sample"))
         if outside := _outside(samples):
-            told.append(f"{outside} outside their 90 % bands")
-    return ", ".join(told)
+            parts.append(f"{outside} outside their 90 % bands")
+    return ", ".join(parts)
 
 
 def _outside(samples: pd.DataFrame) -> int:

@@ -111,8 +111,8 @@ def _covariates(of: Reported) -> Table | None:
         used = "acts on parameters" if name in acting else "not used by the model"
         rows.append((words(name), unit, *_described(of, values), used))
     columns = ["covariate", "unit", "people", "missing", "of the study", "in the model"]
-    told = "Numbers: median and quartiles" + ("." if of.private else ", and range.")
-    return Table.of(pd.DataFrame(rows, columns=columns), f"What is known of people. {told}")
+    statistics = "Numbers: median and quartiles" + ("." if of.private else ", and range.")
+    return Table.of(pd.DataFrame(rows, columns=columns), f"What is known of people. {statistics}")
 
 
 def _described(of: Reported, values: xr.DataArray) -> tuple[int, int, str]:
@@ -120,8 +120,8 @@ def _described(of: Reported, values: xr.DataArray) -> tuple[int, int, str]:
     if values.dtype.kind not in "fiu":
         levels = [str(v) for v in values.values if str(v) not in ("", "nan")]
         counts = Counter(levels).most_common()
-        told = [f"{level} {n if n >= FEWEST or not of.private else f'(< {FEWEST})'}" for level, n in counts]
-        return len(levels), values.size - len(levels), some(told)
+        parts = [f"{level} {n if n >= FEWEST or not of.private else f'(< {FEWEST})'}" for level, n in counts]
+        return len(levels), values.size - len(levels), some(parts)
     known = values.values[np.isfinite(values.values)]
     if not len(known):
         return 0, values.size, ""
@@ -134,24 +134,24 @@ def _described(of: Reported, values: xr.DataArray) -> tuple[int, int, str]:
     if of.private and len(known) < ENOUGH:
         return len(known), values.size - len(known), f"mean {shown(float(known.mean()))}"
     low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
-    told = f"{shown(float(middle))} ({interval(low, high)})"
+    parts = f"{shown(float(middle))} ({interval(low, high)})"
     if not of.private:
-        told += f", {interval(known.min(), known.max())}"
-    return len(known), values.size - len(known), told
+        parts += f", {interval(known.min(), known.max())}"
+    return len(known), values.size - len(known), parts
 
 
 def _peculiar(of: Reported) -> list[tuple[str, bool]]:
     """What the readers said, and who lacks samples that others have."""
-    told = [(note, False) for note in of.attribute("study_about").get("notes", ())]
+    notes = [(note, False) for note in of.attribute("study_about").get("notes", ())]
     if of.private:
-        told.append(("What the readers said of single people and samples is left out.", True))
+        notes.append(("What the readers said of single people and samples is left out.", True))
     elif "study_about" not in of.fit.attrs:
-        told.append(("The fit does not say what the readers said: it was made by an earlier version.", True))
-    elif not told:
-        told.append(("The readers found nothing odd.", True))
+        notes.append(("The fit does not say what the readers said: it was made by an earlier version.", True))
+    elif not notes:
+        notes.append(("The readers found nothing odd.", True))
     if of.has_data:
-        told += _lacking(of)
-    return told
+        notes += _lacking(of)
+    return notes
 
 
 def _lacking(of: Reported) -> list[tuple[str, bool]]:
@@ -175,5 +175,5 @@ def _drawn(of: Reported) -> Picture | None:
     if of.private or not of.has_data or "forcing_obs" in of.fit["posterior"].dims:
         return None
     figure = draw_study(study_of(of.fit), units=of.units)
-    told = "Samples that the model is compared with; those missing or left out are not drawn."
-    return Picture.of(figure, told)
+    caption = "Samples that the model is compared with; those missing or left out are not drawn."
+    return Picture.of(figure, caption)

@@ -1,4 +1,4 @@
-"""A fit whose people cannot be told from others: new labels, in a new order, and nothing that names them."""
+"""A fit whose people cannot be recognised: new labels, in a new order, and nothing that names them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def anonymous(fit: xr.DataTree, rng: np.random.Generator) -> xr.DataTree:
     turn = rng.permutation(len(known)) + 1
     new = {label: f"person {place}" for label, place in zip(known, turn, strict=True)}
     groups = {name: g.to_dataset() for name, g in fit.children.items() if name != COORDINATES}
-    told = xr.DataTree.from_dict({name: _renamed(group, known, new) for name, group in groups.items()})
+    anonymised = xr.DataTree.from_dict({name: _renamed(group, known, new) for name, group in groups.items()})
     about = json.loads(fit.attrs.get("study_about", "{}"))
     failures = json.loads(fit.attrs.get("failed_solves", "[]"))
     for failure in failures:
@@ -47,8 +47,8 @@ def anonymous(fit: xr.DataTree, rng: np.random.Generator) -> xr.DataTree:
         failure["subject"] = new.get(label) or new[names.of_occasion(label, known)[0]]
     about.pop("notes", None)
     kept = {"study_about": json.dumps(about), "failed_solves": json.dumps(failures)}
-    told.attrs = {name: value for name, value in fit.attrs.items() if name != "verdict"} | kept
-    return told
+    anonymised.attrs = {name: value for name, value in fit.attrs.items() if name != "verdict"} | kept
+    return anonymised
 
 
 def _renamed(group: xr.Dataset, known: list[str], new: dict[str, str]) -> xr.Dataset:

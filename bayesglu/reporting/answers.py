@@ -65,9 +65,9 @@ def comparison(of: Reported) -> Part:
         table = table.rename_axis("model").reset_index()
     blocks: list = [Table.of(table)]
     if isinstance(of.comparison, Comparison):
-        told = of.comparison.sentences if not of.private else ()
+        reasons = of.comparison.sentences if not of.private else ()
         drawn = [_drawn(of.comparison)] if not of.private else []
-        verdict = [Text(of.comparison.headline), Sentences([(each, True) for each in told])]
+        verdict = [Text(of.comparison.headline), Sentences([(each, True) for each in reasons])]
         blocks = [*verdict, *drawn, *blocks]
     return Part("comparison", title, tuple(blocks))
 

@@ -38,8 +38,8 @@ class Section:
 def checks(of: Reported) -> Part:
     """Every check that the fit has what it takes for."""
     if not of.has_data:
-        told = "The fit was saved without its samples, and cannot be checked against them."
-        return Part("checks", "Predictive checks", (Text(told),))
+        reason = "The fit was saved without its samples, and cannot be checked against them."
+        return Part("checks", "Predictive checks", (Text(reason),))
     blocks: list = []
     for section in SECTIONS:
         if section.private or not of.private:
@@ -64,26 +64,26 @@ def coverage(of: Reported) -> list:
         above = f"{100 * (own['rank'] > 0.5).mean():.0f} %"
         rows.append((sentence(words(str(analyte))), len(own), *shares, above))
     columns = ["analyte", "samples", "inside 50 % bands", "inside 90 % bands", "above the median"]
-    told = (
+    caption = (
         "Samples inside the equal-tailed bands of their own posterior predictive distribution. The same "
         "samples were fitted, so that somewhat more than 50 % and 90 % are expected."
     )
-    return [Table.of(pd.DataFrame(rows, columns=columns)), Text(told, quiet=True)]
+    return [Table.of(pd.DataFrame(rows, columns=columns)), Text(caption, quiet=True)]
 
 
 def transforms(of: Reported) -> list:
     """Probability integral transforms, left out one at a time, with the band that holds uniform ones."""
-    told = (
+    caption = (
         "What the others predict of each sample: its distribution function less that of uniform numbers "
         "stays in the grey band with 95 %, as a whole, where the model is right."
     )
-    return [Picture.of(draw_pit(pit(of.fit, random_seed=of.seed)), told)]
+    return [Picture.of(draw_pit(pit(of.fit, random_seed=of.seed)), caption)]
 
 
 def predictive(of: Reported) -> list:
     """The visual predictive check, by the levels of a covariate that acts, where there is one."""
-    told = "Quantiles of the samples in those of simulated studies of new people with the same covariates."
-    return [Picture.of(draw_vpc(vpc(of.fit, by=_level(of))), told)]
+    caption = "Quantiles of the samples in those of simulated studies of new people with the same covariates."
+    return [Picture.of(draw_vpc(vpc(of.fit, by=_level(of))), caption)]
 
 
 def errors(of: Reported) -> list:
@@ -92,21 +92,21 @@ def errors(of: Reported) -> list:
     columns = {"mean": "mean", "variance": "variance", "p_mean": "p (mean)", "p_variance": "p (variance)"}
     columns |= {"p_normal": "p (Normal)"}
     table = found[list(columns)].to_dataframe()[list(columns)].rename(columns=columns)
-    told = "They are standard Normal where the model is right; the posterior has seen these people, so that "
-    told += "p-values are somewhat too large."
-    return [Picture.of(draw_npde(found), told), Table.of(table.rename_axis("analyte").reset_index())]
+    text = "They are standard Normal where the model is right; the posterior has seen these people, so that "
+    text += "p-values are somewhat too large."
+    return [Picture.of(draw_npde(found), text), Table.of(table.rename_axis("analyte").reset_index())]
 
 
 def residuals(of: Reported) -> list:
     """Residuals over time, fit and covariates."""
-    told = "Individual weighted residuals over time and fit, and people's npde over covariates."
-    return [Picture.of(draw_residuals(sample_residuals(of.fit, of.seed)), told)]
+    caption = "Individual weighted residuals over time and fit, and people's npde over covariates."
+    return [Picture.of(draw_residuals(sample_residuals(of.fit, of.seed)), caption)]
 
 
 def deviations(of: Reported) -> list:
     """Random effects of people."""
-    told = "Random effects: one draw of each person's beside the Normal distribution, and their relations."
-    return [Picture.of(draw_effects(random_effects(of.fit)), told)]
+    caption = "Random effects: one draw of each person's beside the Normal distribution, and their relations."
+    return [Picture.of(draw_effects(random_effects(of.fit)), caption)]
 
 
 def _level(of: Reported) -> str | None:

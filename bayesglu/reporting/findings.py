@@ -46,7 +46,7 @@ def verdict(of: Reported) -> Part:
     found = of.verdict
     answered: list = [Text(found.headline)]
     for question, sentences in found.sections.items():
-        items = [(told, told not in found.problems) for told in sentences]
+        items = [(sentence, sentence not in found.problems) for sentence in sentences]
         answered += [
             Heading(question),
             Sentences(items or [("Not judged: the fit lacks what it takes.", True)]),
@@ -81,23 +81,23 @@ def population(of: Reported) -> Part:
             Text(f"Effects of levels that fewer than {FEWEST} people have are left out.", quiet=True)
         )
     if of.sensitivity is None:
-        told = "Power scaling of priors (sensitivity) needs a fit that was sampled, with its log prior."
-        blocks.append(Text(told, quiet=True))
+        text = "Power scaling of priors (sensitivity) needs a fit that was sampled, with its log prior."
+        blocks.append(Text(text, quiet=True))
     else:
-        told = (
-            "Sensitivity: how fast a value changes when its own prior counts for more; it is told where it "
+        text = (
+            "Sensitivity: how fast a value changes when its own prior counts for more; it is given where it "
             f"counts, above {of.sensitivity.attrs['threshold']:g} and above what is found by chance."
         )
-        blocks.append(Text(told, quiet=True))
+        blocks.append(Text(text, quiet=True))
     if not of.private and "prior" in of.fit.children:
         figure = contraction(of.fit)
-        told = "How much narrower than the prior the posterior is: what the data inform and what they do not."
-        blocks.append(Picture.of(figure, told))
+        text = "How much narrower than the prior the posterior is: what the data inform and what they do not."
+        blocks.append(Picture.of(figure, text))
     return Part("population", "Population", tuple(blocks))
 
 
 def population_table(of: Reported) -> pd.DataFrame:
-    """One row a parameter, in numbers: name, symbol, unit, role, posterior, prior, omega, contraction."""
+    """One row per parameter, in numbers: name, symbol, unit, role, posterior, prior, omega, contraction."""
     table = of.population
     few = _levels_of_few(of) if of.private else set()
     hidden = table["parameter"].isin(few)
@@ -113,11 +113,11 @@ def _sensitivities(of: Reported, table: pd.DataFrame) -> list[str]:
     if of.sensitivity is None:
         return [""] * len(table)
     rows = zip(of.sensitivity["parameter"], of.sensitivity["of"], strict=True)
-    told = [
+    sensitivities = [
         "" if diagnosis == FINE else f"{prior:.2g}, {diagnosis}"
         for prior, diagnosis in zip(of.sensitivity["prior"], of.sensitivity["diagnosis"], strict=True)
     ]
-    known = dict(zip(rows, told, strict=True))
+    known = dict(zip(rows, sensitivities, strict=True))
     places = [
         (names.EFFECT, name) if role == "effect" else (names.typical(name) if role == "typical" else name, "")
         for name, role in zip(table["parameter"], table["role"], strict=True)
@@ -163,8 +163,8 @@ def _shown(own: pd.DataFrame, of: Reported, role: str) -> Table:
             cells += [shown(row["omega_median"]), interval(row["omega_lower"], row["omega_upper"])]
             cells.append(_two_digits(row["eta_shrinkage"]))
         if within:
-            spread = interval(row["kappa_lower"], row["kappa_upper"])
-            cells.append(f"{shown(row['kappa_median'])} ({spread})" if spread else "")
+            limits = interval(row["kappa_lower"], row["kappa_upper"])
+            cells.append(f"{shown(row['kappa_median'])} ({limits})" if limits else "")
         cells += [row["sensitivity"]] if sensitive else []
         rows.append((*cells, row["note"]) if noted else tuple(cells))
     return Table(columns, rows, frozenset({3, 6, 7, 9} if varies else {3, 6}))
@@ -193,7 +193,7 @@ def covariates(of: Reported) -> Part:
     if not len(table):
         return Part("covariates", title, (Text("No covariate that enough people have acts in this fit."),))
     figure = forest(table)
-    told = (
+    caption = (
         f"Factors of typical values: median and {of.share} interval. They are associations among the people "
         "of this study, adjusted for each other as the model has them."
     )
@@ -202,6 +202,6 @@ def covariates(of: Reported) -> Part:
         title,
         (
             Sentences([(each, True) for each in table["words"]]),
-            Picture.of(figure, told),
+            Picture.of(figure, caption),
         ),
     )

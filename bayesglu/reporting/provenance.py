@@ -77,9 +77,9 @@ def methods(of: Reported) -> Part:
     tables = [
         Folded(f"LaTeX: {name}", (Copied(f"latex-{name}", text),)) for name, text in latex_tables(of).items()
     ]
-    told = "A paragraph to begin from: it knows the fit, and not how the study was designed."
+    caption = "A paragraph to begin from: it knows the fit, and not how the study was designed."
     return Part(
-        "methods", "Methods", (Text(told), Copied("methods-text", methods_text(of), prose=True), *tables)
+        "methods", "Methods", (Text(caption), Copied("methods-text", methods_text(of), prose=True), *tables)
     )
 
 
@@ -115,25 +115,25 @@ def _measured(of: Reported) -> str:
 def _population(of: Reported) -> str:
     if not of.spec.varying:
         return ""
-    told = "Individual parameters were log-normally (fractions: logit-normally) distributed about typical "
-    told += "values"
+    text = "Individual parameters were log-normally (fractions: logit-normally) distributed about typical "
+    text += "values"
     posterior = of.fit["posterior"].to_dataset()
     acting = {label.rpartition(" by ")[2].partition(":")[0] for label in acting_in(posterior)}
-    told += f" that depend on {some([words(name) for name in sorted(acting)])}" if acting else ""
+    text += f" that depend on {some([words(name) for name in sorted(acting)])}" if acting else ""
     correlated = of.spec.correlations and of.spec.lkj_eta is not None
-    return f"{told}, with an LKJ({of.spec.lkj_eta:g}) prior for correlations." if correlated else f"{told}."
+    return f"{text}, with an LKJ({of.spec.lkj_eta:g}) prior for correlations." if correlated else f"{text}."
 
 
 def _errors(of: Reported) -> str:
     analytes = of.spec.analytes.values()
     heavy = [words(a.name) for a in analytes if a.residual == "student"]
-    told = "Residuals of log concentrations were Normal"
+    text = "Residuals of log concentrations were Normal"
     if len(heavy) == len(analytes):
-        told = "Residuals of log concentrations followed Student's t"
+        text = "Residuals of log concentrations followed Student's t"
     elif heavy:
-        told += f" (of {some(heavy)}: Student's t)"
+        text += f" (of {some(heavy)}: Student's t)"
     return (
-        f"{told}, with an SD for each analyte that was estimated; samples beyond a limit of quantification "
+        f"{text}, with an SD for each analyte that was estimated; samples beyond a limit of quantification "
         "were censored."
     )
 
@@ -152,12 +152,12 @@ def _sampled(of: Reported) -> str:
         )
     sizes, table = of.fit["posterior"].sizes, of.verdict.table
     sampler = f"nutpie {of.attribute('versions').get('nutpie', '')}".strip()
-    told = f"The posterior was sampled with the No-U-Turn sampler ({sampler}): "
-    told += f"{count(sizes['chain'], 'chain')} of {sizes['draw']} draws"
-    told += f" after {settings['tune']} of warm-up" if "tune" in settings else ""
-    told += f", target acceptance {settings['target_accept']:g}" if "target_accept" in settings else ""
-    told += f", seed {seed}. The largest R-hat was {table['rhat'].max():.3f}, the smallest bulk and tail "
-    told += f"effective sample sizes {table['ess_bulk'].min():.0f} and {table['ess_tail'].min():.0f}"
+    text = f"The posterior was sampled with the No-U-Turn sampler ({sampler}): "
+    text += f"{count(sizes['chain'], 'chain')} of {sizes['draw']} draws"
+    text += f" after {settings['tune']} of warm-up" if "tune" in settings else ""
+    text += f", target acceptance {settings['target_accept']:g}" if "target_accept" in settings else ""
+    text += f", seed {seed}. The largest R-hat was {table['rhat'].max():.3f}, the smallest bulk and tail "
+    text += f"effective sample sizes {table['ess_bulk'].min():.0f} and {table['ess_tail'].min():.0f}"
     if "sample_stats" in of.fit.children and "diverging" in of.fit["sample_stats"]:
-        told += f"; {int(of.fit['sample_stats']['diverging'].sum())} transitions diverged"
-    return f"{told}."
+        text += f"; {int(of.fit['sample_stats']['diverging'].sum())} transitions diverged"
+    return f"{text}."

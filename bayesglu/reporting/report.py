@@ -83,9 +83,9 @@ def report(
     units : str, optional
         Of figures: ``"canonical"``, ``"SI"`` or ``"conventional"``; by default that of `set_units`.
     without_data : bool
-        Whether to tell of no single person: labels are replaced, in an order that is drawn; samples,
-        individual posteriors, extremes, what the readers said, and what fewer than five people have are left
-        out. What remains are counts, medians and quartiles of covariates, and the posterior of the
+        Whether to leave out all that concerns single people: labels are replaced, in an order that is drawn;
+        samples, individual posteriors, extremes, what the readers said, and what fewer than five people have
+        are left out. What remains are counts, medians and quartiles of covariates, and the posterior of the
         population.
     random_seed : int or numpy.random.Generator, optional
         Seed of that order, and of what predictive checks put at random; drawn where it is not given.

@@ -68,7 +68,7 @@ class Reported:
 
     @cached_property
     def samples(self) -> pd.DataFrame:
-        """One row a sample: subject, occasion, analyte, time, value, censoring, and its rank among what the
+        """One row per sample: subject, occasion, analyte, time, value, censoring, and its rank among what the
         fit predicts of it."""
         tables = []
         for analyte, values in self.fit["observed_data"].data_vars.items():

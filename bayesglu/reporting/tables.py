@@ -1,4 +1,4 @@
-"""Results as plain tables: one row a number for a file, a few telling rows for a screen."""
+"""Results as plain tables: one row per number for a file, a few important rows for a screen."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ SHOWN_TIMES = 7
 
 
 def tidy(result: xr.Dataset, probability: float | None = None) -> pd.DataFrame:
-    """One row a number: its place in each dimension, the output, the value and its unit.
+    """One row per number: its place in each dimension, the output, the value and its unit.
 
     With a probability, draws become ``median``, ``lower`` and ``upper`` of the equal-tailed interval. Times
     are in the column ``time_min``, as in the tables that a study is read from.
@@ -45,7 +45,7 @@ def with_difference(what_if: xr.Dataset) -> xr.Dataset:
 
 
 def course(simulation: xr.Dataset) -> pd.DataFrame:
-    """One row an output of one person: where it starts, how far it goes and when, where it ends."""
+    """One row per output of one person: where it starts, how far it goes and when, where it ends."""
     rows = []
     for name, values in simulation.items():
         y = values.values
@@ -55,7 +55,7 @@ def course(simulation: xr.Dataset) -> pd.DataFrame:
 
 
 def effect(what_if: xr.Dataset, probability: float) -> pd.DataFrame:
-    """One row an output and time: mean over people in each scenario, and the difference within each draw."""
+    """One row per output and time: mean over people in each scenario, and the difference within each draw."""
     mean = with_difference(what_if.mean("subject", keep_attrs=True))
     few = np.unique(np.linspace(0, what_if.sizes["time"] - 1, SHOWN_TIMES).round().astype(int))
     rows = []
@@ -70,16 +70,16 @@ def effect(what_if: xr.Dataset, probability: float) -> pd.DataFrame:
 
 
 def answers(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a row of predictions or comparisons: what it is of, the median, the interval, probabilities."""
+    """Predictions or comparisons, a row each: what it is of, the median, the interval, probabilities."""
     shown = table.drop(columns=["probability", "people", "occasion", "compare"], errors="ignore")
     interval = [_interval(row) for row in shown.to_dict("records")]
-    told = shown.drop(columns=["lower", "upper"]).rename(columns={"interval": "of"})
-    told.insert(list(told).index("median") + 1, "interval", interval)
-    return told
+    rows = shown.drop(columns=["lower", "upper"]).rename(columns={"interval": "of"})
+    rows.insert(list(rows).index("median") + 1, "interval", interval)
+    return rows
 
 
 def summary(table: xr.Dataset) -> pd.DataFrame:
-    """One row a parameter (and subject) of a summary: posterior, prior, contraction."""
+    """One row per parameter (and subject) of a summary: posterior, prior, contraction."""
     rows = []
     from_day_to_day = "kappa_median" in table and bool(table["kappa_median"].notnull().any())
     for row in table.to_dataframe().reset_index().to_dict("records"):
@@ -97,7 +97,7 @@ def summary(table: xr.Dataset) -> pd.DataFrame:
 
 
 def shares(identified: xr.Dataset) -> pd.DataFrame:
-    """One row a parameter of `identify` about which there is information, the most first."""
+    """One row per parameter of `identify` about which there is information, the most first."""
     rows = []
     identified = identified.sel(parameter=~identified["parameter"].isin(untouched(identified)))
     for name in identified["parameter"].sortby(-identified["individual"]).values:
@@ -111,7 +111,7 @@ def shares(identified: xr.Dataset) -> pd.DataFrame:
 
 
 def pairs(identified: xr.Dataset) -> pd.DataFrame:
-    """One row a practically non-identifiable pair of parameters, with posterior correlations."""
+    """One row per practically non-identifiable pair of parameters, with posterior correlations."""
     table = identified[["pair_individual", "pair_typical"]].to_dataframe()
     words = {"first": "parameter", "second": "and", "pair_individual": "one subject"}
     words["pair_typical"] = "typical value"
@@ -119,7 +119,7 @@ def pairs(identified: xr.Dataset) -> pd.DataFrame:
 
 
 def verdicts(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a fact of `bayesglu.facts.validate`: published, what the model answers, the verdict."""
+    """One row per fact of `bayesglu.facts.validate`: published, what the model answers, the verdict."""
     rows = []
     for row in table.to_dict("records"):
         spread = "" if np.isnan(row["spread"]) else f" ({row['spread']:.4g})"
@@ -150,7 +150,7 @@ def _interval(row: Mapping, of: str = "") -> str:
 
 
 def standing(percentiles: xr.Dataset) -> pd.DataFrame:
-    """One row a person and parameter: percentiles among each kind of people that they are compared with."""
+    """One row per person and parameter: percentiles among each kind of people that they are compared with."""
     rows = []
     for who in percentiles["subject"].values:
         for name in percentiles["parameter"].values:
@@ -164,7 +164,7 @@ def standing(percentiles: xr.Dataset) -> pd.DataFrame:
 
 
 def index_rows(indices: xr.Dataset) -> pd.DataFrame:
-    """One row an index and person: posterior, raw, and why there is no number."""
+    """One row per index and person: posterior, raw, and why there is no number."""
     rows = []
     for name in indices["index"].values:
         one = indices.sel(index=name)
@@ -181,7 +181,7 @@ def index_rows(indices: xr.Dataset) -> pd.DataFrame:
 
 
 def candidates(found: xr.Dataset) -> pd.DataFrame:
-    """One row a candidate of `design`: expected contraction with the best moments and with the usual ones."""
+    """One row per candidate of `design`: expected contraction with the best times and with the usual ones."""
     rows = []
     for name in found["candidate"].values:
         row = found.sel(candidate=name)

@@ -83,5 +83,5 @@ def _checksum(path: Path, code: bytes) -> bytes:
 
 @cache
 def _tell(root: Path, why: str) -> None:
-    told = f"Compiled code cannot be kept in {root} ({why}), so that every start compiles it again."
-    warn_caller(f"{told} BAYESGLU_CACHE_DIR in the environment names another folder.", CacheWarning)
+    problem = f"Compiled code cannot be kept in {root} ({why}), so that every start compiles it again."
+    warn_caller(f"{problem} BAYESGLU_CACHE_DIR in the environment names another folder.", CacheWarning)

@@ -138,7 +138,7 @@ class Program:
         return [position for _, (of, position) in inputs if of == group]
 
     def text(self) -> str:
-        """The program written out, a line an instruction: the same text, the same numbers."""
+        """The program written out, a line per instruction: the same text, the same numbers."""
         lines = [" ".join(map(repr, i)) for i in self.instructions]
         lines += [f"{group} = {indices}" for group, indices in self.outputs.items()]
         lines += [f"{group}: {len(symbols)}" for group, symbols in self.inputs.items()]

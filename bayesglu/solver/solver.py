@@ -198,6 +198,6 @@ def require_solved(outcome: np.ndarray, labels: Sequence[str]) -> None:
     """Raise a SolverError that names everyone whose solve failed, and why."""
     failed = np.flatnonzero(outcome != FINE)
     if len(failed):
-        told = [f"{labels[i]}: {OUTCOMES[int(outcome[i])]}" for i in failed[:10]]
+        reasons = [f"{labels[i]}: {OUTCOMES[int(outcome[i])]}" for i in failed[:10]]
         more = [f"... and {len(failed) - 10} more."] if len(failed) > 10 else []
-        raise SolverError("\n".join([f"{len(failed)} of {len(outcome)} solves failed.", *told, *more]))
+        raise SolverError("\n".join([f"{len(failed)} of {len(outcome)} solves failed.", *reasons, *more]))

@@ -115,7 +115,7 @@ class Lanes:
         return b.select(b.fcmp_ordered(">", x, self.constant(709.0)), self.constant(float("inf")), result)
 
     def log(self, x):
-        """Natural logarithm of a positive normal number; not a number elsewhere."""
+        """Natural logarithm of a positive normal number; NaN elsewhere."""
         b = self.b
         bits = b.bitcast(x, self.bits)
         k = b.ashr(b.sub(bits, self.integer(0x3FE6A09E00000000)), self.integer(52))

@@ -24,11 +24,11 @@ def warn_of_changes(
     other = [name for name, value in values.items() if not _same(value, now.get(name))]
     chosen = dict.fromkeys((*sources, *(n for n in own if n.partition("/")[0] in spec.structure)))
     edited = [n for n in chosen if _sha256(sources.get(n)) != _sha256(own.get(n))]
-    told = [f"the equations of {some(other)} have changed"] * bool(other)
-    told += [f"the source of {some(edited)} has changed"] * bool(edited)
-    if told:
+    what = [f"the equations of {some(other)} have changed"] * bool(other)
+    what += [f"the source of {some(edited)} has changed"] * bool(edited)
+    if what:
         warn_caller(
-            f"{where}: {' and '.join(told)} since this fit was made (bayesglu {version}): what is predicted "
+            f"{where}: {' and '.join(what)} since this fit was made (bayesglu {version}): what is predicted "
             f"from it {'is not' if other else 'may not be'} what was fitted.",
             FitWarning,
         )

@@ -51,7 +51,7 @@ def with_todays_names(table: Mapping[str, Any], problems: Problems, remind: bool
 def resolve(table: Table, problems: Problems, folder: Path | None, seen: tuple[str, ...] = ()) -> Table:
     """`table` laid over its chain of parents, without the key ``extends``.
 
-    A parent is the name of a shipped model, or the path of a file relative to `folder`, the child's own.
+    A parent is the name of a built-in model, or the path of a file relative to `folder`, the child's own.
     """
     child = {key: value for key, value in table.items() if key != "extends"}
     if "extends" not in table:

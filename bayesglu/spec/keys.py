@@ -139,7 +139,8 @@ PARAMETER = (
     Key(
         "kind",
         "text",
-        "Evidence for the prior: `measured`, `derived` from measurements, or `judgement`.",
+        "Evidence for the prior: `measured`, `derived` from measurements, `learnt` (estimated by a fit of "
+        "other studies), or `judgement`.",
         required=True,
         allowed=get_args(priors.Kind),
     ),

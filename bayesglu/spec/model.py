@@ -53,7 +53,7 @@ class SpecError(BayesgluError, ValueError):
     ...     bg.load_model("orla")
     ... except bg.SpecError as error:
     ...     print(str(error).splitlines()[0])
-    No model named 'orla' is shipped. Did you mean 'oral'?
+    There is no built-in model 'orla'. Did you mean 'oral'?
     """
 
 
@@ -161,8 +161,8 @@ class ModelSpec:
         True
         """
         if old := LEVELS.keys() & levels:
-            told = " and ".join(f"{name!r} is now {LEVELS[name]!r}" for name in sorted(old))
-            warn_caller(f"Levels of parameters: {told}.", RenamedWarning)
+            renamed = " and ".join(f"{name!r} is now {LEVELS[name]!r}" for name in sorted(old))
+            warn_caller(f"Levels of parameters: {renamed}.", RenamedWarning)
         wanted = {LEVELS.get(level, level) for level in levels}
         return tuple(name for name, parameter in self.parameters.items() if parameter.level in wanted)
 

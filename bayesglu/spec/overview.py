@@ -44,7 +44,7 @@ def html(spec: ModelSpec) -> str:
 
 
 def _rows(spec: ModelSpec) -> Iterator[tuple[str, ...]]:
-    """One row a parameter, those that are estimated first."""
+    """One row per parameter, those that are estimated first."""
     order = ("subject", "occasion", "shared", "fixed")
     for p in sorted(spec.parameters.values(), key=lambda parameter: order.index(parameter.level)):
         typical = f"{p.typical.median:.4g}"
@@ -60,10 +60,10 @@ def _summary(spec: ModelSpec) -> list[str]:
     for a in spec.analytes.values():
         assert a.sigma.gsd is not None  # none but a fixed parameter is without
         low, high = a.sigma.median / a.sigma.gsd**2, a.sigma.median * a.sigma.gsd**2
-        told = f"measured: {a.name} in {a.unit}, SD of log residuals about {a.sigma.median:g}"
-        told += f" ({low:.2g} to {high:.2g})"
-        told += "; the forcing function" if a.forcing else ""
-        lines.append(told + (f", background {a.background}" if a.background else ""))
+        line = f"measured: {a.name} in {a.unit}, SD of log residuals about {a.sigma.median:g}"
+        line += f" ({low:.2g} to {high:.2g})"
+        line += "; the forcing function" if a.forcing else ""
+        lines.append(line + (f", background {a.background}" if a.background else ""))
     lines += [
         f"prior on a derived quantity: {s.output} about {s.median:g}, CV {s.cv:g}"
         for s in spec.pseudo_observations.values()

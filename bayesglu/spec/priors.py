@@ -140,7 +140,7 @@ class Analyte:
     unit, they are those of value + offset: a combined error, whose standard deviation is about ``sigma *
     (value + error_offset)``, a proportional and an additive component, as the noise of magnetic resonance
     has. `lloq` and `uloq` are limits of quantification, beyond which no more is known of a sample than that.
-    `background` names a parameter that the assay adds to the true value: an unspecific signal. Samples after
+    `background` names a parameter that the assay adds to the true value: a non-specific signal. Samples after
     the onset of the protocol, and less than `samples_from` (min) after it, are not compared with the model. A
     `forcing` analyte is not predicted: the true values behind its samples, known within `sigma`, enter the
     equations as an input. Where it has a basal value among the parameters, its samples before anything was

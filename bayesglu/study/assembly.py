@@ -62,33 +62,33 @@ def assemble(
     """
     if "observations" not in tables:
         problems.raise_any(StudyError)
-    told: list[str] = []
+    noted: list[str] = []
     ignored = {key: table.leave_out(sheet.ignore) for key, table in tables.items()}
     for absent in sorted(set(sheet.ignore) - {each for names in ignored.values() for each in names}):
         problems.add(f"no table has the column {absent!r}.", "datasheet.toml, ignore:")
-    samples = read_observations(tables["observations"], sheet, told)
+    samples = read_observations(tables["observations"], sheet, noted)
     subjects = sorted(set(samples["subject"]) - {""}, key=natural)
     seen = dict.fromkeys(zip(samples["subject"], samples["occasion"], strict=True))
     occasions = sorted((o for o in seen if o[0]), key=lambda o: subjects.index(o[0]))
 
     covariates, of_occasions = xr.Dataset(coords={"subject": np.array(subjects, dtype=str)}), None
     if "subjects" in tables:
-        covariates = read_covariates(tables["subjects"], sheet, told)
+        covariates = read_covariates(tables["subjects"], sheet, noted)
         if OCCASION in covariates.coords:
-            covariates, of_occasions = by_occasion(covariates, occasions, tables["subjects"], told)
+            covariates, of_occasions = by_occasion(covariates, occasions, tables["subjects"], noted)
         covariates = _same_people(covariates, subjects, tables["subjects"], problems)
     truth = None
     if "truth" in tables:
-        truth = read_truth(tables["truth"], told)
+        truth = read_truth(tables["truth"], noted)
         truth = _same_people(truth, subjects, tables["truth"], problems)
     _check_units(sheet, tables, covariates, problems)
     _check_labels(occasions, problems)
     weights = _body_weights(body_weight, sheet, covariates, subjects, problems)
-    protocols, lines = _protocols(protocol, sheet, tables.get("events"), occasions, told, problems)
-    leave_out(samples, sheet, protocols, told)
+    protocols, lines = _protocols(protocol, sheet, tables.get("events"), occasions, noted, problems)
+    leave_out(samples, sheet, protocols, noted)
 
     times = samples[samples["value"].notna()].groupby(["subject", "occasion"])["time"].max().to_dict()
-    told += check_deliveries(protocols, weights, times, problems, advice, tables.get("events"), lines)
+    noted += check_deliveries(protocols, weights, times, problems, advice, tables.get("events"), lines)
     problems.found += [sentence for table in tables.values() for sentence in table.faults.sentences()]
     problems.raise_any(StudyError)
     looks = {
@@ -102,7 +102,7 @@ def assemble(
         "weights": [lambda: odd_weights(weights, covariates)],
         "labels": [lambda: alike_labels(subjects)],
     }
-    notes = (*told, *doubts(sheet.checked, looks))
+    notes = (*noted, *doubts(sheet.checked, looks))
     for sentence in notes:
         warn_caller(f"{name}: {sentence}", StudyWarning)
 
@@ -217,12 +217,12 @@ def _protocols(
     sheet: Datasheet,
     events: Table | None,
     occasions: Sequence[tuple[str, str]],
-    told: list[str],
+    noted: list[str],
     problems: Problems,
 ) -> tuple[dict[tuple[str, str], Protocol], Lines]:
     """Protocol of each occasion: the caller's, else that of events.csv or of the datasheet, never of both;
     and where it is written, if in events.csv."""
-    found, lines = read_events(events, sheet, told) if events is not None else ({}, {})
+    found, lines = read_events(events, sheet, noted) if events is not None else ({}, {})
     if given is not None:
         return assign(given, occasions, problems, "protocol:"), {}
     if events is not None and sheet.protocol is not None:

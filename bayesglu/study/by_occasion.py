@@ -16,14 +16,14 @@ WEIGHTS = ("body_weight", "weight")
 
 
 def by_occasion(
-    rows: xr.Dataset, occasions: Sequence[Occasion], table: Table, told: list[str]
+    rows: xr.Dataset, occasions: Sequence[Occasion], table: Table, noted: list[str]
 ) -> tuple[xr.Dataset, xr.Dataset | None]:
     """Covariates by subject, as on the first of their occasions, and by occasion (``subject/name``) those
     that differ between the occasions of anyone; None if none does.
 
     rows : as read, with the coordinates ``subject`` and ``occasion``; a row without an occasion is of all
     that have none of their own. What is missing on an occasion is as on the nearest other one of the subject,
-    which goes to `told`, with what else may be overlooked.
+    which goes to `noted`, with what else may be overlooked.
     """
     pairs = list(zip(rows["subject"].values.tolist(), rows[OCCASION].values.tolist(), strict=True))
     row_of = {pair: row for row, pair in reversed(list(enumerate(pairs)))}
@@ -42,7 +42,7 @@ def by_occasion(
     place = {subject: i for i, subject in enumerate(first)}
     labels, differing = ["/".join(each) for each in found], {}
     for name, covariate in of_people.items():
-        own = _filled(str(name), rows[name].values[list(found.values())], list(found), told)
+        own = _filled(str(name), rows[name].values[list(found.values())], list(found), noted)
         values = covariate.values.copy()
         for (subject, _), value in reversed(list(zip(found, own, strict=True))):
             values[place[subject]] = value
@@ -51,7 +51,7 @@ def by_occasion(
         if not (same | _missing(own)).all():
             differing[name] = (OCCASION, own, covariate.attrs)
             if name in WEIGHTS:
-                told.append(f"{name} differs between occasions; doses per kg count by that of the first.")
+                noted.append(f"{name} differs between occasions; doses per kg count by that of the first.")
     return of_people, xr.Dataset(differing, {OCCASION: labels}) if differing else None
 
 
@@ -59,7 +59,7 @@ def _missing(values: np.ndarray) -> np.ndarray:
     return np.isnan(values) if values.dtype.kind == "f" else values == ""
 
 
-def _filled(name: str, values: np.ndarray, occasions: Sequence[Occasion], told: list[str]) -> np.ndarray:
+def _filled(name: str, values: np.ndarray, occasions: Sequence[Occasion], noted: list[str]) -> np.ndarray:
     """Values of occasions, with those of the nearest other one of the same subject where they are missing."""
     gaps, filled, words = _missing(values), values.copy(), []
     for i in np.flatnonzero(gaps).tolist():
@@ -68,7 +68,7 @@ def _filled(name: str, values: np.ndarray, occasions: Sequence[Occasion], told: 
             filled[i] = values[min(others, key=lambda j: abs(j - i))]
             words.append(who(occasions[i]))
     if words:
-        told.append(
+        noted.append(
             f"{name} is missing for {some(words)}, and taken to be as on their nearest other occasion."
         )
     return filled

@@ -123,28 +123,28 @@ def check_unread(table: Table, kind: str, known: Collection[str]) -> list[str]:
 
     One that says something of its rows that would be lost is a fault. Gives back a sentence for each other.
     """
-    told = []
+    noted = []
     absent = [name for name in known if name not in table.rows]
     for name in table.unread(known):
         if found := meaning(name, kind):
             _check_marks(table, name, *found)
         elif kind == "subjects" and re.match(r"dose|amount|amt$", name):
-            told.append(
+            noted.append(
                 f"column {name!r} is taken for a covariate. Doses stand in events.csv, or in a protocol."
             )
         elif kind == "events" and meant(name, absent):
             table.faults.add(f"column {name!r} is not read.{_question(table, name, kind, absent)}")
         elif kind != "subjects" and name not in REMARKS:
-            told.append(f"column {name!r} is not read.{_question(table, name, kind, absent)}")
-    return told
+            noted.append(f"column {name!r} is not read.{_question(table, name, kind, absent)}")
+    return noted
 
 
 def _check_marks(table: Table, name: str, without: Collection[str], what: str) -> None:
     """A fault where a column of marks has any, on the lines that bear one."""
-    told = f"column {name!r} {what}. Where it is of no account, name it under 'ignore' in the datasheet."
+    fault = f"column {name!r} {what}. Where it is of no account, name it under 'ignore' in the datasheet."
     for line, cell in cells(table.rows[name]):
         if is_mark(cell, without):
-            table.faults.add(told, line)
+            table.faults.add(fault, line)
 
 
 def _is_one_of(cell: str, words: Collection[str]) -> bool:
@@ -157,7 +157,7 @@ def _question(table: Table, name: str, kind: str, absent: Collection[str]) -> st
     if ours := meant(name, absent):
         return f" Is it {ours!r}? Call it so, or say under [columns] {ours} = {name!r}."
     if kind != "subjects" and _OF_PEOPLE.fullmatch(name):
-        return " What is known of people stands in subjects.csv, one row a person."
+        return " What is known of people stands in subjects.csv, one row per person."
     if kind == "observations" and re.match(r"dose|amount|route|substance", name):
         return " Doses stand in events.csv, or are named by a protocol."
     return ""

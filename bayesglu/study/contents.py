@@ -103,8 +103,8 @@ class Study:
         Parameters
         ----------
         observations : pandas.DataFrame, polars.DataFrame or mapping
-            One row a sample: ``subject, time, analyte, value, unit``, and what else `load_study` names. Like
-            the other tables a data frame, or a mapping of columns; spans of time are minutes.
+            One row per sample: ``subject, time, analyte, value, unit``, and what else `load_study` names.
+            Like the other tables a data frame, or a mapping of columns; spans of time are minutes.
         protocol : Protocol, str or mapping, optional
             What was done, as in `load_study`.
         body_weight : float or mapping, optional
@@ -112,7 +112,7 @@ class Study:
         name : str
             How the study is called.
         subjects : pandas.DataFrame, polars.DataFrame or mapping, optional
-            Covariates, one row a person; or with a column ``occasion``, one for each of their occasions.
+            Covariates, one row per person; or with a column ``occasion``, one for each of their occasions.
         events : pandas.DataFrame, polars.DataFrame or mapping, optional
             Doses, one row each.
         truth : pandas.DataFrame, polars.DataFrame or mapping, optional
@@ -300,7 +300,7 @@ class Study:
         Returns
         -------
         pandas.DataFrame
-            One row an analyte: unit, subjects, samples, from and to (min), missing, censored, left out.
+            One row per analyte: unit, subjects, samples, from and to (min), missing, censored, left out.
 
         Examples
         --------

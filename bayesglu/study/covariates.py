@@ -61,9 +61,9 @@ NOT_STORED = frozenset({"subject", "obs", OCCASION})
 """Names that stand for something else in a study and a fit."""
 
 
-def read_covariates(table: Table, sheet: Datasheet, told: list[str]) -> xr.Dataset:
+def read_covariates(table: Table, sheet: Datasheet, noted: list[str]) -> xr.Dataset:
     """Covariates by subject: numbers with their unit in ``attrs``, texts as they are. What can be right and
-    probably is not goes to `told`, a sentence each.
+    probably is not goes to `noted`, a sentence each.
 
     With a column ``occasion``, which is then a coordinate, they are by row of the table: see `by_occasion`.
     """
@@ -71,7 +71,7 @@ def read_covariates(table: Table, sheet: Datasheet, told: list[str]) -> xr.Datas
     table.rename(sheet.columns)
     if not table.require(("subject",)):
         return xr.Dataset(coords={"subject": np.array([], dtype=str)})
-    told += check_unread(table, "subjects", ("subject", OCCASION))
+    noted += check_unread(table, "subjects", ("subject", OCCASION))
     apart = OCCASION in table.rows
     labels, occasions = table.labels("subject"), table.column(OCCASION)
     seen: set[tuple[str, str]] = set()
@@ -95,7 +95,7 @@ def read_covariates(table: Table, sheet: Datasheet, told: list[str]) -> xr.Datas
             continue
         if name == "male":
             written = table.rows[column] = written.map(lambda cell: MALE.get(cell.lower(), cell))
-        if not _is_number_column(written, name, unit, told):
+        if not _is_number_column(written, name, unit, noted):
             texts = ["" if is_missing(cell) and cell.lower() not in LEVELS else cell for cell in written]
             covariates[name] = ("subject", np.array(texts, dtype=str))
             continue
@@ -167,7 +167,7 @@ def _code(cell: str) -> str:
     return cell if math.isnan(number) else f"{number:g}"
 
 
-def _is_number_column(written: pd.Series, name: str, unit: str, told: list[str]) -> bool:
+def _is_number_column(written: pd.Series, name: str, unit: str, noted: list[str]) -> bool:
     """A quantity whose unit is known, or a column in which most cells look like numbers."""
     given = [cell for cell in written if not is_missing(cell)]
     numbers = sum(map(looks_like_a_number, given))
@@ -176,9 +176,9 @@ def _is_number_column(written: pd.Series, name: str, unit: str, told: list[str])
     if has_unit(name) or name == "male" or 2 * numbers > len(given):
         return True
     if numbers:
-        told.append(
+        noted.append(
             f"{numbers} of {len(given)} values of the covariate {name!r} look like numbers; all are taken "
-            f'for texts. If it is a number, mend the others; if not, say so under [units] {name} = "text".'
+            f'for texts. If it is a number, correct the others; if not, say so under [units] {name} = "text".'
         )
     return False
 

@@ -98,16 +98,16 @@ def _odd_dose(event: Event, weight: float) -> str:
     base, per_kg = event.unit.split("/")[0], "/kg" if is_per_person(event.unit) else ""
     others = [base + per_kg, *(f"{each}{end}" for each in _AMOUNTS[event.substance] for end in ("", "/kg"))]
     meant = next((each for each in others if usual(each)), None)
-    found = f"{event.amount:.4g} {event.unit} of {event.route} {event.substance}"
+    given = f"{event.amount:.4g} {event.unit} of {event.route} {event.substance}"
     if how == "infused":
-        found = f"{event.amount / event.duration:.4g} {event.unit}/min of {event.substance}"
+        given = f"{event.amount / event.duration:.4g} {event.unit}/min of {event.substance}"
     limits = f"{low:g} to {high:g} {unit}"
     if how in USUAL_FOR_A_PERSON and event.substance == "glucose":
         least, most = USUAL_FOR_A_PERSON[how]
         limits += f" and {least:g} to {most:g} g"
     rate = "/min" if how == "infused" else ""
     question = f" Is the unit '{meant}{rate}'?" if meant else ""
-    return f"{found} is outside the usual {limits}.{question}"
+    return f"{given} is outside the usual {limits}.{question}"
 
 
 _AMOUNTS = {"glucose": ("g", "mg"), "insulin": ("U", "mU"), "glucagon": ("mg", "ug", "ng")}
@@ -263,11 +263,11 @@ def odd_sites(samples: pd.DataFrame, covariates: xr.Dataset) -> list[str]:
             for one in dict.fromkeys(where) if where.nunique() > 1 else ():
                 parts = [level[where == one], level[where != one]]
                 distance = parts[0].mean() - parts[1].mean()
-                spread = [max(float(part.std(ddof=0)), LEAST_SPREAD) / math.sqrt(len(part)) for part in parts]
+                errors = [max(float(part.std(ddof=0)), LEAST_SPREAD) / math.sqrt(len(part)) for part in parts]
                 for unit, worth in kind.units.items():
                     step = abs(math.log(worth))
                     away = step > 1 and abs(abs(distance) - step) < APART
-                    if away and abs(distance) > 4 * math.hypot(*spread):
+                    if away and abs(distance) > 4 * math.hypot(*errors):
                         found.setdefault(
                             analyte,
                             f"{analyte} where {site} is {one} is {math.exp(distance):.2g} times that "

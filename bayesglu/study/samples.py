@@ -43,16 +43,16 @@ OBSERVATION_COLUMNS = ("subject", "time", "analyte", "value")
 OTHER_OBSERVATION_COLUMNS = ("unit", "occasion", "censoring", "use")
 
 
-def read_observations(table: Table, sheet: Datasheet, told: list[str]) -> pd.DataFrame:
+def read_observations(table: Table, sheet: Datasheet, noted: list[str]) -> pd.DataFrame:
     """Samples in canonical units, as columns of text and numbers; NaN where a value is empty. What can be
-    right and probably is not goes to `told`, a sentence each."""
+    right and probably is not goes to `noted`, a sentence each."""
     faults = table.faults
     table.rename(sheet.columns, all_there=True)
     wide = [name for name in table.names if name in analytes()]
     if wide and "analyte" not in table.rows:
         columns = ", ".join(OBSERVATION_COLUMNS)
         faults.add(
-            f"has columns {', '.join(wide)}. Write one row a sample, with the columns {columns}, unit, as "
+            f"has columns {', '.join(wide)}. Write one row per sample, with the columns {columns}, unit, as "
             "`bayesglu import FILE --out FOLDER` does."
         )
     unit = table.minutes("time", sheet.units.get("time", "min"))
@@ -60,7 +60,7 @@ def read_observations(table: Table, sheet: Datasheet, told: list[str]) -> pd.Dat
         return pd.DataFrame(
             columns=["subject", "occasion", "analyte", "time", "value", "censoring", "use", "line"]
         )
-    told += check_unread(table, "observations", (*OBSERVATION_COLUMNS, *OTHER_OBSERVATION_COLUMNS))
+    noted += check_unread(table, "observations", (*OBSERVATION_COLUMNS, *OTHER_OBSERVATION_COLUMNS))
     samples = pd.DataFrame(
         {
             "subject": table.labels("subject"),
@@ -119,10 +119,10 @@ def suspicious_units(samples: pd.DataFrame, protocols: Mapping[tuple[str, str], 
 
 
 def leave_out(
-    samples: pd.DataFrame, sheet: Datasheet, protocols: Mapping[tuple[str, str], Protocol], told: list[str]
+    samples: pd.DataFrame, sheet: Datasheet, protocols: Mapping[tuple[str, str], Protocol], noted: list[str]
 ) -> None:
     """Mark the samples outside the datasheet's windows, which count from the onset of each protocol. A window
-    that leaves nothing, or names a time at which nothing was sampled, goes to `told`."""
+    that leaves nothing, or names a time at which nothing was sampled, goes to `noted`."""
     used = samples["use"].copy()
     for row in records(samples):
         window, protocol = sheet.use.get(row.analyte), protocols.get((row.subject, row.occasion))
@@ -136,20 +136,20 @@ def leave_out(
             if (row.subject, row.occasion) in protocols
         ]
         if used[own.index].any() and not own["use"].any() and after:
-            told.append(
+            noted.append(
                 f"[use.{analyte}] of the datasheet leaves out every sample of {analyte}: they lie "
                 f"{min(after):g} to {max(after):g} min from the dose, from which the window counts."
             )
         lost = [t for t in window.also if not any(abs(t - time) <= SAME_MOMENT for time in after)]
         if lost and after:
-            told.append(f"[use.{analyte}] also names {lost[0]:g} min, at which nothing was sampled.")
+            noted.append(f"[use.{analyte}] also names {lost[0]:g} min, at which nothing was sampled.")
 
 
-def read_truth(table: Table, told: list[str]) -> xr.Dataset:
+def read_truth(table: Table, noted: list[str]) -> xr.Dataset:
     """True parameters by subject, on their natural scale, with the unit of each in ``attrs``."""
     if not table.require(("subject", "parameter", "value"), ("unit",)):
         return xr.Dataset(coords={"subject": np.array([], dtype=str)})
-    told += check_unread(table, "truth", ("subject", "parameter", "value", "unit"))
+    noted += check_unread(table, "truth", ("subject", "parameter", "value", "unit"))
     rows = pd.DataFrame({"subject": table.labels("subject"), "parameter": table.labels("parameter")})
     rows["value"] = table.numbers("value", required=True)
     rows["unit"] = table.column("unit")

@@ -38,14 +38,14 @@ def load_study(
 ) -> Study:
     """Read a study: a built-in one, a folder, or a table in one of the forms in which people have tables.
 
-    ``observations.csv`` has one row a sample: ``subject, time, analyte, value, unit`` and, if wanted,
+    ``observations.csv`` has one row per sample: ``subject, time, analyte, value, unit`` and, if wanted,
     ``occasion``, ``censoring`` (none, left, right), ``use`` (true, false). Times are in min, or in the unit
     that the column's name ends in (``time_h``); windows count from the dose (`Protocol.onset`). A value
     ``<2.0`` is left-censored, ``>300`` right-censored; an empty one is missing. A folder may also hold
-    ``subjects.csv`` (covariates; ``weight_kg`` is the covariate ``weight`` in kg), ``events.csv`` (one row a
-    dose), ``truth.csv`` and ``datasheet.toml``.
+    ``subjects.csv`` (covariates; ``weight_kg`` is the covariate ``weight`` in kg), ``events.csv`` (one row
+    per dose), ``truth.csv`` and ``datasheet.toml``.
 
-    A file, or a data frame, may also be half-wide (a column an analyte), wide (a column a time), an event
+    A file, or a data frame, may also be half-wide (a column per analyte), wide (a column per time), an event
     table of NONMEM or rxode2, or an export of Dexcom Clarity, LibreView, CareLink or Nightscout; CSV of any
     encoding and separator, or a workbook. What was taken for what stands in the study's
     ``datasheet["format"]`` and ``datasheet["note"]``. What a table does not say, such as a unit, is asked for
@@ -176,7 +176,7 @@ def _folder(path: Path, protocol: Any, body_weight: Any, problems: Problems) -> 
 
 
 def _find(source: str | Path) -> Path:
-    """A bare name is that of a study that ships, wherever we are; anything else is a path."""
+    """A bare name is that of a built-in study, wherever we are; anything else is a path."""
     from bayesglu import catalog
 
     path = Path(source)
@@ -188,8 +188,8 @@ def _find(source: str | Path) -> Path:
             return path
     except (OSError, ValueError, RuntimeError):  # nothing can be called so
         pass
-    shipped = catalog.names("study")
+    built_in = catalog.names("study")
     raise StudyError(
-        f"There is no file or folder {str(source)!r}, and no study of this name is shipped."
-        f"{hint(source, shipped)} Shipped: {', '.join(shipped)}."
+        f"There is no file or folder {str(source)!r}, and no built-in study of this name."
+        f"{hint(source, built_in)} Built-in: {', '.join(built_in)}."
     )

@@ -168,7 +168,8 @@ class Table:
         """The table of these rows, on these lines, below a header on its line, if it has one."""
         header = [name.lower() for name in header]
         if len(header) > MOST_COLUMNS:
-            faults.add(f"has {len(header)} columns. Write one row a sample, and a column a property.", first)
+            found = f"has {len(header)} columns. Write one row per sample, and a column per property."
+            faults.add(found, first)
             return cls(pd.DataFrame(), faults)
         for name, times in Counter(header).items():
             if times > 1 and name:

@@ -43,16 +43,16 @@ Lines = dict[tuple[Occasion, float], list[int]]
 """Where the events of an occasion at a time are written."""
 
 
-def read_events(table: Table, sheet: Datasheet, told: list[str]) -> tuple[dict[Occasion, Protocol], Lines]:
+def read_events(table: Table, sheet: Datasheet, noted: list[str]) -> tuple[dict[Occasion, Protocol], Lines]:
     """The protocol of each occasion (subject, name) that has events, and where it is written. What can be
-    right and probably is not goes to `told`, a sentence each."""
+    right and probably is not goes to `noted`, a sentence each."""
     table.rename(sheet.columns)
     unit = table.minutes("time", sheet.units.get("time", "min"))
     table.minutes("duration", sheet.units.get("duration", "min"), required=False)
     table.minutes("ii", sheet.units.get("ii", unit), required=False)
     if not table.require(EVENT_COLUMNS, OTHER_EVENT_COLUMNS):
         return {}, {}
-    told += check_unread(table, "events", (*EVENT_COLUMNS, *OTHER_EVENT_COLUMNS))
+    noted += check_unread(table, "events", (*EVENT_COLUMNS, *OTHER_EVENT_COLUMNS))
     subjects, occasions = table.labels("subject"), table.labels("occasion", "1")
     lines: Lines = {}
     given: dict[Occasion, list[Event]] = {}

@@ -70,7 +70,7 @@ def _observation_table(study: Study) -> pd.DataFrame:
 
 
 def _covariate_table(study: Study) -> pd.DataFrame:
-    """One row a subject; or where covariates differ between occasions, one an occasion."""
+    """One row per subject; or where covariates differ between occasions, one per occasion."""
     table = study.covariates.to_dataframe().reset_index()
     if study.occasion_covariates is None:
         return table

@@ -31,10 +31,10 @@ def depth(tree: ast.AST) -> int:
     >>> depth(parse("1 + (2 + (3 + 4))")) > depth(parse("[1, 2, 3, 4]"))
     True
     """
-    found, inner = 0, [tree]
+    levels, inner = 0, [tree]
     while inner:
-        found, inner = found + 1, [child for node in inner for child in ast.iter_child_nodes(node)]
-    return found
+        levels, inner = levels + 1, [child for node in inner for child in ast.iter_child_nodes(node)]
+    return levels
 
 
 def mismatch(function: Callable, args: Sequence, keywords: Mapping[str, Any]) -> str:

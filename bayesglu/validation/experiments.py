@@ -94,8 +94,8 @@ def draw_people(
 ) -> dict[str, xr.DataArray]:
     """The typical person and `draws` others: each parameter that is estimated, with the dim ``draw``.
 
-    Person 0 has the medians. Each other has typical values and between-subject spreads drawn from their
-    priors and a deviation of that spread, and is kept with the density of what is known of the basal state:
+    Person 0 has the medians. Each other has typical values and between-subject SDs drawn from their
+    priors and a deviation of that SD, and is kept with the density of what is known of the basal state:
     people as the model expects them before any data.
     """
     rng = np.random.default_rng(random_seed)

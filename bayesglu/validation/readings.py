@@ -166,8 +166,8 @@ def read(text: str, result: xr.Dataset, known: Mapping[str, Numbers] | None = No
     """
     names = {**(known or {}), **{str(name): values for name, values in result.data_vars.items()}}
     if unknown := [name for name in needs(text) if name not in names]:
-        told = "; ".join(f"there is no {name!r}.{hint(name, names)}" for name in unknown)
-        raise ReadingError(f"{text}: {told}\n  Known: {', '.join(sorted(names))}.")
+        faults = "; ".join(f"there is no {name!r}.{hint(name, names)}" for name in unknown)
+        raise ReadingError(f"{text}: {faults}\n  Known: {', '.join(sorted(names))}.")
     value = _Readings(names).value(_parsed(text))
     return xr.DataArray(float(value) if isinstance(value, int) else value).reset_coords(drop=True)
 

@@ -118,7 +118,7 @@ def _glycogen(table: pd.DataFrame, problems: Problems) -> pd.DataFrame:
 
 
 def _production(table: pd.DataFrame, problems: Problems) -> pd.DataFrame:
-    """Means over groups of healthy adults, one row an hour and analyte."""
+    """Means over groups of healthy adults, one row per hour and analyte."""
     healthy = (table["group"] == "normal") & table["fast_h"].notna()
     own = table[healthy & (table["reference"].str.strip() != HELD_BACK)]
     if own.empty:
@@ -161,11 +161,11 @@ def net_shares(
 ) -> pd.DataFrame:
     """The share of gluconeogenesis in glucose production in the windows of `PUBLISHED`, beside the published.
 
-    As magnetic resonance sees it: production less the net loss of glycogen, over production. One row a
+    As magnetic resonance sees it: production less the net loss of glycogen, over production. One row per
     window, in hours after the last meal; the bands are equal-tailed, with medians:
 
     ``new_subject_lower, new_subject, new_subject_upper``
-        Of a new subject from the same population, so that its spread is in the band.
+        Of a new subject from the same population, so that the band has the between-subject variability.
     ``mean_lower, mean, mean_upper``
         Of the mean of the people whose glycogen was measured.
 

@@ -35,8 +35,8 @@ class Validation:
     groups : tuple of Group
         The experiments that were asked.
     table : pandas.DataFrame
-        One row a fact: ``model`` at the typical values, ``lower_50`` to ``upper_90`` the ends of equal-tailed
-        bands over people (NaN without draws), ``verdict`` one of the words of this module.
+        One row per fact: ``model`` at the typical values, ``lower_50`` to ``upper_90`` the ends of
+        equal-tailed bands over people (NaN without draws), ``verdict`` one of the words of this module.
     curves : mapping
         What each experiment's panel shows, by name, dims ``draw`` (0 is typical), ``level``, ``time``.
     random_seed : int, optional
@@ -104,7 +104,7 @@ def validate(
     Returns
     -------
     Validation
-        A table with a row a fact, counts of verdicts, and the curves of the experiments.
+        A table with a row per fact, counts of verdicts, and the curves of the experiments.
 
     Raises
     ------
@@ -167,5 +167,5 @@ def _row(experiment: str, fact: Fact, answer: xr.DataArray | None) -> dict:
             np.nanquantile(values[1:], [0.5 - band / 2, 0.5 + band / 2]) if len(values) > 1 else [np.nan] * 2
         )
         row |= {f"{end}_{100 * band:g}": float(v) for end, v in zip(("lower", "upper"), tails, strict=True)}
-    told = {"certainty": fact.certainty, "source": ", ".join(fact.source), "why": fact.fails}
-    return {**row, "verdict": verdict if answer is not None else LEFT_OUT, **told}
+    about = {"certainty": fact.certainty, "source": ", ".join(fact.source), "why": fact.fails}
+    return {**row, "verdict": verdict if answer is not None else LEFT_OUT, **about}

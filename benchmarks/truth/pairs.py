@@ -25,7 +25,7 @@ TYPICAL_ERRORS = {"glucose": 0.02, "insulin": 0.06, "c_peptide": 0.05}  # CV of 
 class Pair:
     """A study to be fitted with a model, and another test of its people.
 
-    protocols : of the other test, by subject. measured : in it, one row a value: ``subject, time, output,
+    protocols : of the other test, by subject. measured : in it, one row per value: ``subject, time, output,
     value`` (canonical units), ``assay`` the analyte with whose error it was measured; none for a true value.
     groups : by subject. carried : what was measured on the fitted day, where it can be carried forward.
     another_occasion : whether the other test was on another day.
@@ -50,8 +50,8 @@ class Maker:
 
 
 def by_vein() -> Pair:
-    """Ten healthy people: 50 g by mouth; then the same curve of glucose by vein, and the insulin it called
-    for."""
+    """Ten healthy people: 50 g of oral glucose; then the same curve by intravenous glucose, and the insulin
+    it called for."""
     table = _table("vahidi2013_healthy/observations.csv")
     weight = _table("vahidi2013_healthy/subjects.csv").set_index("subject").weight_kg.to_dict()
     oral = table[table.occasion == "oral"].drop(columns="occasion")

@@ -1,4 +1,4 @@
-"""Exports of Dexcom Clarity: a row an event, with the unit of glucose in the header."""
+"""Exports of Dexcom Clarity: a row per event, with the unit of glucose in the header."""
 
 from __future__ import annotations
 

@@ -40,9 +40,9 @@ FORMS = {
     "carelink": Form("an export of Medtronic CareLink", carelink.find, carelink.read),
     "nightscout": Form("entries and treatments of Nightscout", nightscout.find, nightscout.read),
     "nonmem": Form("an event table, as of NONMEM and rxode2", nonmem.find, nonmem.read),
-    "long": Form("one row a sample", tall.find_long, tall.read_long),
-    "half-wide": Form("one row a moment, one column an analyte", tall.find_half_wide, tall.read_half_wide),
-    "wide": Form("one row a person, one column a time", wide.find_wide, wide.read_wide),
+    "long": Form("one row per sample", tall.find_long, tall.read_long),
+    "half-wide": Form("one row per time, one column per analyte", tall.find_half_wide, tall.read_half_wide),
+    "wide": Form("one row per person, one column per time", wide.find_wide, wide.read_wide),
 }
 """The forms by name, in the order in which they are tried."""
 

@@ -114,17 +114,17 @@ def _split(text: str, source: Path) -> tuple[list[list[str]], list[int], str]:
 def _delimiter(lines: Sequence[str]) -> str | None:
     """What separates cells: what stands on most lines, and most evenly; None for spaces."""
     seen = [re.sub(r'"[^"]*"', "", line) for line in lines[:60] if line.strip()]
-    best, found = (0.0, 0.0, 0.0), ","
+    best, chosen = (0.0, 0.0, 0.0), ","
     for delimiter in DELIMITERS:
         counts = [line.count(delimiter) for line in seen]
         having = sum(count > 0 for count in counts) / max(1, len(seen))
         (_, alike), *_ = Counter(counts).most_common(1) or [(0, 0)]
         score = (round(having, 1), alike / max(1, len(seen)), sum(counts) / max(1, len(seen)))
         if having and score > best:
-            best, found = score, delimiter
+            best, chosen = score, delimiter
     words = Counter(len(line.split()) for line in seen)
     evenly = len(words) == 1 and next(iter(words)) > 2
-    return None if best[0] < 0.5 and evenly else found
+    return None if best[0] < 0.5 and evenly else chosen
 
 
 def _workbook(source: Path) -> list[Grid]:
@@ -159,14 +159,14 @@ def _from_frame(frame: pd.DataFrame) -> Grid:
 
 def _from_json(text: str, source: Path) -> Grid:
     try:
-        found = json.loads(text)
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise StudyError(f"{source}: is not JSON: {error}.") from error
-    found = found.get("result", [found]) if isinstance(found, dict) else found
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+    content = content.get("result", [content]) if isinstance(content, dict) else content
+    if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise StudyError(f"{source}: is JSON, but no list of entries.")
-    names = list(dict.fromkeys(name for row in found for name in row))
-    rows = [names, *([_text(row.get(name)) for name in names] for row in found)]
+    names = list(dict.fromkeys(name for row in content for name in row))
+    rows = [names, *([_text(row.get(name)) for name in names] for row in content)]
     return _grid(source.stem, source.name, rows, list(range(len(rows))), "entry")
 
 

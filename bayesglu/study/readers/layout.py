@@ -97,7 +97,7 @@ def ask_subject(layout: Layout, reading: Reading) -> None:
 
 
 def check_columns(layout: Layout, reading: Reading) -> None:
-    """Note columns for which a table without a row a sample has no place."""
+    """Note columns for which a table without a row per sample has no place."""
     if found := [name for name in layout.header if squeezed(name) in ("use", "censoring")]:
         reading.refuse_marks(found, layout.grid.file)
 
@@ -121,7 +121,7 @@ def is_summary(label: str) -> bool:
 def measured_at(layout: Layout, column: int):
     """What a column holds if it is an analyte at a time; None otherwise."""
     header = layout.header[column]
-    found = measured(header)
-    if found is None and only_time(header) is not None:
-        found = measured(f"{layout.grid.name} {header}")
-    return found if found is not None and found.minutes is not None else None
+    what = measured(header)
+    if what is None and only_time(header) is not None:
+        what = measured(f"{layout.grid.name} {header}")
+    return what if what is not None and what.minutes is not None else None

@@ -1,4 +1,4 @@
-"""Exports of LibreView: a row a record, of a type by number, with the unit of glucose in the header."""
+"""Exports of LibreView: a row per record, of a type by number, with the unit of glucose in the header."""
 
 from __future__ import annotations
 

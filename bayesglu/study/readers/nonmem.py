@@ -1,4 +1,4 @@
-"""Event tables of NONMEM, Monolix, nlmixr2 and rxode2: a row a sample or dose, told apart by EVID and AMT."""
+"""Event tables of NONMEM, Monolix, nlmixr2 and rxode2: a row per sample or dose, by EVID and AMT."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ def read(layouts: Sequence[Layout], reading: Reading) -> None:
         names = _columns(layout, reading)
         details = {name: without for name in names if (without := DETAILS.get(name.rstrip("0123456789")))}
         for name, without in details.items():
-            told = [r for r in doses if r.cell(name) and r.number(name) != float(without)]
-            if told:
+            shifted = [r for r in doses if r.cell(name) and r.number(name) != float(without)]
+            if shifted:
                 reading.problems.add(
                     f"{layout.header[names[name]]}: a delay or share of a dose cannot be given. Write each "
                     "dose at the time from which on it is absorbed, and so much as is absorbed.",
-                    _where(told[0]),
+                    _where(shifted[0]),
                 )
         columns = {
             layout.header[at]: [(record.subject, record.occasion, record.cell(name)) for record in records]

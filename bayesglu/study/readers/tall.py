@@ -1,4 +1,4 @@
-"""Tables with one row a moment: long ones, a row a sample, and half-wide ones, a column an analyte."""
+"""Tables with one row per time: long ones, a row per sample, and half-wide ones, a column per analyte."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def find_half_wide(grid: Grid, reading: Reading) -> Layout | None:
 
 
 def read_long(layouts: Sequence[Layout], reading: Reading) -> None:
-    """One row a sample; what else is constant in a person is a covariate."""
+    """One row per sample; what else is constant in a person is a covariate."""
     for layout in layouts:
         found = layout.columns(reading.answers)
         names = {"unit", "use", "censoring", "analyte", "value"}
@@ -70,7 +70,7 @@ def read_long(layouts: Sequence[Layout], reading: Reading) -> None:
 
 
 def read_half_wide(layouts: Sequence[Layout], reading: Reading) -> None:
-    """One column an analyte; a moment at which nobody has a value of an analyte is none of its samples."""
+    """One column per analyte; a time at which nobody has a value of an analyte is none of its samples."""
     for layout in layouts:
         columns = _analyte_columns(layout, reading)
         check_columns(layout, reading)

@@ -1,4 +1,4 @@
-"""Tables with one row a person and one column a time: in one header row or several, one sheet or several."""
+"""Tables with one row per person and one column per time, in one or several header rows and sheets."""
 
 from __future__ import annotations
 
