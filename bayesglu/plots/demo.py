@@ -193,12 +193,11 @@ def _question(place: SubFigure, what_if: xr.Dataset) -> None:
     paired = (values.sel(scenario=second) - values.sel(scenario=first)).sel(time=at).mean("subject")
     low, middle, high = np.quantile(paired.values, [0.05, 0.5, 0.95])
     unit = values.attrs.get("units", "")
-    told = f"difference at {at:g} min: {middle:.1f} {unit}\n90 % interval {low:.1f} to {high:.1f}"
-    sides[0].set_title(
-        f"glucose, mean of {values.sizes['subject']} people\nband: 90 % interval", fontsize=NOTE
-    )
+    told = f"at {at:g} min {middle:.1f} {unit}\n90 % interval {low:.1f} to {high:.1f}"
+    people = f"mean of {values.sizes['subject']} people, 90 % interval"
+    sides[0].set_title(f"{people}\npale: 90 % of them", fontsize=NOTE)
     sides[1].set_title(told.replace("-", "−"), fontsize=NOTE)
-    sides[0].set_ylabel(unit)
-    sides[1].set_ylabel(f"{unit} (thin lines: each person)")
+    sides[0].set_ylabel(f"glucose ({unit})")
+    sides[1].set_ylabel(f"difference ({unit}); thin: each person")
     sides[1].axvline(at / per, color=GREY, linestyle=":", linewidth=1)
     sides[0].legend(loc="upper right", handlelength=1.2)
