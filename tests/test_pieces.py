@@ -43,7 +43,7 @@ def test_a_local_process_that_is_killed_is_replaced_and_nothing_is_lost(tmp_path
 
 
 def test_processes_that_are_killed_again_and_again_are_told():
-    with pytest.raises(WorkerLostError, match=r"of 2 local ones, 3 times.*the same call goes on"):
+    with pytest.raises(WorkerLostError, match=r"of 2 local ones, 3 times.*the same call resumes"):
         list(each_done(killed, PIECES, executor=2))
 
 
