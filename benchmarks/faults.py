@@ -66,7 +66,7 @@ def main() -> None:
     ]
     low, high = _interval(accused, len(sound))
     show("Seeded faults", rows, {"name": "fault", "studies": "studies", "found": "found", "named": "named"})
-    print(f"Falsely accused: {accused} of {len(sound)} ({100 * low:.1f} to {100 * high:.1f} %).")
+    print(f"False positives: {accused} of {len(sound)} ({100 * low:.1f} to {100 * high:.1f} %).")
     for one in sound:
         if not one["fine"]:
             print(one["model"], one["people"], one["seed"], *one["problems"], sep="\n  ")
@@ -95,7 +95,7 @@ def page(kept: dict) -> str:
     lines += [
         f"| {row['name']} | {row['studies']} | {row['found']} | {row['named']} |" for row in kept["rows"]
     ]
-    share = f"{sound['accused']} were accused (95 % interval {low} to {high} %)"
+    share = f"{sound['accused']} were flagged (95 % interval {low} to {high} %)"
     large = sum(one["people"] >= LARGE for one in sound["problems"])
     told = f"Of {sound['studies']} sound studies {share}, {large} of them of {LARGE} people or more."
     return "\n".join([told, "", *lines])

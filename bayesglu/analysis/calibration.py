@@ -119,7 +119,7 @@ def calibrate(
     random_seed: int | np.random.Generator | None = None,
     **solver_settings,
 ) -> Calibration:
-    """Simulation-based calibration: whether fits of such studies cover true values as often as they claim.
+    """Simulation-based calibration: whether fits of such studies cover the truth as often as they claim.
 
     Each simulation draws everything from the prior, measurements of the study's people, tests and times from
     that, and fits them. Pseudo-observations of a model, which are data to its posterior, are drawn too; what

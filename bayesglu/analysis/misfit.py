@@ -150,9 +150,9 @@ def _individual(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
         others = f", and {count(len(far) - 1, 'other')}" if len(far) > 1 else ""
         yield Finding(
             f"{name} of {dim} {who} is {value:.3g}{unit}, where the prior expects {least_expected:.3g} to "
-            f"{most_expected:.3g} (99.8 %) of anyone with the same covariates{others}. Prior and samples are "
-            "then both halfway wrong: look at units and doses; if the person is so, give a covariate that "
-            f"says it (the group), or a prior of {name} that allows it.",
+            f"{most_expected:.3g} (99.8 %) of anyone with the same covariates{others}. The value is "
+            "then a compromise of prior and samples: look at units and doses; if the person is so, give a "
+            f"covariate that says it (the group), or a prior of {name} that allows it.",
             False,
         )
 

@@ -3,7 +3,7 @@
 Each slip that is common in tables is undone in turn, and samples are compared, as those of a new person,
 before and after. First roughly, as if logarithms of people's samples were Normal: how much likelier the
 likeliest of all these makes samples in which there is no slip is seen in new people. What is rare in them is
-then looked at in earnest, with everything that may differ in a person integrated out. By chance, samples are
+then fitted, with everything that may differ in a person integrated out. By chance, samples are
 c times likelier where a slip is undone, or more, in one of c people at most.
 """
 
@@ -42,13 +42,13 @@ from bayesglu.study.study import Study, StudyWarning
 from bayesglu.units import canonical_unit
 
 CANDIDATE = 0.1
-"""How seldom anyone is looked at in earnest in a study without slips."""
+"""How seldom anyone is fitted again in a study without slips."""
 
 CHANCE = 0.005
 """How seldom, at most, a slip is then named."""
 
 MOST = 6
-"""So many people, at most, are looked at in earnest."""
+"""So many people, at most, are fitted again."""
 
 DRAWS, DRAWS_A_SAMPLE = 200, 5
 """New people who are drawn for a test that may have been another one; more where samples of one are many."""

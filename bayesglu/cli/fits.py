@@ -154,9 +154,9 @@ def calibrate(
     plot: Plot = None,
     csv: Csv = None,
 ) -> None:
-    """Simulation-based calibration: do intervals of fits to simulated studies cover as they claim?
+    """Simulation-based calibration: whether intervals of fits to simulated studies cover as they claim.
 
-    Exits with code 2 if they are not.
+    Exits with code 2 if they do not.
     """
     writable(plot, FIGURES), writable(csv)
     found = bayesglu.calibrate(

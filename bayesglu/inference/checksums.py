@@ -190,12 +190,12 @@ def _some(names: list[str]) -> str:
 
 def _try(path: Path, size: int) -> None:
     command = [sys.executable, "-c", READ.format(paths=sys.path, path=repr(str(path)))]
-    nothing = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    nothing, longest = subprocess.DEVNULL, LONGEST + MORE * size
     try:
-        done = subprocess.run(command, **nothing, timeout=LONGEST + MORE * size).returncode == 0
+        done = subprocess.run(command, stdin=nothing, stdout=nothing, stderr=nothing, timeout=longest)
     except subprocess.TimeoutExpired:
-        done = False
+        done = None
     except OSError:  # there can be no other process
         return
-    if not done:
+    if done is None or done.returncode:
         raise DamagedFitError(f"{path}: this cannot be read as a fit: HDF5 cannot read it to its end.")

@@ -147,6 +147,13 @@ class Density:
         return self.forcing_errors.stop + self.design.individuals.missing.size
 
     @property
+    def linear_model(self) -> Expansion:
+        """The expansion that whitened coordinates are about."""
+        if self.expansion is None:
+            raise TypeError("Non-centered coordinates are about no expansion.")
+        return self.expansion
+
+    @property
     def sds(self) -> slice:
         """Which coordinates are those of omega and sigma."""
         p = self.priors

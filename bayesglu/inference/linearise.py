@@ -107,8 +107,8 @@ def informed(
     """Along the directions in which a person's samples tell more than `INFORMATIVE`: the lean matrix (S, D,
     direction), the linear term (S, direction) and its dependence on shared values (S, direction, K + E).
 
-    sd : of the deviations (D,), to which what is told is compared. People with fewer such directions than
-    others have directions of which nothing is told.
+    sd : of the deviations (D,), to which the information is compared. People with fewer such directions than
+    others have directions without information.
     """
     eigenvalues, axes = np.linalg.eigh(sd[:, None] * information * sd)
     most = int((eigenvalues > INFORMATIVE).sum(1).max(initial=0))
@@ -118,7 +118,8 @@ def informed(
     lean = axes * root[:, None] / sd[:, None]
     back = (axes * sd[:, None]).swapaxes(1, 2) * np.divide(1, root, where=root > 0, out=0 * root)[..., None]
     found = lean, (back @ linear[..., None])[..., 0], back @ cross
-    return tuple(np.ascontiguousarray(part) for part in found)
+    lean, linear, cross = (np.ascontiguousarray(part) for part in found)
+    return lean, linear, cross
 
 
 def missed(
@@ -208,4 +209,5 @@ def _of_subjects(d: Design, found: Slopes) -> tuple[np.ndarray, np.ndarray, np.n
     n = found.own.shape[1]
     parts = summed[..., :n], summed[..., n], summed[..., n + 1 :]
     # What is compiled for arrays in a row is compiled again for parts of them.
-    return tuple(np.ascontiguousarray(part) for part in parts)
+    information, linear, cross = (np.ascontiguousarray(part) for part in parts)
+    return information, linear, cross

@@ -110,7 +110,7 @@ def _climb(density: Density, tolerance: float) -> tuple[np.ndarray, bool]:
         worst = max(worst, -value - volume)
         return -value - volume, np.where(free, -gradient, 0.0)
 
-    e, stepped = density.expansion, np.zeros(density.size)
+    e, stepped = density.linear_model, np.zeros(density.size)
     # Where the linear model expects everyone.
     stepped[density.individuals] = np.linalg.solve(e.scale, -e.offset[..., None]).ravel()
     starts = np.zeros(density.size), stepped
@@ -130,7 +130,7 @@ def _volume(density: Density, x: np.ndarray) -> tuple[float, np.ndarray]:
     With the prior's precision P that volume is -1/2 log det (H + P), where the information H falls as errors
     grow. In the density H is that of the expansion's informed directions.
     """
-    c, e, n = density.coordinates, density.expansion, len(density.coordinates.omega_scale)
+    c, e, n = density.coordinates, density.linear_model, len(density.coordinates.omega_scale)
     omega, growth = np.exp(c.log_omega + c.omega_scale * x[:n]), c.sigma_scale * x[n:]
     whose = density.design.individuals.layout.component_varying
     precision = omega[whose] ** -2.0

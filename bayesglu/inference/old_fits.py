@@ -147,14 +147,13 @@ def _draws(group: xr.Dataset, spec: ModelSpec) -> xr.Dataset:
 
 def _variable(name: str, about: dict) -> str:
     """Today's name of a variable of a posterior."""
-    parameter = about.get("parameter")
     if about["role"] == "omega":
-        return names.omega(parameter)
+        return names.omega(about["parameter"])
     if about["role"] == "typical":
-        return names.typical(parameter)
+        return names.typical(about["parameter"])
     if about["role"] == "sigma":
         return names.sigma(name.removeprefix("error_"))
-    return parameter if parameter is not None else name
+    return about.get("parameter", name)
 
 
 def _effects(effects: list, spec: ModelSpec) -> xr.Dataset:
@@ -180,7 +179,7 @@ def _by_analyte(values: xr.DataArray, samples: xr.Dataset, with_labels: bool) ->
         subject, occasion = (part[name].values.astype(str) for name in ("obs_subject", "occasion"))
         who = [f"{s}/{o}" if several else s for s, o in zip(subject, occasion, strict=True)]
         labels = [f"{w}, {t:g} min" for w, t in zip(who, part.time.values, strict=True)]
-        coords = {dim: labels}
+        coords: dict[str, list[str] | tuple] = {dim: labels}
         if with_labels:
             coords |= {f"{analyte}_subject": (dim, subject), f"{analyte}_occasion": (dim, occasion)}
             coords[f"{analyte}_time"] = (dim, part.time.values, {"units": "min"})

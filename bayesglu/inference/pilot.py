@@ -22,7 +22,7 @@ WORTH = 100
 
 def refresh(density: Density, positions: np.ndarray) -> Expansion:
     """The expansion of a whitened `density`, from draws (chain, draw, x) that need not be many."""
-    people, before = density.design.individuals, density.expansion
+    people, before = density.design.individuals, density.linear_model
     x = positions.reshape(-1, density.size)
     draws = density.unpack(x)
     few = np.linspace(0, len(x) - 1, POINTS).astype(int)

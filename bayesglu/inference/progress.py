@@ -54,7 +54,7 @@ class Progress:
     def update(self, number: int, chain) -> None:
         """Called by the sampler from its own threads, with the state of chain `number`."""
         self.chains[number] = chain.finished_draws, chain.total_num_steps, chain.divergences
-        draws, steps, divergences = map(sum, zip(*self.chains.values(), strict=True))
+        draws, steps, divergences = (sum(chain[i] for chain in self.chains.values()) for i in range(3))
         problems = f"{divergences} divergences"
         if draws:
             problems += f", {steps / draws:.0f} steps per draw"

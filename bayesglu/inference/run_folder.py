@@ -81,7 +81,7 @@ class Run:
 
     def check(self, about: Mapping) -> None:
         """Raise InputError when this is a run of something else, with every difference."""
-        kept, differences = EARLIER | self.about(), []
+        kept, differences = {**EARLIER, **self.about()}, []
         for key, wanted in json.loads(json.dumps(about)).items():
             before = kept.get(key)
             if key == "draws" and isinstance(before, int):
@@ -172,7 +172,7 @@ class Run:
     def keep(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Settle the arrays of that name: coordinates, or the steps with which the equations are solved."""
         memory = io.BytesIO()
-        np.savez(memory, **arrays)
+        np.savez(memory, allow_pickle=False, **arrays)
         with whole(self.folder / f"{name}.npz") as new:
             new.write_bytes(memory.getvalue())
         about = self.about()

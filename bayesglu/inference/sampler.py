@@ -169,7 +169,7 @@ def sample(
 
 def _breaks(segments: list[Segment]) -> list[int]:
     """The draws of a chain before which something is lost, or it was begun anew."""
-    ends = np.cumsum([0, *map(len, segments)])
+    ends = np.cumsum([0, *map(len, segments)]).tolist()
     lost = [start + gap for start, own in zip(ends, segments, strict=False) for gap in own.gaps]
     return sorted({*ends[1:-1], *lost})
 

@@ -68,7 +68,8 @@ def sampled(
     if whitens:
         expansion, stepping = _prepared(d, sampling, pilot, failures, shown, run, start)
     density, rest = Density(stepping, expansion), replace(sampling, tune=sampling.tune - 2 * pilot)
-    positions, statistics, breaks = sample(density, rest, failures, *shown, run and run.chains)
+    kept = None if run is None else run.chains
+    positions, statistics, breaks = sample(density, rest, failures, *shown, kept)
     weights: Mapping[str, float] = {}
     if stepping is not d:
         positions, statistics, weights = _weighted(d, density, positions, statistics, sampling.seed)
@@ -88,8 +89,9 @@ def _prepared(
     steps of the solver with which it is to be sampled."""
     freezes = sampling.steps == "frozen"
     if run is not None and (kept := run.expansion("coordinates")):
-        return kept, with_kept_steps(d, run.kept("steps")) if freezes else d
-    expansion = (run and run.expansion("modes")) or start or find_modes(d).expansion
+        return kept, with_kept_steps(d, run.kept("steps") or {}) if freezes else d
+    before = None if run is None else run.expansion("modes")
+    expansion = before or start or find_modes(d).expansion
     first, stepping = Density(d, expansion), d
     if freezes:
         about = np.random.default_rng(sampling.seed + 3).normal(size=(TRIED, first.size))
@@ -99,7 +101,8 @@ def _prepared(
             run.keep("modes", asdict(expansion))
         short = replace(sampling, method="nuts", draws=pilot, tune=pilot, seed=sampling.seed + 2)
         density = Density(stepping, expansion)
-        seen, _, _ = sample(density, short, failures, *shown, run and run.pilot, doing="pilot")
+        there = None if run is None else run.pilot
+        seen, _, _ = sample(density, short, failures, *shown, there, doing="pilot")
         expansion = refresh(first, seen)
         if freezes:
             stepping = with_frozen_steps(d, first.unpack(seen.reshape(-1, first.size)))

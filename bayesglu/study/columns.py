@@ -141,7 +141,7 @@ def check_unread(table: Table, kind: str, known: Collection[str]) -> list[str]:
 
 def _check_marks(table: Table, name: str, without: Collection[str], what: str) -> None:
     """A fault where a column of marks has any, on the lines that bear one."""
-    fault = f"column {name!r} {what}. Where it is of no account, name it under 'ignore' in the datasheet."
+    fault = f"column {name!r} {what}. To ignore it, name it under 'ignore' in the datasheet."
     for line, cell in cells(table.rows[name]):
         if is_mark(cell, without):
             table.faults.add(fault, line)

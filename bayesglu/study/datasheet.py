@@ -7,7 +7,7 @@
     licence = "..."
     protocol = "ogtt(75)"              # for everyone; or a table [protocol] by subject, then by occasion
     body_weight = 62                   # kg, for everyone; or a table [body_weight] by subject
-    ignore = ["lloq"]                  # columns of the tables that are of no account
+    ignore = ["lloq"]                  # columns of the tables to be ignored
     checked = ["doses"]                # what looks odd and is right: doses, times, units, weights, labels
 
     [columns]                          # our name = the name in the file
