@@ -353,3 +353,27 @@ point = 0
     assert ("1 FAILS" if code else "1 passes") in told.stdout
     assert "83 (2)" in told.stdout and "50 %" in told.stdout and "90 %" in told.stdout
     assert (tmp_path / "facts.png").stat().st_size > 10_000
+
+
+def test_further_pages_of_the_figure_have_names_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("bayesglu.plots.validation.PAGE", 1)
+    one = """
+[experiments.{name}]
+protocol = "fast(1)"
+until = 60
+every = 10
+shown = "glucose"
+unit = "mg/dL"
+[experiments.{name}.facts.{name}]
+reads = "start(glucose)"
+unit = "mg/dL"
+value = 83
+accepted = [70, 110]
+certainty = "C"
+point = 0
+"""
+    text = "".join(one.format(name=name) for name in ("first", "second"))
+    (tmp_path / "two.toml").write_text(text, encoding="utf-8")
+    words = ["validate", "--facts", str(tmp_path), "--draws", "0", "--plot", str(tmp_path / "facts.png")]
+    assert CliRunner().invoke(cli.app, words).exit_code == 0
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["facts.png", "facts_2.png"]

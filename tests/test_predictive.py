@@ -217,6 +217,29 @@ def test_curves_pass_through_what_is_fitted_at_the_samples(fit, model):
     assert left_out == (0 if given is None else int((~given.observations.use).sum()))
 
 
+def test_curves_of_some_people_are_those_of_everyone(fit):
+    asked = {"points": 5, "draws": 20, "random_seed": 1}
+    who = list(map(str, fit.posterior.subject.values))
+    some, every = bg.individual_fits(fit, subjects=who[1:3], **asked), bg.individual_fits(fit, **asked)
+    same = every.isel(moment=np.isin(every.subject.values, who[1:3]))
+    assert (
+        list(dict.fromkeys(some.subject.values))
+        == who[1:3]
+        == list(dict.fromkeys(some.sample_subject.values))
+    )
+    np.testing.assert_allclose(some["median"], same["median"], rtol=1e-6)
+    with pytest.raises(bg.BayesgluError, match="There is no subject 'nobody'"):
+        bg.individual_fits(fit, subjects=["nobody"], **asked)
+
+
+def test_no_curve_goes_on_across_a_bolus_into_a_vein_and_its_peak_is_there():
+    fit = bg.fit("ivgtt", "bergman1986", method="laplace", draws=20, random_seed=1, progressbar=False)
+    found = bg.individual_fits(fit, "bergman1986", points=10, random_seed=1)
+    glucose = found.isel(moment=(found.analyte == "glucose").values)
+    assert glucose.piece.values.tolist() == [0] + [1] * (glucose.sizes["moment"] - 1)
+    assert float(found.piece.where(found.analyte == "insulin").max()) == 0, "nobody was given insulin"
+
+
 def test_another_study_than_the_fitted_one_is_refused(fit, study):
     other = replace(study, observations=study.observations.assign(value=study.observations.value * 2))
     with pytest.raises(bg.BayesgluError, match="not the one that was fitted"):

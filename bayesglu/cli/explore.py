@@ -230,6 +230,8 @@ def validate(
 
     Known failures are listed for `feedback`, for which the experiments are written: they begin after an
     overnight fast, whereas `fasting` begins at the last meal, and smaller models lack some of the outputs.
+
+    The figure has twelve experiments a page, and the names of further pages end in _2, _3.
     """
     from bayesglu.plots.validation import pages_of
     from bayesglu.reporting.tables import verdicts

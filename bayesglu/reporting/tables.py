@@ -122,7 +122,7 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
     """One row per fact of `bayesglu.facts.validate`: published, what the model answers, the verdict."""
     rows = []
     for row in table.to_dict("records"):
-        spread = "" if np.isnan(row["spread"]) else f" ({row['spread']:.4g})"
+        spread = "" if pd.isna(row["spread"]) else f" ({row['spread']:.4g})"
         cells = {"fact": row["fact"], "unit": row["unit"], "published": f"{row['published']:.4g}{spread}"}
         cells |= {"accepted": f"{row['lowest']:.4g} to {row['highest']:.4g}", "model": row["model"]}
         cells |= {
