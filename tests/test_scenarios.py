@@ -472,6 +472,10 @@ def test_new_people_may_have_levels_by_other_spellings(people):
             lambda fit: bg.comparisons(fit, {"group": ["NGT", "T2D"]}, rope=(2, 1)),
             "Give two numbers, from and to",
         ),
+        (
+            lambda fit: bg.comparisons(fit, {"group": ["NGT", "T2D"]}, above=float("nan")),
+            "above is nan; it must be a finite number",
+        ),
         (lambda fit: bg.effects(fit, rope=0.1), "Give two numbers, from and to"),
         (lambda fit: bg.slopes(fit, "bmi", per="5"), "per is '5'; it must be a number above 0"),
         (lambda fit: bg.what_if(fit, draws="all"), "draws is 'all'; it must be 1 or more"),

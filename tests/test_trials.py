@@ -111,6 +111,7 @@ def test_a_dose_meets_its_target_in_the_share_of_draws_in_which_it_does(people):
     [
         (lambda fit: bg.trial(fit, {"a": "ogtt(75)"}), "two arms or more"),
         (lambda fit: bg.trial(fit, ARMS, n=1), "n is 1"),
+        (lambda fit: bg.trial(fit, ARMS, n=[10, 10**9]), "2 to 100,000"),
         (lambda fit: bg.trial(fit, ARMS, dropout=1), "dropout is 1"),
         (lambda fit: bg.trial(fit, ARMS, ["peak", "auc"]), "One quantity"),
         (lambda fit: bg.dose_for(fit, "peak"), "Write a quantity and a limit"),

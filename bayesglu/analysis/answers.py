@@ -25,6 +25,12 @@ def check_probability(probability: float) -> None:
         raise InputError(f"probability is {probability}. Allowed: between 0 and 1, such as 0.9.")
 
 
+def check_above(above: float | None) -> None:
+    """Raise InputError where it is given and no number."""
+    if above is not None and not is_number(above):
+        raise InputError(f"above is {show(above)}; it must be a finite number.")
+
+
 def check_rope(rope: tuple[float, float] | None) -> None:
     """Raise InputError where it is no region of practical equivalence, from and to."""
     if rope is None:

@@ -10,7 +10,15 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayesglu.analysis.answers import check_probability, check_rope, groups_of, rows, summary, table_of
+from bayesglu.analysis.answers import (
+    check_above,
+    check_probability,
+    check_rope,
+    groups_of,
+    rows,
+    summary,
+    table_of,
+)
 from bayesglu.analysis.asking import Question, ask, question_of
 from bayesglu.analysis.changes import Change, scale, shift
 from bayesglu.analysis.cohort import Cohort
@@ -117,6 +125,7 @@ def comparisons(
     """
     check_probability(probability)
     check_rope(rope)
+    check_above(above)
     how, neutral, kind = _comparing(compare)
     question = question_of(asked, of=of, units=units)
     judge = Judge(how, kind, by, average, probability, neutral if above is None else above, rope)
@@ -210,6 +219,7 @@ def slopes(
     """
     check_probability(probability)
     check_rope(rope)
+    check_above(above)
     spec = model_of(require_fit(fit).attrs)
     covariates = {e.covariate: e for p in spec.parameters.values() for e in p.effects.values()}
     per = 1.0 if per is None else per

@@ -24,6 +24,9 @@ from bayesglu.seeds import seed_of
 from bayesglu.settings import Number, check_settings
 from bayesglu.text.problems import show
 
+MOST = 100_000
+"""People in an arm, beyond whom a trial is none that anyone holds, and its numbers fill the memory."""
+
 RESEARCH = "for research, not for treatment"
 
 VARIED = {
@@ -115,8 +118,11 @@ def trial(
     check_settings({"dropout": dropout, "alpha": alpha}, SHARE)
     check_settings({"repeats": repeats}, {"repeats": Number(2, 10**6, whole=True)})
     sizes = list(n) if isinstance(n, Iterable) else [n]
-    if not sizes or any(isinstance(each, bool) or not isinstance(each, int) or each < 2 for each in sizes):
-        raise InputError(f"n is {show(n)}; it must be a whole number of people in each arm, 2 or more.")
+    whole = all(isinstance(each, int) and not isinstance(each, bool) for each in sizes)
+    if not sizes or not whole or not all(2 <= each <= MOST for each in sizes):
+        raise InputError(
+            f"n is {show(n)}; it must be a whole number of people in each arm, 2 to {MOST:,}, or several."
+        )
     named = scenarios_of(arms, {})
     if len(named) < 2:
         raise InputError("A trial needs two arms or more, such as {'placebo': ..., 'drug': ...}.")
