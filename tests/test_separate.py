@@ -13,6 +13,7 @@ import pytest
 
 from bayesglu import load_model, load_study
 from bayesglu.hierarchy.design import make_design
+from bayesglu.inference.coordinates import point_adjoint
 from bayesglu.inference.density import Density
 from bayesglu.solver import separate
 from bayesglu.solver.adjoint import solve_adjoint
@@ -61,6 +62,14 @@ def started(monkeypatch):
 def test_another_process_compiles_what_is_then_found_on_the_disk(tmp_path, monkeypatch):
     monkeypatch.setenv("BAYESGLU_CACHE_DIR", str(tmp_path))
     subprocess.run([sys.executable, "-c", IN_TURN], check=True, timeout=240)
+
+
+@pytest.mark.skipif(PLAIN, reason="plain numba keeps nothing")
+def test_the_last_part_is_made_elsewhere_for_the_arguments_that_it_is_called_with():
+    """Of other kinds there would be another file: compiled in vain, and here again."""
+    density = Density(make_design(load_model("minimal"), load_study("bergman1986")))
+    density(np.zeros(density.size))
+    assert len(list(Path(point_adjoint._cache.cache_path).glob("point_adjoint-*"))) == 1
 
 
 def test_no_process_outlives_a_stop(started):

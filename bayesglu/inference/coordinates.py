@@ -13,6 +13,7 @@ from collections import namedtuple
 from typing import NamedTuple
 
 import numpy as np
+from numba.core import types
 
 from bayesglu.frozen import frozen
 from bayesglu.hierarchy.design import Design
@@ -70,6 +71,17 @@ per volume of their coordinates."""
 
 Bars = namedtuple("Bars", "shared omega sigma partial factor individual forcing_error missing standardized")
 """Cotangents of a `Point`."""
+
+
+def kinds_of_adjoint(layout: types.Type, coordinates: types.Type) -> tuple[types.Type, ...]:
+    """Of which kinds the arguments of `point_adjoint` are, for those of a layout and of coordinates."""
+    number, line, table = types.float64, types.float64[::1], types.float64[:, ::1]
+    arrays = {
+        name: table if name in ("factor", "individual", "standardized") else line for name in Bars._fields
+    }
+    bars = types.NamedTuple(list(arrays.values()), Bars)
+    point = types.NamedTuple([arrays.get(name, number) for name in Point._fields], Point)
+    return line, point, bars, number, layout, coordinates
 
 
 def priors_of(d: Design) -> Priors:

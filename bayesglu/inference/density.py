@@ -18,6 +18,7 @@ from bayesglu.hierarchy.values import Values
 from bayesglu.inference.coordinates import (
     Coordinates,
     Priors,
+    kinds_of_adjoint,
     no_bars,
     noncentered,
     point_adjoint,
@@ -43,7 +44,7 @@ from bayesglu.solver.arrays import empty, zeros
 from bayesglu.solver.compiled import compiled
 from bayesglu.solver.held import Placed, value_of
 from bayesglu.solver.integrate import FINE, OUTCOMES, solve
-from bayesglu.solver.separate import elsewhere
+from bayesglu.solver.separate import Early, elsewhere
 
 
 @compiled(inner=True)
@@ -190,8 +191,11 @@ class Density:
 
     def compile(self) -> None:
         """Compile `log_density`, if it is not yet: it is the same for all designs."""
-        with elsewhere(solve, solve_adjoint):
-            kinds = numba.typeof(np.zeros(0)), numba.typeof(self.placed(self.no_failures(), ready=False))
+        known = numba.typeof(self.placed(self.no_failures(), ready=False))
+        kinds = numba.typeof(np.zeros(0)), known
+        of = dict(zip(Known._fields, known.kind.types, strict=True))
+        last = Early(point_adjoint, kinds_of_adjoint(of["layout"], of["coordinates"]))
+        with elsewhere(last, solve, solve_adjoint):
             log_density.compile(kinds)
 
     def placed(self, failed: np.ndarray, ready: bool = True) -> Placed:

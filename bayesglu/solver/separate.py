@@ -4,11 +4,16 @@ numba makes a compiled function a part of every compiled function that calls it,
 more. The solver is too large for that.
 """
 
+import base64
 import gc
+import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Protocol
 
 from numba.core import types
 from numba.core.typing import Signature
@@ -79,6 +84,44 @@ class Separate:
         return f"from {function.__module__} import {function.__name__} as it; it.address"
 
 
+@dataclass(frozen=True, eq=False)
+class Early:
+    """A part of a compiled function, for arguments of these `kinds`, that another process makes while this
+    one is at the parts that come before it."""
+
+    dispatcher: Any
+    kinds: tuple
+
+    @property
+    def ready(self) -> bool:
+        """As in `Separate`."""
+        path = self.dispatcher._cache.path(self.kinds, self.dispatcher.targetctx.codegen())
+        return self.kinds in self.dispatcher.overloads or find(path) is not None
+
+    @property
+    def command(self) -> str:
+        """As in `Separate`."""
+        function, kinds = self.dispatcher.py_func, base64.b64encode(pickle.dumps(self.kinds))
+        return (
+            f"from {function.__module__} import {function.__name__} as it; import base64, pickle; "
+            f"it.compile(pickle.loads(base64.b64decode({kinds})))"
+        )
+
+
+class Compilable(Protocol):
+    """What another process may compile for the disk: a `Separate` or an `Early`."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is there."""
+        ...
+
+    @property
+    def command(self) -> str:
+        """What makes another Python compile it."""
+        ...
+
+
 def c_address(dispatcher, kinds) -> int:
     """Where C finds a function that was compiled ``from_c``, for arguments of these kinds."""
     dispatcher.compile(kinds)
@@ -92,10 +135,10 @@ def separate(signature: Signature):
 
 
 @contextmanager
-def elsewhere(*functions: Separate):
-    """While this lasts another process compiles what is not ready of `functions`, where there is a core
-    for it and a disk to hand it over on: a process compiles one thing at a time. What it fails to do is left
-    to be compiled here."""
+def elsewhere(*functions: Compilable) -> Iterator[None]:
+    """While this lasts another process compiles in turn what is not ready of `functions`, where there is a
+    core for it and a disk to hand it over on: a process compiles one thing at a time. What it fails to do is
+    left to be compiled here."""
     useful = not PLAIN and _another_core() and can_keep(cache_folder("numba"))
     missing = [function.command for function in functions if useful and not function.ready]
     process = _started(missing) if missing else None
