@@ -11,6 +11,7 @@ NAMES = (
     "studies",
     "scaling",
     "start",
+    "what_if",
     "threads",
     "terms",
     "figures",
