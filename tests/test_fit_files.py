@@ -315,5 +315,5 @@ def test_a_thinned_fit_is_smaller_is_read_as_one_and_says_so(tmp_path):
     assert again.prior.equals(fit.prior)
     assert "1 of 10 draws was kept when the fit was saved" in bayesglu.check(again, warn=False).sentences[0]
     assert load(save(again, tmp_path / "again.nc", thin=2)).attrs["thinned"] == 20
-    with pytest.raises(InputError, match="thin is 200; the fit has 100 draws a chain"):
+    with pytest.raises(InputError, match="thin is 200; the fit has 100 draws per chain"):
         save(fit, tmp_path / "none.nc", thin=200)
