@@ -55,7 +55,7 @@ def test_the_answers_are_those_of_the_people_who_were_simulated(answers):
     assert names["plan"].sizes["sample"] == 5 and "recommended" in names["plan"].attrs
     assert names["leaner"]["subject"].tolist()[0] == "P00" and names["leaner"]["median"].notna().all()
     assert names["si"]["unit"].tolist() == ["mmol/L", "pmol/L"]
-    assert (names["spread"]["kappa_median"] > 0).all() and "emptying_rate" in names["spread"].index
+    assert (names["variability"]["kappa_median"] > 0).all() and "emptying_rate" in names["variability"].index
     assert {"matsuda", "homa_ir"} <= set(map(str, names["found"].index.values))
     assert names["person"].posterior.subject.values.tolist() == ["new"]
     made = ("bmi.png", "effects.png", "meals.png", "raw.png", "table.html", "people.nc")
