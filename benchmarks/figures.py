@@ -40,7 +40,7 @@ def gradient(result: dict) -> Figure:
         _bars(axis, names, [row["processor_median"] for row in own])
         axis.set_xlim(min(everything) / 3, max(everything) * 5)
         axis.set_title(f"Model {model}")
-    axes[-1].set_xlabel("µs a person on one core (lower is better)")
+    axes[-1].set_xlabel("µs per person on one core (lower is better)")
     power = int(np.log10(result["tolerance"]))
     told = f"Value and gradient of {result['people']} oral tests, tolerance $10^{{{power}}}$"
     below(figure, _marks([row["name"] for row in result["rows"]]))
