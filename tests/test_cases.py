@@ -539,7 +539,7 @@ def test_male_may_be_written_in_words(words):
 
 
 def test_units_and_doses_are_no_covariates():
-    assert "Write it in the header: weight_kg" in faults(
+    assert "Write it in the header, as in weight_kg" in faults(
         subjects=people(weight=70, weight_unit=["kg", "lb", "kg"])
     )
     with pytest.warns(StudyWarning, match="column 'dose_g' is taken for a covariate. Doses stand in events"):
