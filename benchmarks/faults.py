@@ -31,8 +31,8 @@ TESTS = {
     "ivgtt": ("ivgtt(0.3)", (0, 2, 4, 6, 10, 14, 20, 30, 40, 60, 90, 120, 180)),
 }
 PEOPLE = (1, 2, 3, 5, 8, 12, 20, 30, 60, 120)
-SEEDS = range(1, 4)
-FAULTY_MODEL, FAULTY_PEOPLE, FAULTY_SEEDS = "oral_cpeptide", 12, range(101, 104)
+SEEDS = range(21, 24)
+FAULTY_MODEL, FAULTY_PEOPLE, FAULTY_SEEDS = "oral_cpeptide", 12, range(201, 204)
 WHO = "3"
 LARGE = 60
 
