@@ -60,7 +60,7 @@ def test_what_is_kept_is_of_todays_models_and_limits():
     kept = read("faults")
     assert kept["models"] == {name: bg.load_model(name).hash for name in faults.TESTS}
     assert kept["limits"] == [
-        *(misfit.FAR, misfit.OUTSIDE, misfit.ONE_SIDED),
+        *(misfit.FAR, misfit.ALONE, misfit.ROUGH, misfit.OUTSIDE, misfit.ONE_SIDED),
         *(outliers.UNLIKE, suspects.CHANCE),
     ]
     assert [row["name"] for row in kept["rows"]] == list(FAULTS)
