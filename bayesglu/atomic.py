@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bayesglu.errors import BayesgluError
+from bayesglu.errors import BayesgluError, InputError
 
 UNFINISHED, REPLACED = ".unfinished-", ".replaced-"
 """How the hidden names begin: of what is being written or taken away, and of what is being replaced."""
@@ -57,6 +57,24 @@ def whole(path: str | Path) -> Iterator[Path]:
         raise WriteError(f"{path}: cannot be written: {why}. What was there before is as it was.") from error
 
 
+def as_path(given: str | Path) -> Path:
+    """The path that was given; InputError where no file can be called so.
+
+    >>> as_path("fit.nc").name
+    'fit.nc'
+    """
+    try:
+        path = Path(given)
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            path.lstat()
+    except TypeError:
+        raise InputError(f"{given!r} is no path; give the name of a file or folder as a text.") from None
+    except (ValueError, OSError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{str(given)[:60]!r} cannot be the name of a file or folder: {why}.") from None
+    return path
+
+
 def make_folder(path: Path, parents: bool = False) -> None:
     """Make a folder if it is not there; WriteError where that cannot be."""
     try:
@@ -84,6 +102,8 @@ def remove(path: Path) -> None:
 def present(path: Path) -> Path:
     """Where to read what was last written whole to `path`: there, unless a kill came between the two moves
     that replace a folder."""
+    if not path.name:  # the working folder, or the root of all
+        return path
     replaced = path.with_name(REPLACED + path.name)
     return replaced if replaced.exists() and not path.exists() else path
 

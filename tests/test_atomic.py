@@ -6,11 +6,12 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from bayesglu.atomic import WriteError, is_hidden, present, remove, whole
-from bayesglu.errors import BayesgluError
+from bayesglu.atomic import WriteError, as_path, is_hidden, present, remove, whole
+from bayesglu.errors import BayesgluError, InputError
 
 STOPPED = """
 import sys, time
@@ -130,3 +131,14 @@ def test_a_file_that_is_replaced_keeps_who_may_read_it(tmp_path):
     place.chmod(0o600)
     fill(place, "file", "second")
     assert stat.S_IMODE(place.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("given", [None, 5, ["fit.nc"], b"fit.nc", "a\0b", "x" * 300])
+def test_what_is_no_path_is_told(given):
+    with pytest.raises(InputError, match=r"is no path|cannot be the name of a file or folder"):
+        as_path(given)
+
+
+@pytest.mark.parametrize("place", ["", ".", "/"])
+def test_a_place_without_a_name_is_where_it_is(place):
+    assert present(Path(place)) == Path(place)

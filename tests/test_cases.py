@@ -134,6 +134,24 @@ def test_what_an_infusion_has_not_is_refused(column, value):
     assert column in refused(("A", 0, "insulin", "intravenous", 1, "U/h", 60, value), columns=columns)
 
 
+@pytest.mark.parametrize(
+    ("written", "route"),
+    [("i.v.", "intravenous"), ("IV", "intravenous"), ("s.c.", "subcutaneous"), ("SubQ", "subcutaneous")],
+)
+def test_routes_may_be_written_as_usual(written, route):
+    (found,) = given_to(events(("A", 0, "insulin", written, 5, "U")))
+    assert (found,) == tuple(given_to(events(("A", 0, "insulin", route, 5, "U")))) and route in found
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"), [("dose_g", "Call it amount"), ("infusion_rate", "Is it 'rate'?")]
+)
+def test_an_amount_or_a_rate_by_another_name_is_recognised(name, advice):
+    columns = f"subject time substance route {name}"
+    found = refused(("A", 0, "glucose", "oral", 75), columns=columns)
+    assert f"column '{name}'" in found and advice in found and "absorption_rate" not in found
+
+
 def test_a_release_has_no_duration():
     row = ("A", 0, "infusion", "insulin", "subcutaneous", 1, "U", 60)
     columns = "subject time kind substance route amount unit duration"
@@ -195,6 +213,11 @@ def test_an_unknown_column_of_doses_is_named():
         ("qualifier", "=", "<", "'<'"),
         ("lloq", "", 12, "'<'"),
         ("dose_g", 0, 75, "events.csv"),
+        ("BLOQ_flag", 0, 1, "'<'"),
+        ("below_LOD", 0, 1, "'<'"),
+        ("is_outlier", False, True, "'use'"),
+        ("sample flag", "", "x", "'use'"),
+        ("LOQ (pmol/L)", "", 12, "'<'"),
     ],
 )
 def test_a_column_that_marks_samples_is_refused_where_it_marks_any(column, nothing, something, advice):
@@ -275,6 +298,12 @@ def test_minutes_since_midnight_are_suspected():
 def test_seconds_are_suspected():
     with pytest.warns(StudyWarning, match="end 7200 min after the dose.*in s, not in min.*time_s"):
         read(table(times=tuple(t * 60 for t in TIMES)))
+
+
+def test_a_time_of_day_without_a_colon_is_no_minute():
+    times = ("0800", "0830", "0900", "0930", "1000")
+    found = faults(table("A", times=times))
+    assert "time '0800', '0830', '0900' and 1 more looks like a time of day" in found
 
 
 @pytest.mark.parametrize("time", ["1e300", "-1e300", "1732000000"])
@@ -449,7 +478,13 @@ def test_covariates_with_units_in_their_headers_are_those_of_the_models():
     assert {acting.key for acting in design.individuals.effects} == {"bmi"}
 
 
-@pytest.mark.parametrize("level", ["Type 2", "type 2 diabetes", "DM2", "diabetic", "t2d", "T2"])
+@pytest.mark.parametrize(
+    "level",
+    [
+        *("Type 2", "type 2 diabetes", "DM2", "diabetic", "t2d", "T2", "Typ 2", "tipo II", "DM II"),
+        *("diabetes mellitus type 2", "Diabète de type 2", "type_2"),
+    ],
+)
 def test_a_usual_spelling_of_a_level_is_told(level):
     study = read(subjects=people(group=["NGT", level, level]))
     with pytest.warns(StudyWarning, match=rf"The group '{level}' is none .* If 'T2D' is meant"):
@@ -459,6 +494,30 @@ def test_a_usual_spelling_of_a_level_is_told(level):
         load_model("oral"), read(subjects=people(group=["NGT", level, level]), datasheet=legend)
     )
     assert "group:T2D" in {acting.key for acting in design.individuals.effects}
+
+
+@pytest.mark.parametrize("level", ["type 1 diabetes", "Typ 1", "DM1", "typical", "obese"])
+def test_another_level_is_taken_for_none_that_a_model_knows(level):
+    with pytest.warns(
+        StudyWarning, match=rf"No group of the study \({level}\) is one that the model 'oral' knows"
+    ):
+        make_design(load_model("oral"), read(subjects=people(group=[level] * 3)))
+
+
+@pytest.mark.parametrize("name", ["weight_unit", "Wt. units", "bmi_units"])
+def test_a_unit_in_a_column_of_its_own_is_not_overlooked(name):
+    found = faults(subjects=people(weight=[150, 160, 170]).assign(**{name: "lb"}), body_weight=None)
+    assert f"column '{name.lower()}' is a unit, and nobody reads it" in found
+
+
+def test_a_unit_in_a_column_of_its_own_may_be_ours():
+    study = read(subjects=people(weight=[60, 70, 80]).assign(weight_unit="kg"), body_weight=None)
+    assert study.body_weight.values.tolist() == [60, 70, 80]
+
+
+def test_a_dose_in_the_table_of_people_is_told():
+    with pytest.warns(StudyWarning, match=r"column 'glucose dose \(g\)' is taken for a covariate"):
+        read(subjects=people(**{"Glucose dose (g)": [75, 75, 50]}))
 
 
 @pytest.mark.parametrize("codes", [[0, 1, 1], ["0", "1", "1"], [0.0, 1.0, 1.0]])
@@ -480,7 +539,7 @@ def test_male_may_be_written_in_words(words):
 
 
 def test_units_and_doses_are_no_covariates():
-    assert "Write it in the header: weight_kg" in faults(
+    assert "Write it in the header, as in weight_kg" in faults(
         subjects=people(weight=70, weight_unit=["kg", "lb", "kg"])
     )
     with pytest.warns(StudyWarning, match="column 'dose_g' is taken for a covariate. Doses stand in events"):

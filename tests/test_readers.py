@@ -5,6 +5,7 @@ import math
 import re
 import warnings
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -70,6 +71,24 @@ def test_units_may_stand_in_headers_in_a_row_below_or_in_an_answer_and_are_asked
     assert "does not say in which unit glucose is" in text and "Usual values they would be in mmol/L." in text
     clash = {"glucose": "mg/dL", "insulin": "uU/mL"}
     assert "Keep one" in asked(tmp_path / "a.csv", units=clash)
+
+
+def test_when_and_what_may_be_one_word(tmp_path):
+    path = written(tmp_path / "t.csv", "Patient,FPG,1hPG,2hPG,FPI,2hPI\n1,92,148,101,48,312\n")
+    study = load_study(path, **OGTT, units={"glucose": "mg/dL", "insulin": "pmol/L"})
+    samples = study.observations.to_dataframe()
+    found = dict(zip(zip(samples["analyte"], samples["time"], strict=True), samples["value"], strict=True))
+    expected = {("glucose", 0): 92, ("glucose", 60): 148, ("glucose", 120): 101}
+    assert found == expected | {("insulin", 0): 48, ("insulin", 120): 312}
+
+
+def test_a_column_that_pandas_numbered_is_there_twice(tmp_path):
+    path = written(tmp_path / "t.csv", "ID,G0,G30,G30.1,G120\n1,92,148,149,101\n")
+    with pytest.raises(StudyError, match=r"column 'G30.1' is probably 'G30' a second time"):
+        load_study(path, **OGTT, units={"glucose": "mg/dL"})
+    hours = written(tmp_path / "h.csv", "ID,G0,G1,G1.1,G2\n1,92,148,149,101\n")
+    study = load_study(hours, **OGTT, units={"glucose": "mg/dL", "time": "h"})
+    np.testing.assert_allclose(study.observations["time"].values, [0, 60, 66, 120])
 
 
 def test_two_header_rows_and_titles_above_them(tmp_path):

@@ -9,7 +9,7 @@ from reference import TYPICAL, solve_slowly
 
 from bayesglu.analysis.simulation import available_outputs, default_times, simulate
 from bayesglu.catalog import list_models
-from bayesglu.errors import ModelWarning
+from bayesglu.errors import InputError, ModelWarning
 from bayesglu.physiology.loop import assemble
 from bayesglu.protocols.clamps import clamp
 from bayesglu.protocols.faults import ProtocolError
@@ -188,6 +188,11 @@ def test_a_week_is_not_shown_minute_by_minute():
 def test_times_must_increase(times):
     with pytest.raises(ValueError, match="minutes that increases"):
         simulate("oral", ogtt(75), times=times)
+
+
+def test_times_are_numbers():
+    with pytest.raises(InputError, match=r"times are .*; give numbers, the minutes"):
+        simulate("oral", ogtt(75), times=["0", "half an hour"])
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayesglu.catalog import locate
+from bayesglu.errors import InputError
 from bayesglu.protocols.library import fast, infusion, ivgtt, ogtt
 from bayesglu.protocols.parse import parse_protocol
 from bayesglu.study.cells import natural
@@ -521,6 +522,28 @@ def test_an_earlier_study_in_the_folder_leaves_no_tables_behind(tmp_path):
     load_study(folder(tmp_path / "in"), protocol="ogtt(75)").to_folder(tmp_path / "out")
     study = load_study("bergman1986")
     assert load_study(study.to_folder(tmp_path / "out")) == study
+
+
+def test_tables_of_another_origin_are_never_replaced(tmp_path):
+    study = load_study("bergman1986")
+    raw = folder(tmp_path / "raw")
+    before = {path.name: path.read_bytes() for path in raw.iterdir()}
+    with pytest.raises(InputError, match=r"observations\.csv.* there already"):
+        study.to_folder(raw)
+    assert {path.name: path.read_bytes() for path in raw.iterdir()} == before
+    kept = study.to_folder(tmp_path / "kept")
+    assert study.to_folder(kept) == kept
+    sheet = kept / "datasheet.toml"
+    corrected = kept / "observations.csv"
+    corrected.write_text(corrected.read_text().replace("\n1,", "\n2,", 1))
+    with pytest.raises(InputError, match=r"datasheet\.toml, observations\.csv are there already"):
+        study.to_folder(kept)
+    for path in (corrected, *kept.glob("s*.csv")):
+        path.unlink()
+    with pytest.raises(InputError, match=r"datasheet\.toml is there already"):
+        study.to_folder(kept)
+    sheet.unlink()
+    assert load_study(study.to_folder(kept)) == study
 
 
 def test_selecting_people_keeps_what_belongs_to_them(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from many_forms import OGTT, asked, written
 
 from bayesglu.study.readers.clock import moment
-from bayesglu.study.study import load_study
+from bayesglu.study.study import StudyError, load_study
 
 
 def clock_rows(times, date="", extra=""):
@@ -60,6 +60,25 @@ def test_summer_time_is_real_time_in_a_time_zone_and_asked_for_without(tmp_path)
     assert minutes(written(tmp_path / "o.csv", offsets), start="first") == [0, 180]
     gap = written(tmp_path / "g.csv", clock_rows(["2024-03-31 01:30", "2024-03-31 02:30"]))
     assert "does not exist in Europe/Berlin" in asked(gap, start="first", time_zone="Europe/Berlin")
+
+
+def test_whatever_runs_through_a_changed_hour_asks_for_the_time_zone(tmp_path):
+    spring, autumn = ("2024-03-31 01:30", "2024-03-31 03:30"), ("2024-10-27 01:30", "2024-10-27 02:30")
+    for times in (spring, autumn):
+        path = written(tmp_path / f"{times[0][:10]}.csv", clock_rows(times))
+        assert "change their clocks" in asked(path, "time_zone", start="first")
+    later = written(tmp_path / "later.csv", clock_rows(["2024-03-31 08:00", "2024-03-31 10:00"]))
+    assert minutes(later, start="first") == [0, 120]
+
+
+def test_a_time_that_is_there_twice_is_not_guessed(tmp_path):
+    times = ["2024-10-27 01:30", "2024-10-27 02:30", "2024-10-27 03:30"]
+    path = written(tmp_path / "a.csv", clock_rows(times))
+    with pytest.raises(StudyError, match="2024-10-27 02:30 is there twice in Europe/Berlin"):
+        minutes(path, start="first", time_zone="Europe/Berlin")
+    for offset, expected in (("+02:00", 60), ("+01:00", 120)):
+        said = written(tmp_path / "o.csv", clock_rows([times[0], times[1] + offset, times[2]]))
+        assert minutes(said, start="first", time_zone="Europe/Berlin") == [0, expected, 180]
 
 
 def test_several_days_of_one_person_are_not_one_test(tmp_path):

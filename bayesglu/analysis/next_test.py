@@ -29,6 +29,7 @@ from bayesglu.analysis.simulation import check_names, default_times
 from bayesglu.errors import InputError
 from bayesglu.hierarchy.compatibility import check_protocol
 from bayesglu.hierarchy.design import Design, make_design
+from bayesglu.protocols.checked import as_minutes
 from bayesglu.protocols.parse import parse_protocol
 from bayesglu.protocols.protocol import Protocol
 from bayesglu.results import require_fit
@@ -202,7 +203,7 @@ def _asked(spec: ModelSpec, for_, budget, subjects, draws, times, of_fit: bool) 
 
 def _best(plan_of: Callable, protocol: Protocol, asked: "Asked", known: Known | None, rng) -> dict:
     """The best sampling times of one candidate, and what they and the usual ones would tell."""
-    grid = _times(protocol) if asked.times is None else np.unique(np.asarray(asked.times, float))
+    grid = _times(protocol) if asked.times is None else np.unique(as_minutes(asked.times))
     if len(grid) < asked.budget:
         raise InputError(
             f"{protocol.name}: {len(grid)} times to choose from, and a budget of {asked.budget}."

@@ -14,7 +14,7 @@ from bayesglu.hierarchy.forcing import forcing_channel
 from bayesglu.parallel import in_threads
 from bayesglu.physiology.loop import Loop, assemble
 from bayesglu.physiology.registry import available
-from bayesglu.protocols.checked import Forcing
+from bayesglu.protocols.checked import Forcing, as_minutes
 from bayesglu.protocols.parse import parse_protocol
 from bayesglu.protocols.protocol import Protocol
 from bayesglu.protocols.schedule import AMOUNT_CHANNELS, Schedule, build_schedule
@@ -109,7 +109,7 @@ def simulate(
     settings = check_settings({"rtol": rtol, "atol": atol, "max_steps": max_steps}, SOLVER)
     spec = load_model(model)
     protocol = parse_protocol(protocol)
-    times = default_times(protocol) if times is None else np.asarray(times, float)
+    times = default_times(protocol) if times is None else as_minutes(times)
     if times.ndim != 1 or not len(times) or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise InputError("times must be a sequence of minutes that increases.")
     wanted = available_outputs(spec) if outputs is None else as_names(outputs)

@@ -1,5 +1,6 @@
 """Which covariate effects act in a study, and how often each applies to whom."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -26,6 +27,13 @@ SPELLINGS = [
     """.strip().splitlines()
 ]
 """Levels as they are written, without signs; the last of a line may have more behind it."""
+
+_TYPE = re.compile(
+    r"(?<![a-z])(?:t[iy]p[eo]?|dm|diab\w*)\W*(?:mellitus\W*)?"
+    r"(?:(?:de )?t[iy]p[eo]?\W*)?(1|2|i|ii)(?![a-z\d])",
+    re.IGNORECASE,
+)
+"""Which type a diabetes is, in several languages: ``Typ 2``, ``diabetes mellitus type II``."""
 
 WITHOUT = frozenset({*SPELLINGS[3], "none", "no", "reference", "placebo"})
 """Levels that are a reference, of which no model has an effect."""
@@ -194,7 +202,7 @@ def warn_of_unknown_levels(spec: ModelSpec, study: Study, parameters: Iterable[P
             warn_caller(
                 f"No {covariate} of the study ({some(there)}) is one that the model '{spec.name}' knows "
                 f"({', '.join(known)}), so no effect of it acts on anyone. If some are meant, say which "
-                f"under [legend.{covariate}] in the datasheet, such as {there[0]!r} = {next(iter(known))!r}.",
+                f"under [legend.{covariate}] in the datasheet: {there[0]!r} = one of these.",
                 StudyWarning,
             )
 
@@ -235,6 +243,8 @@ def _alike(found: str, known: str) -> bool:
     """Whether one begins as the other does, but for case and signs, or is a usual spelling of it: ``t2d``,
     ``T2D-insulin``, ``T2``, ``Type 2 diabetes``."""
     a, b = _bare(found), _bare(known)
+    if (type_of := _TYPE.search(found.replace("_", " "))) and b in SPELLINGS[0] + SPELLINGS[1]:
+        return b in SPELLINGS[type_of[1].lower() in ("1", "i")]
     if any(b in words and (a in words or a.startswith(words[-1])) for words in SPELLINGS):
         return True
     return len(a) > 1 and (a.startswith(b) or b.startswith(a))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from bayesglu.atomic import is_clutter, present, require_writable, whole
+from bayesglu.atomic import as_path, is_clutter, present, require_writable, whole
 from bayesglu.errors import InputError, MissingFileError, RunWarning, warn_caller
 from bayesglu.hierarchy.names import missing_subject
 from bayesglu.inference.checksums import (
@@ -93,7 +93,7 @@ def save(fit: xr.DataTree, path: str | Path, without_data: bool = False, thin: i
     >>> again.posterior.equals(fit.posterior)
     True
     """
-    path = Path(path)
+    path = as_path(path)
     if not isinstance(fit, xr.DataTree) or "model_text" not in fit.attrs:
         found = "one without the text of its model" if isinstance(fit, xr.DataTree) else type(fit).__name__
         raise InputError(f"A fit is needed, as fit(...) and load(...) return it; this is {found}.")
@@ -204,7 +204,7 @@ def load(path: str | Path) -> xr.DataTree:
     ...     bg.load(bg.save(fit, f"{folder}/fit.nc")).attrs["method"]
     'laplace'
     """
-    path = present(Path(path))
+    path = present(as_path(path))
     if not path.exists():
         raise MissingFileError(
             f"{path}: there is no such file. A fit is written by `bayesglu fit --out {path.name}`."
@@ -313,7 +313,7 @@ def check_place(path: str | Path, run: str | Path | None = None) -> None:
     run : the folder of a run that is still to begin, if there is one. No fit may be saved there, nor in any
     other folder of a run, for it holds draws.
     """
-    path = Path(path)
+    path = as_path(path)
     if path.suffix not in ENDINGS:
         raise InputError(
             f"{path}: write a fit to a name that ends in .nc (netCDF) or .zarr, not '{path.suffix}'."

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bayesglu.atomic import UNFINISHED, is_clutter, is_hidden, make_folder, remove, whole
+from bayesglu.atomic import UNFINISHED, as_path, is_clutter, is_hidden, make_folder, remove, whole
 from bayesglu.errors import InputError, RunWarning, warn_caller
 from bayesglu.inference.kept_draws import DAMAGED, KeptDraws
 from bayesglu.inference.linearise import Expansion
@@ -34,7 +34,7 @@ class Run:
     and of the chains, the draws of both, and in the end the fit."""
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+        self.folder = as_path(folder)
         if self.folder.suffix != ".zarr":
             raise InputError(f"{folder}: a run is kept in a folder whose name ends in .zarr.")
         if self.folder.exists() and not self.folder.is_dir():

@@ -19,6 +19,18 @@ Forcing = tuple[ArrayLike, ArrayLike]
 """Times (min) and values of a measured curve."""
 
 
+def as_minutes(times: ArrayLike) -> np.ndarray:
+    """Times as an array of floats; InputError where they are none.
+
+    >>> as_minutes(range(0, 91, 30)).tolist()
+    [0.0, 30.0, 60.0, 90.0]
+    """
+    try:
+        return np.asarray(times, float)
+    except (TypeError, ValueError):
+        raise InputError(f"times are {str(times)[:60]}; give numbers, the minutes of the samples.") from None
+
+
 def per_person(value: ArrayLike | None, people: int, name: str) -> np.ndarray:
     """Value of each person (N,), NaN where there is none."""
     array = np.asarray(np.nan if value is None else value, float)
@@ -38,7 +50,7 @@ def same_length(people: int, **sequences: Sequence) -> None:
 
 
 def checked_samples(times: Sequence[ArrayLike], names: Sequence[str]) -> list[np.ndarray]:
-    samples = [np.unique(np.asarray(t, float)) for t in times]
+    samples = [np.unique(as_minutes(t)) for t in times]
     problems = []
     for name, t in zip(names, samples, strict=True):
         if t.size == 0:

@@ -15,6 +15,13 @@ from bayesglu.units import SUBSTANCES, UnitError, dose_amount
 
 KINDS = ("bolus", "infusion", "release", "clamp")
 ROUTES = ("oral", "intravenous", "subcutaneous", "intramuscular")
+ROUTE_NAMES = {
+    **dict.fromkeys(("iv", "intravenously"), "intravenous"),
+    **dict.fromkeys(("po", "peros", "peroral", "orally"), "oral"),
+    **dict.fromkeys(("sc", "sq", "subcut", "subq", "subcutaneously"), "subcutaneous"),
+    **dict.fromkeys(("im", "intramuscularly"), "intramuscular"),
+}
+"""What routes are called elsewhere, without signs."""
 DEPOT_ROUTES = ("subcutaneous", "intramuscular")
 
 # Moments closer than this (min) are one: 0.1 + 0.2 and 0.3 must not leave a sliver between them.

@@ -291,6 +291,8 @@ def load_model(source: str | Path | ModelSpec) -> ModelSpec:
     papers = dict(catalog.references())
     if isinstance(source, str) and "\n" in source.strip():
         return read_model(source, papers=papers)
+    if not isinstance(source, str | Path):
+        raise SpecError(f"{source!r} is no model. Give its name, the path of a model file or its text.")
     path, where = Path(source), str(source)
     if isinstance(source, str) and path.suffix != ".toml" and not is_file(path):
         try:

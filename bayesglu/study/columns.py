@@ -6,8 +6,9 @@ import re
 from collections.abc import Collection, Mapping
 
 from bayesglu.study.cells import as_number, bare, is_missing
-from bayesglu.study.readers.headers import beside_analyte
+from bayesglu.study.readers.headers import COVARIATES, beside_analyte, is_dose
 from bayesglu.study.tables import OTHER_NAMES, Table, cells
+from bayesglu.units import canonical_unit, has_unit
 
 NO = frozenset({"0", "false", "no", "n", "f", "none", "ok", "."})
 YES = frozenset({"1", "true", "yes", "y", "t", "ok", "."})
@@ -16,6 +17,9 @@ REMARKS = frozenset(
     {"remark", "remarks", "comment", "comments", "note", "notes", "index", "unnamed: 0", "row", "line"}
 )
 """Columns that are for people: listed as not read, and not mentioned otherwise."""
+
+MARKING = frozenset({"is", "flag", "flags", "flagged", "fl", "yn", "indicator", "mark"})
+"""Words in the name of a column of marks that do not say what it marks."""
 
 NOBODY = "and nobody reads it."
 LEAVE = "Leave them out of the tables, or choose the others with study.select(subjects=[...])"
@@ -33,7 +37,8 @@ Meanings = tuple[tuple[str, Collection[str], str], ...]
 
 _SAMPLES: Meanings = (
     (
-        "blq bloq blod blloq bql blqfl belowloq belowlloq cens censored",
+        "blq bloq blod blloq bql blqfl belowloq belowlloq belowlod belowlimit nondetect notdetected cens "
+        "censored",
         NO,
         f"{BELOW}, or a column 'censoring'",
     ),
@@ -57,6 +62,11 @@ _EVENTS: Meanings = (
     ("evid", YES, "says that a row is no dose. Leave only doses in events.csv"),
     ("cmt compartment", (), f"is a compartment, {NOBODY} Substance and route say where a dose goes"),
     ("doseperkg perkg isperkg weightbased", NO, f"is of the amount, {NOBODY} Write its unit per kg, as g/kg"),
+    (
+        "doseg dosemg doseu amountg amountmg amountu carbs carbsg carbohydrate carbohydrates grams",
+        (),
+        f"is an amount, {NOBODY} Call it amount, and write its unit in a column unit",
+    ),
     ("f f1 bio", YES, f"is a share, {NOBODY} Call it bioavailability, of a depot"),
     ("exclude excluded omit drop flag cancelled canceled notgiven", NO, NOT_GIVEN),
     ("given taken administered", YES, NOT_GIVEN),
@@ -78,10 +88,11 @@ _EVENTS: Meanings = (
     ),
     ("ndose ndoses numberofdoses", ("1",), REPEATS),
 )
+UNIT = f"is a unit, {NOBODY} Write it in the header, as in weight_kg"
 _PEOPLE: Meanings = (
     ("exclude excluded excl omit drop dropped withdrawn flag", NO, PEOPLE),
     ("include included keep", YES, PEOPLE),
-    ("weightunit weightunits unit units", ("kg",), f"is a unit, {NOBODY} Write it in the header: weight_kg"),
+    ("unit units", ("kg",), UNIT),
 )
 KNOWN: Mapping[str, Meanings] = {
     "observations": _SAMPLES,
@@ -103,10 +114,17 @@ def meant(name: str, known: Collection[str]) -> str | None:
 def meaning(name: str, kind: str) -> tuple[Collection[str], str] | None:
     """What a column must hold to say nothing, and what it says otherwise; None of a column of no meaning.
 
-    The name of an analyte may stand beside: ``insulin_blq``.
+    The name of an analyte may stand beside (``insulin_blq``), a unit in brackets, or a word that says no more
+    than that it is a mark (``is_outlier``, ``BLOQ_flag``).
     """
     said = {known: (no, what) for names, no, what in KNOWN[kind] for known in names.split()}
-    found = said.get(bare(name))
+    words = re.findall(r"[^\W_]+", re.sub(r"[(\[].*?[)\]]", "", name.lower()))
+    found = said.get(bare(name)) or said.get("".join(word for word in words if word not in MARKING))
+    if found is None and kind == "observations" and {"flag", "flags"} & set(words):
+        found = said["flag"]
+    if found is None and kind == "subjects" and len(words) > 1 and words[-1] in ("unit", "units"):
+        of = COVARIATES.get("".join(words[:-1]), "_".join(words[:-1]))
+        found = ((canonical_unit(of).lower(),) if has_unit(of) else ()), UNIT
     if found is None and kind == "observations":
         found = said.get(beside_analyte(name))
         found = None if found and found[0] is YES else found  # who uses insulin is a covariate
@@ -128,7 +146,7 @@ def check_unread(table: Table, kind: str, known: Collection[str]) -> list[str]:
     for name in table.unread(known):
         if found := meaning(name, kind):
             _check_marks(table, name, *found)
-        elif kind == "subjects" and re.match(r"dose|amount|amt$", name):
+        elif kind == "subjects" and (re.match(r"dose|amount|amt$", name) or is_dose(name)):
             noted.append(
                 f"column {name!r} is taken for a covariate. Doses stand in events.csv, or in a protocol."
             )

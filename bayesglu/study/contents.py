@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesglu.analytes import analytes
+from bayesglu.atomic import as_path
 from bayesglu.protocols.protocol import Protocol
 from bayesglu.study.assembly import assemble
 from bayesglu.study.datasheet import parse_datasheet
@@ -145,6 +146,10 @@ class Study:
         [90.1, 145.9]
         """
         problems = Problems(name)
+        if observations is None:
+            raise StudyError(
+                f"{name}: there is no table of samples. Give a data frame, or a mapping of columns."
+            )
         frames = {"observations": observations, "subjects": subjects, "events": events, "truth": truth}
         tables = {key: Table.of(frame, key) for key, frame in frames.items() if frame is not None}
         sheet = parse_datasheet(datasheet or {}, problems)
@@ -366,7 +371,8 @@ class Study:
         Parameters
         ----------
         path : str or Path
-            The folder; it is made where it is not there, and tables of an earlier study in it are replaced.
+            The folder; it is made where it is not there. A study that was written there before is replaced,
+            and no tables or datasheet of another origin.
 
         Returns
         -------
@@ -377,6 +383,8 @@ class Study:
         ------
         StudyError
             If the protocols are such that no file can hold them.
+        InputError
+            If tables or a datasheet are there that were not written so, or were changed since.
         WriteError
             If a file cannot be written.
 
@@ -389,7 +397,7 @@ class Study:
         ...     bg.load_study(study.to_folder(f"{folder}/copy")) == study
         True
         """
-        return write_study(self, Path(path))
+        return write_study(self, as_path(path))
 
     def __repr__(self) -> str:
         return as_text(self)

@@ -27,6 +27,7 @@ OTHER_NAMES: Mapping[str, str] = {
     "substance": "drug what compound treatment hormone",
     "amount": "dose amt",
     "route": "adm roa administration",
+    "rate": "infusionrate infrate rateofinfusion",
     "duration": "dur tinf length infusiontime",
     "absorption_rate": "ka",
     "parameter": "param",
@@ -252,6 +253,10 @@ class Table:
 
     def _minutes(self, cell: str, name: str, line: int, required: bool, factor: float) -> float:
         """One cell as minutes: a number of so many minutes each, or a number with a unit of its own."""
+        if re.fullmatch(r"0\d{3}", cell):
+            message = "{found} looks like a time of day. If it is one, write it with a colon, as in 08:00."
+            self.faults.add(f"{name} {message}", line, repr(cell))
+            return math.nan
         amount, _, unit = cell.partition(" ")
         if unit in allowed_units("time") and not math.isnan(as_number(amount)):
             cell, factor = amount, convert(1.0, unit, "time")
@@ -282,7 +287,8 @@ class Table:
             )
         absent = [name for name in others if name not in self.rows]
         for name in self.unread([*required, *others]):
-            if not missing and len(name) > 3 and (meant := nearest(name, absent)):
+            called = any(bare(name) in OTHER_NAMES.get(each, "").split() for each in absent)
+            if not missing and not called and len(name) > 3 and (meant := nearest(name, absent)):
                 self.faults.add(f"column {name!r} is not known. Did you mean {meant!r}?")
         return not missing
 

@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 
 from bayesglu.protocols.clamps import target_of
-from bayesglu.protocols.events import DEPOT_ROUTES, Event, rate_minutes, without_time
+from bayesglu.protocols.events import DEPOT_ROUTES, ROUTE_NAMES, Event, rate_minutes, without_time
 from bayesglu.protocols.faults import ProtocolError
 from bayesglu.protocols.library import infusion, injection
 from bayesglu.protocols.parse import parse_protocol
 from bayesglu.protocols.protocol import Protocol
-from bayesglu.study.cells import is_missing
+from bayesglu.study.cells import bare, is_missing
 from bayesglu.study.columns import check_unread
 from bayesglu.study.datasheet import Datasheet
 from bayesglu.study.tables import Table
@@ -202,6 +202,7 @@ def _events(row: pd.Series, table: Table, line: int, rate_unit: str) -> Sequence
 def _event(row: pd.Series, numbers: dict[str, float], rate_unit: str) -> Event:
     """What one row gives, the first time."""
     kind, substance, route = (str(row.get(name, "")).lower() for name in ("kind", "substance", "route"))
+    route = ROUTE_NAMES.get(bare(route), route)
     unit = str(row.get("unit", ""))
     if "rate" in numbers:
         numbers, unit = _by_rate(numbers, unit, substance, rate_unit)

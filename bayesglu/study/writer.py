@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ import pandas as pd
 import tomli_w
 import xarray as xr
 
-from bayesglu.atomic import whole
+from bayesglu.atomic import make_folder, whole
+from bayesglu.errors import InputError
 from bayesglu.protocols.events import Event
 from bayesglu.protocols.faults import ProtocolError
 from bayesglu.protocols.parse import parse_protocol
@@ -26,13 +28,15 @@ if TYPE_CHECKING:
     from bayesglu.study.contents import Study
 
 FILES = ("observations.csv", "subjects.csv", "events.csv", "truth.csv")
+SHEET = "datasheet.toml"
+MARK = "# Written by bayesglu, which replaces this file and its tables as long as they are unchanged.\n"
 
 
 def write_study(study: Study, folder: Path) -> Path:
     """Write the tables of a study in canonical units, and a datasheet with their checksums.
 
-    Tables of an earlier study in the same folder are removed. Raises `StudyError` for protocols that no file
-    can hold.
+    A study that was written there before is replaced. Raises `StudyError` for protocols that no file can
+    hold, and `InputError` where tables are there that it did not write, or that were changed since.
     """
     protocol = _as_text(study.protocols)
     tables = {"observations.csv": _observation_table(study)}
@@ -42,7 +46,8 @@ def write_study(study: Study, folder: Path) -> Path:
         tables["truth.csv"] = _long(study.truth)
     if protocol is None:
         tables["events.csv"] = _event_table(study.protocols)
-    folder.mkdir(parents=True, exist_ok=True)
+    _check_place(folder)
+    make_folder(folder, parents=True)
     for name in set(FILES) - set(tables):
         (folder / name).unlink(missing_ok=True)
     for name, table in tables.items():
@@ -56,9 +61,32 @@ def write_study(study: Study, folder: Path) -> Path:
         "checksums": {name: checksum(folder / name) for name in tables},
     }
     entries = {key: entry for key, entry in entries.items() if entry not in (None, {})}
-    with whole(folder / "datasheet.toml") as new:
-        new.write_text(tomli_w.dumps(entries), encoding="utf-8", newline="\n")
+    with whole(folder / SHEET) as new:
+        new.write_text(MARK + tomli_w.dumps(entries), encoding="utf-8", newline="\n")
     return folder
+
+
+def _check_place(folder: Path) -> None:
+    """Raise InputError where a study would take the place of files that are not its own."""
+    there = {name for name in FILES if (folder / name).exists()}
+    foreign = there - _written(folder)
+    if (folder / SHEET).exists() and (foreign or not there):
+        foreign.add(SHEET)
+    if foreign:
+        raise InputError(
+            f"{folder}: {some(sorted(foreign))} {'is' if len(foreign) == 1 else 'are'} there already, not as "
+            "written by this package. Name a new folder, or move them."
+        )
+
+
+def _written(folder: Path) -> set[str]:
+    """The tables of a folder that are as they were written with its datasheet."""
+    try:
+        text = (folder / SHEET).read_text(encoding="utf-8")
+        checksums = tomllib.loads(text)["checksums"] if text.startswith(MARK) else {}
+        return {name for name in FILES if name in checksums and checksum(folder / name) == checksums[name]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return set()
 
 
 def _observation_table(study: Study) -> pd.DataFrame:

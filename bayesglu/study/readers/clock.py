@@ -123,6 +123,8 @@ def elapsed(moments: Sequence[Moment], answers: Answers, problems: Problems, whe
         else:
             minutes.append(_real(each, zone, minutes[-1] if minutes else None, problems, where))
     _check_alike(moments, answers, problems, where)
+    if zone:
+        _check_twice(moments, minutes, zone, problems, where)
     dated = [each for each in moments if each.day is not None and each.offset is None]
     if dated and zone is None:
         _check_changes(dated, problems, where)
@@ -174,15 +176,42 @@ def _real(each: Moment, zone: ZoneInfo | None, before: float | None, problems: P
         return written - each.offset
     if zone is None:
         return written
-    local = datetime.datetime.combine(each.day, datetime.time()) + datetime.timedelta(minutes=each.minutes)
-    shifts = [
-        (local.replace(tzinfo=zone, fold=fold).utcoffset() or datetime.timedelta()).total_seconds() / 60
-        for fold in (0, 1)
-    ]
+    local, shifts = _shifts(each, zone)
     if shifts[0] < shifts[1]:
         problems.add(f"{local:%Y-%m-%d %H:%M} does not exist in {zone.key}: clocks were put forward.", where)
     first, second = (written - shift for shift in shifts)
     return second if before is not None and first < before <= second + DAY / 2 and first != second else first
+
+
+def _shifts(each: Moment, zone: ZoneInfo) -> tuple[datetime.datetime, list[float]]:
+    """A moment on the clock of a zone, and how far (min) that is before UTC, where clocks are changed at this
+    hour before and after it."""
+    assert each.day is not None
+    local = datetime.datetime.combine(each.day, datetime.time()) + datetime.timedelta(minutes=each.minutes)
+    return local, [
+        (local.replace(tzinfo=zone, fold=fold).utcoffset() or datetime.timedelta()).total_seconds() / 60
+        for fold in (0, 1)
+    ]
+
+
+def _check_twice(
+    moments: Sequence[Moment], minutes: Sequence[float], zone: ZoneInfo, problems: Problems, where: str
+) -> None:
+    """Note a time of the hour that clocks repeat, where no step back in the series says which one it is."""
+    repeated, seen = [], set()
+    for each, found in zip(moments, minutes, strict=True):
+        if each.day is not None and each.offset is None:
+            local, shifts = _shifts(each, zone)
+            if shifts[0] > shifts[1]:
+                repeated.append(local)
+                seen.add(_written(each) - found)
+    if len(seen) == 1:
+        problems.add(
+            f"{repeated[0]:%Y-%m-%d %H:%M} is there twice in {zone.key}, before and after clocks were put "
+            "back, and nothing says which one it is. Write such times with their offset from UTC, as in "
+            "02:30+02:00.",
+            where,
+        )
 
 
 def _written(each: Moment) -> float:
@@ -195,7 +224,9 @@ def _check_changes(moments: Sequence[Moment], problems: Problems, where: str) ->
     written = list(map(_written, moments))
     for ordinal in range(int(min(written) // DAY), int(max(written) // DAY) + 1):
         day = datetime.date.fromordinal(ordinal)
-        if _may_change(day) and min(written) < ordinal * DAY + 60 and max(written) >= ordinal * DAY + 180:
+        # Clocks change between 1 and 3 o'clock, and in autumn both hours may be there twice.
+        first, last = min(written) - ordinal * DAY, max(written) - ordinal * DAY
+        if _may_change(day) and first < 180 and last >= 60 and first < last:
             problems.add(
                 f"times run through the night of {day}, in which many countries change their clocks. "
                 f"{say('time_zone')} Or time_zone='UTC' if the clock was not changed.",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from bayesglu.protocols.events import ROUTES
+from bayesglu.protocols.events import ROUTE_NAMES, ROUTES
+from bayesglu.study.cells import bare
 from bayesglu.study.readers.answers import say
 from bayesglu.text.problems import Problems
 from bayesglu.units import SUBSTANCES, UnitError, dose_amount
-
-SHORT = {"iv": "intravenous", "po": "oral", "sc": "subcutaneous", "im": "intramuscular"}
 
 
 def parse_dose(text: str, problems: Problems) -> dict[str, str]:
@@ -16,7 +15,7 @@ def parse_dose(text: str, problems: Problems) -> dict[str, str]:
     >>> parse_dose("oral glucose g", Problems("x"))
     {'substance': 'glucose', 'route': 'oral', 'unit': 'g'}
     """
-    words = [SHORT.get(word.lower(), word) for word in text.replace(",", " ").split()]
+    words = [ROUTE_NAMES.get(bare(word), word) for word in text.replace(",", " ").split()]
     substance = [word.lower() for word in words if word.lower() in SUBSTANCES]
     route = [word.lower() for word in words if word.lower() in ROUTES]
     unit = [word for word in words if word.lower() not in (*SUBSTANCES, *ROUTES)]

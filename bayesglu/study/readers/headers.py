@@ -114,6 +114,10 @@ _UNIT_OF_COVARIATE = {
 }
 
 
+_OF_PLASMA = {"pg": "glucose", "bg": "glucose", "bs": "glucose", "pi": "insulin", "si": "insulin"}
+_RUN_TOGETHER = re.compile(r"(?<![a-z\d.])(?:(\d+(?:\.\d+)?(?:h|hr|min))|f)(pg|bg|bs|pi|si)(?![a-z])")
+"""``FPG``, ``2hPG``, ``FPI``: when, and which analyte, in one word."""
+
 _KEPT = 20_000
 """So many headers are remembered: each is looked at several times."""
 
@@ -223,6 +227,7 @@ def measured(header: str) -> Measured | None:
 def _measured(header: str, names: tuple[tuple[str, str], ...]) -> Measured | None:
     text = re.sub(r"(?<=\d),(?=\d)", ".", header.replace("µ", "u").replace("μ", "u"))
     text = re.sub(r"[_,;:()\[\]{}=@\s]+", " ", text).strip().lower()
+    text = _RUN_TOGETHER.sub(lambda found: f"{found[1] or 'fasting'} {_OF_PLASMA[found[2]]}", text)
     for alias, analyte in names:
         if alias not in text:
             continue

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -100,6 +102,15 @@ def check_columns(layout: Layout, reading: Reading) -> None:
     """Note columns for which a table without a row per sample has no place."""
     if found := [name for name in layout.header if squeezed(name) in ("use", "censoring")]:
         reading.refuse_marks(found, layout.grid.file)
+    known = (measured_at(layout, column) for column in range(len(layout.header)))
+    last = max((abs(what.minutes) for what in known if what and what.minutes is not None), default=math.inf)
+    for name in layout.header if last >= HOURS_BELOW else ():  # of hours, 1.1 may be one
+        first = re.sub(r"\.[1-9]$", "", name)
+        if first != name and first in layout.header:
+            reading.problems.add(
+                f"column {name!r} is probably {first!r} a second time, as pandas calls it. Keep one.",
+                layout.grid.file,
+            )
 
 
 def ask_hours(times: Iterable[float], reading: Reading, where: str) -> None:
