@@ -7,9 +7,11 @@ of those that call these. Here an inner function stays as it is until it is such
 
 from typing import Any
 
-from numba import config
+import numba
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
+
+config: Any = numba.config
 
 
 class AsPart(CompilerBase):
