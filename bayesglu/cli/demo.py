@@ -1,4 +1,4 @@
-"""The demonstration: one real person, twelve simulated ones, and a what-if, in about six minutes."""
+"""The demonstration: one real person, twelve simulated ones, and a what-if, in about seven minutes."""
 
 from pathlib import Path
 
