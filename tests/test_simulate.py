@@ -237,6 +237,12 @@ def test_a_dose_that_could_change_nothing_is_refused(name, protocol, told):
     assert told in str(caught.value)
 
 
+@pytest.mark.parametrize("weight", [0.07, 70_000.0])
+def test_a_body_weight_that_no_person_has_is_refused(weight):
+    with pytest.raises(ValueError, match="Is it in another unit"):
+        simulate("oral", ogtt(75), body_weight=people(70.0, weight, name="subject"))
+
+
 def test_insulin_may_be_given_to_whom_it_was_measured_in():
     modified = ivgtt(insulin=0.03)
     found, plain = (simulate("minimal", p, forcing=INSULIN).glucose for p in (modified, ivgtt()))

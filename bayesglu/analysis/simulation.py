@@ -21,6 +21,7 @@ from bayesglu.protocols.schedule import AMOUNT_CHANNELS, Schedule, build_schedul
 from bayesglu.settings import SOLVER, check_settings
 from bayesglu.solver.solver import Solver, make_solver, require_solved
 from bayesglu.spec.model import ModelSpec, load_model
+from bayesglu.study.samples import PLAUSIBLE
 from bayesglu.text.problems import hint
 
 ERRORS = 10.0  # so many tolerances below zero are still zero, for errors of steps add up
@@ -212,6 +213,12 @@ def _people(spec: ModelSpec, parameters: Mapping, start: Mapping, body_weight, a
     check_names("state", start, {*loop.states, *measured})
 
     weight = _array("body_weight", np.nan if body_weight is None else body_weight)
+    lightest, heaviest = PLAUSIBLE["body_weight"]
+    if (wrong := weight.values[(weight.values < lightest) | (weight.values > heaviest)]).size:
+        raise InputError(
+            f"body_weight is {wrong[0]:g}, and the plausible ones are {lightest} to {heaviest} kg. "
+            "Is it in another unit?"
+        )
     given = {**parameters, **{f"{n} at the start": v for n, v in start.items()}}
     arrays = xr.align(*(_array(n, v) for n, v in given.items()), weight, join="outer", copy=False)
     sizes = {str(d): size for array in arrays for d, size in array.sizes.items()}
