@@ -11,10 +11,10 @@ from benchmarks import faults
 from benchmarks.faults import FAULTS, names, simulated
 from benchmarks.report import read
 
-MODEL, PEOPLE, SEED = "oral", 8, 4
+MODEL, PEOPLE, SEED = "oral_cpeptide", 8, 4
 FAST = [
     "insulin of one person six times too large",
-    "everyone's times in hours",
+    "one person's times in hours",
     "one person's samples at 0 and 60 min changed about",
     "severe hyperglycaemia",
     "one person's dose missing",
