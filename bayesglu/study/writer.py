@@ -84,7 +84,8 @@ def _written(folder: Path) -> set[str]:
     try:
         text = (folder / SHEET).read_text(encoding="utf-8")
         checksums = tomllib.loads(text)["checksums"] if text.startswith(MARK) else {}
-        return {name for name in FILES if name in checksums and checksum(folder / name) == checksums[name]}
+        there = (name for name in FILES if name in checksums and (folder / name).exists())
+        return {name for name in there if checksum(folder / name) == checksums[name]}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return set()
 
