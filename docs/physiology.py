@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import sympy
 
-from bayesglu.physiology import basal, gut, liver, pancreas, periphery
+from bayesglu.physiology import basal, discrepancy, gut, liver, pancreas, periphery
 from bayesglu.physiology.loop import Loop, assemble
 from bayesglu.spec.model import load_model
 
@@ -24,6 +24,7 @@ ORGANS = {
     liver: "Liver",
     periphery: "Brain, muscle, fat, kidney; spread and loss of hormones",
     basal: "The basal state",
+    discrepancy: "What the forms of the fluxes miss",
 }
 SYMBOLS = {
     # states
@@ -62,6 +63,14 @@ SYMBOLS = {
         "glucose_infusion": "u_clamp",
     },
     **{"unclamped_glucose_rate": "F_G"},
+    # what the forms of the fluxes miss
+    **{"early_wave": "w_20", "middle_wave": "w_60", "late_wave": "w_180"},
+    **{
+        "emptying_discrepancy": "delta_q",
+        "secretion_discrepancy": "delta_S",
+        "production_discrepancy": "delta_P",
+        "uptake_discrepancy": "delta_U",
+    },
     # the basal state
     **{"basal_glucose_mass": "Q_b", "basal_insulin_secretion": "S_b", "basal_sinusoidal_insulin": "Z_b"},
     **{"basal_c_peptide": "C_1b", "basal_c_peptide_slow": "C_2b", "basal_storage_signal": "sigma_b"},
@@ -74,6 +83,12 @@ SYMBOLS = {
     **{"basal_insulin_dependent_uptake": "U_Xb"},
 }
 SHORT = {"softplus": "sp", "softplus_inverse": "sp^{-1}"}
+
+
+def shown(expression: sympy.Expr) -> sympy.Expr:
+    """The same with numbers such as 0.0166667 and 90.0 as 1/60 and 90."""
+    near = {x: sympy.Rational(str(x)).limit_denominator(1000) for x in expression.atoms(sympy.Float)}
+    return expression.xreplace({x: r for x, r in near.items() if 1 in (abs(r.p), r.q) and abs(r - x) < 1e-12})
 
 
 def symbols(loop: Loop, model) -> dict[str, sympy.Symbol]:
@@ -111,7 +126,7 @@ def equations(model: str = "feedback") -> str:
                 known[name] = sympy.Symbol(left(name))
             elif argument.default is Parameter.empty:
                 raise KeyError(name)
-        return sympy.latex(sympy.sympify(function(**known)), mul_symbol=r"\,")
+        return sympy.latex(shown(sympy.sympify(function(**known))), mul_symbol=r"\,")
 
     lines = ["| state | | unit | at rest |", "|---|---|---|---|"]
     for name, state in loop.states.items():

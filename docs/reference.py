@@ -98,8 +98,8 @@ CHOICES = {
     "glycogen": "A state that is stored and used up, constant at its initial value, or not in the model.",
     "kidney": "Glucose is excreted above a threshold, or never.",
     "brain": "Uptake that saturates with glucose, or is constant.",
-    "discrepancy": "Fluxes are as their forms say, or have smooth factors that are each occasion's own; as "
-    "they say where no choice is named.",
+    "discrepancy": "Fluxes are as their forms say, or have smooth factors that differ between people and "
+    "occasions; as they say where no choice is named.",
 }
 """What the choices of each slot mean, in their order."""
 

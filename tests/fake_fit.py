@@ -23,7 +23,7 @@ def fake_fit(
     model="oral",
     subjects=4,
     chains=4,
-    draws=250,
+    draws=400,
     seed=0,
     method="nuts",
     untaught=("glucose_volume",),

@@ -111,6 +111,11 @@ def _usual(spec: ModelSpec, analyte: str, time: float) -> float:
     return 60.0 + 600.0 * np.exp(-time / 15) * (time > 0)
 
 
+def as_formed(model: str) -> ModelSpec:
+    """A shipped model with fluxes as their forms say."""
+    return load_model(model).with_changes({"discrepancy": "none"}, name=f"{model}_as_formed")
+
+
 def varied(model: str, level: str, *names: str) -> ModelSpec:
     """A shipped model with some of its parameters at another level."""
     return load_model(model).with_changes(parameters={name: {"level": level} for name in names})
@@ -121,7 +126,7 @@ def _measured_subject(**settings) -> Design:
 
 
 def _whole_loop(**settings) -> Design:
-    return simulated("feedback", **settings).design
+    return simulated(as_formed("feedback"), **settings).design
 
 
 def _covariates(**settings) -> Design:
@@ -193,7 +198,7 @@ def _constant_error(**settings) -> Design:
 
 
 def _discrepancy(**settings) -> Design:
-    return simulated(load_model("examples/discrepancy.toml"), 2, **settings).design
+    return simulated("oral_cpeptide", 2, **settings).design
 
 
 def _exercise(**settings) -> Design:
@@ -238,7 +243,7 @@ OUTLIERS = "outliers"
 CORRELATED = "correlated random effects, those of occasions within people"
 CONSTANT_ERROR = "an error with a constant part"
 MISSING = "covariates that some people lack"
-DISCREPANCY = "what the forms miss, each test's own"
+DISCREPANCY = "what the forms miss, a person's own and a test's"
 EXERCISE = "measured exercise, without a value at rest"
 
 CASES: Mapping[str, Callable[..., Design]] = {

@@ -269,7 +269,7 @@ def missing_log_density(d: Design, point: dict) -> float:
         found += gamma(1 + n / 2, scale=1 / rate).logpdf(precision) + np.log(precision)
         middle = (x.sum() + 0.01 * origin) / (n + 0.01)
         found += norm(middle, 1 / np.sqrt((n + 0.01) * precision)).logpdf(mean)
-        own = point["missing_number"][d.individuals.layout.missing.number == c]
+        own = point["missing_number"][d.individuals.missing.layout.number == c]
         found += norm(mean, precision**-0.5).logpdf(own).sum()
     for of in d.individuals.missing.levels:
         counts = counts_of(d, of)

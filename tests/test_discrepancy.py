@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from simulated import simulated
+from simulated import as_formed, simulated
 
 import bayesglu as bg
 from bayesglu.physiology.loop import assemble, carbon
@@ -13,7 +13,7 @@ from bayesglu.protocols.schedule import build_schedule
 from benchmarks.discrepancy import models
 from benchmarks.report import read
 
-MODEL = bg.load_model("examples/discrepancy.toml")
+MODEL = bg.load_model("oral_cpeptide")
 COEFFICIENTS = [name for name in MODEL.parameters if name.endswith("_discrepancy")]
 FLUXES = {
     "emptying": "gastric_emptying",
@@ -43,7 +43,7 @@ def test_there_are_three_waves_of_four_fluxes():
 
 def test_coefficients_of_one_leave_everything_as_it_is():
     shown = ["glucose", "insulin", *FLUXES.values()]
-    plain = bg.simulate("oral_cpeptide", bg.meal(60), times=TIMES, outputs=shown)
+    plain = bg.simulate(as_formed("oral_cpeptide"), bg.meal(60), times=TIMES, outputs=shown)
     found = followed(bg.meal(60))
     for name in shown:
         np.testing.assert_allclose(found[name], plain[name], rtol=1e-9)

@@ -13,7 +13,7 @@ QUICK = {"method": "laplace", "draws": 600, "random_seed": 1}
 
 @pytest.fixture(scope="module")
 def study():
-    return simulated("oral", 6, noise=0.08, seed=5).study
+    return simulated("oral", 6, noise=0.08, seed=3).study
 
 
 @pytest.fixture(scope="module")

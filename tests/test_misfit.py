@@ -12,7 +12,7 @@ from bayesglu.spec.model import load_model
 
 @pytest.fixture(scope="module")
 def good() -> xr.DataTree:
-    return fake_fit("oral", subjects=6, draws=200)
+    return fake_fit("oral", subjects=6)
 
 
 def changed(fit: xr.DataTree, group: str, **variables) -> xr.DataTree:

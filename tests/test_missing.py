@@ -87,7 +87,7 @@ def test_levels_are_drawn_as_often_as_their_shares_say_and_own_parameters_tell_t
     for h, of in enumerate(missing.levels):
         shares = np.exp(missing.log_shares(drawn.missing))[:, missing.shares_of(h)]
         for subject in of.subjects:
-            j = people.layout.missing.mixed.tolist().index(people.subjects.index(subject))
+            j = people.missing.layout.mixed.tolist().index(people.subjects.index(subject))
             v = drawn
             each = people.log_levels(j, v.typical, v.effect, v.omega, v.correlation, v.individual, v.missing)
             found = missing.probabilities(j, h, each)

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.stats import lognorm, norm
-from simulated import CASES, INTRAVENOUS_TIMES, LIMITS, OUTLIERS, SEVERAL_TESTS, WHOLE, simulated, varied
+from simulated import (
+    CASES,
+    INTRAVENOUS_TIMES,
+    LIMITS,
+    OUTLIERS,
+    SEVERAL_TESTS,
+    WHOLE,
+    as_formed,
+    simulated,
+    varied,
+)
 
 from bayesglu.frozen import frozen
 from bayesglu.hierarchy.design import Design, make_design
@@ -212,7 +222,9 @@ HARDLY_TAUGHT = (
 @pytest.mark.long
 def test_errors_are_not_too_small_though_few_samples_tell_many_parameters():
     """Of twelve samples a person, parameters take a third or more; without that, errors would be 0.08."""
-    spec = varied("oral_cpeptide", "shared", *HARDLY_TAUGHT)
+    spec = as_formed("oral_cpeptide").with_changes(
+        parameters={name: {"level": "shared"} for name in HARDLY_TAUGHT}
+    )
     known = simulated(spec, 40, (0, 30, 60, 120), noise=0.1)
     found = find_modes(known.design).expansion
     precision = prior_precision(known.design, found)

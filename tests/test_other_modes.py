@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from simulated import as_formed
 
 import bayesglu as bg
 from bayesglu.hierarchy.design import make_design
@@ -16,9 +17,9 @@ from bayesglu.inference.other_modes import by_person as people_log_density
 @pytest.fixture(scope="module")
 def design():
     """Eight people of three samples, of whom some can be described in two ways."""
-    times = [0, 60, 120]
-    study = bg.simulate_study("oral", protocol="ogtt(75)", times=times, subjects=8, random_seed=10)
-    return make_design(bg.load_model("oral"), study)
+    times, model = [0, 60, 120], as_formed("oral")
+    study = bg.simulate_study(model, protocol="ogtt(75)", times=times, subjects=8, random_seed=10)
+    return make_design(model, study)
 
 
 @pytest.fixture(scope="module")

@@ -36,8 +36,8 @@ from bayesglu.inference import fitting, from_nutpie, sampler
 sampler.OFTEN = 0.0
 folder, addresses, solves, alive = Path(sys.argv[1]), from_nutpie._addresses, [], []
 density = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, *[ctypes.c_void_p] * 4)
-def stopping():
-    evaluate, expand = addresses()
+def stopping(compiled):
+    evaluate, expand = addresses(compiled)
     whole = density(evaluate)
     def waiting(*arguments):
         solves.append(1)

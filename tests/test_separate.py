@@ -13,12 +13,13 @@ import pytest
 
 from bayesglu import load_model, load_study
 from bayesglu.hierarchy.design import make_design
-from bayesglu.inference.coordinates import point_adjoint
+from bayesglu.inference.blocks import blocks_adjoint
 from bayesglu.inference.density import Density
 from bayesglu.solver import separate
 from bayesglu.solver.adjoint import solve_adjoint
 from bayesglu.solver.compiled import FIRST_UNTRIED, PLAIN
 from bayesglu.solver.integrate import solve
+from bayesglu.solver.plan import curve_in
 from bayesglu.solver.separate import elsewhere
 from benchmarks.plain import AT, CASE
 from benchmarks.report import read
@@ -65,11 +66,12 @@ def test_another_process_compiles_what_is_then_found_on_the_disk(tmp_path, monke
 
 
 @pytest.mark.skipif(PLAIN, reason="plain numba keeps nothing")
-def test_the_last_part_is_made_elsewhere_for_the_arguments_that_it_is_called_with():
+@pytest.mark.parametrize("part", [blocks_adjoint, curve_in])
+def test_a_part_is_made_elsewhere_for_the_arguments_that_it_is_called_with(part):
     """Of other kinds there would be another file: compiled in vain, and here again."""
     density = Density(make_design(load_model("minimal"), load_study("bergman1986")))
     density(np.zeros(density.size))
-    assert len(list(Path(point_adjoint._cache.cache_path).glob("point_adjoint-*"))) == 1
+    assert len(list(Path(part._cache.cache_path).glob(f"{part.__name__}-*"))) == 1
 
 
 def test_no_process_outlives_a_stop(started):

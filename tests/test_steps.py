@@ -36,7 +36,7 @@ NO_CURVE = np.zeros(0)
 
 @pytest.fixture(scope="module")
 def solver():
-    schedule = build_schedule(PROTOCOLS, [TIMES] * len(PROTOCOLS), WEIGHT)
+    schedule = build_schedule(PROTOCOLS, [TIMES] * len(PROTOCOLS), WEIGHT, clock=True)
     return Solver(whole_system(), schedule, rtol=1e-7, atol=1e-7)
 
 

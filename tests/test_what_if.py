@@ -122,7 +122,7 @@ def test_more_insulin_sensitivity_never_gives_a_higher_two_hour_glucose(factor, 
     found = what_if(fit, change={"insulin_sensitivity": scale(factor)}, **BRIEF)
     before = scenario(found, "reference").glucose
     still_high = before.sel(time=120) > before.sel(time=0)
-    assert still_high.mean() > 0.3
+    assert still_high.mean() > 0.1
     assert (difference(found, "glucose").sel(time=120).where(still_high, -1.0) < 0).all()
 
 

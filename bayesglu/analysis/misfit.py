@@ -3,6 +3,7 @@ fit predicts of them, people against what it predicts of new ones, in sentences;
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.stats import binom, norm
 from bayesglu.analysis.findings import Finding, count
 from bayesglu.analysis.outliers import People, beside_new_people, unusual
 from bayesglu.analysis.suspects import common_slip, slips
+from bayesglu.analysis.weights import LARGEST_K
 from bayesglu.hierarchy import names
 from bayesglu.spec.model import ModelSpec, load_model
 
@@ -29,6 +31,10 @@ ALONE = 5.0
 """SDs of what the prior expects of one person at which that person's own value contradicts it. It is more
 than `FAR`, for the farthest of all people and parameters is looked at, and each has heavy tails."""
 
+ROUGH = 1.5
+"""How many times farther off values must be where a Laplace approximation is not near the posterior: in
+larger studies its mode lies SDs from what sampling finds, of typical values and of single people."""
+
 SHOWN = 4
 """How many people, at most, a sentence names."""
 
@@ -38,7 +44,10 @@ def describes(fit: xr.DataTree) -> Iterator[Finding]:
     if "model_text" not in fit.attrs:
         return
     spec = load_model(fit.attrs["model_text"])
-    of_all = [*_errors(fit, spec), *_typical(fit, spec), *_omegas(fit, spec), *_individual(fit, spec)]
+    farther = _farther(fit)
+    far = FAR * farther
+    of_all = [*_errors(fit, spec, far), *_typical(fit, spec, far), *_omegas(fit, spec, far)]
+    of_all += _individual(fit, spec, ALONE * farther)
     samples, wrong = _ranked(fit), []
     if len(samples):
         outside, wrong = _outside(samples)
@@ -49,6 +58,12 @@ def describes(fit: xr.DataTree) -> Iterator[Finding]:
         wrong = list(dict.fromkeys([*people.outliers, *wrong]))
         of_all += _slips(fit, people, wrong, all(finding.fine for finding in of_all))
     yield from of_all
+
+
+def _farther(fit: xr.DataTree) -> float:
+    """By how much limits of values beside their priors are wider in this fit."""
+    k = json.loads(fit.attrs.get("weights", "{}")).get("pareto_k", 0.0)
+    return ROUGH if fit.attrs.get("method") == "laplace" and not k <= LARGEST_K else 1.0
 
 
 def held(fit: xr.DataTree) -> Iterator[Finding]:
@@ -63,44 +78,44 @@ def held(fit: xr.DataTree) -> Iterator[Finding]:
         yield Finding(f"{fixed}. Their intervals are those of the prior.")
 
 
-def _errors(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
+def _errors(fit: xr.DataTree, spec: ModelSpec, far: float) -> Iterator[Finding]:
     for analyte, measured in spec.analytes.items():
         name = names.sigma(analyte)
         if name not in fit["posterior"] or not measured.sigma.sd:
             continue
         found, prior = float(fit["posterior"][name].median()), measured.sigma
-        if np.log(found / prior.median) / prior.sd > FAR:
+        if np.log(found / prior.median) / prior.sd > far:
             yield Finding(
                 f"The residual SD of {analyte} is {found:.2g}; its prior expects {prior.median:.2g}, less "
-                f"than {prior.median * np.exp(FAR * prior.sd):.2g}. What the model cannot describe went "
+                f"than {prior.median * np.exp(far * prior.sd):.2g}. What the model cannot describe went "
                 "into the error of the assay: look at units, times, doses and basal levels, then at the "
                 "model.",
                 False,
             )
 
 
-def _typical(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
-    posterior, far = fit["posterior"], []
+def _typical(fit: xr.DataTree, spec: ModelSpec, far: float) -> Iterator[Finding]:
+    posterior, conflicts = fit["posterior"], []
     for name, parameter in spec.parameters.items():
         called = names.typical(name) if parameter.varies else name
         if called not in posterior or not parameter.typical.sd:
             continue
         scaled = parameter.to_scale(posterior[called].values)
         away = (np.median(scaled) - parameter.location) / parameter.typical.sd
-        if abs(away) > FAR:
+        if abs(away) > far:
             found = float(posterior[called].median())
             low, high = parameter.interval(0.95)
             contradictions = f"{name} {found:.3g} {parameter.unit}".removesuffix(" 1")
-            far.append((abs(away), f"{contradictions} (95 % of the prior: {low:.3g} to {high:.3g})"))
-    if far:
-        contradictions = [sentence for _, sentence in sorted(far, reverse=True)]
+            conflicts.append((abs(away), f"{contradictions} (95 % of the prior: {low:.3g} to {high:.3g})"))
+    if conflicts:
+        contradictions = [sentence for _, sentence in sorted(conflicts, reverse=True)]
         yield Finding(
-            f"Prior-data conflict, by more than {FAR:g} SDs of the prior: {'; '.join(contradictions)}.",
+            f"Prior-data conflict, by more than {far:g} SDs of the prior: {'; '.join(contradictions)}.",
             False,
         )
 
 
-def _omegas(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
+def _omegas(fit: xr.DataTree, spec: ModelSpec, far: float) -> Iterator[Finding]:
     """Parameters in which people differ more than their priors expect, and who differs most."""
     posterior = fit["posterior"].to_dataset()
     for name, parameter in spec.parameters.items():
@@ -108,7 +123,7 @@ def _omegas(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
         if prior is None or not prior.sd or name not in posterior or names.omega(name) not in posterior:
             continue
         found = float(posterior[names.omega(name)].median())
-        if np.log(found / prior.omega) / prior.sd <= FAR or "subject" not in posterior[name].dims:
+        if np.log(found / prior.omega) / prior.sd <= far or "subject" not in posterior[name].dims:
             continue
         own = posterior[name].median(("chain", "draw"))
         scaled = parameter.to_scale(own.values)
@@ -116,14 +131,14 @@ def _omegas(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
         theirs = f"{float(own[who]):.3g} {parameter.unit}".removesuffix(" 1")
         yield Finding(
             f"People differ in {name} by an SD of {found:.2g}; its prior expects {prior.omega:.2g}, less "
-            f"than {prior.omega * np.exp(FAR * prior.sd):.2g}. {own.subject.values[who]} differs most "
+            f"than {prior.omega * np.exp(far * prior.sd):.2g}. {own.subject.values[who]} differs most "
             f"({theirs}; the middle of all is {float(own.median()):.3g}): look at their samples, units and "
             "doses.",
             False,
         )
 
 
-def _individual(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
+def _individual(fit: xr.DataTree, spec: ModelSpec, alone: float) -> Iterator[Finding]:
     """People who are not as the prior expects anyone of their covariates to be: what a typical value, a
     between-subject SD and an error that each give way a little have shared out among them."""
     if "prior" not in fit.children:
@@ -139,7 +154,7 @@ def _individual(fit: xr.DataTree, spec: ModelSpec) -> Iterator[Finding]:
         # Heavy tails count: the wider of what the bulk and what the tails say.
         sd = np.maximum((high - low) / (2 * norm.ppf(0.95)), (most - least) / (2 * norm.ppf(0.999)))
         away = np.abs(found - middle) / np.where(sd > 0, sd, np.inf)
-        far = [place for place in np.argsort(-away) if away[place] > ALONE]
+        far = [place for place in np.argsort(-away) if away[place] > alone]
         if not far:
             continue
         (dim,) = set(posterior[name].dims) - {"chain", "draw"}

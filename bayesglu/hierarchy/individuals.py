@@ -159,7 +159,7 @@ class Individuals:
         count by their expected shares.
         """
         shift = np.einsum("sde,...e->...sd", self.layout.component_covariates, effect)
-        if who := self.layout.missing.subject.tolist():
+        if who := self.missing.layout.subject.tolist():
             x = self.missing.standardized(self.missing.centre if missing is None else missing)
             for g, s in enumerate(who):
                 shift[..., s, :] += self._on_components(x[..., g, :] * effect)
@@ -172,7 +172,7 @@ class Individuals:
     def covariates_at(self, missing) -> np.ndarray:
         """Standardized covariates of components (S, D, E), with one draw of the missing ones (M,)."""
         found, x = self.layout.component_covariates.copy(), self.missing.standardized(missing)
-        for g, s in enumerate(self.layout.missing.subject):
+        for g, s in enumerate(self.missing.layout.subject):
             found[s] += x[g] * self.layout.acts
         return found
 
@@ -191,7 +191,7 @@ class Individuals:
         covariance = self.covariance(omega, correlation)
         centre = self.centre(typical, effect, missing)
         found = _log_normal(individual - centre, covariance[..., None, :, :])
-        for j, s in enumerate(self.layout.missing.mixed):
+        for j, s in enumerate(self.missing.layout.mixed):
             each = self.log_levels(j, typical, effect, omega, correlation, individual, missing)
             found[..., s] = np.logaddexp.reduce(each, axis=-1)
         return found
@@ -199,9 +199,9 @@ class Individuals:
     def log_levels(self, j: int, typical, effect, omega, correlation, individual, missing):
         """Of the j-th of the people who lack a level, the log density ``(..., combination)`` of their own
         parameters together with each combination of levels."""
-        s, combinations = self.layout.missing.mixed[j], self.missing.combinations(j)
+        s, combinations = self.missing.layout.mixed[j], self.missing.combinations(j)
         centre = self.centre(typical, effect, missing)[..., None, s, :]
-        shift = self._on_components(self.layout.missing.shift[combinations] * effect[..., None, :])
+        shift = self._on_components(self.missing.layout.shift[combinations] * effect[..., None, :])
         away = individual[..., None, s, :] - centre - shift
         covariance = self.covariance(omega, correlation)[..., None, :, :]
         return self.missing.log_share(missing, j) + _log_normal(away, covariance)
@@ -219,7 +219,7 @@ class Individuals:
     def draw_centre(self, typical, effect, missing, rng: np.random.Generator):
         """Where individual parameters are expected, `centre`, with levels that people lack drawn."""
         centre = self.centre(typical, effect, missing)
-        for j, s in enumerate(self.layout.missing.mixed):
+        for j, s in enumerate(self.missing.layout.mixed):
             log_share = self.missing.log_share(missing, j)
             centre[..., s, :] += self._shift_of_levels(j, log_share, effect, rng)
         return centre
@@ -237,7 +237,7 @@ class Individuals:
         """What the levels of the j-th of the people who lack one add to their centre ``(..., D)``, drawn by
         the log density ``(..., combination)`` of each combination."""
         chosen = np.argmax(log_density + rng.gumbel(size=log_density.shape), axis=-1)
-        return self._on_components(self.layout.missing.shift[self.missing.combinations(j)][chosen] * effect)
+        return self._on_components(self.missing.layout.shift[self.missing.combinations(j)][chosen] * effect)
 
     def draw_another_occasion(
         self, typical, effect, omega, correlation, individual, seen, rng: np.random.Generator, missing=None
@@ -258,7 +258,7 @@ class Individuals:
         n = np.where(self._of_occasion, 1.0, n)
         centre = self.centre(typical, effect, missing)
         others = self._deviation(omega, correlation, rng)
-        for j, s in enumerate(self.layout.missing.mixed):
+        for j, s in enumerate(self.missing.layout.mixed):
             each = self.log_levels(j, typical, effect, omega, correlation, individual, missing)
             centre[..., s, :] += self._shift_of_levels(j, each, effect, rng)
         return centre + (1 - share) * (individual - centre) + np.sqrt(share * (1 - share + n)) * others
@@ -304,7 +304,7 @@ class Individuals:
         """Parameters ``(..., T, P)`` of each occasion, on their natural scale."""
         layout = self.layout
         phi = np.repeat(typical[..., None, :], len(layout.subject), axis=-2)
-        if who := layout.missing.subject.tolist():
+        if who := self.missing.layout.subject.tolist():
             x = self.missing.standardized(self.missing.centre if missing is None else missing)
             for (g, s), (e, k) in product(enumerate(who), enumerate(layout.effect_parameter)):
                 phi[..., layout.subject == s, k] += (x[..., g, e] * effect[..., e])[..., None]

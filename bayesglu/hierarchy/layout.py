@@ -35,7 +35,8 @@ class Layout(NamedTuple):
     ``subject``             (T,)        whose occasion it is
     ``component``           (T, V)      where an occasion reads its deviations
     ``correlated``          (m,)        components whose deviations are correlated
-    ``missing``                         who lacks which covariate: in their places stand expected ones
+    ``missing``                         who lacks which covariate: in their places stand expected ones;
+                                        None where nobody lacks any
     ======================  ==========  ===================================================================
     """
 
@@ -54,7 +55,7 @@ class Layout(NamedTuple):
     subject: np.ndarray
     component: np.ndarray
     correlated: np.ndarray
-    missing: MissingLayout
+    missing: MissingLayout | None
 
 
 def layout_of(
@@ -100,6 +101,6 @@ def layout_of(
         subject=subject,
         component=components.read,
         correlated=np.array(correlated if len(correlated) > 1 else [], int),
-        missing=missing.layout,
+        missing=missing.layout if missing.numbers or missing.levels else None,
     )
     return frozen(layout)

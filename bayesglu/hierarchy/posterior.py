@@ -90,7 +90,7 @@ def _put_missing(d: Design, values: Values, put) -> dict[str, Sequence[str]]:
         text = f"SD of {scale}{of.name} between people"
         sd = np.exp(parts.log_sd[..., c])
         put(names.covariate_sd(of.name), sd, (), "covariate", "1" if of.is_log else unit, text)
-        own, dim = people.layout.missing.number == c, names.missing_subject(of.name)
+        own, dim = people.missing.layout.number == c, names.missing_subject(of.name)
         natural = of.natural(parts.value[..., own])
         put(names.missing(of.name), natural, (dim,), "missing", unit, f"{of.name} of those who lack it")
         coords[dim] = of.subjects
@@ -99,7 +99,7 @@ def _put_missing(d: Design, values: Values, put) -> dict[str, Sequence[str]]:
         text = f"how many people are at each level of {of.name}"
         put(names.level_share(of.name), shares[..., missing.shares_of(h)], (dim,), "covariate", "1", text)
         places = [people.subjects.index(s) for s in of.subjects]
-        mixed = [people.layout.missing.mixed.tolist().index(s) for s in places]
+        mixed = [people.missing.layout.mixed.tolist().index(s) for s in places]
         v = values
         known = v.typical, v.effect, v.omega, v.correlation, v.individual, v.missing
         each = [missing.probabilities(j, h, people.log_levels(j, *known)) for j in mixed]
@@ -230,7 +230,7 @@ def population_of(
 
 def _missing_of(posterior: xr.Dataset, people: Individuals) -> np.ndarray:
     """What draws of a posterior say of the covariates that some of these people lack ``(chain, draw, M)``."""
-    missing, layout = people.missing, people.layout.missing
+    missing, layout = people.missing, people.missing.layout
     found = missing.unknown((posterior.sizes["chain"], posterior.sizes["draw"]))
     parts = missing.parts(found)  # views
     for c, of in enumerate(missing.numbers):

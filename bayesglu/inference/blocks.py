@@ -14,6 +14,7 @@ no matrix of all components by all components is ever factored.
 from collections import namedtuple
 
 import numpy as np
+from numba.core import types
 
 from bayesglu.solver.arrays import empty, zeros
 from bayesglu.solver.compiled import compiled
@@ -24,6 +25,12 @@ z."""
 
 Told = namedtuple("Told", "lever lower known drawn step")
 """Of one person: A, L, ``L^-1 (k - V' centre)``, ``(I + L)^-1 A' z`` and what A is multiplied by."""
+
+
+def kinds_of_adjoint(lean: types.Type, together: types.Type) -> tuple[types.Type, ...]:
+    """Of which kinds the arguments of `blocks_adjoint` are, for those of what it does not derive by."""
+    number, line, table = types.float64, types.float64[::1], types.float64[:, ::1]
+    return lean, table, line, table, together, *[table] * 5, number
 
 
 @compiled(inner=True)
@@ -176,9 +183,10 @@ def numbers_of(lean, target, centre, sd, factor, together, individual):
 
 
 @compiled(inner=True)
-def blocks_adjoint(lean, target, sd, factor, together, z, made, centre, bar_individual, bar_standardized,
-                   bar_volume):  # fmt: skip
-    """Cotangents of target, centre, sd, factor and z, from those of what `blocks` has `made`.
+def blocks_adjoint(lean, target, sd, factor, together, z, standardized, centre, bar_individual,
+                   bar_standardized, bar_volume):  # fmt: skip
+    """Cotangents of target, centre, sd, factor and z, from those of what `blocks` makes of them, of which
+    `standardized` is needed again.
 
     From a Cholesky factor to its matrix: Murray (2016), arXiv:1602.07527.
     """
@@ -194,7 +202,7 @@ def blocks_adjoint(lean, target, sd, factor, together, z, made, centre, bar_indi
         lever, lower, known, drawn, step = room
         # individual = centre + sd (C y)
         for d in range(n):
-            away[d] = made.standardized[s, d]
+            away[d] = standardized[s, d]
             bar_y[d] = sd[d] * bar_individual[s, d]
         _correlate(factor, together, away)
         for d in range(n):
@@ -206,7 +214,7 @@ def blocks_adjoint(lean, target, sd, factor, together, z, made, centre, bar_indi
             for k in range(i, m):
                 total += factor[k, i] * sd[together[k]] * bar_individual[s, together[k]]
                 bar_factor[k, i] += (
-                    sd[together[k]] * bar_individual[s, together[k]] * made.standardized[s, together[i]]
+                    sd[together[k]] * bar_individual[s, together[k]] * standardized[s, together[i]]
                 )
             bar_y[together[i]] = total
         # y = z + A step

@@ -13,7 +13,6 @@ from collections import namedtuple
 from typing import NamedTuple
 
 import numpy as np
-from numba.core import types
 
 from bayesglu.frozen import frozen
 from bayesglu.hierarchy.design import Design
@@ -21,11 +20,12 @@ from bayesglu.inference.blocks import blocks, blocks_adjoint, forward_solve, num
 from bayesglu.inference.correlation import factor_adjoint, factor_of
 from bayesglu.inference.linearise import Expansion
 from bayesglu.inference.missing import (
+    add_to_centre,
+    add_to_centre_adjoint,
     missing_adjoint,
     missing_at,
     missing_position,
     missing_size,
-    standardized,
 )
 from bayesglu.solver.arrays import empty, zeros
 from bayesglu.solver.compiled import compiled
@@ -71,17 +71,6 @@ per volume of their coordinates."""
 
 Bars = namedtuple("Bars", "shared omega sigma partial factor individual forcing_error missing standardized")
 """Cotangents of a `Point`."""
-
-
-def kinds_of_adjoint(layout: types.Type, coordinates: types.Type) -> tuple[types.Type, ...]:
-    """Of which kinds the arguments of `point_adjoint` are, for those of a layout and of coordinates."""
-    number, line, table = types.float64, types.float64[::1], types.float64[:, ::1]
-    arrays = {
-        name: table if name in ("factor", "individual", "standardized") else line for name in Bars._fields
-    }
-    bars = types.NamedTuple(list(arrays.values()), Bars)
-    point = types.NamedTuple([arrays.get(name, number) for name in Point._fields], Point)
-    return line, point, bars, number, layout, coordinates
 
 
 def priors_of(d: Design) -> Priors:
@@ -224,8 +213,8 @@ def point_adjoint(x, point, bars, bar_volume, layout, coordinates):
     first = n_shared + n_omega + n_sigma + len(c.partial_scale)
     centre, target, sd = _expected(point.shared, point.omega, point.missing, layout, c)
     bar_target, bar_centre, bar_sd, bar_factor, bar_z = blocks_adjoint(
-        c.lean, target, sd, point.factor, layout.correlated, _standard_numbers(x, first, c), point, centre,
-        bars.individual, bars.standardized, bar_volume,
+        c.lean, target, sd, point.factor, layout.correlated, _standard_numbers(x, first, c),
+        point.standardized, centre, bars.individual, bars.standardized, bar_volume,
     )  # fmt: skip
     for d in range(n):
         bars.omega[layout.component_varying[d]] += bar_sd[d]
@@ -311,12 +300,7 @@ def _expected(shared, omega, missing, layout, coordinates):
             target[s, i] = c.linear[s, i]
             for j in range(len(shared)):
                 target[s, i] -= c.cross[s, i, j] * shared[j]
-    for g in range(len(layout.missing.subject)):
-        for e in range(len(layout.effect_parameter)):
-            covariate, _ = standardized(missing, g, e, layout.missing)
-            for d in range(n):
-                if layout.acts[d, e]:
-                    centre[layout.missing.subject[g], d] += covariate * shared[n_k + e]
+    add_to_centre(missing, shared, layout, layout.missing, centre)
     return centre, target, sd
 
 
@@ -335,15 +319,9 @@ def _expected_adjoint(point, bars, bar_target, bar_centre, layout, coordinates):
             bars.shared[layout.component_parameter[d]] += layout.component_typical[d] * bar_centre[s, d]
             for e in range(n_e):
                 bars.shared[n_k + e] += bar_centre[s, d] * layout.component_covariates[s, d, e]
-    m = layout.missing
-    for g in range(len(m.subject)):
-        for e in range(n_e):
-            covariate, slope = standardized(point.missing, g, e, m)
-            for d in range(n):
-                if layout.acts[d, e]:
-                    bar = bar_centre[m.subject[g], d]
-                    bars.shared[n_k + e] += bar * covariate
-                    bars.missing[2 * len(m.mean) + g] += bar * point.shared[n_k + e] * slope
+    add_to_centre_adjoint(
+        point.missing, point.shared, layout, layout.missing, bar_centre, bars.shared, bars.missing
+    )
 
 
 @compiled()

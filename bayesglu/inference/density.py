@@ -1,8 +1,8 @@
 """The log density of a design and its gradient, compiled, in coordinates in which NUTS runs freely.
 
 The target is that of `hierarchy.log_density`, which a test compares with this one, in the coordinates of
-`coordinates`. Compiled once by numba for every model and study: it holds no physics, so nothing is compiled
-when a model or a study changes.
+`coordinates`. Compiled by numba once for all models and studies in which nobody lacks a covariate, and once
+for all others: it holds no physics, so nothing is compiled when a model or a study changes.
 """
 
 from collections import namedtuple
@@ -15,10 +15,10 @@ import numpy as np
 from bayesglu.hierarchy.correlation import below_diagonal, matrices_of, partial_of
 from bayesglu.hierarchy.design import Design
 from bayesglu.hierarchy.values import Values
+from bayesglu.inference.blocks import blocks_adjoint, kinds_of_adjoint
 from bayesglu.inference.coordinates import (
     Coordinates,
     Priors,
-    kinds_of_adjoint,
     no_bars,
     noncentered,
     point_adjoint,
@@ -44,6 +44,7 @@ from bayesglu.solver.arrays import empty, zeros
 from bayesglu.solver.compiled import compiled
 from bayesglu.solver.held import Placed, value_of
 from bayesglu.solver.integrate import FINE, OUTCOMES, solve
+from bayesglu.solver.plan import CURVE_IN, curve_in
 from bayesglu.solver.separate import Early, elsewhere
 
 
@@ -190,13 +191,15 @@ class Density:
         return self.placed(self.no_failures())
 
     def compile(self) -> None:
-        """Compile `log_density`, if it is not yet: it is the same for all designs."""
-        known = numba.typeof(self.placed(self.no_failures(), ready=False))
-        kinds = numba.typeof(np.zeros(0)), known
-        of = dict(zip(Known._fields, known.kind.types, strict=True))
-        last = Early(point_adjoint, kinds_of_adjoint(of["layout"], of["coordinates"]))
-        with elsewhere(last, solve, solve_adjoint):
-            log_density.compile(kinds)
+        """Compile `log_density`, if it is not yet: it is the same for all designs of a kind."""
+        told = self.coordinates.lean, self.design.individuals.layout.correlated
+        curve = Early(curve_in, CURVE_IN)
+        blocks = Early(blocks_adjoint, kinds_of_adjoint(*map(numba.typeof, told)))
+        # In this order each is there before it is asked for; what the adjoint of the blocks shares with the
+        # blocks this process has kept by then.
+        with elsewhere(curve, solve_adjoint, blocks, solve):
+            known = numba.typeof(self.placed(self.no_failures(), ready=False))
+            log_density.compile((numba.typeof(np.zeros(0)), known))
 
     def placed(self, failed: np.ndarray, ready: bool = True) -> Placed:
         """What `log_density` takes after x, to count in `failed`.

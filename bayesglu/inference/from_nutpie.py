@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import nutpie
 import xarray as xr
-from numba import carray
+from numba import carray, typeof
 from numba.core import types
 from nutpie.compile_pymc import CompiledPyMCModel
 from nutpie.compiled_pyfunc import from_pyfunc
@@ -32,7 +32,8 @@ def model_of(density: Density, failed: np.ndarray, start: np.ndarray):
         return _through_python(density, failed, start)
     density.compile()
     placed, n = density.placed(failed), density.size
-    evaluate, expand = _addresses()
+    compiled_density = _density(typeof(placed))
+    evaluate, expand = _addresses(compiled_density)
     return CompiledPyMCModel(
         dims={},
         compiled_logp_func=SimpleNamespace(address=evaluate),
@@ -40,7 +41,7 @@ def model_of(density: Density, failed: np.ndarray, start: np.ndarray):
         initial_point_func=lambda seed: start,
         shared_data={"known": placed},  # which has to live as long as the model
         shared_var_keys={},
-        user_data=np.array([_density().address, placed.address]),
+        user_data=np.array([compiled_density.address, placed.address]),
         n_expanded=n,
         shape_info=(["position"], [slice(0, n)], [(n,)]),
         logp_func=None,
@@ -91,21 +92,20 @@ def sample_function(
 
 
 @cache
-def _density() -> Separate:
-    (compiled_density,) = log_density.overloads.values()
-    return Separate(log_density, compiled_density.signature)
+def _density(known: types.Type) -> Separate:
+    """The log density that was compiled for such designs."""
+    return Separate(log_density, log_density.overloads[types.float64[::1], known].signature)
 
 
 @cache
-def _addresses() -> tuple[int, int]:
-    """Where nutpie finds the log density, and what writes down a position."""
-    call, known = _density().call, _density().signature.args[1]
+def _addresses(compiled_density: Separate) -> tuple[int, int]:
+    """Where nutpie finds this log density, and what writes down a position."""
+    call, known = compiled_density.call, compiled_density.signature.args[1]
 
     @intrinsic
     def as_placed(context, address):
         return known(types.int64), lambda context, builder, signature, arguments: arguments[0]
 
-    @compiled(from_c=True)
     def evaluate(n, x, gradient, value, given):
         words, slope, found = carray(given, 2), carray(gradient, n), carray(value, 1)
         found[0], bar = call(words[0], (carray(x, n), as_placed(words[1])))
@@ -114,6 +114,10 @@ def _addresses() -> tuple[int, int]:
             slope[i] = bar[i]
             finite &= np.isfinite(bar[i])
         return FINE if finite else NOT_FINITE
+
+    # Its arguments do not say which density it calls, and the name of what is kept of it must.
+    evaluate.__qualname__ += f" of {known}"
+    evaluate = compiled(from_c=True)(evaluate)
 
     @compiled(from_c=True)
     def expand(n, m, x, position, given):

@@ -106,7 +106,8 @@ def _point_pull(
 def log_prior_at(d: Design, c: Coordinates, x):
     """Log density of the coordinates x before any data."""
     priors, layout = priors_of(d), d.individuals.layout
-    known = Prior(priors, layout, c, log_constant(priors, c, layout.missing, d.forcing.n_errors))
+    constant = log_constant(priors, c, d.individuals.missing.layout, d.forcing.n_errors)
+    known = Prior(priors, layout, c, constant)
     kinds = [_numbers(1), _numbers(None)]
     operation = Operation(_prior, lambda: known, fingerprint(known), kinds, pull=_prior_pull, seen=1)
     return operation(x)[0][0]

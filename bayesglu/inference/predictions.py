@@ -5,7 +5,7 @@ from collections import namedtuple
 import numpy as np
 
 from bayesglu.hierarchy.design import Design
-from bayesglu.inference.missing import standardized
+from bayesglu.inference.missing import add_to_parameters, add_to_parameters_adjoint
 from bayesglu.solver.adjoint import solve_adjoint
 from bayesglu.solver.arrays import empty, flags, zeros
 from bayesglu.solver.compiled import compiled
@@ -47,11 +47,7 @@ def parameters_at(shared, individual, missing, layout):
     for t in range(len(natural)):
         for k in range(n_k):
             phi[k] = shared[k]
-        for g in range(len(layout.missing.subject)):
-            if layout.missing.subject[g] == layout.subject[t]:
-                for e in range(n_e):
-                    covariate, _ = standardized(missing, g, e, layout.missing)
-                    phi[layout.effect_parameter[e]] += covariate * shared[n_k + e]
+        add_to_parameters(missing, t, shared, layout, layout.missing, phi)
         for v in range(len(layout.varying)):
             read = individual[layout.subject[t], layout.component[t, v]]
             phi[layout.varying[v]] = phi[layout.varying[v]] + read if layout.nested[v] else read
@@ -84,14 +80,9 @@ def parameters_adjoint(
                 bar_shared[k] += bar_phi[k]
         for e in range(n_e):
             bar_shared[n_k + e] += layout.covariates[t, e] * bar_phi[layout.effect_parameter[e]]
-        for g in range(len(layout.missing.subject)):
-            for e in range(n_e):
-                of_whom = layout.missing.subject[g] == layout.subject[t]
-                if of_whom and not is_varying[layout.effect_parameter[e]]:
-                    covariate, slope = standardized(missing, g, e, layout.missing)
-                    bar = bar_phi[layout.effect_parameter[e]]
-                    bar_shared[n_k + e] += covariate * bar
-                    bar_missing[2 * len(layout.missing.mean) + g] += shared[n_k + e] * slope * bar
+        add_to_parameters_adjoint(
+            missing, t, shared, layout, layout.missing, is_varying, bar_phi, bar_shared, bar_missing
+        )
 
 
 @compiled(inner=True)

@@ -18,9 +18,8 @@ def log_prior(point, priors, layout, bars):
     point, individual parameters, errors of the forcing and the vector of missing covariates.
     """
     known = _log_population(point, priors, bars) + _log_individuals(point, layout, bars)
-    return known + (
-        log_missing(point.missing, layout.missing, bars.missing) + log_levels(point, layout, bars)
-    )
+    m = layout.missing
+    return known + (log_missing(point.missing, m, bars.missing) + log_levels(point, layout, m, bars))
 
 
 @compiled(inner=True)

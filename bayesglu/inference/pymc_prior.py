@@ -116,14 +116,14 @@ def _drawn(d: Design, variable) -> Everything:
 
 def _parts(d: Design, vector) -> Parts:
     """The parts of the vector of missing covariates."""
-    m = d.individuals.layout.missing
+    m = d.individuals.missing.layout
     ends = np.cumsum([len(m.mean), len(m.mean), len(m.subject)])
     return Parts(vector[: ends[0]], vector[ends[0] : ends[1]], vector[ends[1] : ends[2]], vector[ends[2] :])
 
 
 def _missing(d: Design, variable):
     """The vector of missing covariates."""
-    m, log_sd, log_odds = d.individuals.layout.missing, pt.zeros(0), pt.zeros(0)
+    m, log_sd, log_odds = d.individuals.missing.layout, pt.zeros(0), pt.zeros(0)
     mean = value = pt.zeros(0)
     if len(m.mean):
         log_sd = -0.5 * pt.log(variable(pm.Gamma, "covariate_precision", m.shape, m.rate))
@@ -138,7 +138,7 @@ def _missing(d: Design, variable):
 def _random_effects(d: Design, variable, effect, omega, factor, missing):
     """Random effects in units of their SDs: standard Normal, but of people who lack a level about what each
     level makes of where they are expected."""
-    people, m = d.individuals, d.individuals.layout.missing
+    people, m = d.individuals, d.individuals.missing.layout
     if not len(m.mixed):
         return variable(pm.Normal, "z_eta", np.zeros(people.shape), 1.0)
     parameters = _away(d, effect, omega, factor), _log_combinations(d, missing)
@@ -168,8 +168,8 @@ def _random_effects(d: Design, variable, effect, omega, factor, missing):
 def _away(d: Design, effect, omega, factor):
     """How far each combination of levels puts its person from where they are expected, in independent random
     effects ``(combination, component)``."""
-    layout = d.individuals.layout
-    away = ((layout.missing.shift * effect) @ layout.acts.T.astype(float)) / omega[layout.component_varying]
+    layout, shift = d.individuals.layout, d.individuals.missing.layout.shift
+    away = ((shift * effect) @ layout.acts.T.astype(float)) / omega[layout.component_varying]
     if len(together := layout.correlated):
         rows = pt.linalg.solve_triangular(factor, away[:, together].T, lower=True, b_ndim=2).T
         away = away[:, together].set(rows)
@@ -178,7 +178,7 @@ def _away(d: Design, effect, omega, factor):
 
 def log_shares(d: Design, missing):
     """Logarithms of the shares of all levels: `MissingCovariates.log_shares`."""
-    m, log_odds, found = d.individuals.layout.missing, _parts(d, missing).log_odds, []
+    m, log_odds, found = d.individuals.missing.layout, _parts(d, missing).log_odds, []
     for first, end in zip(m.first_share[:-1], m.first_share[1:], strict=True):
         left = pt.as_tensor(0.0)
         for i in range(first, end):
@@ -190,7 +190,7 @@ def log_shares(d: Design, missing):
 
 def _log_combinations(d: Design, missing):
     """Log probability of each combination of levels."""
-    share = d.individuals.layout.missing.share
+    share = d.individuals.missing.layout.share
     return pt.where(share >= 0, log_shares(d, missing)[share], 0.0).sum(-1)
 
 
@@ -198,7 +198,7 @@ def centre(d: Design, shared, missing):
     """Where individual parameters are expected ``(subject, component)``: `Individuals.centre`."""
     layout, n_k = d.individuals.layout, len(d.individuals.estimated)
     shift = pt.tensordot(pt.constant(layout.component_covariates), shared[n_k:], axes=[[2], [0]])
-    m = layout.missing
+    m = d.individuals.missing.layout
     if len(m.subject):
         value = _parts(d, missing).value[:, None]
         number = pt.where(m.effect_is_power, pt.exp(pt.where(m.effect_is_power, value, 0.0)), value)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numba
 
-from bayesglu.solver.as_part import AsPart
+from bayesglu.solver.as_part import AsPart, InSmallLoops
 from bayesglu.solver.kept import cache_folder, find, keep
 
 njit: Any = numba.njit
@@ -44,16 +44,18 @@ def sources() -> str:
     return sha256(b"\n".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
-def compiled(inner: bool = False, from_c: bool = False):
+def compiled(inner: bool = False, from_c: bool = False, lanes: bool = False):
     """Decorator: `numba.njit` with the options of this project, and a cache that is never out of date.
 
     Functions that only other compiled functions call are `inner`: they become a part of those, and nothing
     is made of them that would run by itself. `from_c` : for those that C is to call, see `c_address`.
+    `lanes` : for those whose loops run over lanes of people, and are to be made of vectors.
     """
 
     def decorate(function):
-        how = OPTIONS | ({"pipeline_class": AsPart} if inner and not PLAIN else {})
-        dispatcher = njit(**how, no_cpython_wrapper=inner, no_cfunc_wrapper=not from_c)(function)
+        passes = {} if PLAIN or lanes else {"pipeline_class": AsPart if inner else InSmallLoops}
+        how = OPTIONS | passes | {"no_cpython_wrapper": inner, "no_cfunc_wrapper": not from_c}
+        dispatcher = njit(**how)(function)
         if not PLAIN:
             dispatcher._cache = Kept(function)
         return dispatcher

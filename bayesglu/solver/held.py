@@ -42,8 +42,8 @@ def _(placed, thing, c):
 
 
 class Placed:
-    """A value at an `address`, for as long as this object lives: a number or an array, or (named) tuples of
-    them, laid out in memory as numba has them in its registers."""
+    """A value at an `address`, for as long as this object lives: a number, an array, None, or (named)
+    tuples of them, laid out in memory as numba has them in its registers."""
 
     def __init__(self, value):
         self._value = value  # whose arrays are pointed at
@@ -62,7 +62,7 @@ def _words(value) -> Iterator[int]:
     elif isinstance(value, float):
         yield from struct.unpack("q", struct.pack("d", value))
     else:
-        yield int(value)
+        yield 0 if value is None else int(value)
 
 
 @intrinsic

@@ -81,6 +81,9 @@ def sizes(kernels):
     return kernels.width, kernels.states, kernels.inputs, kernels.coefficients
 
 
+CURVE_IN = MATRIX, MATRIX, LIST, VECTOR, VECTOR, INTEGER
+
+
 @compiled()
 def curve_in(rate, slope, offset, time, level, column):
     """Rates and slopes of a plan with a measured curve in one column: `level` at the stops and straight

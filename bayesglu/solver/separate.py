@@ -131,7 +131,7 @@ def c_address(dispatcher, kinds) -> int:
 
 def separate(signature: Signature):
     """Decorator: a function compiled for one signature, and called from compiled code through its address."""
-    return lambda function: Separate(compiled()(function), signature)
+    return lambda function: Separate(compiled(lanes=True)(function), signature)
 
 
 @contextmanager
