@@ -28,6 +28,7 @@ from bayesglu.inference.datatree import in_chains
 from bayesglu.inference.progress import tracked
 from bayesglu.inference.sampler import Failures, Sampling
 from bayesglu.inference.stages import sampled
+from bayesglu.inference.steps import usual_steps
 from bayesglu.physiology.registry import modules_of
 from bayesglu.pieces import Kept, check_executor, in_pieces
 from bayesglu.seeds import seed_of
@@ -181,7 +182,7 @@ def calibrate(
     if asked["draws"] * asked["chains"] < RANKED:
         raise InputError(f"draws times chains is below {RANKED}, so that no rank among so many can be had.")
     spec, study = load_model(model), load_study(like)
-    make_design(spec, study, **solver_settings)  # says what is wrong before anything else is done
+    d = make_design(spec, study, **solver_settings)  # says what is wrong before anything else is done
     kept = Kept(Path(keep), "calibration", "simulation") if keep is not None else None
     seed = seed_of(kept.seed() if kept is not None and random_seed is None else random_seed)
     sampling = Sampling(
@@ -190,7 +191,7 @@ def calibrate(
         seed=seed,
         target_accept=0.9,
         parametrization="whitened",
-        steps="adaptive",
+        steps=usual_steps(d),
         nuts={},
         solver=solver_settings,
     )

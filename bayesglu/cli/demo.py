@@ -45,7 +45,7 @@ def run(out: Path, seed: int = 1, progress: bool = True) -> bool:
 
     say("\nTwelve simulated people", style="bold")
     say("Oral tests with glucose and three hormones, in one hierarchical fit (synthetic_ogtt).")
-    settings = {"draws": 2600, "tune": 700, "steps": "frozen", "random_seed": seed, "progressbar": progress}
+    settings = {"draws": 2600, "tune": 700, "random_seed": seed, "progressbar": progress}
     people = fit("feedback", "synthetic_ogtt", **settings)
     clean &= _verdict(people)
     truth = load_study("synthetic_ogtt").truth

@@ -69,14 +69,14 @@ def fit(
         int | None, option("Random seed; default: a new one.", "--seed", "-s", metavar="N", panel="Sampler")
     ] = None,
     steps: Annotated[
-        str,
+        str | None,
         option(
             "[cyan]adaptive[/cyan]: steps of the solver as its tolerances ask for; [cyan]frozen[/cyan]: long "
-            "ones while sampling, draws weighted to its tolerances.",
+            "ones while sampling, draws weighted to its tolerances. Default: frozen for several people.",
             metavar="adaptive|frozen",
             panel="Sampler",
         ),
-    ] = "adaptive",
+    ] = None,
     progress: Annotated[bool, option("Show a progress bar.", panel="Sampler")] = True,
     out: Annotated[
         Path | None,

@@ -32,6 +32,7 @@ from bayesglu.inference.run_folder import Run
 from bayesglu.inference.sampler import Failures, Sampling
 from bayesglu.inference.stages import Sampled, sampled
 from bayesglu.inference.starts import expansion_of
+from bayesglu.inference.steps import usual_steps
 from bayesglu.renamed import METHODS
 from bayesglu.seeds import seed_of
 from bayesglu.settings import EARLIER, NUTS, SAMPLING, SOLVER, check_all, check_settings
@@ -54,7 +55,7 @@ def fit(
     cores: int | None = None,
     target_accept: float = 0.9,
     parametrization: str = "whitened",
-    steps: str = "adaptive",
+    steps: str | None = None,
     nuts: Mapping | None = None,
     resume: str | Path | None = None,
     start: xr.DataTree | None = None,
@@ -91,12 +92,14 @@ def fit(
         Target acceptance rate of the step size adaptation.
     parametrization : str
         ``"whitened"`` or ``"noncentered"``; the posterior is the same.
-    steps : str
+    steps : str, optional
         ``"adaptive"`` steps of the solver, as its tolerances ask for, or ``"frozen"`` ones: while the sampler
         is at work in whitened coordinates, equations are solved with long steps that are the same for all
         parameters, so that the log density is smooth; afterwards draws are weighted to the posterior at
         the solver's tolerances, by Pareto smoothed importance sampling, and resampled, each chain in its
-        order. Where no frozen steps would have even weights, steps adapt. `check` judges the weights.
+        order. Where no frozen steps would have even weights, steps adapt. `check` judges the weights. By
+        default steps of chains are frozen where the study has several people, and adapt where it has one,
+        whose equations long steps solve no faster.
     nuts : mapping, optional
         More settings for nutpie, such as ``{"maxdepth": 8}``.
     resume : str or Path, optional
@@ -163,7 +166,7 @@ def fit(
         "draws": DRAWS.get(str(method), PRIOR_DRAWS) if draws is None else draws,
         **{"tune": tune, "chains": chains, "cores": cores, "target_accept": target_accept},
         **{"progressbar": progressbar, "method": method, "parametrization": parametrization},
-        "steps": steps,
+        **({} if steps is None else {"steps": steps}),
     }
     checked, nuts, solver_settings = check_all(
         (given, SAMPLING, ""), ({} if nuts is None else nuts, NUTS, "nuts"), (solver_settings, SOLVER, "")
@@ -176,6 +179,7 @@ def fit(
         raise InputError("start gives whitened coordinates to chains; nothing else begins in them.")
     began = time.perf_counter()
     d = _design(model, study, **solver_settings)
+    checked.setdefault("steps", usual_steps(d) if method != "laplace" else "adaptive")
     about_draws = expansion_of(start, d) if start is not None else None
     run = Run(resume) if resume is not None else None
     if run is not None and run.described and random_seed is None:

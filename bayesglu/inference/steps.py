@@ -34,6 +34,12 @@ LARGEST_K = 0.5
 which weights can be trusted."""
 
 
+def usual_steps(d: Design) -> str:
+    """The steps with which chains are sampled where nobody asks for others: those of one person's equations
+    take one of eight lanes, so that long ones save little."""
+    return "frozen" if len(d.study.subjects) > 1 else "adaptive"
+
+
 def with_frozen_steps(d: Design, values: Values) -> Design:
     """The design whose equations are solved by the longest frozen steps with which draws (draw, ...) of about
     its posterior are weighted evenly enough; the design as it is, where there are none."""

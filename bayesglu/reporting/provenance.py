@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import metadata
 
 from bayesglu import catalog
@@ -95,13 +96,23 @@ def methods_text(of: Reported) -> str:
         "Priors of typical values and between-subject SDs were informative and taken from the literature, as "
         "the table of priors lists with its sources.",
         _errors(of),
-        "The differential equations were solved with adaptive Runge-Kutta steps (Dormand-Prince 5(4)) and "
-        "their gradient with the adjoint of those steps.",
+        "The differential equations were solved with adaptive Runge-Kutta steps (Dormand-Prince 5(4)), "
+        f"{_weighted(of)}and their gradient with the adjoint of the steps.",
         _sampled(of),
         f"Numbers are posterior medians with {of.share} equal-tailed credible intervals; contraction is 1 - "
         "posterior SD / prior SD.",
     ]
     return " ".join(each for each in sentences if each)
+
+
+def _weighted(of: Reported) -> str:
+    told = json.loads(of.fit.attrs.get("weights", "{}"))
+    if "tolerance" not in told:
+        return ""
+    return (
+        f"while sampling with steps that were the same for all draws (tolerance {told['tolerance']:.0e}; "
+        f"draws were resampled by Pareto smoothed importance weights, k {told['pareto_k']:.2f}), "
+    )
 
 
 def _measured(of: Reported) -> str:
