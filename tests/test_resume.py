@@ -21,6 +21,7 @@ from bayesglu.inference.fit_files import load
 from bayesglu.inference.fitting import fit, refit
 from bayesglu.inference.kept_draws import STATISTICS, KeptDraws, Segment
 from bayesglu.inference.modes import find_modes
+from bayesglu.inference.progress import Progress
 from bayesglu.inference.run_folder import Run
 from bayesglu.inference.sampler import CHUNK, RETUNE, Failures, Sampling, sample
 from bayesglu.inference.stages import SHORTEST_WITH_PILOT
@@ -179,12 +180,12 @@ def test_what_is_drawn_after_resuming_is_of_the_same_posterior(tmp_path):
     density, failures = Density(d, find_modes(d).expansion), Failures(d)
     settings = {"target_accept": 0.9, "parametrization": "whitened", "steps": "adaptive"}
     one = partial(Sampling, "nuts", **settings, nuts={}, solver={})
-    sampled, _, _ = sample(density, one(1000, 200, 4, 1), failures, progressbar=False)
+    sampled, _, _ = sample(density, one(1000, 200, 4, 1), failures, Progress())
     pooled, before = [], np.random.default_rng(0).permutation(np.concatenate(sampled))
     for seed in (2, 3, 4):
         run = HandedOver(tmp_path / f"{seed}", before[8 * seed :][:8, None])
         asked = one(1 + 120, 200, 8, seed)
-        made, _, stops = sample(density, asked, failures, progressbar=False, run=run)
+        made, _, stops = sample(density, asked, failures, Progress(), run=run)
         assert made.shape == (8, 121, density.size) and [s["draw"] for s in stops] == [1] * 8
         pooled.append(made[:, 1:])
     after = np.concatenate(pooled)

@@ -25,7 +25,7 @@ from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.posterior import to_dataset
 from bayesglu.hierarchy.replicates import replicate
 from bayesglu.inference.datatree import in_chains
-from bayesglu.inference.progress import tracked
+from bayesglu.inference.progress import Progress, tracked
 from bayesglu.inference.sampler import Failures, Sampling
 from bayesglu.inference.stages import sampled
 from bayesglu.inference.steps import usual_steps
@@ -224,7 +224,7 @@ def simulation(spec: ModelSpec, study: Study, sampling: Sampling, number: int) -
     rng = np.random.default_rng([sampling.seed, number])
     d, true, again = _simulated(make_design(spec, study, **sampling.solver), rng)
     one = Sampling(**{**asdict(sampling), "seed": int(rng.integers(2**31))})
-    density, positions, groups, *_ = sampled(d, one, (None, False), Failures(d))
+    density, positions, groups, *_ = sampled(d, one, Failures(d), Progress())
     chains = len(positions)
     values = in_chains(density.unpack(positions.reshape(-1, density.size)), chains)
     posterior = to_dataset(d, values)

@@ -28,6 +28,7 @@ from bayesglu.inference.datatree import (
 from bayesglu.inference.fit_files import draws_of, load, write
 from bayesglu.inference.kept_coordinates import COORDINATES, keep_coordinates
 from bayesglu.inference.linearise import Expansion
+from bayesglu.inference.progress import Progress
 from bayesglu.inference.run_folder import Run
 from bayesglu.inference.sampler import Failures, Sampling
 from bayesglu.inference.stages import Sampled, sampled
@@ -185,10 +186,11 @@ def fit(
     if run is not None and run.described and random_seed is None:
         random_seed = run.about()["seed"]
     seed = seed_of(random_seed)
-    shown = checked.pop("cores"), checked.pop("progressbar")
+    cores, shown = checked.pop("cores"), checked.pop("progressbar")
     sampling = Sampling(**checked, seed=seed, nuts=nuts, solver=solver_settings)
     if run is None:
-        return _fitted(d, sampling, shown, began, start=about_draws)
+        with Progress(shown) as progress:
+            return _fitted(d, sampling, progress, cores, began, start=about_draws)
     about = {**asdict(sampling), **_identity(d)}
     if run.described:
         run.check(about)
@@ -197,8 +199,9 @@ def fit(
                 return load(run.fit)
             except DamagedFitError as error:
                 warn_caller(f"{error} It is written anew from the draws of the run.", RunWarning)
-    with run.work(about):
-        tree = _fitted(d, sampling, shown, began, run, about_draws)
+    with run.work(about), Progress(shown) as progress:
+        tree = _fitted(d, sampling, progress, cores, began, run, about_draws)
+        progress.doing("writing")
         write(tree, run.fit)
     return tree
 
@@ -206,14 +209,16 @@ def fit(
 def _fitted(
     d: Design,
     sampling: Sampling,
-    shown: tuple[int | None, bool],
+    progress: Progress,
+    cores: int | None,
     began: float,
     run: Run | None = None,
     start: Expansion | None = None,
 ) -> xr.DataTree:
     """The fit; with a `run` from what is kept there, as far as that goes."""
     seed, failures = sampling.seed, Failures(d)
-    found = sampled(d, sampling, shown, failures, run, start)
+    found = sampled(d, sampling, failures, progress, cores, run, start)
+    progress.doing("predictions")
     attrs = provenance(d, sampling.method, seed, asdict(sampling))
     tree = _tree(d, found, np.random.default_rng(seed + 1), failures, attrs)
     tree.attrs |= {

@@ -1,8 +1,9 @@
-"""One line that tells how far the sampler is, what went wrong so far, and how long it will take."""
+"""One line that tells how far a fit is, what went wrong so far, and how long it will take."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
@@ -20,32 +21,50 @@ def tracked(doing: str, shown: bool) -> Callable[[Iterable, int], Iterable]:
 
 
 class Progress:
-    """A progress bar over all chains, in a terminal or a notebook; silent when not `shown`."""
+    """One bar over all that a fit does, in a terminal or a notebook; silent when not `shown`.
 
-    def __init__(self, draws: int, shown: bool, failures: Counter, doing: str = "sampling"):
-        self.failures = failures
+    It counts draws of all chains, those of the pilot run and of tuning with them; what has no draws is named
+    while it lasts.
+    """
+
+    def __init__(self, shown: bool = False):
         self.chains: dict[int, tuple[int, int, int]] = {}
+        self.failures: Counter = Counter()
+        self.before, self.end = 0, 0
+        self.total: int | None = None
         self.bar = RichProgress(
-            TextColumn(doing),
+            TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("{task.completed:.0f} of {task.total:.0f} draws"),
-            TextColumn("{task.fields[problems]}"),
+            TextColumn("{task.fields[counts]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
             disable=not (shown and can_show()),
         )
-        self.task = self.bar.add_task(doing, total=draws, problems="")
-        self.total = draws
+        self.task = self.bar.add_task("preparing", total=None, counts="")
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.bar.start()
         return self
 
-    def __exit__(self, *error):
-        if error == (None, None, None):
-            self.bar.update(self.task, completed=self.total)
+    def __exit__(self, *error) -> None:
         self.bar.stop()
+
+    def doing(self, what: str) -> None:
+        """Say what is done now."""
+        self.bar.update(self.task, description=what)
+
+    def expect(self, draws: int) -> None:
+        """So many draws will be made in all."""
+        self.total = draws
+        self.bar.update(self.task, total=draws)
+
+    def begin(self, what: str, draws: int, after: int, failures: Counter) -> None:
+        """Chains begin that make so many draws, and `after` them others; failed solves are counted there."""
+        self.chains, self.failures = {}, failures
+        self.end = (self.total or draws + after) - after
+        self.before = self.end - draws
+        self.doing(what)
 
     def draws(self, number: int) -> int:
         """How many draws chain `number` has made, those of tuning with them."""
@@ -54,10 +73,17 @@ class Progress:
     def update(self, number: int, chain) -> None:
         """Called by the sampler from its own threads, with the state of chain `number`."""
         self.chains[number] = chain.finished_draws, chain.total_num_steps, chain.divergences
+        self._show(self.before + sum(draws for draws, *_ in self.chains.values()))
+
+    def ended(self) -> None:
+        """The chains have made their draws; of the last few they may not have told."""
+        self._show(self.end)
+
+    def _show(self, made: int) -> None:
         draws, steps, divergences = (sum(chain[i] for chain in self.chains.values()) for i in range(3))
-        problems = f"{divergences} divergences"
+        counts = [f"{made} of {self.total} draws", f"{divergences} divergences"]
         if draws:
-            problems += f", {steps / draws:.0f} steps per draw"
+            counts.append(f"{steps / draws:.0f} steps per draw")
         if self.failures:
-            problems += f", {sum(self.failures.values())} failed solves"
-        self.bar.update(self.task, completed=draws, problems=problems)
+            counts.append(f"{sum(self.failures.values())} failed solves")
+        self.bar.update(self.task, completed=made, counts=", ".join(counts))

@@ -96,10 +96,11 @@ def sample(
     density: Density,
     sampling: Sampling,
     failures: Failures,
+    progress: Progress,
     cores: int | None = None,
-    progressbar: bool = True,
     run: KeptDraws | None = None,
     doing: str = "sampling",
+    after: int = 0,
 ) -> tuple[np.ndarray, xr.Dataset, list[dict]]:
     """Positions (chain, draw, x), the sampler's statistics, and where chains were resumed.
 
@@ -108,46 +109,44 @@ def sample(
     tuning starts again, the same to the last bit; one that had draws is resumed from the last of them, with
     new random numbers and at most `RETUNE` draws to learn its step sizes again, which are not kept. One that
     was stopped `PATIENCE` times before it kept a draw tunes half as long each time, so that it gets there in
-    the end.
+    the end. Draws to be made `after` these are for the progress.
     """
+    progress.doing("compiling")
     _check_start(density, failures)
     kept = [run.parts(chain) if run else {} for chain in range(sampling.chains)]
     waiting = {c: n for c, own in enumerate(kept) if (n := sampling.draws - sum(map(len, own.values()))) > 0}
     tunes = {c: min(sampling.tune, RETUNE) if kept[c] else sampling.tune for c in waiting}
     at_once = min(len(waiting), cores or usable_cores())
     running: dict[int, Chain] = {}
-    with Progress(
-        sum(waiting.values()) + sum(tunes.values()), progressbar, failures.counts, doing
-    ) as progress:
-        try:
-            while waiting or running:
-                while waiting and len(running) < at_once:
-                    number = next(iter(waiting))
-                    this = replace(sampling, draws=waiting.pop(number), tune=tunes[number])
-                    running[number] = Chain(density, this, number, kept[number], run, progress)
-                for number, chain in list(running.items()):
-                    finished = chain.finished  # first: none of its failures comes later
-                    failures.add(chain.new_failures())
-                    if finished:
-                        kept[number][chain.part] = chain.end()
-                        del running[number]
-                    else:
-                        chain.look()
-                time.sleep(0.02)
-        except WriteError as error:
-            there = run is not None and run.folder.exists()
-            stay = "The draws that are kept stay" if there else "The folder is gone; put it back"
-            raise WriteError(
-                f"{error} {stay}: the same call resumes once it can write there again."
-            ) from error
-        except KeyboardInterrupt:
-            for chain in running.values():
-                with suppress(WriteError):
-                    chain.look(now=True)
-            raise
-        finally:
-            for chain in running.values():
-                chain.stop()
+    progress.begin(doing, sum(waiting.values()) + sum(tunes.values()), after, failures.counts)
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                number = next(iter(waiting))
+                this = replace(sampling, draws=waiting.pop(number), tune=tunes[number])
+                running[number] = Chain(density, this, number, kept[number], run, progress)
+            for number, chain in list(running.items()):
+                finished = chain.finished  # first: none of its failures comes later
+                failures.add(chain.new_failures())
+                if finished:
+                    kept[number][chain.part] = chain.end()
+                    del running[number]
+                else:
+                    chain.look()
+            time.sleep(0.02)
+    except WriteError as error:
+        there = run is not None and run.folder.exists()
+        stay = "The draws that are kept stay" if there else "The folder is gone; put it back"
+        raise WriteError(f"{error} {stay}: the same call resumes once it can write there again.") from error
+    except KeyboardInterrupt:
+        for chain in running.values():
+            with suppress(WriteError):
+                chain.look(now=True)
+        raise
+    finally:
+        for chain in running.values():
+            chain.stop()
+    progress.ended()
     whole = [joined(list(own.values())) for own in kept]
     breaks = [
         {"chain": chain, "draw": int(at)}

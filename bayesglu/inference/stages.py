@@ -13,6 +13,7 @@ from bayesglu.inference.linearise import Expansion
 from bayesglu.inference.modes import find_modes
 from bayesglu.inference.other_modes import OtherMode
 from bayesglu.inference.pilot import refresh
+from bayesglu.inference.progress import Progress
 from bayesglu.inference.run_folder import Run
 from bayesglu.inference.sampler import Failures, Sampling, sample
 from bayesglu.inference.steps import (
@@ -47,15 +48,17 @@ class Sampled(NamedTuple):
 def sampled(
     d: Design,
     sampling: Sampling,
-    shown: tuple[int | None, bool],
     failures: Failures,
+    progress: Progress,
+    cores: int | None = None,
     run: Run | None = None,
     start: Expansion | None = None,
 ) -> Sampled:
     """Draws of the posterior of a design.
 
-    shown : cores, and whether to show progress. start : taken in place of the modes.
+    start : taken in place of the modes.
     """
+    progress.doing("modes")
     whitens = sampling.parametrization == "whitened"
     if sampling.method == "laplace":
         modes = find_modes(d)
@@ -63,15 +66,17 @@ def sampled(
         rng = np.random.default_rng(sampling.seed)
         positions = rng.normal(size=(1, sampling.draws, density.size))
         return Sampled(density, positions, {}, [], of_laplace(density, positions[0]), modes.others)
+    progress.expect(sampling.chains * (sampling.tune + sampling.draws))
     pilot = sampling.tune // 4 if whitens and sampling.tune >= SHORTEST_WITH_PILOT else 0
     expansion, stepping = None, d
     if whitens:
-        expansion, stepping = _prepared(d, sampling, pilot, failures, shown, run, start)
+        expansion, stepping = _prepared(d, sampling, pilot, failures, progress, cores, run, start)
     density, rest = Density(stepping, expansion), replace(sampling, tune=sampling.tune - 2 * pilot)
     kept = None if run is None else run.chains
-    positions, statistics, breaks = sample(density, rest, failures, *shown, kept)
+    positions, statistics, breaks = sample(density, rest, failures, progress, cores, kept)
     weights: Mapping[str, float] = {}
     if stepping is not d:
+        progress.doing("weights")
         positions, statistics, weights = _weighted(d, density, positions, statistics, sampling.seed)
     return Sampled(Density(d, expansion), positions, {"sample_stats": statistics}, breaks, weights)
 
@@ -81,7 +86,8 @@ def _prepared(
     sampling: Sampling,
     pilot: int,
     failures: Failures,
-    shown: tuple[int | None, bool],
+    progress: Progress,
+    cores: int | None,
     run: Run | None,
     start: Expansion | None,
 ) -> tuple[Expansion, Design]:
@@ -102,7 +108,8 @@ def _prepared(
         short = replace(sampling, method="nuts", draws=pilot, tune=pilot, seed=sampling.seed + 2)
         density = Density(stepping, expansion)
         there = None if run is None else run.pilot
-        seen, _, _ = sample(density, short, failures, *shown, there, doing="pilot")
+        after = sampling.chains * (sampling.tune + sampling.draws - 2 * pilot)
+        seen, _, _ = sample(density, short, failures, progress, cores, there, "pilot", after)
         expansion = refresh(first, seen)
         if freezes:
             stepping = with_frozen_steps(d, first.unpack(seen.reshape(-1, first.size)))
