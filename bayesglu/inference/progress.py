@@ -8,6 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
 from rich.progress import Progress as RichProgress
+from rich.table import Column
 
 
 def can_show() -> bool:
@@ -34,11 +35,11 @@ class Progress:
         self.total: int | None = None
         self.bar = RichProgress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=12),
             TextColumn("{task.fields[counts]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TimeElapsedColumn(table_column=Column(min_width=7)),
+            TextColumn("left", table_column=Column(min_width=4)),
+            TimeRemainingColumn(table_column=Column(min_width=7)),
             disable=not (shown and can_show()),
         )
         self.task = self.bar.add_task("preparing", total=None, counts="")
@@ -81,9 +82,9 @@ class Progress:
 
     def _show(self, made: int) -> None:
         draws, steps, divergences = (sum(chain[i] for chain in self.chains.values()) for i in range(3))
-        counts = [f"{made} of {self.total} draws", f"{divergences} divergences"]
+        counts = [f"{made} of {self.total} draws", f"{divergences} diverged"]
         if draws:
-            counts.append(f"{steps / draws:.0f} steps per draw")
+            counts.append(f"{steps / draws:.0f} steps each")
         if self.failures:
             counts.append(f"{sum(self.failures.values())} failed solves")
         self.bar.update(self.task, completed=made, counts=", ".join(counts))
