@@ -34,7 +34,7 @@ def test_a_fit_names_its_stages_and_counts_all_draws_of_all_of_them(monkeypatch)
     (task,) = bar.bar.tasks
     assert task.total == task.completed == 2 * 260
     assert f"{task.total} of {task.total} draws" in task.fields["counts"]
-    assert "diverged" in task.fields["counts"] and "steps each" in task.fields["counts"]
+    assert "steps each" in task.fields["counts"]
     assert [what for what, _ in bar.named] == [
         *("modes", "compiling", "pilot", "compiling", "sampling", "predictions")
     ]
@@ -49,6 +49,6 @@ def test_chains_that_are_resumed_begin_at_what_is_kept():
     bar.update(0, SimpleNamespace(finished_draws=10, total_num_steps=70, divergences=1))
     (task,) = bar.bar.tasks
     assert (task.completed, task.total) == (80, 100)
-    assert task.fields["counts"] == "80 of 100 draws, 1 diverged, 7 steps each, 2 failed solves"
+    assert task.fields["counts"] == "80 of 100 draws, 7 steps each, 1 diverged, 2 failed solves"
     bar.ended()
     assert task.completed == 90 and task.fields["counts"].startswith("90 of 100 draws")

@@ -35,7 +35,7 @@ class Progress:
         self.total: int | None = None
         self.bar = RichProgress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=12),
+            BarColumn(bar_width=8),
             TextColumn("{task.fields[counts]}"),
             TimeElapsedColumn(table_column=Column(min_width=7)),
             TextColumn("left", table_column=Column(min_width=4)),
@@ -82,9 +82,11 @@ class Progress:
 
     def _show(self, made: int) -> None:
         draws, steps, divergences = (sum(chain[i] for chain in self.chains.values()) for i in range(3))
-        counts = [f"{made} of {self.total} draws", f"{divergences} diverged"]
+        counts = [f"{made} of {self.total} draws"]
         if draws:
             counts.append(f"{steps / draws:.0f} steps each")
+        if divergences:
+            counts.append(f"{divergences} diverged")
         if self.failures:
             counts.append(f"{sum(self.failures.values())} failed solves")
         self.bar.update(self.task, completed=made, counts=", ".join(counts))
