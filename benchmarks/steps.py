@@ -32,8 +32,10 @@ POSTERIORS = {
     "feedback": "synthetic_ogtt",
     "fasting": "fasting",
 }
+LONGER = {"oral_cpeptide": DRAWS | {"draws": 1500, "tune": 800, "chains": 4}}
 COLUMNS = {
     "model": "model",
+    "draws": "draws",
     "people": "people",
     "tolerance": "tolerance",
     "pareto_k": "Pareto k",
@@ -52,12 +54,12 @@ COLUMNS = {
 def main() -> None:
     """Measure what is not kept yet, or was of something else."""
     known = read("steps")["rows"] if (RESULTS / "steps.json").exists() else []
-    rows = {row["model"]: row for row in known}
-    for model in POSTERIORS:
-        d = design_of(model)
-        if rows.get(model, {}).get("of") != identity(d):
-            rows[model] = measure(model, d)
-            write("steps", list(rows.values()), **DRAWS)
+    rows = {(row["model"], row["draws"]): row for row in known}
+    for model, settings in [*((name, DRAWS) for name in POSTERIORS), *LONGER.items()]:
+        d, key = design_of(model), (model, settings["draws"])
+        if rows.get(key, {}).get("of") != identity(d):
+            rows[key] = measure(model, d, settings)
+            write("steps", list(rows.values()))
     show("Frozen steps beside adaptive ones", list(rows.values()), COLUMNS)
 
 
@@ -75,8 +77,8 @@ def identity(d: Design) -> str:
     return sha256("\n".join(told).encode()).hexdigest()[:16]
 
 
-def measure(model: str, d: Design) -> dict:
-    """A row: see `COLUMNS`."""
+def measure(model: str, d: Design, settings: dict) -> dict:
+    """A row: see `COLUMNS`, and the settings of the two fits."""
     first, people = Density(d, find_modes(d).expansion), len(d.study.subjects)
     x = np.random.default_rng(1).normal(size=(TRIED, first.size))
     frozen = Density(with_frozen_steps(d, first.unpack(x)), first.expansion)
@@ -87,7 +89,7 @@ def measure(model: str, d: Design) -> dict:
     fits, seconds = {}, {}
     for seed, kind in enumerate(("frozen", "adaptive"), 1):
         began = time.process_time()
-        fits[kind] = bayesglu.fit(d.spec, d.study, random_seed=seed, steps=kind, **DRAWS)
+        fits[kind] = bayesglu.fit(d.spec, d.study, random_seed=seed, steps=kind, **settings)
         seconds[kind] = time.process_time() - began
     away = differences(*(fit.posterior.to_dataset() for fit in fits.values()))
     told = json.loads(fits["frozen"].attrs["weights"])
@@ -96,6 +98,7 @@ def measure(model: str, d: Design) -> dict:
         "model": model,
         "of": identity(d),
         "people": people,
+        **{name: settings[name] for name in ("draws", "tune", "chains")},
         **{name: told[name] for name in ("tolerance", "pareto_k", "efficiency")},
         "values": len(away),
         "worst": float(np.abs(away).max()),

@@ -238,12 +238,12 @@ def test_weights_that_are_too_uneven_fail_the_check(sampled):
     assert any("steps='adaptive'" in problem for problem in check(bad, warn=False).problems)
 
 
-KEPT = {row["model"]: row for row in read("steps")["rows"]}
+KEPT = {f"{row['model']}, {row['draws']} draws": row for row in read("steps")["rows"]}
 
 
-@pytest.mark.parametrize("model", KEPT)
-def test_weights_of_sampled_posteriors_are_kept_of_this_method_and_even(model, shared_data):
+@pytest.mark.parametrize("fitted", KEPT)
+def test_weights_of_sampled_posteriors_are_kept_of_this_method_and_even(fitted, shared_data):
     """Made by ``python -m benchmarks.steps``, which measures again what is of something else."""
-    row = KEPT[model]
-    assert row["of"] == identity(design_of(model))
+    row = KEPT[fitted]
+    assert row["of"] == identity(design_of(row["model"]))
     assert row["pareto_k"] < steps.LARGEST_K and row["efficiency"] > steps.EVEN
