@@ -127,6 +127,18 @@ def test_failed_solves_are_named_by_person_and_reason():
     assert problem.endswith("The budget of steps ran out.")
 
 
+def test_failed_solves_of_several_people_are_one_sentence_for_each_reason():
+    stiff, lost = "The budget of steps ran out.", "A value stopped being a finite number."
+    rows = [("7", stiff, 13), ("3", stiff, 1), ("3", lost, 2)]
+    failed = [{"subject": who, "reason": why, "count": times} for who, why, times in rows]
+    _, *told_of = told(fake_fit("minimal", subjects=1, failed=failed, diverging=16)).problems
+    where = "warm-up included), where the density is zero."
+    assert told_of == [
+        f"The ODE solver failed 14 times for 2 subjects (7: 13, 3: 1; {where} {stiff}",
+        f"The ODE solver failed 2 times for subject 3 ({where} {lost}",
+    ]
+
+
 def test_solves_that_failed_only_while_warming_up_are_told_and_are_no_problem():
     failed = [{"subject": "7", "reason": "The budget of steps ran out.", "count": 13}]
     verdict = check(fake_fit("minimal", subjects=1, failed=failed))

@@ -382,11 +382,18 @@ def _judge_solves(fit: xr.DataTree) -> Iterator[Finding]:
         return
     if failures == []:
         yield Finding("The ODE solver converged for all subjects and draws.")
+    by_reason: dict[str, dict[str, int]] = {}
     for failure in failures or ():
-        who = f"subject {str(failure['subject']).removeprefix('subject ')}"
+        who = str(failure["subject"]).removeprefix("subject ")
+        by_reason.setdefault(failure["reason"], {})[who] = int(failure["count"])
+    for reason, counts in by_reason.items():
+        names = [f"{who}: {times}" for who, times in counts.items()]
+        whom = f"for {count(len(counts), 'subject')} ({some(names)}; warm-up included)"
+        if len(counts) == 1:
+            whom = f"for subject {next(iter(counts))} (warm-up included)"
         yield Finding(
-            f"The ODE solver failed {count(int(failure['count']), 'time')} for {who} (warm-up included), "
-            f"where the density is zero. {failure['reason']}",
+            f"The ODE solver failed {count(sum(counts.values()), 'time')} {whom}, where the density is zero. "
+            f"{reason}",
             _few_divergences(fit),
         )
 
