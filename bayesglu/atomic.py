@@ -118,6 +118,14 @@ def is_hidden(path: Path) -> bool:
     return path.name.startswith((UNFINISHED, REPLACED))
 
 
+def is_empty(folder: Path) -> bool:
+    """Whether nothing lies in a folder but hidden files, of this module or of file managers; or it is not
+    there."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(is_hidden(path) or is_clutter(path) for path in folder.iterdir())
+
+
 def beside(path: Path) -> Path:
     """A hidden name of its own in the same folder, for what is not yet, or not any more, at `path`."""
     # The end of a name may say in which format to write.

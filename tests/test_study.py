@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,15 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from bayesglu import atomic
 from bayesglu.catalog import locate
+from bayesglu.cli.app import app
 from bayesglu.errors import InputError
 from bayesglu.protocols.library import fast, infusion, ivgtt, ogtt
 from bayesglu.protocols.parse import parse_protocol
+from bayesglu.study import writer
 from bayesglu.study.cells import natural
 from bayesglu.study.covariates import covariate_name
 from bayesglu.study.datasheet import checksum
@@ -360,7 +365,7 @@ def test_a_study_must_say_what_was_given_and_only_once(tmp_path):
 
 def test_a_changed_file_does_not_match_its_checksum(tmp_path):
     path = folder(tmp_path)
-    good = checksum(path / "observations.csv")
+    good = checksum((path / "observations.csv").read_bytes())
     folder(tmp_path, datasheet=f'[checksums]\n"observations.csv" = "{good}"\n"lost.csv" = "0"\n')
     text = problems(path)
     assert "names the file 'lost.csv', which is not in the folder" in text and "has changed" not in text
@@ -369,9 +374,7 @@ def test_a_changed_file_does_not_match_its_checksum(tmp_path):
 
 
 def test_a_checksum_does_not_depend_on_how_lines_end(tmp_path):
-    (tmp_path / "a").write_bytes(b"x\ny\n")
-    (tmp_path / "b").write_bytes(b"x\r\ny\r\n")
-    assert checksum(tmp_path / "a") == checksum(tmp_path / "b")
+    assert checksum(b"x\ny\n") == checksum(b"x\r\ny\r\n") != checksum(b"x\n")
 
 
 def test_unknown_entries_of_a_datasheet_are_answered_with_the_nearest(tmp_path):
@@ -544,6 +547,57 @@ def test_tables_of_another_origin_are_never_replaced(tmp_path):
         study.to_folder(kept)
     sheet.unlink()
     assert load_study(study.to_folder(kept)) == study
+
+
+def stopped_at(step: int, monkeypatch):
+    """Have the process stop where it puts the file of this number into its place."""
+    steps = iter(range(step))
+
+    @contextmanager
+    def stopping(path):
+        with atomic.whole(path) as new:
+            yield new
+            if next(steps, None) is None:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(writer, "whole", stopping)
+
+
+@pytest.mark.parametrize("step", range(5))
+def test_a_write_that_is_stopped_is_told_and_can_be_made_again(tmp_path, monkeypatch, step):
+    older = load_study(folder(tmp_path / "in"), protocol="ogtt(75)")
+    study = load_study("synthetic_ogtt").select(["P01", "P02"])
+    older.to_folder(tmp_path / "out"), study.to_folder(tmp_path / "whole")
+    assert len([*(tmp_path / "whole").iterdir()]) == 4  # and the datasheet is written twice
+    with monkeypatch.context() as stopping, pytest.raises(KeyboardInterrupt):
+        stopped_at(step, stopping)
+        study.to_folder(tmp_path / "out")
+    if step:
+        assert "was not written to its end. Make the call that wrote it" in problems(tmp_path / "out")
+    else:
+        assert load_study(tmp_path / "out") == older
+    assert load_study(study.to_folder(tmp_path / "out")) == study
+
+
+def test_the_first_write_that_is_stopped_leaves_a_folder_to_import_into(tmp_path, monkeypatch):
+    study = load_study("bergman1986")
+    (tmp_path / "table.csv").write_bytes((study.to_folder(tmp_path / "a") / "observations.csv").read_bytes())
+    for step in (0, 1, 2):
+        with monkeypatch.context() as stopping, pytest.raises(KeyboardInterrupt):
+            stopped_at(step, stopping)
+            study.to_folder(tmp_path / f"half-{step}")
+        words = ["import", str(tmp_path / "table.csv"), "-p", "ivgtt(0.3)", "--body-weight", "70"]
+        assert CliRunner().invoke(app, [*words, "--out", str(tmp_path / f"half-{step}")]).exit_code == 0
+        assert load_study(tmp_path / f"half-{step}").subjects == study.subjects
+
+
+def test_a_datasheet_that_was_changed_is_not_replaced(tmp_path):
+    study = load_study("bergman1986")
+    sheet = study.to_folder(tmp_path) / "datasheet.toml"
+    sheet.write_text(sheet.read_text() + "[use.glucose]\nfrom = 8\n")
+    with pytest.raises(InputError, match=r"datasheet\.toml is there already, not as written"):
+        study.to_folder(tmp_path)
+    assert load_study(tmp_path).used.sizes["obs"] < study.used.sizes["obs"]
 
 
 def test_selecting_people_keeps_what_belongs_to_them(tmp_path):

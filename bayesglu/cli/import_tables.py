@@ -91,10 +91,12 @@ def import_tables(
 
     What a table does not say is asked for by an error that names the option; what is not used is named.
     """
+    from bayesglu.atomic import is_empty
     from bayesglu.protocols.parse import parse_protocol
+    from bayesglu.study.writer import is_half_written
 
     writable(plot, FIGURES), writable(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not (is_empty(out) or is_half_written(out)):
         raise InputError(f"{out}: there is something already. Name a new folder.")
     study = bayesglu.load_study(
         tables,

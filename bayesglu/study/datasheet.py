@@ -117,9 +117,9 @@ def parse_datasheet(table: Mapping[str, Any], problems: Problems) -> Datasheet:
     )
 
 
-def checksum(path: Path) -> str:
+def checksum(content: bytes) -> str:
     """SHA-256 of a text file, the same whichever way its lines end."""
-    return hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+    return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
 def check_files(folder: Path, checksums: Mapping[str, str], problems: Problems) -> None:
@@ -129,7 +129,7 @@ def check_files(folder: Path, checksums: Mapping[str, str], problems: Problems) 
             problems.add(f"names {name!r}; a checksum is of a file in the folder itself.", "[checksums]")
         elif not (folder / name).is_file():
             problems.add(f"names the file {name!r}, which is not in the folder.", "[checksums]")
-        elif (found := checksum(folder / name)) != expected.removeprefix("sha256:").lower():
+        elif (found := checksum((folder / name).read_bytes())) != expected.removeprefix("sha256:").lower():
             problems.add(
                 f"{name} has changed since its checksum was written: expected {expected}, found {found}. "
                 "Restore the file, or write the new checksum if the change is meant.",

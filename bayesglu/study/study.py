@@ -21,7 +21,7 @@ from bayesglu.study.datasheet import Datasheet, check_files, read_datasheet
 from bayesglu.study.readers.answers import Answers
 from bayesglu.study.readers.forms import is_plain, read_forms
 from bayesglu.study.tables import StudyError, Table, frame_of
-from bayesglu.study.writer import FILES
+from bayesglu.study.writer import FILES, is_half_written
 from bayesglu.text.problems import Problems, hint
 from bayesglu.text.wording import some
 
@@ -162,6 +162,11 @@ def _folder(path: Path, protocol: Any, body_weight: Any, problems: Problems) -> 
     sheet = read_datasheet(path / "datasheet.toml", sheet_problems)
     check_files(path, sheet.checksums, sheet_problems)
     problems.found += sheet_problems.found
+    if is_half_written(path):
+        problems.add(
+            "was not written to its end. Make the call that wrote it again, with the same folder: that "
+            "replaces what is there."
+        )
     found = [name for name in FILES if (path / name).is_file()]
     if "observations.csv" not in found:
         lying = some(sorted(other.name for other in path.iterdir())) or "nothing"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import pandas as pd
 import tomli_w
 import xarray as xr
 
-from bayesglu.atomic import make_folder, whole
+from bayesglu.atomic import make_folder, remove, whole
 from bayesglu.errors import InputError
 from bayesglu.protocols.events import Event
 from bayesglu.protocols.faults import ProtocolError
@@ -21,6 +20,7 @@ from bayesglu.protocols.protocol import Protocol
 from bayesglu.study.assembly import covariate_weight
 from bayesglu.study.datasheet import checksum
 from bayesglu.study.tables import StudyError
+from bayesglu.text.problems import read_toml
 from bayesglu.text.wording import some
 from bayesglu.units import canonical_unit
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 FILES = ("observations.csv", "subjects.csv", "events.csv", "truth.csv")
 SHEET = "datasheet.toml"
 MARK = "# Written by bayesglu, which replaces this file and its tables as long as they are unchanged.\n"
+BELOW = "# The checksum of all below is "
+HALF = "# Its tables are still to be written, in place of those with these checksums:\n"
 
 
 def write_study(study: Study, folder: Path) -> Path:
@@ -37,6 +39,9 @@ def write_study(study: Study, folder: Path) -> Path:
 
     A study that was written there before is replaced. Raises `StudyError` for protocols that no file can
     hold, and `InputError` where tables are there that it did not write, or that were changed since.
+
+    The datasheet is written first, and says until the end that tables are still to come: what a write that
+    was stopped has left is not read as a study, and the next one knows it as its own.
     """
     protocol = _as_text(study.protocols)
     tables = {"observations.csv": _observation_table(study)}
@@ -46,48 +51,89 @@ def write_study(study: Study, folder: Path) -> Path:
         tables["truth.csv"] = _long(study.truth)
     if protocol is None:
         tables["events.csv"] = _event_table(study.protocols)
-    _check_place(folder)
-    make_folder(folder, parents=True)
-    for name in set(FILES) - set(tables):
-        (folder / name).unlink(missing_ok=True)
-    for name, table in tables.items():
-        with whole(folder / name) as new:
-            table.to_csv(new, index=False, lineterminator="\n")
+    texts = {name: table.to_csv(index=False, lineterminator="\n") for name, table in tables.items()}
     entries = {
         **study.datasheet,
         "protocol": protocol,
         "body_weight": _stated_weights(study),
         "units": {str(name): values.attrs.get("units", "text") for name, values in study.covariates.items()},
-        "checksums": {name: checksum(folder / name) for name in tables},
+        "checksums": {name: checksum(text.encode()) for name, text in texts.items()},
     }
-    entries = {key: entry for key, entry in entries.items() if entry not in (None, {})}
-    with whole(folder / SHEET) as new:
-        new.write_text(MARK + tomli_w.dumps(entries), encoding="utf-8", newline="\n")
+    sheet = tomli_w.dumps({key: entry for key, entry in entries.items() if entry not in (None, {})})
+    before = _replaceable(folder)
+    make_folder(folder, parents=True)
+    _write_sheet(folder, HALF + "".join(f"# {found}  {name}\n" for name, found in before.items()) + sheet)
+    for name in set(before) - set(texts):
+        remove(folder / name)
+    for name, text in texts.items():
+        _write(folder / name, text)
+    _write_sheet(folder, sheet)
     return folder
 
 
-def _check_place(folder: Path) -> None:
-    """Raise InputError where a study would take the place of files that are not its own."""
-    there = {name for name in FILES if (folder / name).exists()}
-    foreign = there - _written(folder)
-    if (folder / SHEET).exists() and (foreign or not there):
+def is_half_written(folder: Path) -> bool:
+    """Whether the study in a folder was not written to its end."""
+    text = _sheet(folder)
+    return text.startswith(MARK) and HALF in text
+
+
+def _write_sheet(folder: Path, text: str) -> None:
+    _write(folder / SHEET, f"{MARK}{BELOW}{checksum(text.encode())}\n{text}")
+
+
+def _write(path: Path, text: str) -> None:
+    with whole(path) as new:
+        new.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _replaceable(folder: Path) -> dict[str, str]:
+    """The tables that are there, with their checksums.
+
+    Raises InputError where a study would take the place of files that this package did not write.
+    """
+    there = {name: _found(folder / name) for name in FILES if (folder / name).exists()}
+    foreign = {name for name, _ in there.items() - _written(folder)}
+    own = _is_as_written(_sheet(folder)) and (there or is_half_written(folder))
+    if (folder / SHEET).exists() and (foreign or not own):
         foreign.add(SHEET)
     if foreign:
         raise InputError(
             f"{folder}: {some(sorted(foreign))} {'is' if len(foreign) == 1 else 'are'} there already, not as "
             "written by this package. Name a new folder, or move them."
         )
+    return there
 
 
-def _written(folder: Path) -> set[str]:
-    """The tables of a folder that are as they were written with its datasheet."""
-    try:
-        text = (folder / SHEET).read_text(encoding="utf-8")
-        checksums = tomllib.loads(text)["checksums"] if text.startswith(MARK) else {}
-        there = (name for name in FILES if name in checksums and (folder / name).exists())
-        return {name for name in there if checksum(folder / name) == checksums[name]}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+def _written(folder: Path) -> set[tuple[str, str]]:
+    """Tables, each with its checksum, that this package wrote with the datasheet of a folder, or before."""
+    text = _sheet(folder)
+    checksums = read_toml(text)[0].get("checksums")
+    if not text.startswith(MARK) or not isinstance(checksums, dict):
         return set()
+    before = text.partition(HALF)[2].splitlines()
+    pairs = [line[2:].split("  ") for line in before if line.startswith("# ")]
+    return {(str(name), str(found)) for name, found in [*checksums.items(), *map(reversed, pairs)]}
+
+
+def _is_as_written(sheet: str) -> bool:
+    """Whether a datasheet is unchanged; those of earlier versions do not say."""
+    first, _, below = sheet.removeprefix(MARK).partition("\n")
+    return not first.startswith(BELOW) or first == BELOW + checksum(below.encode())
+
+
+def _sheet(folder: Path) -> str:
+    """The datasheet of a folder; nothing where it cannot be read."""
+    try:
+        return (folder / SHEET).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
+def _found(table: Path) -> str:
+    try:
+        return checksum(table.read_bytes())
+    except OSError:  # it is no file, or somebody else's
+        return ""
 
 
 def _observation_table(study: Study) -> pd.DataFrame:
