@@ -13,10 +13,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bayesglu.atomic import make_folder, whole
+from bayesglu.atomic import is_empty, make_folder, whole
 from bayesglu.errors import BayesgluError, InputError
 from bayesglu.lock import in_use
 from bayesglu.parallel import cores, use_at_most
+from bayesglu.sealed import is_sealed, opened, sealed
 
 WAITING = 256
 """Pieces that are handed to an executor at a time."""
@@ -167,7 +168,7 @@ class Kept:
 
     def seed(self) -> int | None:
         """The seed of what is there."""
-        return self._read(self.about)["seed"] if self.about.exists() else None
+        return self._described().get("seed") if self.about.exists() else None
 
     def work(self, about: Mapping) -> AbstractContextManager:
         """While pieces are made there.
@@ -176,12 +177,12 @@ class Kept:
         """
         called = self.kind.replace("_", "-")
         if not self.about.exists():
-            if self.folder.is_dir() and any(self.folder.iterdir()):
+            if self.folder.is_dir() and not is_empty(self.folder):
                 raise InputError(f"{self.folder} holds something else than a {called}; give another folder.")
             make_folder(self.folder, parents=True)
             self._write(self.about, about)
         wanted = json.loads(json.dumps(about))
-        there = self._read(self.about)
+        there = self._described()
         if differing := [name for name in wanted if there.get(name) != wanted[name]]:
             raise InputError(
                 f"{self.folder} holds a {called} of another kind: {', '.join(differing)} differ"
@@ -202,17 +203,44 @@ class Kept:
     def _place(self, number: int) -> Path:
         return self.folder / f"{self.piece}_{number:04d}.json"
 
+    def _described(self) -> dict:
+        """What the file says that says what they are."""
+        there = self._read(self.about)
+        if not isinstance(there, dict):
+            raise self._damaged(self.about)
+        return there
+
     def _write(self, path: Path, what: Any) -> None:
-        with whole(path) as new:
-            new.write_text(json.dumps(what, indent=1) + "\n", encoding="utf-8")
+        self._write_bytes(path, json.dumps(what, indent=1).encode())
 
     def _read(self, path: Path) -> Any:
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise BayesgluError(
-                f"{path} cannot be read: {error}. Move it away, and it is made again."
-            ) from error
+            return json.loads(self._read_bytes(path))
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(path) from error
+
+    def _write_bytes(self, path: Path, content: bytes) -> None:
+        with whole(path) as new:
+            new.write_bytes(sealed(content))
+
+    def _read_bytes(self, path: Path) -> bytes:
+        """What was written; those of earlier versions bear no seal."""
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise BayesgluError(f"{path}: cannot be read: {error.strerror or error}.") from error
+        content = opened(data) if is_sealed(data) else data
+        if content is None:
+            raise self._damaged(path)
+        return content
+
+    def _damaged(self, path: Path) -> BayesgluError:
+        if path == self.about:
+            return BayesgluError(
+                f"{path}: this file is damaged, without which nobody knows of what the {self.piece}s here "
+                "are. Put it back from a backup, or give another folder to begin anew."
+            )
+        return BayesgluError(f"{path}: this file is damaged. Move it away, and it is made again.")
 
 
 def in_pieces(

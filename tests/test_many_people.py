@@ -11,7 +11,7 @@ import xarray as xr
 import bayesglu as bg
 from bayesglu.analysis import many_people
 from bayesglu.analysis.diagnostics import mixing
-from bayesglu.errors import FitWarning, InputError
+from bayesglu.errors import FitWarning, InputError, RunWarning
 from benchmarks import many_people as benchmark
 from benchmarks.report import read
 
@@ -87,6 +87,20 @@ def test_what_is_kept_is_not_made_again_and_is_the_same(population, new, many, t
     xr.testing.assert_identical(again.load(), many)
     with pytest.raises(InputError, match="holds a fit-many of another kind: draws differs"):
         bg.fit_many(population, new, tmp_path / "new", **FEW | {"draws": 30})
+
+
+@pytest.mark.filterwarnings("ignore::bayesglu.FitWarning")
+def test_damaged_draws_of_people_are_made_again(population, new, many, tmp_path):
+    bg.fit_many(population, new, tmp_path / "new", **FEW)
+    chunk = tmp_path / "new" / "people.zarr" / "insulin_sensitivity" / "c" / "1" / "0"
+    label = tmp_path / "new" / "people.zarr" / "subject" / "c" / "0"
+    for path, which in ((chunk, "1"), (label, "0, 1, 2")):
+        content = bytearray(path.read_bytes())
+        content[-9] ^= 1
+        path.write_bytes(content)
+        with pytest.warns(RunWarning, match=rf"draws of portion {which} are not as they were written"):
+            again = bg.fit_many(population, new, tmp_path / "new", **FEW)
+        xr.testing.assert_identical(again.load(), many)
 
 
 def test_who_cannot_be_solved_is_told_and_the_others_are_there(population, new, tmp_path, monkeypatch):

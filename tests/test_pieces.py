@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from bayesglu.atomic import UNFINISHED
+from bayesglu.errors import BayesgluError
 from bayesglu.pieces import Kept, WorkerLostError, _Context, each_done, in_pieces
+from bayesglu.sealed import sealed
 
 
 def square(x: int, folder: str) -> int:
@@ -63,6 +66,33 @@ def test_an_executor_whose_process_is_killed_is_told_and_the_rest_is_kept(tmp_pa
         in_pieces(square, with_folder(tmp_path), kept, {"seed": 1}, pool)
     assert {0, 1} <= set(kept.found(range(8)))
     assert in_pieces(square, with_folder(tmp_path), kept, {"seed": 1}, 1) == SQUARES
+
+
+def test_a_damaged_piece_is_told_or_says_the_same(tmp_path):
+    kept = Kept(tmp_path, "squares", "square")
+    with kept.work({"seed": 1}):
+        kept.add(0, {"square": 25})
+    for path in (kept.about, tmp_path / "square_0000.json"):
+        good, refused, seal = path.read_bytes(), 0, len(sealed(b""))
+        flipped = [good[:n] + bytes([good[n] ^ 4]) + good[n + 1 :] for n in range(0, len(good), 3)]
+        for content in [*flipped, *(good[:n] for n in range(0, len(good) - seal, 3)), b"[" * 100_000]:
+            path.write_bytes(content)
+            try:
+                assert (kept.seed(), kept.found([0])) == (1, {0: {"square": 25}})
+            except BayesgluError as error:
+                assert str(error).startswith(f"{path}: this file is damaged")
+                refused += 1
+        assert refused > len(good) - len(
+            sealed(b"")
+        )  # what is flipped in the seal's words alone is no matter
+        path.write_bytes(good)
+
+
+def test_a_folder_in_which_the_work_was_stopped_before_it_began_is_taken(tmp_path):
+    (tmp_path / f"{UNFINISHED}0a1b2c3d.json").write_text("{")
+    (tmp_path / ".DS_Store").touch()
+    with Kept(tmp_path, "squares", "square").work({"seed": 1}):
+        assert (tmp_path / "squares.json").exists()
 
 
 @pytest.mark.long

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from bayesglu.analysis.population import (
     population_values,
 )
 from bayesglu.analysis.weights import IMPORTANCE, LARGEST_K
-from bayesglu.errors import FitWarning, InputError, warn_caller
+from bayesglu.atomic import remove, whole
+from bayesglu.errors import FitWarning, InputError, RunWarning, warn_caller
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.posterior import to_dataset
 from bayesglu.inference.datatree import in_chains
@@ -239,16 +241,44 @@ class KeptPeople(Kept):
         people, failed = one
         if not self.store.exists():
             empty = xr.Dataset(coords={dim: list(own) for dim, own in self.places.items()})
-            empty.to_zarr(self.store, consolidated=False)
+            with whole(self.store) as new:
+                empty.to_zarr(new, consolidated=False)
         group = zarr.open_group(self.store, mode="a")
-        there = dict(group.arrays())
+        there, kept = dict(group.arrays()), {}
         for name, values in people.data_vars.items():
             array = there[str(name)] if str(name) in there else self._new(group, str(name), values)
             first = values.dims[0]
             at = [self.places[str(first)][label] for label in map(str, values[first].values)]
             for begin, end in _runs(at):  # who failed leaves a gap
                 array[at[begin] : at[end] + 1] = values.values[begin : end + 1]
-        return super().add(number, {"failed": failed})
+            kept[str(name)] = {"at": at, "sha256": _checksum(values.values)}
+        return super().add(number, {"failed": failed, "kept": kept})
+
+    def found(self, numbers: Iterable[int]) -> dict[int, Any]:
+        """Those that are there, and whose draws in the store are those that were written; of others a
+        RunWarning says that they are made again."""
+        found = super().found(numbers)
+        there = self._arrays() if found else {}
+        lost = [number for number, one in found.items() if not _is_sound(there, one.get("kept", {}))]
+        if lost:
+            which = some([str(number) for number in lost])
+            warn_caller(
+                f"{self.store}: the draws of {self.piece} {which} are not as they were written and "
+                "are made again.",
+                RunWarning,
+            )
+        return {number: one for number, one in found.items() if number not in lost}
+
+    def _arrays(self) -> dict[str, Any]:
+        """The arrays of the store; a store that is none, or whose labels are others, is taken away."""
+        try:
+            there = dict(zarr.open_group(self.store, mode="r").arrays())
+            if all(there[dim][:].tolist() == list(own) for dim, own in self.places.items()):
+                return there
+        except Exception:  # of any kind: the bytes are not those of zarr
+            pass
+        remove(self.store)
+        return {}
 
     def _new(self, group: zarr.Group, name: str, values: xr.DataArray) -> zarr.Array:
         shape = tuple(len(self.places[str(dim)]) for dim in values.dims)
@@ -261,6 +291,21 @@ class KeptPeople(Kept):
             dimension_names=[str(dim) for dim in values.dims],
             attributes={k: v for k, v in values.attrs.items() if isinstance(v, str | int | float)},
         )
+
+
+def _is_sound(arrays: Mapping[str, Any], kept: Mapping[str, Mapping]) -> bool:
+    """Whether what was kept of a portion is in the store as it was written."""
+    try:
+        return all(
+            _checksum(arrays[name].oindex[np.array(own["at"], int)]) == own["sha256"]
+            for name, own in kept.items()
+        )
+    except Exception:  # of any kind: the bytes are not those of zarr
+        return False
+
+
+def _checksum(values: np.ndarray) -> str:
+    return sha256(np.ascontiguousarray(values, "<f8").tobytes()).hexdigest()
 
 
 def _runs(places: list[int]) -> list[tuple[int, int]]:

@@ -7,6 +7,7 @@ errors of assays may be anything in stage two, and a parameter that all share ma
 it does to a prediction is taken as linear there.
 """
 
+import io
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,8 +22,6 @@ import xarray as xr
 from bayesglu.analysis.conditional import Conditional
 from bayesglu.analysis.importance import proposal_of, proposed
 from bayesglu.analysis.population import population_values
-from bayesglu.atomic import whole
-from bayesglu.errors import BayesgluError
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.values import Values
@@ -197,16 +196,15 @@ class KeptDraws(Kept):
 
     def reference(self) -> list | None:
         """The reference population that the draws of the folder were begun with."""
-        return self._read(self.about)["reference"] if self.about.exists() else None
+        return self._described().get("reference") if self.about.exists() else None
 
     def add(self, number: int, one: tuple[Stored | None, list[str], dict[str, str]]):
         """Keep the draws of a portion, who they are, and of whom there are none."""
         stored, people, failed = one
         arrays = stored._asdict() if stored else {}
-        with whole(self._place(number)) as new:
-            about = np.array(json.dumps({"people": people, "failed": failed}))
-            with new.open("wb") as file:
-                np.savez(file, told=about, **arrays)
+        memory = io.BytesIO()
+        np.savez(memory, told=np.array(json.dumps({"people": people, "failed": failed})), **arrays)
+        self._write_bytes(self._place(number), memory.getvalue())
         return one
 
     def found(self, numbers: Iterable[int]) -> dict[int, Any]:
@@ -215,11 +213,9 @@ class KeptDraws(Kept):
 
     def _load(self, place: Path) -> tuple[Stored | None, list[str], dict[str, str]]:
         try:
-            with np.load(place, allow_pickle=False) as file:
+            with np.load(io.BytesIO(self._read_bytes(place)), allow_pickle=False) as file:
                 about = json.loads(str(file["told"]))
                 stored = Stored(*(file[name] for name in Stored._fields)) if about["people"] else None
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise BayesgluError(
-                f"{place} cannot be read: {error}. Move it away, and it is made again."
-            ) from error
+            raise self._damaged(place) from error
         return stored, about["people"], about["failed"]
