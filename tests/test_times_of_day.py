@@ -81,6 +81,34 @@ def test_a_time_that_is_there_twice_is_not_guessed(tmp_path):
         assert minutes(said, start="first", time_zone="Europe/Berlin") == [0, expected, 180]
 
 
+def test_a_start_in_the_night_of_a_change_is_real_time_and_not_guessed(tmp_path):
+    berlin = {"time_zone": "Europe/Berlin"}
+    autumn = written(tmp_path / "a.csv", clock_rows(["2024-10-27 03:30", "2024-10-27 04:00"]))
+    for start in ("01:30", "2024-10-27 01:30"):
+        assert minutes(autumn, start=start, **berlin) == [180, 210]
+    for start in ("02:30", "2024-10-27 02:30", {"A": "2024-10-27 02:30"}):
+        assert "2024-10-27 02:30 is there twice in Europe/Berlin" in asked(autumn, start=start, **berlin)
+    for offset, expected in (("+02:00", 120), ("+01:00", 60)):
+        assert minutes(autumn, start=f"2024-10-27 02:30{offset}", **berlin) == [expected, expected + 30]
+    stated = written(
+        tmp_path / "b.csv", clock_rows(["2024-10-27 03:30", "2024-10-27 04:00"], extra=",2024-10-27 02:30")
+    )
+    assert "2024-10-27 02:30 is there twice" in asked(stated, **berlin)
+    spring = written(tmp_path / "s.csv", clock_rows(["2024-03-31 03:30", "2024-03-31 04:00"]))
+    assert minutes(spring, start="01:30", **berlin) == [60, 90]
+    for start in ("02:30", "2024-03-31 02:30"):
+        assert "2024-03-31 02:30 does not exist in Europe/Berlin" in asked(spring, start=start, **berlin)
+    utc = written(tmp_path / "u.csv", clock_rows(["2024-10-26T23:50Z", "2024-10-27T02:30Z"]))
+    assert (
+        minutes(utc, start="2024-10-27 01:50", **berlin) == minutes(utc, start="01:50", **berlin) == [0, 160]
+    )
+
+
+def test_a_date_of_the_start_says_no_more_than_the_samples_do(tmp_path):
+    path = written(tmp_path / "clock.csv", clock_rows(["07:50", "08:30"]))
+    assert minutes(path, start="2024-05-01 08:00", time_zone="Europe/Berlin") == [-10, 30]
+
+
 def test_several_days_of_one_person_are_not_one_test(tmp_path):
     text = clock_rows(["2024-05-01 08:00", "2024-05-01 09:00", "2024-05-08 08:00"])
     assert "has samples on several days" in asked(written(tmp_path / "days.csv", text), start="08:00")

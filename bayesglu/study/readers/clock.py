@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 from bayesglu.study.readers.answers import Answers, say
@@ -131,23 +131,37 @@ def elapsed(moments: Sequence[Moment], answers: Answers, problems: Problems, whe
     return minutes
 
 
-def on_axis(found: Moment, near: Moment, minutes: float, answers: Answers) -> float:
+def on_axis(
+    found: Moment, near: Moment, minutes: float, answers: Answers, problems: Problems, where: str
+) -> float:
     """Where a moment lies on the axis on which another one lies at these minutes.
 
     Without a date it is the nearest such time of day; without an offset it is read on the clock of the time
     zone, or else on the clock of the other.
     """
     zone = ZoneInfo(answers.time_zone) if answers.time_zone else None
-    if found.day is not None and (found.offset is not None or zone):
-        return _real(found, zone, None, Problems(""), "")
-    clock = _written(near)
-    if zone and near.day is not None:
+    if near.day is None:
+        return minutes + _to_nearest(found.minutes - near.minutes)
+    if found.day is not None and found.offset is not None:
+        return _written(found) - found.offset
+    if zone is None:
+        clock = _written(near)
+        return minutes + (
+            _to_nearest(found.minutes - clock) if found.day is None else _written(found) - clock
+        )
+    if found.day is None:
         utc = datetime.datetime.fromordinal(int(minutes // DAY)).replace(tzinfo=datetime.UTC)
         local = (utc + datetime.timedelta(minutes=minutes % DAY)).astimezone(zone)
-        clock = minutes + (local.utcoffset() or datetime.timedelta()).total_seconds() / 60
-    if found.day is not None and near.day is not None:
-        return minutes + _written(found) - clock
-    return minutes + (found.minutes - clock + DAY / 2) % DAY - DAY / 2
+        days = (replace(found, day=local.date() + datetime.timedelta(days=n)) for n in (-1, 0, 1))
+        found = min(days, key=lambda day: abs(_real(day, zone, None, Problems(""), "") - minutes))
+    at = _real(found, zone, None, problems, where)
+    _check_twice([found], [at], zone, problems, where)
+    return at
+
+
+def _to_nearest(away: float) -> float:
+    """Minutes between two times of day that are less than half a day apart."""
+    return (away + DAY / 2) % DAY - DAY / 2
 
 
 def _check_alike(moments: Sequence[Moment], answers: Answers, problems: Problems, where: str) -> None:
@@ -255,6 +269,8 @@ def zero(
     stated: str,
     answers: Answers,
     order: str,
+    problems: Problems,
+    where: str,
 ) -> tuple[float, str] | None:
     """The zero of one test on the axis of its samples, and a sentence on what it is; None where nothing says.
 
@@ -269,7 +285,7 @@ def zero(
         if found is None:
             return None
         first, minutes = min(samples, key=lambda pair: pair[1])
-        at = on_axis(found, first, minutes, answers)
+        at = on_axis(found, first, minutes, answers, problems, where)
         return at, "the time of the dose in the table" if stated and not start else said
     if doses:
         return min(doses), "the first dose of each test"

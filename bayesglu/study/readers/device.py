@@ -106,6 +106,8 @@ def add_person(subject: str, entries: list[Entry], unit: str, reading: Reading, 
         "",
         answers,
         order,
+        problems,
+        file,
     )
     if found is None:
         problems.add(
@@ -207,7 +209,7 @@ def _between(entries: list[Entry], order: str, reading: Reading, file: str) -> l
         if end is None or end.day is None or first.moment is None:
             reading.problems.add(f"between is {text!r}, no date with a time. {say('between')}", file)
             return entries
-        ends.append(on_axis(end, first.moment, first.minutes, answers))
+        ends.append(on_axis(end, first.moment, first.minutes, answers, reading.problems, file))
     kept = [entry for entry in entries if ends[0] <= entry.minutes <= ends[1]]
     outside = len(entries) - len(kept)
     reading.said.append(f"{outside} entries outside {' and '.join(answers.between)} are left out")

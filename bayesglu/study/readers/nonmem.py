@@ -259,7 +259,8 @@ def _clock_times(layout: Layout, records: Sequence[Record], reading: Reading) ->
         for occasion in dict.fromkeys(records[number].occasion for number in mine):
             own = [number for number in mine if records[number].occasion == occasion]
             given = [records[n].minutes for n in own if _kind(records[n]) in (DOSE, RESET_AND_DOSE)]
-            found = zero(subject, [(moments[n], records[n].minutes) for n in own], given, "", answers, order)
+            samples = [(moments[n], records[n].minutes) for n in own]
+            found = zero(subject, samples, given, "", answers, order, problems, file)
             if found is None:
                 unknown.append(subject)
                 continue

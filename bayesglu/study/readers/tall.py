@@ -258,7 +258,7 @@ def _zeros(
                 layout.grid.file,
             )
         stated = next(iter(several), "")
-        found = zero(label[0], own, (), stated, reading.answers, order)
+        found = zero(label[0], own, (), stated, reading.answers, order, reading.problems, layout.grid.file)
         if found is None:
             unknown.append(label[0])
             continue
