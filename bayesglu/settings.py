@@ -2,7 +2,7 @@
 given."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -34,16 +34,14 @@ class Number:
         """What is wrong with a value; nothing where it is fine."""
         if value is None and self.optional:
             return ""
-        wanted = self.allowed
+        wanted, size = self.allowed, _size(value)
         if isinstance(value, bool) or not isinstance(value, Integral if self.whole else Real):
             wanted = f"a {'whole ' if self.whole else ''}number, {wanted}"
-        elif math.isfinite(value) and (
-            self.lowest < float(value) < self.highest
-            if self.within
-            else self.lowest <= float(value) <= self.highest
+        elif math.isfinite(size) and (
+            self.lowest < size < self.highest if self.within else self.lowest <= size <= self.highest
         ):
             return ""
-        if self.highest >= MANY and isinstance(value, Real) and self.highest < float(value) < math.inf:
+        if MANY <= self.highest < size < math.inf:
             wanted += f", and not above {self.highest:g}"
         return f"{name} is {show(value)}; it must be {wanted}{' or None' if self.optional else ''}."
 
@@ -143,6 +141,37 @@ def check_all(*groups: tuple[Any, Mapping[str, Number | Choice], str]) -> list[d
         error.problems = tuple(faults)
         raise error
     return found
+
+
+def as_names(what: str, given: str | Iterable[str]) -> tuple[str, ...]:
+    """The names that an argument takes, of which one may be given alone; InputError where it is none.
+
+    >>> as_names("outputs", "glucose")
+    ('glucose',)
+    """
+    names = (given,) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
+    if not all(isinstance(name, str) for name in names):
+        raise InputError(f"{what} is {show(given)}; it must be a name, or a list of names.")
+    return names
+
+
+def as_mapping(what: str, given: Mapping | None) -> Mapping:
+    """What an argument says by name, nothing where it is None; InputError where it is no mapping.
+
+    >>> as_mapping("parameters", None)
+    {}
+    """
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError(f"{what} is {show(given)}; it must be a mapping by name, such as {{'glucose': 90}}.")
+    return {} if given is None else given
+
+
+def _size(value: Any) -> float:
+    """A number as a float, infinite where it is too large for one; NaN where it is none."""
+    try:
+        return float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _unknown(name: object, known: Mapping, place: str) -> str:

@@ -16,7 +16,7 @@ COUNTS = ("draws", "tune", "chains", "cores")
 NONSENSE = ("10", 2.5, [], float("nan"), True, b"1", {"a": 1}, np.array([1, 2]))
 
 REFUSED = [
-    *({name: value} for name in COUNTS for value in (0, -1, -5, 10**30, *NONSENSE)),
+    *({name: value} for name in COUNTS for value in (0, -1, -5, 10**30, 10**400, *NONSENSE)),
     *({name: None} for name in ("tune", "chains", "target_accept")),
     *({"target_accept": value} for value in (2, -1, 0, 1, float("inf"), *NONSENSE[:1])),
     *({name: value} for name in SOLVER for value in (0, -1, float("inf"), *NONSENSE[:1], *NONSENSE[2:])),
@@ -31,7 +31,12 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("settings", REFUSED, ids=str)
+@pytest.fixture(scope="module")
+def fitted():
+    return fit("minimal", "bergman1986", method="laplace", draws=4, random_seed=1, **QUIET)
+
+
+@pytest.mark.parametrize("settings", REFUSED, ids=lambda settings: str(settings)[:40])
 def test_what_cannot_be_used_is_named_and_nothing_is_begun(settings):
     (name, value), *_ = settings.items()
     told = next(iter(value)) if name == "nuts" and isinstance(value, dict) else name
@@ -108,6 +113,34 @@ SIMULATE = {"model": "oral", "protocol": "ogtt(75)", "outputs": ["glucose"]}
 def test_a_simulation_of_nothing_possible_is_refused(settings, told):
     with pytest.raises(InputError, match=told):
         bayesglu.simulate(**SIMULATE, **settings)
+
+
+NO_NAMES, NO_MAPPING = (-1, 0, 2.5, True, object(), [1]), (-1, 0, 2.5, True, object(), [1], "x")
+NO_CURVE = (-1, "x", [1], ([0, "a"], [1, 2]), ([0, 10**400], [1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("ask", "name", "values"),
+    [
+        *(("simulate", name, NO_NAMES) for name in ("outputs", "hold")),
+        *(("simulate", name, NO_MAPPING) for name in ("parameters", "start")),
+        ("simulate", "times", (-1, 10**400, "x")),
+        *(("what_if", name, NO_NAMES) for name in ("outputs", "hold")),
+        *(("what_if", "change", NO_MAPPING), ("what_if", "n_new", (0, "x", 2.5, None))),
+        *(("Scenario", name, NO_MAPPING) for name in ("change", "start")),
+        *(("Scenario", "switches", NO_NAMES), ("forced", "forcing", NO_CURVE)),
+    ],
+)
+def test_an_argument_of_another_kind_is_named_and_nothing_is_ignored(fitted, ask, name, values):
+    asked = {
+        "simulate": lambda given: bayesglu.simulate("ivgtt", "ivgtt(0.3)", **given),
+        "forced": lambda given: bayesglu.simulate("minimal", "ivgtt(0.3)", **given),
+        "what_if": lambda given: bayesglu.what_if(fitted, **({"subjects": "new"} | given), draws=2, **QUIET),
+        "Scenario": lambda given: bayesglu.Scenario(**given),
+    }
+    for value in values:
+        with pytest.raises(InputError, match=rf"\b{name}\b"):
+            asked[ask]({name: value})
 
 
 def test_everything_that_solves_checks_the_settings_of_the_solver():

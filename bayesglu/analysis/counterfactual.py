@@ -15,11 +15,11 @@ from bayesglu.analysis.cohort import NEW
 from bayesglu.analysis.new_people import NewPeople, new_people
 from bayesglu.analysis.quantities import Quantity
 from bayesglu.analysis.scenarios import Scenario, scenarios_of
-from bayesglu.analysis.simulation import as_names
 from bayesglu.errors import InputError
 from bayesglu.protocols.checked import Forcing
 from bayesglu.protocols.protocol import Protocol
 from bayesglu.results import require_fit
+from bayesglu.settings import COUNT, as_mapping, as_names, check_settings
 
 REFERENCE, CHANGED = "reference", "changed"
 
@@ -155,9 +155,8 @@ def what_if(
         alone = cast("Protocol | str | Mapping[str, Protocol | str]", scenarios)
         scenarios, protocol = None, alone if protocol is None else protocol
     if isinstance(subjects, str) and subjects == NEW:
-        if n_new < 1:
-            raise InputError(f"n_new is {n_new}; it must be 1 or more.")
-        subjects = new_people(n_new)
+        subjects = new_people(check_settings({"n_new": n_new}, {"n_new": COUNT})["n_new"])
+    change = as_mapping("change", change)
     if scenarios is None:
         named = {REFERENCE: Scenario()} | ({CHANGED: Scenario(change=change)} if change else {})
     elif change:
@@ -167,11 +166,11 @@ def what_if(
     question = Question(
         subjects=subjects,
         times=times,
-        outputs=None if outputs is None else as_names(outputs),
+        outputs=None if outputs is None else as_names("outputs", outputs),
         draws=draws,
         body_weight=body_weight,
         random_seed=random_seed,
-        hold=tuple(as_names(hold)),
+        hold=as_names("hold", hold),
         forcing=forcing,
         occasion=occasion,
         protocol=protocol,

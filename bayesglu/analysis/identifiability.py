@@ -27,7 +27,7 @@ from bayesglu.analysis.information import (
     samples_told,
     typical_covariance,
 )
-from bayesglu.analysis.simulation import as_names, check_names
+from bayesglu.analysis.simulation import check_names
 from bayesglu.errors import InputError
 from bayesglu.hierarchy.compatibility import check_forcing, check_protocol
 from bayesglu.hierarchy.design import make_design
@@ -36,6 +36,7 @@ from bayesglu.protocols.checked import Forcing
 from bayesglu.protocols.parse import parse_protocol
 from bayesglu.protocols.protocol import Protocol
 from bayesglu.seeds import seed_of
+from bayesglu.settings import as_names
 from bayesglu.solver.solver import SolverError
 from bayesglu.spec.model import ModelSpec, SpecError, load_model
 
@@ -137,7 +138,9 @@ def identify(
     """
     spec, protocol = load_model(model), parse_protocol(protocol)
     _check_numbers(subjects=subjects, draws=draws, prior_cv=prior_cv)
-    measured = tuple(spec.analytes) if analytes is None else tuple(dict.fromkeys(as_names(analytes)))
+    measured = (
+        tuple(spec.analytes) if analytes is None else tuple(dict.fromkeys(as_names("analytes", analytes)))
+    )
     check_names("analyte", measured, spec.analytes)
     check_protocol(spec, protocol)
     check_forcing(spec, forcing)
@@ -192,7 +195,7 @@ def _with_unknown(spec: ModelSpec, parameters: str | Iterable[str], prior_cv: fl
         # A fixed zero stays: it has no logarithm.
         asked = {n for n in fixed if np.isfinite(spec.parameters[n].location)}
     else:
-        asked = set() if parameters == "free" else set(as_names(parameters))
+        asked = set() if parameters == "free" else set(as_names("parameters", parameters))
         check_names("parameter", sorted(asked), spec.parameters)
         if zero := sorted(n for n in asked if not np.isfinite(spec.parameters[n].location)):
             raise InputError(f"{', '.join(zero)}: fixed at a value that has no logarithm, so nothing varies.")

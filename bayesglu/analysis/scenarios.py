@@ -14,6 +14,7 @@ from bayesglu.errors import BayesgluError, InputError, MissingFileError
 from bayesglu.frozen import Frozen
 from bayesglu.protocols.parse import parse_protocol
 from bayesglu.protocols.protocol import Protocol
+from bayesglu.settings import as_mapping, as_names
 from bayesglu.text.problems import Problems, Section, hint, is_file, is_number, read_toml, show
 
 OWN = "own"
@@ -81,12 +82,12 @@ class Scenario:
     def __post_init__(self) -> None:
         problems = Problems("Scenario")
         changes = {}
-        for name, how in dict(self.change or {}).items():
+        for name, how in as_mapping("change", self.change).items():
             try:
                 changes[str(name)] = as_change(how)
             except InputError as error:
                 problems.add(f"{name}: {error}")
-        switches = (self.switches,) if isinstance(self.switches, str) else tuple(self.switches)
+        switches = as_names("switches", self.switches)
         for name in switches:
             if name not in SWITCHES:
                 problems.unknown(name, SWITCHES, "switch")
@@ -99,7 +100,7 @@ class Scenario:
         object.__setattr__(self, "protocol", done)
         object.__setattr__(self, "change", Frozen(changes))
         object.__setattr__(self, "switches", switches)
-        object.__setattr__(self, "start", Frozen(self.start or {}))
+        object.__setattr__(self, "start", Frozen(as_mapping("start", self.start)))
 
     def __str__(self) -> str:
         done = self.protocol

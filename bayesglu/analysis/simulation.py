@@ -18,7 +18,7 @@ from bayesglu.protocols.checked import Forcing, as_minutes
 from bayesglu.protocols.parse import parse_protocol
 from bayesglu.protocols.protocol import Protocol
 from bayesglu.protocols.schedule import AMOUNT_CHANNELS, Schedule, build_schedule
-from bayesglu.settings import SOLVER, check_settings
+from bayesglu.settings import SOLVER, as_mapping, as_names, check_settings
 from bayesglu.solver.solver import Solver, make_solver, require_solved
 from bayesglu.spec.model import ModelSpec, load_model
 from bayesglu.study.samples import PLAUSIBLE
@@ -113,16 +113,17 @@ def simulate(
     times = default_times(protocol) if times is None else as_minutes(times)
     if times.ndim != 1 or not len(times) or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
         raise InputError("times must be a sequence of minutes that increases.")
-    wanted = available_outputs(spec) if outputs is None else as_names(outputs)
+    wanted = available_outputs(spec) if outputs is None else as_names("outputs", outputs)
     check_names("output", wanted, available_outputs(spec))
-    hold = _held(assemble(spec.structure), as_names(hold))
+    hold = _held(assemble(spec.structure), as_names("hold", hold))
     check_protocol(spec, protocol)
     warn_of_fasts(spec, protocol, float(times[-1]))
     check_forcing(spec, forcing)
-    people = _people(spec, parameters or {}, start or {}, body_weight, settings["atol"])
+    parameters, start = as_mapping("parameters", parameters), as_mapping("start", start)
+    people = _people(spec, parameters, start, body_weight, settings["atol"])
     begin = min(times[0], protocol.start, *([] if not start and forcing is None else [0.0]))
     schedule = _schedule(protocol, times, begin, people.weights, forcing, spec)
-    begun = {state_of(name) for name in start or ()}
+    begun = {state_of(name) for name in start}
     solving = make_solver(spec.structure, schedule, wanted, hold, begun, **settings)
     values = _solve_in_parts(solving, people)
 
@@ -325,11 +326,6 @@ def _solve_in_parts(solving: Solver, people: _People, at_once: int = 4096) -> np
 
     in_threads(solve, range(0, len(people.theta), step))
     return values.reshape(*people.shape, n_samples, n_outputs)
-
-
-def as_names(given: str | Iterable[str]) -> tuple[str, ...]:
-    """Names, of which one may be given alone."""
-    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _amounts(by_channel: Mapping[str, np.ndarray]) -> str:

@@ -27,7 +27,7 @@ def as_minutes(times: ArrayLike) -> np.ndarray:
     """
     try:
         return np.asarray(times, float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"times are {str(times)[:60]}; give numbers, the minutes of the samples.") from None
 
 
@@ -71,7 +71,11 @@ def checked_curves(forcing: Sequence[Forcing | None], names: Sequence[str]):
         if pair is None:
             curves.append(None)
             continue
-        knots, values = (np.atleast_1d(np.asarray(part, float)) for part in pair)
+        try:
+            knots, values = (np.atleast_1d(np.asarray(part, float)) for part in pair)
+        except (TypeError, ValueError, OverflowError):
+            problems.append(f"{name} has the forcing {str(pair)[:60]}; it must be (times, values)")
+            continue
         if knots.ndim != 1 or knots.shape != values.shape or knots.size == 0:
             problems.append(f"{name} has a forcing of {knots.size} times and {values.size} values")
         elif not (np.isfinite(knots).all() and np.isfinite(values).all()):
