@@ -1,9 +1,15 @@
 """Errors about what was given and cannot be used, and warnings about what is probably not meant."""
 
+import contextlib
+import functools
 import os
 import warnings
 
-_PACKAGE = os.path.dirname(__file__) + os.sep
+_BETWEEN = tuple(
+    file.removesuffix(".py")  # a prefix as long as the name is none to Python
+    for file in (os.path.dirname(__file__) + os.sep, contextlib.__file__, functools.__file__)
+)
+"""Files of this package, and those through which its functions call each other."""
 
 
 class BayesgluError(Exception):
@@ -84,4 +90,4 @@ class RunWarning(BayesgluWarning):
 
 def warn_caller(message: str, category: type[BayesgluWarning]) -> None:
     """Warn at the line that called this package, however many of its functions lie between."""
-    warnings.warn(message, category, skip_file_prefixes=(_PACKAGE,))
+    warnings.warn(message, category, skip_file_prefixes=_BETWEEN)

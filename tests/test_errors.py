@@ -2,16 +2,19 @@
 
 import ast
 import builtins
+import os
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
 import xarray as xr
 
 import bayesglu
+from bayesglu import lock
 from bayesglu.analysis.checks import check
-from bayesglu.errors import BayesgluError, BayesgluWarning, FitWarning
+from bayesglu.errors import BayesgluError, BayesgluWarning, FitWarning, RunWarning
 from bayesglu.hierarchy.design import make_design
 from bayesglu.inference.modes import find_modes
 from bayesglu.physiology.loop import LoopError
@@ -128,16 +131,26 @@ def judged():
     return check(fit)
 
 
+def taken_over():
+    """A folder that another call left long ago."""
+    with TemporaryDirectory() as folder:
+        (Path(folder) / lock.NAME).touch()
+        os.utime(Path(folder) / lock.NAME, (1, 1))
+        with lock.in_use(Path(folder)):
+            pass
+
+
 @pytest.mark.parametrize(
     ("warned", "category"),
     [
+        (taken_over, RunWarning),
         (swapped_units, StudyWarning),
         (lambda: bayesglu.fit("oral", without_glucose(), method="laplace", draws=2), StudyWarning),
         (lambda: make_design(load_model("oral"), without_glucose()), StudyWarning),
         (unsettled, FitWarning),
         (judged, FitWarning),
     ],
-    ids=["study", "fit", "design", "modes", "check"],
+    ids=["run", "study", "fit", "design", "modes", "check"],
 )
 def test_a_warning_is_of_ours_and_points_at_the_line_that_called(warned, category):
     with warnings.catch_warnings(record=True) as told:
