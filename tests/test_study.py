@@ -576,7 +576,9 @@ def test_a_write_that_is_stopped_is_told_and_can_be_made_again(tmp_path, monkeyp
         assert "was not written to its end. Make the call that wrote it" in problems(tmp_path / "out")
     else:
         assert load_study(tmp_path / "out") == older
+    (tmp_path / "out" / f"{atomic.UNFINISHED}0a1b2c3d.csv").touch()  # as a killed process leaves it
     assert load_study(study.to_folder(tmp_path / "out")) == study
+    assert step == 0 or not any(map(atomic.is_hidden, (tmp_path / "out").iterdir()))
 
 
 def test_the_first_write_that_is_stopped_leaves_a_folder_to_import_into(tmp_path, monkeypatch):

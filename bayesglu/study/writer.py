@@ -11,7 +11,7 @@ import pandas as pd
 import tomli_w
 import xarray as xr
 
-from bayesglu.atomic import make_folder, remove, whole
+from bayesglu.atomic import UNFINISHED, is_empty, make_folder, remove, whole
 from bayesglu.errors import InputError
 from bayesglu.protocols.events import Event
 from bayesglu.protocols.faults import ProtocolError
@@ -61,6 +61,9 @@ def write_study(study: Study, folder: Path) -> Path:
     }
     sheet = tomli_w.dumps({key: entry for key, entry in entries.items() if entry not in (None, {})})
     before = _replaceable(folder)
+    if is_empty(folder) or is_half_written(folder):
+        for left in folder.glob(f"{UNFINISHED}*"):
+            remove(left)
     make_folder(folder, parents=True)
     _write_sheet(folder, HALF + "".join(f"# {found}  {name}\n" for name, found in before.items()) + sheet)
     for name in set(before) - set(texts):
