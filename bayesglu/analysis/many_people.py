@@ -273,7 +273,7 @@ class KeptPeople(Kept):
         """The arrays of the store; a store that is none, or whose labels are others, is taken away."""
         try:
             there = dict(zarr.open_group(self.store, mode="r").arrays())
-            if all(there[dim][:].tolist() == list(own) for dim, own in self.places.items()):
+            if all(list(np.asarray(there[dim])) == list(own) for dim, own in self.places.items()):
                 return there
         except Exception:  # of any kind: the bytes are not those of zarr
             pass
