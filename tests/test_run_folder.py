@@ -232,11 +232,11 @@ def test_a_pilot_run_and_its_coordinates_are_kept(stopped, finished, monkeypatch
     about = json.loads((stopped / ABOUT).read_text())
     real = stages.sample
 
-    def sample(*arguments, doing="sampling", **settings):
-        if doing == "pilot":
+    def sample(*arguments):
+        if "pilot" in map(str, arguments[6:]):
             monkeypatch.setattr(sampler, "Chain", lambda *_: pytest.fail("it draws the pilot run again"))
         try:
-            return real(*arguments, doing=doing, **settings)
+            return real(*arguments)
         finally:
             monkeypatch.setattr(sampler, "Chain", chain)
 
