@@ -53,7 +53,7 @@ def with_frozen_steps(d: Design, values: Values) -> Design:
         if solver is None:
             continue
         found = replace(d, solver=solver)
-        log_ratio = (tight - log_likelihood(found, tried))[solved]
+        log_ratio = tight[solved] - log_likelihood(found, tried)[solved]
         if np.isfinite(log_ratio).all():
             log_weight, k = smoothed(log_ratio)
             if k <= LARGEST_K and efficiency(log_weight) >= EVEN:
