@@ -100,7 +100,7 @@ def fit(
         the solver's tolerances, by Pareto smoothed importance sampling, and resampled, each chain in its
         order. Where no frozen steps would have even weights, steps adapt. `check` judges the weights. By
         default steps of chains are frozen where the study has several people, and adapt where it has one,
-        whose equations long steps solve no faster.
+        whose fit long steps hardly shorten.
     nuts : mapping, optional
         More settings for nutpie, such as ``{"maxdepth": 8}``.
     resume : str or Path, optional

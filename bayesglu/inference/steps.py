@@ -35,8 +35,8 @@ which weights can be trusted."""
 
 
 def usual_steps(d: Design) -> str:
-    """The steps with which chains are sampled where nobody asks for others: those of one person's equations
-    take one of eight lanes, so that long ones save little."""
+    """The steps with which chains are sampled where nobody asks for others: a fit of one person, whose
+    equations take one of eight lanes, is hardly shorter with long ones."""
     return "frozen" if len(d.study.subjects) > 1 else "adaptive"
 
 
