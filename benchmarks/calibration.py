@@ -12,6 +12,8 @@ from pathlib import Path
 import bayesglu
 from bayesglu.analysis.calibration import Calibration, calibrate
 from bayesglu.study.study import Study
+from bayesglu.validation.rothman1991 import fasting_study
+from benchmarks.fasting import TABLES
 from benchmarks.report import RESULTS, read, write
 
 SIMULATIONS, SEED = 100, 1
@@ -31,6 +33,7 @@ STUDIES: dict[str, Callable[[], Study]] = {
     "oral": lambda: _drinkers("glucose", "insulin"),
     "oral_cpeptide": lambda: _drinkers("glucose", "insulin", "c_peptide"),
     "feedback": _drinkers,
+    "fasting": lambda: fasting_study(TABLES),
 }
 
 

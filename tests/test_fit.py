@@ -378,6 +378,7 @@ def test_whitened_and_non_centred_coordinates_give_the_same_posterior(name):
     d = CASES[name]()
     settings = {"draws": 300, "tune": 300, "chains": 2, "cores": 2, "random_seed": 4, **QUIET}
     found = [fit(d.spec, d.study, parametrization=c, **settings) for c in ("whitened", "noncentered")]
+    assert json.loads(found[1].attrs["settings"])["steps"] == "adaptive", "and not frozen, as the others"
     logs = [
         xr.Dataset({n: v if n == "correlation" else np.log(v) for n, v in f.posterior.data_vars.items()})
         for f in found

@@ -232,11 +232,11 @@ def test_a_pilot_run_and_its_coordinates_are_kept(stopped, finished, monkeypatch
     about = json.loads((stopped / ABOUT).read_text())
     real = stages.sample
 
-    def sample(*arguments):
-        if "pilot" in map(str, arguments[6:]):
+    def sample(*arguments, **named):
+        if named.get("doing") == "pilot":
             monkeypatch.setattr(sampler, "Chain", lambda *_: pytest.fail("it draws the pilot run again"))
         try:
-            return real(*arguments)
+            return real(*arguments, **named)
         finally:
             monkeypatch.setattr(sampler, "Chain", chain)
 
@@ -285,6 +285,15 @@ def test_a_fit_is_found_though_a_kill_came_between_the_moves_that_replace_it(fin
     shutil.copytree(finished[0], folder)
     (folder / "fit.zarr").rename(folder / f"{REPLACED}fit.zarr")
     assert load(folder).identical(finished[1]) and again(folder).identical(finished[1])
+
+
+def test_a_run_goes_on_with_its_own_seed_and_steps_where_no_others_are_asked_for(finished):
+    """The steps of one person's fit adapt by default; those of this run are frozen."""
+    folder, first = finished
+    silent = {k: v for k, v in SETTINGS.items() if k not in ("random_seed", "steps")}
+    assert fit("minimal", "bergman1986", resume=folder, **silent).identical(first)
+    with pytest.raises(InputError, match="steps: frozen then, adaptive now"):
+        fit("minimal", "bergman1986", resume=folder, steps="adaptive", **silent)
 
 
 def test_the_older_fit_stays_until_one_with_more_draws_is_whole(finished, tmp_path, monkeypatch):

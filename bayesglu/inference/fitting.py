@@ -98,9 +98,10 @@ def fit(
         is at work in whitened coordinates, equations are solved with long steps that are the same for all
         parameters, so that the log density is smooth; afterwards draws are weighted to the posterior at
         the solver's tolerances, by Pareto smoothed importance sampling, and resampled, each chain in its
-        order. Where no frozen steps would have even weights, steps adapt. `check` judges the weights. By
-        default steps of chains are frozen where the study has several people, and adapt where it has one,
-        whose fit long steps hardly shorten.
+        order. Where no frozen steps would have even weights, and in non-centered coordinates, steps adapt.
+        `check` judges the weights. By default steps of chains are those of the run that `resume` goes on
+        with; otherwise they are frozen where the study has several people, and adapt where it has one, whose
+        fit long steps hardly shorten.
     nuts : mapping, optional
         More settings for nutpie, such as ``{"maxdepth": 8}``.
     resume : str or Path, optional
@@ -180,12 +181,13 @@ def fit(
         raise InputError("start gives whitened coordinates to chains; nothing else begins in them.")
     began = time.perf_counter()
     d = _design(model, study, **solver_settings)
-    checked.setdefault("steps", usual_steps(d) if method != "laplace" else "adaptive")
     about_draws = expansion_of(start, d) if start is not None else None
     run = Run(resume) if resume is not None else None
-    if run is not None and run.described and random_seed is None:
-        random_seed = run.about()["seed"]
-    seed = seed_of(random_seed)
+    before = run.about() if run is not None and run.described else {}
+    seed = seed_of(before["seed"] if before and random_seed is None else random_seed)
+    checked.setdefault("steps", before.get("steps", usual_steps(d)))
+    if method == "laplace" or parametrization != "whitened":
+        checked["steps"] = "adaptive"
     cores, shown = checked.pop("cores"), checked.pop("progressbar")
     sampling = Sampling(**checked, seed=seed, nuts=nuts, solver=solver_settings)
     if run is None:

@@ -7,10 +7,13 @@ method), so that errors have the degrees of freedom that people leave them. What
 person and one for the population, is the Laplace approximation (`method="laplace"`), the starting point of
 the sampler, and the coordinates in which it begins.
 
-A climb from the medians of the prior ends at one mode. Where single people have a higher one (`other_modes`),
+A climb from the medians of the prior ends at one mode; with longer strides between new coordinates it may end
+at another, and the one with more probability is taken. Where single people have a higher one (`other_modes`),
 they are moved there, and everyone is sought again from that place.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -23,10 +26,15 @@ from bayesglu.hierarchy.values import Values
 from bayesglu.inference.density import Density
 from bayesglu.inference.linearise import Expansion, expand
 from bayesglu.inference.other_modes import FAILED, OtherMode, seek_others
+from bayesglu.parallel import in_threads
 from bayesglu.solver.solver import SolverError, require_solved
 
 ITERATIONS = 15
 """Of the optimiser, in one set of coordinates."""
+
+STRIDES = 10.0, 3.0
+"""SDs that a coordinate may go, at most, before coordinates are made anew: far from its origin a linear model
+says little, and a climb that trusts it ends where hardly anyone's equations can be solved."""
 
 MOVES = 3
 """How often, at most, people are moved to other modes: each time the population follows them, and they stay
@@ -49,14 +57,15 @@ def find_modes(design: Design, max_rounds: int = 20, tolerance: float = 0.05) ->
     """
     with threadpool_limits(limits=1, user_api="blas"):  # more threads wait longer than they work
         _require_finite(Density(design))
-        expansion, settled = _search(design, design.prior_medians, max_rounds, tolerance)
+        search = partial(_search, design, max_rounds=max_rounds, tolerance=tolerance)
+        expansion, settled = _best(design, in_threads(partial(_tried, search, design.prior_medians), STRIDES))
         density = Density(design, expansion)
+        origin = np.zeros(density.size)
         for _ in range(MOVES):
-            origin = np.zeros(density.size)
             higher, others = seek_others(density, density.unpack(origin[None]).at(0))
             if higher is None:
                 break
-            moved, settles = _search(design, higher, max_rounds, tolerance)
+            moved, settles = search(higher, STRIDES[0])
             there = Density(design, moved)
             if there(origin)[0] <= density(origin)[0]:
                 break
@@ -70,17 +79,40 @@ def find_modes(design: Design, max_rounds: int = 20, tolerance: float = 0.05) ->
     return Modes(expansion, others)
 
 
-def _search(design: Design, at: Values, max_rounds: int, tolerance: float) -> tuple[Expansion, bool]:
-    """The linear model at the modes above `at`, and whether they were found."""
+def _search(
+    design: Design, at: Values, stride: float, max_rounds: int, tolerance: float
+) -> tuple[Expansion, bool]:
+    """The linear model at the modes above `at`, sought with such strides, and whether they were found."""
     expansion = expand(design, at)
     for _ in range(max_rounds):
         density = Density(design, expansion)
-        x, settled = _climb(density, tolerance)
+        x, settled = _climb(density, stride, tolerance)
         if settled:
             return expansion, True
         at = density.unpack(x[None]).at(0)
         expansion = expand(design, at)
     return expansion, False
+
+
+def _tried(search: Callable, at: Values, stride: float) -> tuple[Expansion, bool] | SolverError:
+    """What a search finds, or why it cannot."""
+    try:
+        return search(at, stride)
+    except SolverError as error:
+        return error
+
+
+def _best(design: Design, found: list[tuple[Expansion, bool] | SolverError]) -> tuple[Expansion, bool]:
+    """Of what was found the modes with most probability."""
+    ended = [it for it in found if not isinstance(it, SolverError)]
+    if not ended:
+        raise next(it for it in found if isinstance(it, SolverError))
+
+    def mass(it: tuple[Expansion, bool]) -> float:
+        density = Density(design, it[0])
+        return density(np.zeros(density.size))[0]
+
+    return max(ended, key=mass)
 
 
 def _require_finite(density: Density) -> None:
@@ -93,9 +125,9 @@ def _require_finite(density: Density) -> None:
     raise SolverError("The density of the samples is not finite at the typical values of the model.")
 
 
-def _climb(density: Density, tolerance: float) -> tuple[np.ndarray, bool]:
-    """Coordinates nearer to the mode than the origin, and whether the origin is near enough; correlations are
-    held at zero, and the forcing function at what was measured."""
+def _climb(density: Density, stride: float, tolerance: float) -> tuple[np.ndarray, bool]:
+    """Coordinates nearer to the mode than the origin, none further off than a `stride`, and whether the
+    origin is near enough; correlations are held at zero, and the forcing function at what was measured."""
     free = np.zeros(density.size, bool)
     free[: density.sds.stop], free[density.individuals] = True, True
     worst = -np.inf
@@ -113,13 +145,14 @@ def _climb(density: Density, tolerance: float) -> tuple[np.ndarray, bool]:
     e, stepped = density.linear_model, np.zeros(density.size)
     # Where the linear model expects everyone.
     stepped[density.individuals] = np.linalg.solve(e.scale, -e.offset[..., None]).ravel()
-    starts = np.zeros(density.size), stepped
+    starts = np.zeros(density.size), np.clip(stepped, -stride, stride)
     values = [density(x)[0] for x in starts]
     if not np.isfinite(max(values)):
         raise SolverError("The equations could not be solved near the modes.")
     start = starts[int(np.argmax(values))]
     options = {"maxiter": ITERATIONS, "maxcor": ITERATIONS, "gtol": tolerance, "ftol": 0.0}
-    top = minimize(cost, start, jac=True, method="L-BFGS-B", options=options)
+    near = [(-stride, stride)] * density.size
+    top = minimize(cost, start, jac=True, method="L-BFGS-B", bounds=near, options=options)
     return top.x, max(np.abs(top.x).max(), np.abs(top.jac).max()) < tolerance
 
 

@@ -72,7 +72,7 @@ class Run:
         """
         for name in (ABOUT, COPY):
             if (kept := _described(self.folder / name)) is not None:
-                return kept
+                return {**EARLIER, **kept}
         raise InputError(
             f"{self.folder / ABOUT}: this file and {COPY} are damaged, without which nobody knows of what "
             "the draws there are. Put one of them back from a backup, or give another folder to begin anew; "
@@ -81,7 +81,7 @@ class Run:
 
     def check(self, about: Mapping) -> None:
         """Raise InputError when this is a run of something else, with every difference."""
-        kept, differences = {**EARLIER, **self.about()}, []
+        kept, differences = self.about(), []
         for key, wanted in json.loads(json.dumps(about)).items():
             before = kept.get(key)
             if key == "draws" and isinstance(before, int):

@@ -109,7 +109,7 @@ def _prepared(
         density = Density(stepping, expansion)
         there = None if run is None else run.pilot
         after = sampling.chains * (sampling.tune + sampling.draws - 2 * pilot)
-        seen, _, _ = sample(density, short, failures, progress, cores, there, "pilot", after)
+        seen, _, _ = sample(density, short, failures, progress, cores, there, doing="pilot", after=after)
         expansion = refresh(first, seen)
         if freezes:
             stepping = with_frozen_steps(d, first.unpack(seen.reshape(-1, first.size)))
