@@ -10,6 +10,7 @@ import hashlib
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -107,7 +108,12 @@ def main() -> None:
 
 def _tree(path: Path) -> bytes:
     """The code of a file, whatever its layout, comments and docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return _code(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _code(text: str) -> bytes:
+    tree = ast.parse(text)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
