@@ -1,0 +1,132 @@
+"""A number for each of several people, one a lane, with which compiled code reckons as with one number.
+
+LLVM has vectors and numba has no type for them: here it gets one, `Numbers`. An array whose last axis runs
+over lanes is, as `in_lanes` shows it, an array of them without that axis, and code written for the numbers of
+one person is code for as many people as there are lanes. Nothing is fused or reordered: each person's numbers
+are what they would be alone.
+"""
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.imputils import impl_ret_borrowed
+from numba.core.typing import signature, templates
+from numba.extending import lower_builtin, models, register_model
+
+from bayesglu.solver.compiled import PLAIN, compiled
+from bayesglu.solver.intrinsics import intrinsic
+
+LANES = 1 if PLAIN else 4
+"""Vectors of 256 bits, which most processors have and LLVM splits for the others; with wider ones what they
+take no longer lies in the nearest cache. In plain numba people come one by one."""
+
+register: Any = templates.infer_global
+"""Whose types say that it is none."""
+
+
+class Numbers(types.Type):
+    """Of a number in each lane."""
+
+    def __init__(self):
+        super().__init__(name="Numbers")
+
+
+NUMBERS = Numbers()
+VECTOR = ir.VectorType(ir.DoubleType(), LANES)
+PAIRS = (NUMBERS, NUMBERS), (NUMBERS, types.float64), (types.float64, NUMBERS)
+
+
+@register_model(Numbers)
+class _Vector(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, VECTOR)
+
+
+def _spread(builder, number):
+    """The number in every lane."""
+    first = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
+    everywhere = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    return builder.shuffle_vector(first, ir.Constant(VECTOR, ir.Undefined), everywhere)
+
+
+def _register(instruction: str, *operators, kinds: Sequence[tuple] = PAIRS) -> None:
+    """What an instruction on vectors does, as operators of numba; a plain number is that of every lane."""
+
+    def code(context, builder, signature, arguments):
+        vectors = (
+            value if kind == NUMBERS else _spread(builder, value)
+            for kind, value in zip(signature.args, arguments, strict=True)
+        )
+        return getattr(builder, instruction)(*vectors)
+
+    for each in operators:
+        cases = [signature(NUMBERS, *own) for own in kinds]
+        register(each)(type(f"_{instruction}", (templates.ConcreteTemplate,), {"key": each, "cases": cases}))
+        for own in kinds:
+            lower_builtin(each, *own)(code)
+
+
+_register("fadd", operator.add, operator.iadd)
+_register("fsub", operator.sub, operator.isub)
+_register("fmul", operator.mul, operator.imul)
+_register("fdiv", operator.truediv, operator.itruediv)
+_register("fneg", operator.neg, kinds=[(NUMBERS,)])
+
+
+@intrinsic
+def spread(context, number):
+    """The same number in every lane."""
+    return NUMBERS(types.float64), lambda context, builder, signature, arguments: _spread(builder, *arguments)
+
+
+@intrinsic
+def square_root(context, numbers):
+    """Lane by lane."""
+
+    def codegen(context, builder, signature, arguments):
+        name, kind = f"llvm.sqrt.v{LANES}f64", ir.FunctionType(VECTOR, [VECTOR])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+    return NUMBERS(NUMBERS), codegen
+
+
+@intrinsic
+def in_lanes(context, array):
+    """A contiguous array whose last axis runs over lanes, as one of `Numbers` without it; it must begin where
+    a vector may, as new arrays do."""
+    kind = types.Array(NUMBERS, array.ndim - 1, "C")
+
+    def codegen(context, builder, signature, arguments):
+        from numba.np.arrayobj import populate_array  # takes long to import
+
+        there = context.make_array(array)(context, builder, arguments[0])
+        seen = context.make_array(kind)(context, builder)
+        shape, strides = (cgutils.unpack_tuple(builder, t)[:-1] for t in (there.shape, there.strides))
+        data = builder.bitcast(there.data, VECTOR.as_pointer())
+        size = context.get_constant(types.intp, 8 * LANES)
+        populate_array(seen, data, shape, strides, size, there.meminfo, there.parent)
+        return impl_ret_borrowed(context, builder, kind, seen._getvalue())
+
+    return kind(array), codegen
+
+
+if PLAIN:
+
+    @compiled(inner=True)
+    def spread(number):
+        """The number."""
+        return number
+
+    @compiled(inner=True)
+    def square_root(number):
+        """Its square root."""
+        return np.sqrt(number)
+
+    @compiled(inner=True)
+    def in_lanes(array):
+        """The array without its last axis, of length one."""
+        return array.reshape(array.shape[:-1])
