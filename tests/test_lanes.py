@@ -3,19 +3,18 @@
 import numpy as np
 import pytest
 
-from bayesglu.solver.arrays import empty
 from bayesglu.solver.compiled import compiled
-from bayesglu.solver.lanes import LANES, in_lanes, spread, square_root
+from bayesglu.solver.lanes import LANES, by_lane, empty_lanes, spread, square_root
 
 
 @compiled()
 def reckoned(x, y, factor):
     """All that can be done with numbers in lanes, of the rows of x and y (lane, number)."""
-    there, made = empty((2, x.shape[1], LANES)), empty((6, x.shape[1], LANES))
+    seen, into = empty_lanes((2, x.shape[1])), empty_lanes((6, x.shape[1]))
+    numbers = by_lane(seen)
     for lane in range(LANES):
         for i in range(x.shape[1]):
-            there[0, i, lane], there[1, i, lane] = x[lane, i], y[lane, i]
-    seen, into = in_lanes(there), in_lanes(made)
+            numbers[0, i, lane], numbers[1, i, lane] = x[lane, i], y[lane, i]
     total = spread(1.5)
     for i in range(x.shape[1]):
         a, b = seen[0, i], seen[1, i]
@@ -30,7 +29,7 @@ def reckoned(x, y, factor):
         into[4, i] *= b
         into[4, i] /= factor
         into[5, i] = total
-    return made
+    return by_lane(into)
 
 
 @pytest.fixture(scope="module")

@@ -18,17 +18,15 @@ from numba.core import types
 
 from bayesglu.solver.arrays import empty, zeros
 from bayesglu.solver.compiled import compiled
-from bayesglu.solver.lanes import LANES, in_lanes, spread, square_root
+from bayesglu.solver.lanes import LANES, by_lane, empty_lanes, spread, square_root
 
 Blocks = namedtuple("Blocks", "individual standardized log_volume")
 """Everyone's parameters, their y, both (subject, component), and the log volume of them all per volume of
 z."""
 
-Given = namedtuple("Given", "lean target centre z")
-"""Of the people in the lanes: V, k, the centre and z, each with an axis of lanes at the end."""
-
-Told = namedtuple("Told", "given lever lower known drawn step")
-"""The same in lanes, with A, L, ``L^-1 (k - V' centre)``, ``(I + L)^-1 A' z`` and what A is multiplied by."""
+Told = namedtuple("Told", "lean target centre z lever lower known drawn step")
+"""Of the people in the lanes: V, k, the centre and z, and A, L, ``L^-1 (k - V' centre)``, ``(I + L)^-1 A' z``
+and what A is multiplied by."""
 
 
 def kinds_of_adjoint(lean: types.Type, together: types.Type) -> tuple[types.Type, ...]:
@@ -86,76 +84,61 @@ def _correlate(factor, together, x):
 
 
 @compiled(inner=True)
-def _row(n):
-    """Room for n numbers of the people in the lanes."""
-    return empty((n, LANES))
-
-
-@compiled(inner=True)
 def _room(n, r):
-    """Room for what the people in the lanes are given."""
-    return Given(empty((n, r, LANES)), _row(r), _row(n), _row(n))
+    """For a `Told` of n components and r directions."""
+    lean, lever, lower = empty_lanes((n, r)), empty_lanes((n, r)), empty_lanes((r, r))
+    target, known, drawn, step = empty_lanes(r), empty_lanes(r), empty_lanes(r), empty_lanes(r)
+    return Told(lean, target, empty_lanes(n), empty_lanes(n), lever, lower, known, drawn, step)
 
 
 @compiled(inner=True)
 def _take(table, first, into):
     """Rows of a table from the `first` on, a lane each; zeros where there are no more."""
+    numbers = by_lane(into)
     for lane in range(LANES):
         for i in range(len(into)):
-            into[i, lane] = table[first + lane, i] if first + lane < len(table) else 0.0
+            numbers[i, lane] = table[first + lane, i] if first + lane < len(table) else 0.0
 
 
 @compiled(inner=True)
-def _put(numbers, first, table):
+def _put(rows, first, table):
     """The other way round."""
+    numbers = by_lane(rows)
     for lane in range(min(LANES, len(table) - first)):
-        for i in range(len(numbers)):
+        for i in range(len(rows)):
             table[first + lane, i] = numbers[i, lane]
 
 
 @compiled(inner=True)
-def _gather(lean, target, centre, z, first, room):
-    """What the people from the `first` on are given."""
+def _tell(lean, target, centre, sd, factor, together, z, first, told):
+    """Fill in what the samples of the people from the `first` on tell. `target` : k."""
+    n, r = told.lever.shape
+    numbers = by_lane(told.lean)
     for lane in range(LANES):
-        for d in range(lean.shape[1]):
-            for j in range(lean.shape[2]):
-                room.lean[d, j, lane] = lean[first + lane, d, j] if first + lane < len(lean) else 0.0
-    _take(target, first, room.target)
-    _take(centre, first, room.centre)
-    _take(z, first, room.z)
-
-
-@compiled(inner=True)
-def _seen(room):
-    """The same as numbers in lanes, and room for what follows from them."""
-    n, r, _ = room.lean.shape
-    given = Given(in_lanes(room.lean), in_lanes(room.target), in_lanes(room.centre), in_lanes(room.z))
-    lever, lower = in_lanes(empty((n, r, LANES))), in_lanes(empty((r, r, LANES)))
-    return Told(given, lever, lower, in_lanes(_row(r)), in_lanes(_row(r)), in_lanes(_row(r)))
-
-
-@compiled(inner=True)
-def _tell(sd, factor, together, told):
-    """Fill in what the samples of the people in the lanes tell."""
-    (lean, target, centre, z), lever, lower, known, drawn, step = told
-    n, r = lean.shape
+        for d in range(n):
+            for j in range(r):
+                numbers[d, j, lane] = lean[first + lane, d, j] if first + lane < len(lean) else 0.0
+    _take(target, first, told.target)
+    _take(centre, first, told.centre)
+    _take(z, first, told.z)
+    own_lean, own_target, own_centre, own_z, lever, lower, known, drawn, step = told
     for d in range(n):
         for j in range(r):
-            lever[d, j] = sd[d] * lean[d, j]
+            lever[d, j] = sd[d] * own_lean[d, j]
     for i in range(len(together)):  # the components from i on have not been changed yet
         for j in range(r):
             total = spread(0.0)
             for k in range(i, len(together)):
-                total += factor[k, i] * sd[together[k]] * lean[together[k], j]
+                total += factor[k, i] * sd[together[k]] * own_lean[together[k], j]
             lever[together[i], j] = total
     for i in range(r):
-        known[i], drawn[i] = target[i], spread(0.0)
+        known[i], drawn[i] = own_target[i], spread(0.0)
         for j in range(i + 1):
             lower[i, j] = spread(1.0 if i == j else 0.0)
     for d in range(n):
         for i in range(r):
-            known[i] -= lean[d, i] * centre[d]
-            drawn[i] += lever[d, i] * z[d]
+            known[i] -= own_lean[d, i] * own_centre[d]
+            drawn[i] += lever[d, i] * own_z[d]
             for j in range(i + 1):
                 lower[i, j] += lever[d, i] * lever[d, j]
     for i in range(r):
@@ -183,25 +166,22 @@ def blocks(lean, target, centre, sd, factor, together, z):
     """
     people, n, r = lean.shape
     individual, standardized, log_volume = empty((people, n)), empty((people, n)), 0.0
-    room, row, diagonal = _room(n, r), _row(n), _row(r)
-    told, y, roots = _seen(room), in_lanes(row), in_lanes(diagonal)
+    told, y = _room(n, r), empty_lanes(n)
+    roots = by_lane(told.lower)
     for first in range(0, people, LANES):
-        _gather(lean, target, centre, z, first, room)
-        _tell(sd, factor, together, told)
+        _tell(lean, target, centre, sd, factor, together, z, first, told)
         for d in range(n):
-            y[d] = told.given.z[d]
+            y[d] = told.z[d]
             for j in range(r):
                 y[d] += told.lever[d, j] * told.step[j]
-        _put(row, first, standardized)
+        _put(y, first, standardized)
         _correlate(factor, together, y)
         for d in range(n):
-            y[d] = told.given.centre[d] + sd[d] * y[d]
-        _put(row, first, individual)
-        for i in range(r):
-            roots[i] = told.lower[i, i]
+            y[d] = told.centre[d] + sd[d] * y[d]
+        _put(y, first, individual)
         for lane in range(min(LANES, people - first)):
             for i in range(r):
-                log_volume -= np.log(diagonal[i, lane])
+                log_volume -= np.log(roots[i, i, lane])
     for d in range(n):
         log_volume += people * np.log(sd[d])
     for i in range(len(factor)):
@@ -213,33 +193,31 @@ def blocks(lean, target, centre, sd, factor, together, z):
 def numbers_of(lean, target, centre, sd, factor, together, individual):
     """The z (subject, component) of which `blocks` makes these individual parameters."""
     people, n, r = lean.shape
-    z, room = empty((people, n)), _room(n, r)
-    told = _seen(room)
+    z, told = empty((people, n)), _room(n, r)
+    own, step = told.z, told.step
     for first in range(0, people, LANES):
-        _gather(lean, target, centre, individual, first, room)
-        own = told.given.z
+        _tell(lean, target, centre, sd, factor, together, individual, first, told)
         for d in range(n):
-            own[d] = (own[d] - told.given.centre[d]) / sd[d]
+            own[d] = (own[d] - told.centre[d]) / sd[d]
         for i in range(len(together)):
             for j in range(i):
                 own[together[i]] -= factor[i, j] * own[together[j]]
             own[together[i]] /= factor[i, i]
-        _tell(sd, factor, together, told)
         _backward(told.lower, 0.0, told.known)
         for d in range(n):
             for j in range(r):
                 own[d] -= told.lever[d, j] * told.known[j]
         # F^-1 = I + A (I + L')^-1 A'
         for j in range(r):
-            told.step[j] = spread(0.0)
+            step[j] = spread(0.0)
         for d in range(n):
             for j in range(r):
-                told.step[j] += told.lever[d, j] * own[d]
-        _backward(told.lower, 1.0, told.step)
+                step[j] += told.lever[d, j] * own[d]
+        _backward(told.lower, 1.0, step)
         for d in range(n):
             for j in range(r):
-                own[d] += told.lever[d, j] * told.step[j]
-        _put(room.z, first, z)
+                own[d] += told.lever[d, j] * step[j]
+        _put(own, first, z)
     return z
 
 
@@ -254,46 +232,42 @@ def blocks_adjoint(lean, target, sd, factor, together, z, standardized, centre, 
     people, n, r = lean.shape
     m = len(together)
     bar_target, bar_centre, bar_z = empty((people, r)), empty((people, n)), empty((people, n))
-    sums_sd, sums_factor = zeros((n, LANES)), zeros((m, m, LANES))
-    bar_sd, bar_factor = in_lanes(sums_sd), in_lanes(sums_factor)
-    room, told_target, told_centre, told_z = _room(n, r), _row(r), _row(n), _row(n)
-    told, own_target, own_centre, own_z = (
-        _seen(room), in_lanes(told_target), in_lanes(told_centre), in_lanes(told_z),
-    )  # fmt: skip
-    begun, drawn_by, drawn_from = _row(n), _row(n), _row(n)
-    y, bar_own, bar_from = in_lanes(begun), in_lanes(drawn_by), in_lanes(drawn_from)
-    bar_lever, bar_lower = in_lanes(empty((n, r, LANES))), in_lanes(empty((r, r, LANES)))
-    phi, inverse = in_lanes(empty((r, r, LANES))), in_lanes(empty((r, r, LANES)))
-    half = in_lanes(empty((r, r, LANES)))
-    bar_y, away = in_lanes(_row(n)), in_lanes(_row(n))
-    bar_step, bar_drawn = in_lanes(_row(r)), in_lanes(_row(r))
+    told, y, away = _room(n, r), empty_lanes(n), empty_lanes(n)
+    own_target, own_centre, own_z = empty_lanes(r), empty_lanes(n), empty_lanes(n)
+    bar_own, bar_y, bar_sd, bar_factor = empty_lanes(n), empty_lanes(n), empty_lanes(n), empty_lanes((m, m))
+    bar_step, bar_drawn = empty_lanes(r), empty_lanes(r)
+    bar_lever, bar_lower, phi = empty_lanes((n, r)), empty_lanes((r, r)), empty_lanes((r, r))
+    inverse, half = empty_lanes((r, r)), empty_lanes((r, r))
+    for d in range(n):
+        bar_sd[d] = spread(0.0)
+    for i in range(m):
+        for j in range(m):
+            bar_factor[i, j] = spread(0.0)
     for first in range(0, people, LANES):
-        _gather(lean, target, centre, z, first, room)
-        _take(standardized, first, begun)
-        _take(bar_individual, first, drawn_by)
-        _take(bar_standardized, first, drawn_from)
-        _tell(sd, factor, together, told)
-        (own_lean, _, _, numbers), lever, lower, known, drawn, step = told
+        _tell(lean, target, centre, sd, factor, together, z, first, told)
+        own_lean, _, _, numbers, lever, lower, known, drawn, step = told
+        _take(standardized, first, y)
+        _take(bar_individual, first, bar_own)
+        _take(bar_standardized, first, bar_y)
         # individual = centre + sd (C y)
         for d in range(n):
             away[d] = y[d]
-            bar_y[d] = sd[d] * bar_own[d]
         _correlate(factor, together, away)
         for d in range(n):
             own_centre[d] = bar_own[d]
             bar_sd[d] += bar_own[d] * away[d]
+            bar_own[d] *= sd[d]
         for i in range(m):
             total = spread(0.0)
             for k in range(i, m):
-                scaled = sd[together[k]] * bar_own[together[k]]
-                total += factor[k, i] * scaled
-                bar_factor[k, i] += scaled * y[together[i]]
-            bar_y[together[i]] = total
+                total += factor[k, i] * bar_own[together[k]]
+                bar_factor[k, i] += bar_own[together[k]] * y[together[i]]
+            bar_own[together[i]] = total  # those from i + 1 on are not changed yet
         # y = z + A step
         for j in range(r):
             bar_step[j] = spread(0.0)
         for d in range(n):
-            bar_y[d] += bar_from[d]
+            bar_y[d] += bar_own[d]
             own_z[d] = bar_y[d]
             for j in range(r):
                 bar_step[j] += lever[d, j] * bar_y[d]
@@ -352,17 +326,18 @@ def blocks_adjoint(lean, target, sd, factor, together, z, standardized, centre, 
         for d in range(n):
             for j in range(r):
                 bar_sd[d] += bar_lever[d, j] * own_lean[d, j]
-        _put(told_target, first, bar_target)
-        _put(told_centre, first, bar_centre)
-        _put(told_z, first, bar_z)
+        _put(own_target, first, bar_target)
+        _put(own_centre, first, bar_centre)
+        _put(own_z, first, bar_z)
     of_sd, of_factor = empty(n), zeros((m, m))
+    by_sd, by_factor = by_lane(bar_sd), by_lane(bar_factor)
     for d in range(n):
         of_sd[d] = people * bar_volume / sd[d]
         for lane in range(LANES):
-            of_sd[d] += sums_sd[d, lane]
+            of_sd[d] += by_sd[d, lane]
     for i in range(m):
         of_factor[i, i] = people * bar_volume / factor[i, i]
         for j in range(i + 1):
             for lane in range(LANES):
-                of_factor[i, j] += sums_factor[i, j, lane]
+                of_factor[i, j] += by_factor[i, j, lane]
     return bar_target, bar_centre, of_sd, of_factor, bar_z

@@ -30,7 +30,7 @@ def _made(context, builder, kind, lengths):
     return array, size
 
 
-def _new(dtype, shape, zero: bool):
+def new_array(dtype, shape, zero: bool):
     """Typing and code of a new array."""
     several = isinstance(shape, types.BaseTuple)
     kind = types.Array(dtype, len(shape) if several else 1, "C")
@@ -50,31 +50,31 @@ def _new(dtype, shape, zero: bool):
 @intrinsic
 def empty(context, shape):
     """Numbers that are not filled."""
-    return _new(types.float64, shape, zero=False)
+    return new_array(types.float64, shape, zero=False)
 
 
 @intrinsic
 def zeros(context, shape):
     """Numbers that are 0."""
-    return _new(types.float64, shape, zero=True)
+    return new_array(types.float64, shape, zero=True)
 
 
 @intrinsic
 def empty_integers(context, shape):
     """Whole numbers that are not filled."""
-    return _new(types.int64, shape, zero=False)
+    return new_array(types.int64, shape, zero=False)
 
 
 @intrinsic
 def zero_integers(context, shape):
     """Whole numbers that are 0."""
-    return _new(types.int64, shape, zero=True)
+    return new_array(types.int64, shape, zero=True)
 
 
 @intrinsic
 def flags(context, shape):
     """Truth values, all false."""
-    return _new(types.bool_, shape, zero=True)
+    return new_array(types.bool_, shape, zero=True)
 
 
 @intrinsic

@@ -1,9 +1,9 @@
 """A number for each of several people, one a lane, with which compiled code reckons as with one number.
 
-LLVM has vectors and numba has no type for them: here it gets one, `Numbers`. An array whose last axis runs
-over lanes is, as `in_lanes` shows it, an array of them without that axis, and code written for the numbers of
-one person is code for as many people as there are lanes. Nothing is fused or reordered: each person's numbers
-are what they would be alone.
+LLVM has vectors and numba has no type for them: here it gets one, `Numbers`. Code that was written for the
+numbers of one person and their arrays is, with arrays of these, code for as many people as there are lanes;
+`by_lane` shows such an array as one of plain numbers, with an axis more. Nothing is fused or reordered: each
+person's numbers are what they would be alone.
 """
 
 import operator
@@ -17,6 +17,7 @@ from numba.core.imputils import impl_ret_borrowed
 from numba.core.typing import signature, templates
 from numba.extending import lower_builtin, models, register_model
 
+from bayesglu.solver.arrays import new_array
 from bayesglu.solver.compiled import PLAIN, compiled
 from bayesglu.solver.intrinsics import intrinsic
 
@@ -95,19 +96,25 @@ def square_root(context, numbers):
 
 
 @intrinsic
-def in_lanes(context, array):
-    """A contiguous array whose last axis runs over lanes, as one of `Numbers` without it; it must begin where
-    a vector may, as new arrays do."""
-    kind = types.Array(NUMBERS, array.ndim - 1, "C")
+def empty_lanes(context, shape):
+    """A new array of numbers in lanes, which are not filled."""
+    return new_array(NUMBERS, shape, zero=False)
+
+
+@intrinsic
+def by_lane(context, array):
+    """A contiguous array of numbers in lanes as one of plain numbers, whose last axis runs over lanes."""
+    kind = types.Array(types.float64, array.ndim + 1, "C")
 
     def codegen(context, builder, signature, arguments):
         from numba.np.arrayobj import populate_array  # takes long to import
 
         there = context.make_array(array)(context, builder, arguments[0])
         seen = context.make_array(kind)(context, builder)
-        shape, strides = (cgutils.unpack_tuple(builder, t)[:-1] for t in (there.shape, there.strides))
-        data = builder.bitcast(there.data, VECTOR.as_pointer())
-        size = context.get_constant(types.intp, 8 * LANES)
+        lanes, size = (context.get_constant(types.intp, n) for n in (LANES, 8))
+        shape = [*cgutils.unpack_tuple(builder, there.shape), lanes]
+        strides = [*cgutils.unpack_tuple(builder, there.strides), size]
+        data = builder.bitcast(there.data, ir.DoubleType().as_pointer())
         populate_array(seen, data, shape, strides, size, there.meminfo, there.parent)
         return impl_ret_borrowed(context, builder, kind, seen._getvalue())
 
@@ -127,6 +134,11 @@ if PLAIN:
         return np.sqrt(number)
 
     @compiled(inner=True)
-    def in_lanes(array):
-        """The array without its last axis, of length one."""
-        return array.reshape(array.shape[:-1])
+    def empty_lanes(shape):
+        """A new array."""
+        return np.empty(shape)
+
+    @compiled(inner=True)
+    def by_lane(array):
+        """The array with an axis more, of length one."""
+        return array.reshape((*array.shape, 1))
