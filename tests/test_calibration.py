@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import norm
 
 import bayesglu
 from bayesglu.analysis import calibration
@@ -75,6 +76,25 @@ def test_a_replicate_has_measurements_of_the_given_people_within_limits():
     assert (np.arange(len(normal)) >= d.n_obs)[normal].any()
     assert np.abs(z[:, normal].mean(0)).max() < 4.5 / np.sqrt(400)
     assert np.abs(z[:, normal].std(0) - 1).max() < 4.5 / np.sqrt(800)
+
+
+def test_a_measurement_that_noise_takes_below_zero_is_one_of_zero_or_less():
+    """So that its share is the probability that the likelihood gives it: 4.5 Monte Carlo errors."""
+    study = bayesglu.load_study("synthetic_ogtt").select(subjects=["P01"], analytes=["glucose", "insulin"])
+    noisy = {"insulin": {"error_offset": 400.0, "sigma": {"median": 0.3, "gsd": 1.5}}}
+    d = make_design(bayesglu.load_model("oral").with_changes(analytes=noisy), study)
+    true, rng = d.prior_medians, np.random.default_rng(4)
+    predicted, _ = d.predict(d.theta(true), d.true_forcing(true))
+    drawn = [replicate(d, true, predicted, rng).rows for _ in range(1000)]
+    insulin = (d.rows.analyte == d.analytes.index("insulin")) & (np.arange(len(d.rows.analyte)) < d.n_obs)
+    side = np.array([rows.censoring for rows in drawn])
+    value = np.exp([rows.log_value for rows in drawn]) - d.rows.offset
+    assert (side[:, ~insulin] == 0).all() and (value[side == 0] > 0).all()
+    assert value[side == -1] == pytest.approx(0, abs=1e-9)
+    expected = norm.cdf(-np.log(predicted[insulin] / 400) / d.rows.sd(true.sigma)[insulin])
+    error = np.sqrt(expected * (1 - expected) / len(drawn))
+    assert expected.max() > 0.2
+    assert (np.abs((side == -1)[:, insulin].mean(0) - expected) < 4.5 * error + 1 / len(drawn)).all()
 
 
 def test_what_was_read_of_a_forcing_function_stays():

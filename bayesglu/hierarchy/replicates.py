@@ -15,12 +15,12 @@ def replicate(d: Design, values: Values, predicted: np.ndarray, rng: np.random.G
 
     Pseudo-observations are drawn too: they are data to a posterior. What was read of a forcing function
     stays, for the model says where the truth is about it. Samples beyond a limit of quantification are
-    censored there.
+    censored there, and at zero those whose noise, of an assay with an offset, reaches below it.
     """
     rows = d.rows
     log_predicted = np.log(np.maximum(predicted, TINY))
     value = rows.draw(log_predicted, values.sigma, rng)
-    censoring = np.zeros(len(value), int)
+    censoring = np.where((value <= 0) & (rows.offset > 0), SIDES["left"], SIDES["none"])
     for name, low, high in _limits(d):
         own = (rows.analyte == d.analytes.index(name)) & (np.arange(len(value)) < d.n_obs)
         for side, limit, beyond in (("left", low, value < low), ("right", high, value > high)):
