@@ -105,8 +105,9 @@ def _tried(search: Callable, at: Values, stride: float) -> tuple[Expansion, bool
 def _best(design: Design, found: list[tuple[Expansion, bool] | SolverError]) -> tuple[Expansion, bool]:
     """Of what was found the modes with most probability."""
     ended = [it for it in found if not isinstance(it, SolverError)]
+    failed = [it for it in found if isinstance(it, SolverError)]
     if not ended:
-        raise next(it for it in found if isinstance(it, SolverError))
+        raise failed[0]
 
     def mass(it: tuple[Expansion, bool]) -> float:
         density = Density(design, it[0])

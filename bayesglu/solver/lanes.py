@@ -10,15 +10,15 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.imputils import impl_ret_borrowed
 from numba.core.typing import signature, templates
 from numba.extending import lower_builtin, models, register_model
 
+from bayesglu.solver import plain
 from bayesglu.solver.arrays import new_array
-from bayesglu.solver.compiled import PLAIN, compiled
+from bayesglu.solver.compiled import PLAIN
 from bayesglu.solver.intrinsics import intrinsic
 
 LANES = 1 if PLAIN else 4
@@ -122,23 +122,4 @@ def by_lane(context, array):
 
 
 if PLAIN:
-
-    @compiled(inner=True)
-    def spread(number):
-        """The number."""
-        return number
-
-    @compiled(inner=True)
-    def square_root(number):
-        """Its square root."""
-        return np.sqrt(number)
-
-    @compiled(inner=True)
-    def empty_lanes(shape):
-        """A new array."""
-        return np.empty(shape)
-
-    @compiled(inner=True)
-    def by_lane(array):
-        """The array with an axis more, of length one."""
-        return array.reshape((*array.shape, 1))
+    spread, square_root, empty_lanes, by_lane = plain.spread, plain.square_root, plain.empty, plain.by_lane

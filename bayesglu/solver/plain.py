@@ -1,4 +1,4 @@
-"""What `arrays` and `separate` build from the inner parts of numba, in its plain language.
+"""What `arrays`, `lanes` and `separate` build from the inner parts of numba, in its plain language.
 
 It takes longer to compile, and gives the same numbers: see `compiled.PLAIN`.
 """
@@ -45,6 +45,24 @@ def grown(array, rows):
     new = np.empty((rows, *array.shape[1:]), array.dtype)
     new[: len(array)] = array
     return new
+
+
+@compiled(inner=True)
+def spread(number):
+    """A number in the only lane."""
+    return number
+
+
+@compiled(inner=True)
+def square_root(number):
+    """Its square root."""
+    return np.sqrt(number)
+
+
+@compiled(inner=True)
+def by_lane(array):
+    """The array with an axis more, of length one."""
+    return array.reshape((*array.shape, 1))
 
 
 def call_of(dispatcher):
