@@ -34,7 +34,7 @@ for thread in threads:
 for thread in threads:
     thread.join()
 assert len(found) == 16 and len(set(found)) == 2, found
-assert len(compiled_how_often) == len(set(compiled_how_often)) == 2 * len(kernels.PARTS), compiled_how_often
+assert len(compiled_how_often) == len(set(compiled_how_often)) == 2 * len(kernels.SIDES), compiled_how_often
 """
 
 

@@ -6,6 +6,11 @@ needs no second integration and its gradient is exact for the computed value, wi
 given. Frozen ones are given indeed: the same for all parameters, so that what is computed is smooth in them,
 however long the steps are. Only where the error of one is far above the tolerance, as where parameters make a
 state so fast that the method becomes unstable, it and all that follow are halved.
+
+Where little moves, as late in a long fast, no error tells that a step is too long for the fastest state: the
+method may multiply what is left of that state by a million before it is seen, and with it the derivatives,
+which start from nothing so small. In a long solve the rate of the fastest state is therefore looked for, and
+no step goes beyond where the method is stable.
 """
 
 import numpy as np
@@ -32,6 +37,15 @@ SMALLEST_STEP = 1e-9
 FIRST_STEP = 1.0
 GUARD = 10.0**2
 """Mean square of the error of a frozen step, in units of what is allowed, from which on it is halved."""
+
+LONG = 40
+"""Tried steps from which on the rate of the fastest state is looked for: fewer leave no time to grow."""
+EVERY = 4
+"""After how many steps the rate is looked for again."""
+NEAR = 1e-6
+"""How far from a state its slope is compared, in units of the state's usual size."""
+WITHIN = 0.9
+"""The share of the method's stability that a step may take."""
 
 
 @compiled(inner=True)
@@ -115,6 +129,27 @@ def _size_to_try(h, ahead):
     return (0.5 * ahead if 2.0 * h > ahead else h), False
 
 
+@compiled(inner=True)
+def _look_for_the_fastest(kernels, y, k, u, c, direction, y_near, k_near, longest):
+    """The longest stable step of each lane, by the rate of its fastest state near y, whose slope is k: one
+    round of the power method for the Jacobian, which turns `direction` to that state."""
+    width, n = kernels.width, kernels.states
+    for i in range(n):
+        for lane in range(width):
+            y_near[i, lane] = y[i, lane] + NEAR * direction[i, lane]
+    rhs(kernels, y_near, u, c, k_near)
+    for lane in range(width):
+        square = 0.0
+        for i in range(n):
+            square += ((k_near[i, lane] - k[i, lane]) / (NEAR * kernels.scales[i])) ** 2
+        rate = np.sqrt(square / n)
+        found = 0.0 < rate < np.inf
+        longest[lane] = WITHIN * kernels.stable / rate if found else np.inf
+        for i in range(n):
+            turned = (k_near[i, lane] - k[i, lane]) / (NEAR * rate)
+            direction[i, lane] = turned if found else kernels.scales[i]
+
+
 @inlined
 def _inputs_jump(plan, stop):
     """Whether a stop begins another rate of an input."""
@@ -185,7 +220,7 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
     sizes_kept = empty((room, width))
     reached = empty_integers((room, width))
 
-    y, y_new, k = empty((n, width)), empty((n, width)), empty((n, width))
+    y, y_new, y_near, k = empty((n, width)), empty((n, width)), empty((n, width)), empty((n, width))
     k_new, k_here = empty((n, width)), empty((n, width))
     u = zeros((7, n_inputs, width))
     theta_lanes = empty((theta.shape[1], width))
@@ -193,6 +228,7 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
     error, factor = empty(width), empty(width)
     person, stop, tried = empty_integers(width), empty_integers(width), empty_integers(width)
     frozen_step, part, parts = empty_integers(width), empty_integers(width), empty_integers(width)
+    direction, longest, rounds = empty((n, width)), empty(width), 0
     active, varies, last = flags(width), flags(width), flags(width)
     moved, restarts = flags(width), flags(width)
 
@@ -215,6 +251,9 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
             varies[lane] = _varies(plan, p)
             frozen_step[lane] = plan.first_step[stop[lane]] if frozen else 0
             part[lane], parts[lane] = 0, 1
+            longest[lane] = np.inf
+            for i in range(n):
+                direction[i, lane] = kernels.scales[i]
             _fill_inputs(plan, kernels.stage_times, p, stop[lane], t[lane], 0.0, u, lane)
             if active[lane]:
                 _keep_sample(plan, stop[lane], y, u, lane, states, sample_inputs)
@@ -222,6 +261,7 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
             _give(plan, stop[lane], y, c, lane)
             remaining += active[lane]
         rhs(kernels, y, u[0], c, k)
+        rounds = 0
 
         while remaining > 0:
             if row >= stages.shape[0]:
@@ -242,6 +282,9 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
                         where = person[lane], stop[lane], t[lane], taken[lane]
                         _fill_inputs(plan, kernels.stage_times, *where, u, lane)
             step(kernels, y, k, u, c, taken, tolerance, stages[row], y_new, k_new, error, factor)
+            rounds += 1
+            if not frozen and rounds >= LONG and rounds % EVERY == 0:
+                _look_for_the_fastest(kernels, y_new, k_new, u[6], c, direction, y_near, k_here, longest)
             for s in range(7 if n_inputs else 0):
                 for i in range(n_inputs):
                     for lane in range(width):
@@ -280,13 +323,14 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
                 part[lane] += 1
                 if part[lane] == parts[lane]:
                     frozen_step[lane], part[lane] = frozen_step[lane] + 1, 0
-                suggested = taken[lane] * factor[lane]
+                suggested = min(taken[lane] * factor[lane], longest[lane])
                 if not last[lane]:
                     t[lane] += taken[lane]
                     h[lane] = suggested
                     continue
                 # A step cut short by a stop says little about how long a step may be.
                 h[lane] = suggested if factor[lane] < LARGEST_GROWTH else max(h[lane], suggested)
+                h[lane] = min(h[lane], longest[lane])
                 stop[lane] += 1
                 s = stop[lane]
                 t[lane] = plan.time[s]

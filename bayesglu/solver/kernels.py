@@ -24,16 +24,21 @@ from bayesglu.solver.tableau import DORMAND_PRINCE, STABILIZED
 from bayesglu.solver.vector import DOUBLE, function, program_body, step_adjoint_body, step_body
 
 NAMES = ("setup", "setup_adjoint", "rhs", "observe", "observe_adjoint", "step", "step_adjoint")
-PARTS = ("forward", "adjoint")
-"""What is compiled by itself: the adjoints are the larger part, and a simulation has no use for them."""
+SIDES = ("forward", "adjoint")
+"""The adjoints are compiled by themselves: they are the larger part, and a simulation has no use for them."""
 METHODS = {"": DORMAND_PRINCE, "stabilized_": STABILIZED}
 """The methods by which steps are made, and what the names of their kernels begin with."""
+PARTS = tuple(method + side for method in METHODS for side in SIDES)
+"""What is compiled by itself, when it is asked for: those of a method are its steps; the first has the rest
+too."""
 SOURCES = ("kernels.py", "program.py", "symbolic.py", "tableau.py", "vector.py")
 
-Kernels = namedtuple("Kernels", "addresses seen stage_times width states inputs coefficients level")
+Kernels = namedtuple(
+    "Kernels", "addresses seen scales stage_times stable width states inputs coefficients level"
+)
 """What the integrator needs of a system: where its kernels are (in the order of `NAMES`; 0 for those that are
-not there), the coefficients that its outputs depend on, the times of the method's stages, its sizes, and
-which input is a measured curve, or -1."""
+not there), the coefficients that its outputs depend on, the usual sizes of its states, the times of the
+method's stages, how far it is stable, the system's sizes, and which input is a measured curve, or -1."""
 
 
 class Compiled:
@@ -52,7 +57,7 @@ class Compiled:
     @cached_property
     def kernels(self) -> Kernels:
         """The kernels, compiled or fetched on first use."""
-        return self._with(*PARTS)
+        return self._with(*SIDES)
 
     @cached_property
     def forward(self) -> Kernels:
@@ -62,35 +67,42 @@ class Compiled:
     @cached_property
     def stabilized(self) -> Kernels:
         """Kernels whose steps are those of the stabilized method."""
-        return self._with(*PARTS, method="stabilized_")
+        return self._with(*SIDES, method="stabilized_")
 
-    def _with(self, *parts: str, method: str = "") -> Kernels:
+    def _with(self, *sides: str, method: str = "") -> Kernels:
+        kept = {name: _place(name, method) for name in NAMES if _side(name) in sides}
         with _loading:
             engine = _engine()
-            for part in parts:
+            for part in dict.fromkeys(part for part, _ in kept.values()):
                 if (self.key, part) not in _loaded:
                     code = _object_code(self, part)
                     engine.add_object_file(binding.object_file.ObjectFileRef.from_data(code))
                     engine.finalize_object()
                     _loaded.add((self.key, part))
             addresses = [
-                engine.get_function_address(f"{method if name.startswith('step') else ''}{name}_{self.key}")
-                if _part(name) in parts
-                else 0
+                engine.get_function_address(f"{kept[name][1]}_{self.key}") if name in kept else 0
                 for name in NAMES
             ]
         sizes = len(self.system.states), len(self.system.channels), self.system.n_coefficients
         level = self.system.level
-        times = np.array(METHODS[method].times)
-        return Kernels(np.array(addresses, np.int64), self._seen(), times, self.width, *sizes, level)
+        times, stable = np.array(METHODS[method].times), METHODS[method].stable
+        scales = np.array(self.system.scales, float)
+        places = np.array(addresses, np.int64)
+        return Kernels(places, self._seen(), scales, times, stable, self.width, *sizes, level)
 
     def _seen(self) -> np.ndarray:
         """The coefficients that the outputs depend on."""
         return np.array(self.system.programs["observe"].used("c"), np.int64)
 
 
-def _part(name: str) -> str:
+def _side(name: str) -> str:
     return "adjoint" if name.endswith("_adjoint") else "forward"
+
+
+def _place(name: str, method: str) -> tuple[str, str]:
+    """The part that a method's kernel is in, and what it is called there."""
+    own = method if name.startswith("step") else ""
+    return own + _side(name), own + name
 
 
 _loaded: set[tuple[str, str]] = set()
@@ -156,10 +168,11 @@ def _compile(module: ir.Module) -> bytes:
 
 
 def _module(compiled: Compiled, part: str) -> ir.Module:
-    """One part of a system's kernels as an LLVM module; no part calls the other."""
+    """One part of a system's kernels as an LLVM module; no part calls another."""
     system, width = compiled.system, compiled.width
     module = ir.Module(name=compiled.key)
     module.triple = _target_machine().triple
+    method, side = next((m, s) for m in METHODS for s in SIDES if m + s == part)
     n, n_inputs = len(system.states), len(system.channels)
 
     def made(name, n_arguments, body):
@@ -167,19 +180,20 @@ def _module(compiled: Compiled, part: str) -> ir.Module:
 
     programs = {}
     for name, program in system.programs.items():
-        if _part(name) != part:
+        if _side(name) != side or (method and not name.startswith("rhs")):
             continue
         added = frozenset({"c"}) if name in ("rhs_adjoint", "observe_adjoint") else frozenset()
         n_arguments = len(program.inputs) + len(program.outputs)
         if name == "observe_adjoint":
             n_arguments = 7  # called with room for the level's cotangents, whether there is a level or not
         programs[name] = made(name, n_arguments, program_body(program, added))
-    for prefix, method in METHODS.items():
-        if part == "forward":
-            made(f"{prefix}step", 11, step_body(method, programs["rhs"], system.scales, n_inputs))
-        else:
-            body = step_adjoint_body(method, programs["rhs_adjoint"], n, n_inputs)
-            made(f"{prefix}step_adjoint", 7, body)
+        if method or name == "rhs_adjoint":
+            programs[name].linkage = "internal"  # for the steps alone, as in other parts
+    if side == "forward":
+        made(f"{method}step", 11, step_body(METHODS[method], programs["rhs"], system.scales, n_inputs))
+    else:
+        body = step_adjoint_body(METHODS[method], programs["rhs_adjoint"], n, n_inputs)
+        made(f"{method}step_adjoint", 7, body)
     return module
 
 

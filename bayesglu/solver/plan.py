@@ -67,7 +67,9 @@ def _of_plan(name: str) -> types.Array:
 
 
 LIST, VECTOR, MATRIX = _array(INTEGER, 1), _array(NUMBER, 1), _array(NUMBER, 2)
-KERNELS = types.NamedTuple([LIST, LIST, VECTOR, *[INTEGER] * (len(Kernels._fields) - 3)], Kernels)
+KERNELS = types.NamedTuple(
+    [LIST, LIST, VECTOR, VECTOR, NUMBER, *[INTEGER] * (len(Kernels._fields) - 5)], Kernels
+)
 PLAN = types.NamedTuple([_of_plan(name) for name in Plan._fields], Plan)
 STACK, STACKS = _array(NUMBER, 3), _array(NUMBER, 4)
 TAPE = types.NamedTuple([LIST, STACKS, STACKS, MATRIX, _array(INTEGER, 2), STACK, MATRIX, MATRIX], Tape)

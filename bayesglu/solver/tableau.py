@@ -8,13 +8,15 @@ class Tableau(NamedTuple):
 
     times : of the stages, in steps. stages : weights of the earlier slopes at each; the last row is also the
     step itself. error : weights of the slopes in the difference to the embedded method. order : the power of
-    the step's size with which that difference grows.
+    the step's size with which that difference grows. stable : how far along the negative real axis it is: a
+    rate of decay times the step by which that is still followed without growing.
     """
 
     times: tuple[float, ...]
     stages: tuple[tuple[float, ...], ...]
     error: tuple[float, ...]
     order: int
+    stable: float
 
 
 DORMAND_PRINCE = Tableau(
@@ -38,6 +40,7 @@ DORMAND_PRINCE = Tableau(
         -1 / 40,
     ),
     order=5,
+    stable=3.3,
 )
 """Of order 5 with an estimate of order 4 (Dormand and Prince 1980, J Comput Appl Math 6:19)."""
 
@@ -83,6 +86,7 @@ STABILIZED = Tableau(
         0.13254751741329843,
     ),
     order=4,
+    stable=9.6,
 )
 """Of order 4 with an estimate of order 3, its free coefficients spent on stability: along the negative real
 axis to 9.6, where Dormand and Prince's is stable to 3.3."""
