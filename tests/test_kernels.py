@@ -53,3 +53,13 @@ def test_what_only_solves_compiles_no_adjoint(tmp_path, monkeypatch):
     everything = dict(zip(NAMES, own.kernels.addresses, strict=True))
     assert all(everything.values())
     assert {name: everything[name] if address else 0 for name, address in solving.items()} == solving
+
+
+def test_every_kernel_stays_what_it_was_when_more_are_loaded(tmp_path, monkeypatch):
+    monkeypatch.setenv("BAYESGLU_CACHE_DIR", str(tmp_path))
+    made = system(load_model("fasting").structure, ("insulin", "glucose"))
+    before = Compiled(made, 2).kernels.addresses.tolist()
+    stabilized = dict(zip(NAMES, Compiled(made, 2).stabilized.addresses.tolist(), strict=True))
+    assert Compiled(made, 2).kernels.addresses.tolist() == before
+    steps = {"step", "step_adjoint"}
+    assert {n for n, b in zip(NAMES, before, strict=True) if stabilized[n] != b} == steps

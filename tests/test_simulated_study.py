@@ -89,3 +89,16 @@ def test_what_cannot_be_simulated_is_told(given, told):
         bg.simulate_study("oral", **given)
     with pytest.raises(InputError, match="driven by measured insulin"):
         bg.simulate_study("minimal", **SETTINGS)
+
+
+def test_what_an_assay_reads_as_less_than_nothing_is_known_to_be_that_alone(tmp_path):
+    """Magnetic resonance reads a depleted liver with noise that does not shrink."""
+    study = bg.simulate_study(
+        "fasting", protocol=bg.fast(66), times=range(0, 3961, 120), subjects=8, random_seed=3,
+        analytes=["liver_glycogen"],
+    )  # fmt: skip
+    value, censoring = study.observations.value.values, study.observations.censoring.values
+    assert ((value == 0) == (censoring == "left")).all() and (value >= 0).all()
+    assert 0 < (value == 0).sum() < len(value)
+    study.to_folder(tmp_path / "simulated")
+    assert (bg.load_study(tmp_path / "simulated").observations.censoring.values == censoring).all()

@@ -194,11 +194,14 @@ def _drawn(d: Design, fitted: xr.DataTree | None, population: str, rng: np.rando
 
 
 def _with_samples(d: Design, sampled: np.ndarray) -> xr.Dataset:
-    """The observations of the study with what was sampled; the others are missing."""
+    """The observations of the study with what was sampled; the others are missing. An assay whose noise
+    reaches below zero tells no more than that."""
     obs = d.study.observations
     value = pd.Series(np.nan, index=obs.obs.values)
     value[d.obs] = sampled
-    censoring = ("obs", np.full(len(value), "none"))
+    below = pd.Series(False, index=value.index)
+    below[d.obs] = (sampled <= 0) & (d.rows.offset[: len(sampled)] > 0)
+    censoring = ("obs", np.where(below, "left", "none"))
     return obs.assign(value=("obs", value.to_numpy(), obs.value.attrs), censoring=censoring)
 
 

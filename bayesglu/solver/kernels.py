@@ -186,9 +186,10 @@ def _module(compiled: Compiled, part: str) -> ir.Module:
         n_arguments = len(program.inputs) + len(program.outputs)
         if name == "observe_adjoint":
             n_arguments = 7  # called with room for the level's cotangents, whether there is a level or not
-        programs[name] = made(name, n_arguments, program_body(program, added))
+        # The engine knows functions by name, those of one part too.
+        programs[name] = made(f"{method}{name}", n_arguments, program_body(program, added))
         if method or name == "rhs_adjoint":
-            programs[name].linkage = "internal"  # for the steps alone, as in other parts
+            programs[name].linkage = "internal"  # for the steps alone
     if side == "forward":
         made(f"{method}step", 11, step_body(METHODS[method], programs["rhs"], system.scales, n_inputs))
     else:
