@@ -7,14 +7,17 @@ from scipy.special import logsumexp
 LOWEST = -700.0
 """Of a logarithm of a weight against the largest."""
 
-FEWEST, TAIL, EQUAL = 25, 0.8, 1e-12
-"""Draws of which a tail can be fitted, where it begins at the earliest, and differences that are rounding."""
+FEWEST, TAIL = 25, 0.8
+"""Draws of which a tail can be fitted, and where it begins at the earliest."""
+EQUAL = 1e-3
+"""How far the logarithms of the largest weights may lie apart for them to be equal: whatever the shape of a
+tail so short, of any number of draws that anybody takes none counts for more than another."""
 
 
 def smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
     """Logarithms of weights (draw,) whose largest are those of a Pareto distribution, and its shape k: below
     0.7 the weights can be trusted. Their sum is that of the ratios. Of fewer than `FEWEST` draws k is not
-    known; where the largest weights are equal there is no tail, and it is minus infinity."""
+    known; where the largest weights are `EQUAL` there is no tail, and it is minus infinity."""
     own = np.maximum(log_ratio, log_ratio.max() + LOWEST)
     if len(own) < FEWEST:
         return own, np.nan

@@ -170,6 +170,15 @@ def test_smoothing_keeps_the_sum_and_tells_the_tail():
     assert np.isnan(smoothed(heavy[:20])[1]) and smoothed(np.zeros(40))[1] == -np.inf
 
 
+def test_a_tail_so_short_that_no_draw_counts_for_more_than_another_is_none():
+    """Steps whose log densities differ by a millionth are refused for no tail's shape."""
+    heavy = -np.log(np.random.default_rng(1).uniform(size=4000)) * 0.9
+    for size, there in ((1e-5, False), (1e-2, True)):
+        log_weight, k = smoothed(size * np.expm1(heavy).clip(max=50))
+        assert np.isfinite(k) == there
+        assert np.ptp(log_weight) < 100 * size
+
+
 # --- a study ---
 
 

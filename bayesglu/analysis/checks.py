@@ -318,8 +318,9 @@ def _weights(weights: Mapping[str, float]) -> Finding:
             f"tolerances (Pareto k {k:.2f}, above {LARGEST_K}). Fit with steps='adaptive'.",
             False,
         )
+    tail = "weights are all but equal" if np.isinf(k) else f"Pareto k is {k:.2f}"
     return Finding(
-        f"Draws were {made} and weighted to the solver's tolerances: Pareto k is {k:.2f}, efficiency "
+        f"Draws were {made} and weighted to the solver's tolerances: {tail}, efficiency "
         f"{weights['efficiency']:.1%}."
     )
 

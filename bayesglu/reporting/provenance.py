@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import metadata
+from math import isinf
 
 from bayesglu import catalog
 from bayesglu.analysis.findings import count
@@ -109,9 +110,11 @@ def _weighted(of: Reported) -> str:
     told = json.loads(of.fit.attrs.get("weights", "{}"))
     if "tolerance" not in told:
         return ""
+    k = told["pareto_k"]
+    tail = "which were all but equal" if isinf(k) else f"k {k:.2f}"
     return (
         f"while sampling with steps that were the same for all draws (tolerance {told['tolerance']:.0e}; "
-        f"draws were resampled by Pareto smoothed importance weights, k {told['pareto_k']:.2f}), "
+        f"draws were resampled by Pareto smoothed importance weights, {tail}), "
     )
 
 
