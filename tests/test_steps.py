@@ -198,10 +198,12 @@ def test_a_study_is_sampled_with_steps_whose_draws_have_even_weights(real):
     assert 1e-6 < log_ratio.std() < 0.1
 
 
-@pytest.mark.parametrize("name", ["EVEN", "LARGEST_K"])
-def test_where_no_steps_have_even_weights_the_solvers_own_are_taken(real, name, monkeypatch):
+@pytest.mark.parametrize(
+    "name, other", [("EVEN", 1.1), ("smoothed", lambda log_ratio: (log_ratio, steps.LARGEST_K + 0.01))]
+)
+def test_where_no_steps_have_even_weights_the_solvers_own_are_taken(real, name, other, monkeypatch):
     d, values = real
-    monkeypatch.setattr(steps, name, 1.1 if name == "EVEN" else -np.inf)
+    monkeypatch.setattr(steps, name, other)
     assert with_frozen_steps(d, values) is d
 
 
