@@ -9,9 +9,9 @@ LOWEST = -700.0
 
 FEWEST, TAIL = 25, 0.8
 """Draws of which a tail can be fitted, and where it begins at the earliest."""
-EQUAL = 1e-3
-"""How far the logarithms of the largest weights may lie apart for them to be equal: whatever the shape of a
-tail so short, of any number of draws that anybody takes none counts for more than another."""
+EQUAL = 0.05
+"""How far the logarithms of the largest weights may lie apart for them to be equal: whatever the shape of so
+short a tail, no draw counts for much more than another."""
 
 
 def smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:

@@ -173,7 +173,7 @@ def test_smoothing_keeps_the_sum_and_tells_the_tail():
 def test_a_tail_so_short_that_no_draw_counts_for_more_than_another_is_none():
     """Steps whose log densities differ by a millionth are refused for no tail's shape."""
     heavy = -np.log(np.random.default_rng(1).uniform(size=4000)) * 0.9
-    for size, there in ((1e-5, False), (1e-2, True)):
+    for size, there in ((1e-4, False), (1e-1, True)):
         log_weight, k = smoothed(size * np.expm1(heavy).clip(max=50))
         assert np.isfinite(k) == there
         assert np.ptp(log_weight) < 100 * size
@@ -236,8 +236,10 @@ def sampled():
 def test_a_fit_keeps_the_steps_and_their_weights_and_its_check_tells_them(sampled):
     told = json.loads(sampled["frozen"].attrs["weights"])
     assert told["tolerance"] in steps.TOLERANCES and told["efficiency"] > 0.99
-    sentence = f"Pareto k is {told['pareto_k']:.2f}"
-    assert sentence in str(check(sampled["frozen"], warn=False))
+    one = sampled["frozen"].copy()
+    for k, sentence in ((0.31, "Pareto k is 0.31"), (-np.inf, "weights are all but equal")):
+        one.attrs = {**one.attrs, "weights": json.dumps(told | {"pareto_k": k})}
+        assert sentence in str(check(one, warn=False))
     assert json.loads(sampled["adaptive"].attrs["weights"]) == {}
     assert "frozen" not in str(check(sampled["adaptive"], warn=False))
 
@@ -257,4 +259,5 @@ def test_weights_of_sampled_posteriors_are_kept_of_this_method_and_even(fitted, 
     """Made by ``python -m benchmarks.steps``, which measures again what is of something else."""
     row = KEPT[fitted]
     assert row["of"] == identity(design_of(row["model"]))
-    assert row["pareto_k"] < steps.LARGEST_K and row["efficiency"] > steps.EVEN
+    k = row["pareto_k"]
+    assert (k is None or k < steps.LARGEST_K) and row["efficiency"] > steps.EVEN

@@ -228,7 +228,7 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
     error, factor = empty(width), empty(width)
     person, stop, tried = empty_integers(width), empty_integers(width), empty_integers(width)
     frozen_step, part, parts = empty_integers(width), empty_integers(width), empty_integers(width)
-    direction, longest, rounds = empty((n, width)), empty(width), 0
+    direction, longest = empty((n, width)), empty(width)
     active, varies, last = flags(width), flags(width), flags(width)
     moved, restarts = flags(width), flags(width)
 
