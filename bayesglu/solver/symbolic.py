@@ -8,9 +8,9 @@ reverse, each with the partial derivatives that SymPy gives for it.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from inspect import signature
-from math import prod
+from operator import mul
 
 import sympy
 
@@ -244,7 +244,7 @@ def _derivative(e, symbol: sympy.Symbol):
         return sympy.Add(*(_derivative(term, symbol) for term in e.args))
     if e.is_Mul:
         pulled = ((i, _derivative(factor, symbol)) for i, factor in enumerate(e.args))
-        return sympy.Add(*(prod((*e.args[:i], d, *e.args[i + 1 :])) for i, d in pulled if d))
+        return sympy.Add(*(reduce(mul, (*e.args[:i], d, *e.args[i + 1 :])) for i, d in pulled if d))
     if e.is_Pow and not e.exp.free_symbols:
         return e * (_derivative(e.base, symbol) * e.exp / e.base)
     return e.diff(symbol)
