@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache, reduce
 from inspect import signature
 from operator import mul
+from typing import Any
 
 import sympy
 
@@ -234,7 +235,7 @@ def _forward(inputs: Mapping, statements: list[Statement], results: Mapping[str,
 
 
 @cache
-def _derivative(e, symbol: sympy.Symbol):
+def _derivative(e: Any, symbol: sympy.Symbol) -> Any:
     """As SymPy's ``e.diff(symbol)``, without all that it asks of sums, products and powers before it applies
     their rules: half of the time until a system is there. Kept, since the systems of one loop under other
     protocols share nearly all expressions."""
