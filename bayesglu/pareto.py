@@ -17,7 +17,7 @@ short a tail, no draw counts for much more than another."""
 def smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, float]:
     """Logarithms of weights (draw,) whose largest are those of a Pareto distribution, and its shape k: below
     0.7 the weights can be trusted. Their sum is that of the ratios. Of fewer than `FEWEST` draws k is not
-    known; where the largest weights are `EQUAL` there is no tail, and it is minus infinity."""
+    known; where the largest lie within `EQUAL` there is no tail, and it is minus infinity."""
     own = np.maximum(log_ratio, log_ratio.max() + LOWEST)
     if len(own) < FEWEST:
         return own, np.nan

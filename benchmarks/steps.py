@@ -100,7 +100,7 @@ def measure(model: str, d: Design, settings: dict) -> dict:
         "people": people,
         **{name: settings[name] for name in ("draws", "tune", "chains")},
         **{name: told[name] for name in ("tolerance", "efficiency")},
-        "pareto_k": told["pareto_k"] if np.isfinite(told["pareto_k"]) else None,
+        "pareto_k": None if told["pareto_k"] == -np.inf else told["pareto_k"],
         "values": len(away),
         "worst": float(np.abs(away).max()),
         "mean_square": float(np.mean(away**2)),

@@ -292,12 +292,10 @@ def test_the_gradient_agrees_with_central_differences(name, parameters, seed):
 
 
 def test_the_gradient_of_a_long_fast_is_right_however_few_its_samples_are():
-    """Left to themselves steps outgrow the fastest state where nothing moves: in a fifth of such designs the
+    """Left to themselves, steps outgrow the fastest state where nothing moves: in a fifth of such designs the
     derivatives of someone are off by more than a hundredth, and by up to a billionfold."""
-    rng, varied = (
-        np.random.default_rng(100),
-        ("insulin_sensitivity", "initial_glycogen", "gluconeogenic_share"),
-    )
+    rng = np.random.default_rng(100)
+    varied = "insulin_sensitivity", "initial_glycogen", "gluconeogenic_share"
     shown = columns(["glucose", "liver_glycogen"])
     for _ in range(20):
         times = [0.0, *np.sort(rng.uniform(200, 3960, rng.integers(3, 40)))]

@@ -15,7 +15,7 @@ from bayesglu.analysis.diagnostics import energy_fraction, mixing, normal_scores
 from bayesglu.analysis.findings import Finding, count
 from bayesglu.analysis.misfit import SHOWN, describes, held
 from bayesglu.analysis.verdict import Verdict
-from bayesglu.analysis.weights import IMPORTANCE, LARGEST_K, judge_weights
+from bayesglu.analysis.weights import IMPORTANCE, LARGEST_K, judge_weights, tail_of
 from bayesglu.errors import FitWarning, warn_caller
 from bayesglu.results import require_fit
 from bayesglu.text.wording import some
@@ -257,7 +257,7 @@ def _judge_weighted(weights: Mapping[str, Any], sizes: Mapping[Hashable, int]) -
     """Whether weighted draws of a population are enough."""
     enough = weights["efficiency"] * sizes["chain"] * sizes["draw"]
     sentence = (
-        f"Draws of the population were weighted: Pareto k is {weights['pareto_k']:.2f}, and their "
+        f"Draws of the population were weighted: {tail_of(weights['pareto_k'])}, and their "
         f"effective sample size is {enough:.0f}"
     )
     if enough > SMALLEST_ESS:
@@ -318,9 +318,8 @@ def _weights(weights: Mapping[str, float]) -> Finding:
             f"tolerances (Pareto k {k:.2f}, above {LARGEST_K}). Fit with steps='adaptive'.",
             False,
         )
-    tail = "weights are all but equal" if np.isinf(k) else f"Pareto k is {k:.2f}"
     return Finding(
-        f"Draws were {made} and weighted to the solver's tolerances: {tail}, efficiency "
+        f"Draws were {made} and weighted to the solver's tolerances: {tail_of(k)}, efficiency "
         f"{weights['efficiency']:.1%}."
     )
 

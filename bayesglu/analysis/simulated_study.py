@@ -200,7 +200,7 @@ def _with_samples(d: Design, sampled: np.ndarray) -> xr.Dataset:
     value = pd.Series(np.nan, index=obs.obs.values)
     value[d.obs] = sampled
     below = pd.Series(False, index=value.index)
-    below[d.obs] = (sampled <= 0) & (d.rows.offset[: len(sampled)] > 0)
+    below[d.obs] = d.rows.part(slice(d.n_obs)).below_zero(sampled)
     censoring = ("obs", np.where(below, "left", "none"))
     return obs.assign(value=("obs", value.to_numpy(), obs.value.attrs), censoring=censoring)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import xarray as xr
 
 from bayesglu.analysis.findings import Finding, count
@@ -17,6 +18,11 @@ LARGEST_K = 0.7
 
 FEWEST = 100
 """Effective sample size that is enough for a population's uncertainty."""
+
+
+def tail_of(k: float, most: str = "") -> str:
+    """The shape of the weights' tail, in words."""
+    return "weights are all but equal" if k == -np.inf else f"Pareto k is {most}{k:.2f}"
 
 
 def judge_weights(diagnostics: xr.Dataset) -> Iterator[Finding]:
@@ -33,7 +39,7 @@ def judge_weights(diagnostics: xr.Dataset) -> Iterator[Finding]:
     else:
         fewest = float(diagnostics["ess"].min())
         yield Finding(
-            f"Draws of people are weighted evenly enough: Pareto k is at most {k.max():.2f}, and "
+            f"Draws of people are weighted evenly enough: {tail_of(k.max(), 'at most ')}, and "
             f"their effective sample size at least {fewest:.0f}."
         )
     several = [
@@ -61,6 +67,6 @@ def _judge_population(k: float, ess: float) -> Finding:
             False,
         )
     return Finding(
-        f"Draws of the population are weighted evenly enough: Pareto k is {k:.2f}, and their effective "
+        f"Draws of the population are weighted evenly enough: {tail_of(k)}, and their effective "
         f"sample size is {ess:.0f}."
     )

@@ -20,7 +20,7 @@ def replicate(d: Design, values: Values, predicted: np.ndarray, rng: np.random.G
     rows = d.rows
     log_predicted = np.log(np.maximum(predicted, TINY))
     value = rows.draw(log_predicted, values.sigma, rng)
-    censoring = np.where((value <= 0) & (rows.offset > 0), SIDES["left"], SIDES["none"])
+    censoring = np.where(rows.below_zero(value), SIDES["left"], SIDES["none"])
     for name, low, high in _limits(d):
         own = (rows.analyte == d.analytes.index(name)) & (np.arange(len(value)) < d.n_obs)
         for side, limit, beyond in (("left", low, value < low), ("right", high, value > high)):

@@ -90,6 +90,10 @@ class Rows(NamedTuple):
                 noise[..., own] = residual.draw(rng, noise[..., own].shape)
         return np.maximum(np.exp(log_predicted + self.sd(sigma) * noise) - self.offset, 0.0)
 
+    def below_zero(self, drawn: np.ndarray) -> np.ndarray:
+        """Which of new measurements ``(row,)`` say no more than zero or less: the noise reached below it."""
+        return (drawn <= 0) & (self.offset > 0)
+
     def working(self, log_predicted: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Precision and residual of Normal rows that would pull their predictions as these do: outliers of
         Student's t less, samples beyond a limit as their probability rises."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import metadata
-from math import isinf
+from math import inf
 
 from bayesglu import catalog
 from bayesglu.analysis.findings import count
@@ -111,7 +111,7 @@ def _weighted(of: Reported) -> str:
     if "tolerance" not in told:
         return ""
     k = told["pareto_k"]
-    tail = "which were all but equal" if isinf(k) else f"k {k:.2f}"
+    tail = "which were all but equal" if k == -inf else f"k {k:.2f}"
     return (
         f"while sampling with steps that were the same for all draws (tolerance {told['tolerance']:.0e}; "
         f"draws were resampled by Pareto smoothed importance weights, {tail}), "
