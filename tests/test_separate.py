@@ -40,6 +40,36 @@ assert solve_adjoint._dispatcher.stats.cache_hits
 """
 
 
+GARBAGE = """
+import gc
+from bayesglu.solver.separate import elsewhere
+
+class Garbage:
+    def __init__(self):
+        self.itself = self
+
+def left():
+    return sum(isinstance(it, Garbage) for it in gc.get_objects())
+
+with elsewhere():
+    assert not gc.isenabled()
+    for _ in range(3):
+        Garbage()
+assert gc.isenabled() and not gc.get_freeze_count() and left() == 3
+gc.collect()
+assert not left()
+gc.freeze()
+frozen = gc.get_freeze_count()
+with elsewhere():
+    pass
+assert gc.isenabled() and gc.get_freeze_count() == frozen > 0
+gc.disable()
+with elsewhere():
+    pass
+assert not gc.isenabled()
+"""
+
+
 def waiting(command: str = "import time; time.sleep(60)") -> SimpleNamespace:
     return SimpleNamespace(ready=False, command=command)
 
@@ -108,6 +138,20 @@ def test_no_process_starts_without_need(started):
     with elsewhere(solve, solve_adjoint):
         pass
     assert not started
+
+
+def test_what_another_process_compiles_is_loaded_without_what_makes_equations():
+    """It would wait for SymPy longer than a small function takes to compile."""
+    modules = "solver.plan", "solver.adjoint", "solver.integrate", "inference.blocks"
+    code = (
+        f"import sys, {', '.join(f'bayesglu.{name}' for name in modules)}; assert 'sympy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_garbage_is_collected_after_compiling_and_what_somebody_froze_stays_frozen():
+    """In a Python of its own: that of the tests has frozen what it imports."""
+    subprocess.run([sys.executable, "-c", GARBAGE], check=True, timeout=120)
 
 
 def test_the_solver_is_compiled_once_for_all_who_call_it():

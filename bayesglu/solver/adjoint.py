@@ -3,18 +3,18 @@
 import numpy as np
 
 from bayesglu.solver.arrays import empty, empty_integers, zero_integers, zeros
+from bayesglu.solver.calls import observe_adjoint, setup_adjoint, step_adjoint
 from bayesglu.solver.compiled import compiled
 from bayesglu.solver.integrate import FINE
-from bayesglu.solver.kernels import observe_adjoint, setup_adjoint, step_adjoint
 from bayesglu.solver.plan import SOLVE_ADJOINT, gather, places, sizes
 from bayesglu.solver.separate import separate
 
 
 @compiled(inner=True)
-def _give_adjoint(plan, stop, bar_y, bar_c, lane):
-    for d in range(plan.doses.shape[0]):
-        if plan.doses[d, 2] >= 0:
-            bar_c[plan.doses[d, 2], lane] += plan.jump[stop, plan.doses[d, 0]] * bar_y[plan.doses[d, 1], lane]
+def _give_adjoint(boluses, doses, stop, bar_y, bar_c, lane):
+    for d in range(doses.shape[0]):
+        if doses[d, 2] >= 0:
+            bar_c[doses[d, 2], lane] += boluses[stop, doses[d, 0]] * bar_y[doses[d, 1], lane]
 
 
 @compiled(inner=True)
@@ -23,14 +23,14 @@ def _observe_samples_adjoint(kernels, plan, tape, people, bar_out):
     samples, from those of the outputs."""
     width, n, n_inputs, n_coefficients = sizes(kernels)
     samples = plan.sample_person.shape[0]
-    place = places(plan, people)
+    place = places(plan.order)
     bar_states, bar_levels = empty((samples, n)), zeros(samples)
     bar_coefficients = zeros(tape.coefficients.shape)
     y, u, c = empty((n, width)), empty((n_inputs, width)), zeros((n_coefficients, width))
     bar_lanes, bar_y = empty((bar_out.shape[1], width)), empty((n, width))
     bar_c, bar_level = empty((n_coefficients, width)), zeros(width)
     for begin in range(0, samples, width):
-        gather(kernels.seen, plan, tape, place, begin, width, y, u, c)
+        gather(kernels.seen, plan.sample_person, tape, place, begin, width, y, u, c)
         here = min(width, samples - begin)
         for lane in range(width):
             for i in range(bar_out.shape[1]):
@@ -49,7 +49,7 @@ def _observe_samples_adjoint(kernels, plan, tape, people, bar_out):
 
 
 @compiled(inner=True)
-def _pull_level(plan, stage_times, h, stop, end, bar_stage, bar_level):
+def _pull_level(time, stage_times, h, stop, end, bar_stage, bar_level):
     """Cotangents of a measured curve's level at the stops, from those at the stages of a step of size h: it
     ends at `end`, which becomes where it began, in the interval that begins at `stop`."""
     for lane in range(len(h)):
@@ -58,7 +58,7 @@ def _pull_level(plan, stage_times, h, stop, end, bar_stage, bar_level):
             end[lane] -= h[lane]
             for stage in range(6):
                 moment = end[lane] + h[lane] * stage_times[stage]
-                share = (moment - plan.time[s]) / (plan.time[s + 1] - plan.time[s])
+                share = (moment - time[s]) / (time[s + 1] - time[s])
                 bar_level[s] += (1.0 - share) * bar_stage[stage, lane]
                 bar_level[s + 1] += share * bar_stage[stage, lane]
 
@@ -93,7 +93,7 @@ def solve_adjoint(kernels, theta, plan, tape, outcome, bar_out):
             for lane in range(width):
                 stop = tape.stop[row, lane]
                 if stop >= 0:
-                    _give_adjoint(plan, stop, bar_y, bar_c, lane)
+                    _give_adjoint(plan.jump, plan.doses, stop, bar_y, bar_c, lane)
                     sample = plan.sample[stop]
                     if sample >= 0:
                         for i in range(n):
@@ -104,11 +104,11 @@ def solve_adjoint(kernels, theta, plan, tape, outcome, bar_out):
             u = tape.inputs[row] if tape.inputs.shape[2] else no_inputs
             step_adjoint(kernels, tape.stages[row], u, c, tape.h[row], bar_y, bar_c, bar_level)
             if has_level:
-                _pull_level(plan, kernels.stage_times, tape.h[row], stops, end, bar_level, bar_levels)
+                _pull_level(plan.time, kernels.stage_times, tape.h[row], stops, end, bar_level, bar_levels)
         for lane in range(width):
             if pack * width + lane < people:
                 stop = plan.offset[person[lane]]
-                _give_adjoint(plan, stop, bar_y, bar_c, lane)
+                _give_adjoint(plan.jump, plan.doses, stop, bar_y, bar_c, lane)
                 sample = plan.sample[stop]
                 if sample >= 0:
                     for i in range(n):

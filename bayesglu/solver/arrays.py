@@ -1,4 +1,4 @@
-"""New arrays in compiled code, each beginning where a line of the cache does: see `vector.LINE`.
+"""New arrays in compiled code, each beginning where a line of the cache does: see `calls.LINE`.
 
 A shape is a whole number or a tuple of them. `np.empty` and `np.zeros` are functions to numba, which it
 compiles anew for each kind of shape; these are a few instructions.
@@ -8,9 +8,9 @@ from numba.core import cgutils, types
 from numba.core.errors import TypingError
 
 from bayesglu.solver import plain
+from bayesglu.solver.calls import LINE
 from bayesglu.solver.compiled import PLAIN
 from bayesglu.solver.intrinsics import intrinsic
-from bayesglu.solver.vector import LINE
 
 
 def _made(context, builder, kind, lengths):

@@ -66,7 +66,8 @@ def compiled(inner: bool = False, from_c: bool = False, lanes: bool = False):
 def inlined(function):
     """Decorator: a function that becomes part of each compiled function that calls it, before anything is
     compiled. For what is called from one or two places: passing many arrays takes time, and compiling the
-    passing takes more."""
+    passing takes more. It takes the arrays that it reads, not a tuple of many: each call copies what it is
+    given."""
     return njit(**OPTIONS, inline="always", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
 
 

@@ -16,8 +16,8 @@ no step goes beyond where the method is stable.
 import numpy as np
 
 from bayesglu.solver.arrays import empty, empty_integers, flags, grown, zero_integers, zeros
+from bayesglu.solver.calls import observe, rhs, setup, step
 from bayesglu.solver.compiled import compiled, inlined
-from bayesglu.solver.kernels import observe, rhs, setup, step
 from bayesglu.solver.plan import SOLVE, Tape, gather, places, sizes
 from bayesglu.solver.separate import separate
 from bayesglu.solver.tableau import LARGEST_GROWTH
@@ -63,21 +63,21 @@ def _fill_inputs(plan, stage_times, person, stop, t, h, into, lane):
 
 
 @compiled(inner=True)
-def _give(plan, stop, y, c, lane):
+def _give(boluses, doses, stop, y, c, lane):
     """The boluses of a stop."""
-    for d in range(plan.doses.shape[0]):
-        amount = plan.jump[stop, plan.doses[d, 0]]
+    for d in range(doses.shape[0]):
+        amount = boluses[stop, doses[d, 0]]
         if amount != 0.0:
-            volume = plan.doses[d, 2]
-            y[plan.doses[d, 1], lane] += amount * (c[volume, lane] if volume >= 0 else 1.0)
+            volume = doses[d, 2]
+            y[doses[d, 1], lane] += amount * (c[volume, lane] if volume >= 0 else 1.0)
 
 
 @compiled(inner=True)
-def _most_stops(plan):
+def _most_stops(offset):
     """Stops of the person with the most."""
     most = 0
-    for p in range(len(plan.offset) - 1):
-        most = max(most, plan.offset[p + 1] - plan.offset[p])
+    for p in range(len(offset) - 1):
+        most = max(most, offset[p + 1] - offset[p])
     return most
 
 
@@ -86,12 +86,12 @@ def _observe_samples(kernels, plan, tape, people, n_outputs):
     """Outputs (sample, output): samples are the lanes here, whoever they belong to."""
     width, n, n_inputs, n_coefficients = sizes(kernels)
     samples = plan.sample_person.shape[0]
-    place = places(plan, people)
+    place = places(plan.order)
     out = empty((samples, n_outputs))
     y, u = empty((n, width)), empty((n_inputs, width))
     c, lanes_out = zeros((n_coefficients, width)), empty((n_outputs, width))
     for begin in range(0, samples, width):
-        gather(kernels.seen, plan, tape, place, begin, width, y, u, c)
+        gather(kernels.seen, plan.sample_person, tape, place, begin, width, y, u, c)
         observe(kernels, y, u, c, lanes_out)
         for lane in range(min(width, samples - begin)):
             for i in range(n_outputs):
@@ -100,19 +100,18 @@ def _observe_samples(kernels, plan, tape, people, n_outputs):
 
 
 @inlined
-def _varies(plan, person):
+def _varies(release_offset, offset, slope, person):
     """Whether a person's inputs change between stops."""
-    varies = plan.release_offset[person + 1] > plan.release_offset[person]
-    for stop in range(plan.offset[person], plan.offset[person + 1]):
-        for i in range(plan.slope.shape[1]):
-            varies |= plan.slope[stop, i] != 0.0
+    varies = release_offset[person + 1] > release_offset[person]
+    for stop in range(offset[person], offset[person + 1]):
+        for i in range(slope.shape[1]):
+            varies |= slope[stop, i] != 0.0
     return varies
 
 
 @inlined
-def _keep_sample(plan, stop, y, u, lane, states, sample_inputs):
+def _keep_sample(sample, y, u, lane, states, sample_inputs):
     """Keep states and inputs of a lane where a stop is a sample."""
-    sample = plan.sample[stop]
     if sample >= 0:
         for i in range(y.shape[0]):
             states[sample, i] = y[i, lane]
@@ -151,20 +150,20 @@ def _look_for_the_fastest(kernels, y, k, u, c, direction, y_near, k_near, longes
 
 
 @inlined
-def _inputs_jump(plan, stop):
+def _inputs_jump(rate, stop):
     """Whether a stop begins another rate of an input."""
     jumps = False
-    for i in range(plan.rate.shape[1]):
-        jumps |= plan.rate[stop, i] != plan.rate[stop - 1, i]
+    for i in range(rate.shape[1]):
+        jumps |= rate[stop, i] != rate[stop - 1, i]
     return jumps
 
 
 @inlined
-def _states_jump(plan, stop):
+def _states_jump(boluses, stop):
     """Whether a stop gives a bolus."""
     jump = False
-    for b in range(plan.jump.shape[1]):
-        jump |= plan.jump[stop, b] != 0.0
+    for b in range(boluses.shape[1]):
+        jump |= boluses[stop, b] != 0.0
     return jump
 
 
@@ -185,10 +184,10 @@ def _copy(new, into, lane):
 
 
 @inlined
-def _without_the_unsolved(plan, outcome, out):
+def _without_the_unsolved(sample_person, outcome, out):
     """Outputs (sample, output), NaN for people whose solve failed."""
     for s in range(out.shape[0]):
-        if outcome[plan.sample_person[s]] != FINE:
+        if outcome[sample_person[s]] != FINE:
             for i in range(out.shape[1]):
                 out[s, i] = np.nan
     return out
@@ -207,14 +206,16 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
     people = theta.shape[0]
     packs = (people + width - 1) // width
     samples = plan.sample_person.shape[0]
-    frozen = len(plan.steps) > 0
+    order, offset, time, sample, boluses = plan.order, plan.offset, plan.time, plan.sample, plan.jump
+    first_step, steps = plan.first_step, plan.steps
+    frozen = len(steps) > 0
     allowed = GUARD if frozen else 1.0
     outcome = zero_integers(people)
     states = empty((samples, n))
     sample_inputs = zeros((samples, n_inputs))
     coefficients = empty((packs, n_coefficients, width))
     first = zero_integers(packs + 1)
-    room = packs * 8 * (2 + _most_stops(plan)) if keep and people else 1
+    room = packs * 8 * (2 + _most_stops(offset)) if keep and people else 1
     stages = empty((room, 6, n, width))
     inputs = empty((room if n_inputs else 1, 7, n_inputs, width))
     sizes_kept = empty((room, width))
@@ -239,26 +240,26 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
         for lane in range(width):
             place = pack * width + lane
             active[lane] = place < people
-            person[lane] = plan.order[min(place, people - 1)]
+            person[lane] = order[min(place, people - 1)]
             for i in range(theta.shape[1]):
                 theta_lanes[i, lane] = theta[person[lane], i]
         setup(kernels, theta_lanes, c, y)
         remaining = 0
         for lane in range(width):
             p = person[lane]
-            stop[lane] = plan.offset[p]
-            t[lane], h[lane], tried[lane] = plan.time[stop[lane]], FIRST_STEP, 0
-            varies[lane] = _varies(plan, p)
-            frozen_step[lane] = plan.first_step[stop[lane]] if frozen else 0
+            stop[lane] = offset[p]
+            t[lane], h[lane], tried[lane] = time[stop[lane]], FIRST_STEP, 0
+            varies[lane] = _varies(plan.release_offset, offset, plan.slope, p)
+            frozen_step[lane] = first_step[stop[lane]] if frozen else 0
             part[lane], parts[lane] = 0, 1
             longest[lane] = np.inf
             for i in range(n):
                 direction[i, lane] = kernels.scales[i]
             _fill_inputs(plan, kernels.stage_times, p, stop[lane], t[lane], 0.0, u, lane)
             if active[lane]:
-                _keep_sample(plan, stop[lane], y, u, lane, states, sample_inputs)
-                active[lane] = plan.offset[p + 1] - plan.offset[p] > 1
-            _give(plan, stop[lane], y, c, lane)
+                _keep_sample(sample[stop[lane]], y, u, lane, states, sample_inputs)
+                active[lane] = offset[p + 1] - offset[p] > 1
+            _give(boluses, plan.doses, stop[lane], y, c, lane)
             remaining += active[lane]
         rhs(kernels, y, u[0], c, k)
         rounds = 0
@@ -272,11 +273,11 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
                 taken[lane] = 0.0
                 if active[lane]:
                     if frozen:
-                        at, next_stop = frozen_step[lane], plan.first_step[stop[lane] + 1]
-                        taken[lane] = plan.steps[at] / parts[lane]
+                        at, next_stop = frozen_step[lane], first_step[stop[lane] + 1]
+                        taken[lane] = steps[at] / parts[lane]
                         last[lane] = at + 1 == next_stop and part[lane] + 1 == parts[lane]
                     else:
-                        ahead = plan.time[stop[lane] + 1] - t[lane]
+                        ahead = time[stop[lane] + 1] - t[lane]
                         taken[lane], last[lane] = _size_to_try(h[lane], ahead)
                     if varies[lane]:
                         where = person[lane], stop[lane], t[lane], taken[lane]
@@ -333,17 +334,17 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
                 h[lane] = min(h[lane], longest[lane])
                 stop[lane] += 1
                 s = stop[lane]
-                t[lane] = plan.time[s]
+                t[lane] = time[s]
                 reached[row, lane] = s
-                other_inputs = varies[lane] or _inputs_jump(plan, s)
+                other_inputs = varies[lane] or _inputs_jump(plan.rate, s)
                 if other_inputs:
                     _fill_inputs(plan, kernels.stage_times, person[lane], s, t[lane], 0.0, u, lane)
-                _keep_sample(plan, s, y, u, lane, states, sample_inputs)
-                if s + 1 == plan.offset[person[lane] + 1]:
+                _keep_sample(sample[s], y, u, lane, states, sample_inputs)
+                if s + 1 == offset[person[lane] + 1]:
                     active[lane] = False
                     remaining -= 1
-                elif other_inputs or _states_jump(plan, s):
-                    _give(plan, s, y, c, lane)
+                elif other_inputs or _states_jump(boluses, s):
+                    _give(boluses, plan.doses, s, y, c, lane)
                     restarts[lane] = anyone_restarts = True
             if anyone_restarts:
                 rhs(kernels, y, u[0], c, k_here)
@@ -355,4 +356,4 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
     first[packs] = row
     tape = Tape(first, stages, inputs, sizes_kept, reached, coefficients, states, sample_inputs)
     out = _observe_samples(kernels, plan, tape, people, n_outputs)
-    return _without_the_unsolved(plan, outcome, out), outcome, tape
+    return _without_the_unsolved(plan.sample_person, outcome, out), outcome, tape

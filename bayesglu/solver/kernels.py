@@ -1,4 +1,4 @@
-"""Compiled kernels, one set for each system, called from numba through their addresses.
+"""Compiled kernels, one set for each system: see `calls` for how they are called.
 
 The integrator is compiled once by numba and holds no physics; the physics is machine code that LLVM makes
 from a system's programs. It is kept on disk under the hash of everything that decides it (the programs, the
@@ -6,7 +6,6 @@ source of the code that compiles them, the processor), so what is found there is
 """
 
 import os
-from collections import namedtuple
 from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -15,15 +14,13 @@ from threading import Lock
 import llvmlite
 import numpy as np
 from llvmlite import binding, ir
-from numba.core import types
 
-from bayesglu.solver.intrinsics import intrinsic
+from bayesglu.solver.calls import NAMES, Kernels
 from bayesglu.solver.kept import cache_folder, find, keep
 from bayesglu.solver.symbolic import System
 from bayesglu.solver.tableau import DORMAND_PRINCE, STABILIZED
-from bayesglu.solver.vector import DOUBLE, function, program_body, step_adjoint_body, step_body
+from bayesglu.solver.vector import function, program_body, step_adjoint_body, step_body
 
-NAMES = ("setup", "setup_adjoint", "rhs", "observe", "observe_adjoint", "step", "step_adjoint")
 SIDES = ("forward", "adjoint")
 """The adjoints are compiled by themselves: they are the larger part, and a simulation has no use for them."""
 METHODS = {"": DORMAND_PRINCE, "stabilized_": STABILIZED}
@@ -31,14 +28,7 @@ METHODS = {"": DORMAND_PRINCE, "stabilized_": STABILIZED}
 PARTS = tuple(method + side for method in METHODS for side in SIDES)
 """What is compiled by itself, when it is asked for: those of a method are its steps; the first has the rest
 too."""
-SOURCES = ("kernels.py", "program.py", "symbolic.py", "tableau.py", "vector.py")
-
-Kernels = namedtuple(
-    "Kernels", "addresses seen scales stage_times stable width states inputs coefficients level"
-)
-"""What the integrator needs of a system: where its kernels are (in the order of `NAMES`; 0 for those that are
-not there), the coefficients that its outputs depend on, the usual sizes of its states, the times of the
-method's stages, how far it is stable, the system's sizes, and which input is a measured curve, or -1."""
+SOURCES = ("calls.py", "kernels.py", "program.py", "symbolic.py", "tableau.py", "vector.py")
 
 
 class Compiled:
@@ -196,66 +186,3 @@ def _module(compiled: Compiled, part: str) -> ir.Module:
         body = step_adjoint_body(METHODS[method], programs["rhs_adjoint"], n, n_inputs)
         made(f"{method}step_adjoint", 7, body)
     return module
-
-
-def _call(name: str, kernels, arrays):
-    """Typing and code of a call of the kernel `name` on contiguous arrays of doubles."""
-    place = NAMES.index(name)
-
-    def codegen(context, builder, signature, arguments):
-        addresses = builder.extract_value(arguments[0], 0)
-        table = context.make_array(signature.args[0].types[0])(context, builder, addresses).data
-        address = builder.load(builder.gep(table, [ir.Constant(ir.IntType(64), place)]))
-        kind = ir.FunctionType(ir.VoidType(), [DOUBLE.as_pointer()] * len(arrays))
-        kernel = builder.inttoptr(address, kind.as_pointer())
-        pointers = [
-            context.make_array(array)(context, builder, value).data
-            for array, value in zip(signature.args[1:], arguments[1:], strict=True)
-        ]
-        builder.call(kernel, pointers)
-        return context.get_dummy_value()
-
-    return types.void(kernels, *arrays), codegen
-
-
-@intrinsic
-def setup(context, kernels, theta, c, y):
-    """Coefficients `c` and initial state `y` from the parameters."""
-    return _call("setup", kernels, (theta, c, y))
-
-
-@intrinsic
-def setup_adjoint(context, kernels, theta, bar_c, bar_y, bar_theta):
-    """Cotangents of the parameters from those of coefficients and initial state."""
-    return _call("setup_adjoint", kernels, (theta, bar_c, bar_y, bar_theta))
-
-
-@intrinsic
-def rhs(context, kernels, y, u, c, dy):
-    """Change of the state per minute."""
-    return _call("rhs", kernels, (y, u, c, dy))
-
-
-@intrinsic
-def observe(context, kernels, y, u, c, out):
-    """The outputs that were asked for."""
-    return _call("observe", kernels, (y, u, c, out))
-
-
-@intrinsic
-def observe_adjoint(context, kernels, y, u, c, bar_out, bar_y, bar_c, bar_level):
-    """Cotangents of the state, of the coefficients (added) and of a measured curve's level, from those of
-    the outputs."""
-    return _call("observe_adjoint", kernels, (y, u, c, bar_out, bar_y, bar_c, bar_level))
-
-
-@intrinsic
-def step(context, kernels, y, k, u, c, h, tolerance, stages, y_new, k_new, error, factor):
-    """One Runge-Kutta step of every lane."""
-    return _call("step", kernels, (y, k, u, c, h, tolerance, stages, y_new, k_new, error, factor))
-
-
-@intrinsic
-def step_adjoint(context, kernels, stages, u, c, h, bar_y, bar_c, bar_level):
-    """The transpose of one step of every lane."""
-    return _call("step_adjoint", kernels, (stages, u, c, h, bar_y, bar_c, bar_level))

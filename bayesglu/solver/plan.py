@@ -6,8 +6,8 @@ import numpy as np
 from numba import types
 
 from bayesglu.solver.arrays import empty_integers, grown
+from bayesglu.solver.calls import Kernels
 from bayesglu.solver.compiled import compiled, inlined
-from bayesglu.solver.kernels import Kernels
 
 
 class Plan(NamedTuple):
@@ -111,22 +111,22 @@ def forced(plan, level, column):
 
 
 @compiled(inner=True)
-def places(plan, people):
+def places(order):
     """Where each person sits: its place in the order."""
-    place = empty_integers(people)
-    for i in range(people):
-        place[plan.order[i]] = i
+    place = empty_integers(len(order))
+    for i in range(len(order)):
+        place[order[i]] = i
     return place
 
 
 @compiled(inner=True)
-def gather(seen, plan, tape, place, begin, width, y, u, c):
+def gather(seen, sample_person, tape, place, begin, width, y, u, c):
     """States, inputs and the coefficients that are `seen`, of `width` samples from `begin` on; the last
     lanes repeat the last sample."""
-    samples = plan.sample_person.shape[0]
+    samples = sample_person.shape[0]
     for lane in range(width):
         sample = min(begin + lane, samples - 1)
-        where = place[plan.sample_person[sample]]
+        where = place[sample_person[sample]]
         for i in range(y.shape[0]):
             y[i, lane] = tape.states[sample, i]
         for i in range(u.shape[0]):

@@ -171,11 +171,15 @@ def _another_core() -> bool:
 
 @contextmanager
 def _no_collection():
-    """Nothing looks for garbage meanwhile: of what compiling makes, most stays."""
+    """Nothing looks for garbage meanwhile: of what compiling makes, most stays. It is then among what is old,
+    which is looked through when that has grown enough, and not at once."""
     collected = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if collected:
+            if not gc.get_freeze_count():  # what somebody froze is to stay so
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()

@@ -10,6 +10,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from bayesglu.solver.calls import LINE
 from bayesglu.solver.program import Program
 from bayesglu.solver.tableau import LARGEST_GROWTH, Tableau
 
@@ -18,8 +19,6 @@ FUSED = (
     "contract",
     "nsz",
 )  # multiply and add may fuse; nothing is reordered, so that any number of lanes agrees
-
-LINE = 64  # bytes of a line of the cache: a vector that lies across two of them takes twice as long
 
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 EXP_TAYLOR = [1.0]
