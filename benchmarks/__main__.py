@@ -8,7 +8,7 @@ NAMES = (
     "coordinates",
     "sampling",
     "steps",
-    "studies",
+    "fits",
     "scaling",
     "start",
     "what_if",

@@ -15,6 +15,8 @@ import sys
 import tarfile
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -42,14 +44,20 @@ MEANS = {"name": "model and study", "values": "values", "worst": "largest differ
 
 def main() -> None:
     """Compare this checkout with `COMMIT`; exit code 1 where something differs by more than it may."""
-    with tempfile.TemporaryDirectory() as folder:
-        then = Path(folder) / "then"
-        subprocess.run(["git", "worktree", "add", "--detach", str(then), COMMIT], cwd=ROOT, check=True)
-        try:
-            agree = compare(then, Path(folder))
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", str(then)], cwd=ROOT, check=True)
+    with tempfile.TemporaryDirectory() as folder, earlier_program(Path(folder)) as then:
+        agree = compare(then, Path(folder))
     sys.exit(0 if agree else 1)
+
+
+@contextmanager
+def earlier_program(folder: Path) -> Iterator[Path]:
+    """A checkout of `COMMIT` in a folder, which is there meanwhile."""
+    then = folder / "then"
+    subprocess.run(["git", "worktree", "add", "-q", "--detach", str(then), COMMIT], cwd=ROOT, check=True)
+    try:
+        yield then
+    finally:
+        subprocess.run(["git", "worktree", "remove", "--force", str(then)], cwd=ROOT, check=True)
 
 
 def compare(then: Path, folder: Path) -> bool:

@@ -27,25 +27,37 @@ def main() -> None:
 
 @styled
 def gradient(result: dict) -> Figure:
-    """Time of a value and its gradient, a panel for each model, with bars equally thick."""
-    models = list(dict.fromkeys(row["model"] for row in result["rows"]))
-    rows = [[row for row in result["rows"] if row["model"] == model] for model in models]
-    everything = [row["processor_median"] for row in result["rows"]]
-    counts = [len(own) for own in rows]
-    figure = picture(6.4, 0.22 * sum(counts) + 0.65 * len(models) + 0.4)
-    axes = figure.subplots(len(models), 1, squeeze=False, height_ratios=counts, sharex=True).ravel()
-    for axis, model, own in zip(axes, models, rows, strict=True):
+    """Time of a value and its gradient of the whole loop, a panel for each model and kind of tolerance, with
+    bars equally thick."""
+    panels: dict[str, list[dict]] = {}
+    for row in result["rows"]:
+        if row["model"].endswith("feedback"):
+            panels.setdefault(_panel(row, result["tolerance"]), []).append(row)
+    everything = [row["processor_median"] for own in panels.values() for row in own]
+    counts = [len(own) for own in panels.values()]
+    figure = picture(6.4, 0.22 * sum(counts) + 0.65 * len(panels) + 0.4)
+    axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=counts, sharex=True).ravel()
+    for axis, (name, own) in zip(axes, panels.items(), strict=True):
         own = sorted(own, key=lambda row: row["processor_median"])
         names = [row["name"] + ("" if "gradient_error" in row else " (value only)") for row in own]
         _bars(axis, names, [row["processor_median"] for row in own])
         axis.set_xlim(min(everything) / 3, max(everything) * 5)
-        axis.set_title(f"Model {model}")
+        axis.set_title(name)
     axes[-1].set_xlabel("µs per person on one core (lower is better)")
-    power = int(np.log10(result["tolerance"]))
-    told = f"Value and gradient of {result['people']} oral tests, tolerance $10^{{{power}}}$"
     below(figure, _marks([row["name"] for row in result["rows"]]))
-    title(figure, told)
+    title(figure, f"Value and gradient of {result['people']} oral tests")
     return figure
+
+
+def _panel(row: dict, tolerance: float) -> str:
+    if row["model"] == "feedback":
+        return "feedback, as shipped"
+    told = "the loosest tolerance of each" if row["loosest"] else f"tolerance {_power(tolerance)}"
+    return f"{row['model']}, {told}"
+
+
+def _power(number: float) -> str:
+    return f"$10^{{{round(np.log10(number))}}}$"
 
 
 @styled
