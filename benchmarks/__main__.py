@@ -9,6 +9,7 @@ NAMES = (
     "sampling",
     "steps",
     "fits",
+    "folds",
     "scaling",
     "start",
     "what_if",

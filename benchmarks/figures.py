@@ -62,20 +62,23 @@ def _power(number: float) -> str:
 
 @styled
 def scaling(result: dict) -> Figure:
-    """Time of a gradient against the number of people, with a line of slope 1."""
+    """Time of a gradient against the number of people, with lines of slope 1."""
     figure = picture(4.6, 3.0)
     axis = figure.subplots()
-    people = np.array([int(row["name"]) for row in result["rows"]])
-    times = np.array([row["processor_median"] for row in result["rows"]])
-    (ours,) = axis.loglog(people, times, "o-", color=BLUE, markersize=4, label=f"bayesglu, {result['model']}")
-    along = times[-1] * people / people[-1]
-    (line,) = axis.loglog(people, along, "--", color=OTHERS, label="proportional to people")
+    lines = []
+    for kind, colour in (("adaptive", VERMILLION), ("frozen", BLUE)):
+        own = [row for row in result["rows"] if row["steps"] == kind]
+        people = np.array([row["people"] for row in own])
+        times = np.array([row["processor_median"] for row in own])
+        lines += axis.loglog(people, times, "o-", color=colour, markersize=4, label=f"{kind} steps")
+        along = times[-1] * people / people[-1]
+        (line,) = axis.loglog(people, along, "--", color=OTHERS, zorder=0, label="proportional to people")
     axis.set(xlabel="people", ylabel="ms of one core for one gradient")
     for each in (axis.xaxis, axis.yaxis):
         each.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         each.set_minor_locator(NullLocator())
-    below(figure, [ours, line])
-    title(figure, "One gradient of a study")
+    below(figure, [*lines, line])
+    title(figure, f"One gradient of a study, {result['model']}")
     return figure
 
 

@@ -1,7 +1,7 @@
 """Times of several pieces of work, run in turns so that whatever else the machine does hits all of them."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,9 +25,9 @@ class Times:
         }
 
 
-def interleaved(
-    work: Mapping[str, Callable[[], object]], rounds: int = 31, at_most: float = 10.0
-) -> dict[str, Times]:
+def interleaved[Name: Hashable](
+    work: Mapping[Name, Callable[[], object]], rounds: int = 31, at_most: float = 10.0
+) -> dict[Name, Times]:
     """Times of each piece of work, in turns; work that has taken more than `at_most` seconds sits out."""
     processor = {name: [] for name in work}
     clock = {name: [] for name in work}

@@ -73,12 +73,18 @@ def _give(boluses, doses, stop, y, c, lane):
 
 
 @compiled(inner=True)
-def _most_stops(offset):
-    """Stops of the person with the most."""
-    most = 0
-    for p in range(len(offset) - 1):
-        most = max(most, offset[p + 1] - offset[p])
-    return most
+def _rows_to_expect(order, offset, first_step, width):
+    """How many rounds of steps all packs take, where steps are frozen with some to spare for those that are
+    halved; a guess where they adapt. Much more than is needed would be too large for memory that is used
+    again, and each call would wait for new pages."""
+    frozen, people, rows = len(first_step) > 0, len(order), 0
+    for begin in range(0, people, width):
+        most = 0
+        for i in range(begin, min(begin + width, people)):
+            stop, end = offset[order[i]], offset[order[i] + 1]
+            most = max(most, first_step[end] - first_step[stop] if frozen else 6 * (2 + end - stop))
+        rows += most
+    return rows + rows // 8 + 64 if frozen else rows
 
 
 @compiled(inner=True)
@@ -215,7 +221,7 @@ def solve(kernels, theta, plan, tolerance, max_steps, n_outputs, keep):
     sample_inputs = zeros((samples, n_inputs))
     coefficients = empty((packs, n_coefficients, width))
     first = zero_integers(packs + 1)
-    room = packs * 8 * (2 + _most_stops(offset)) if keep and people else 1
+    room = _rows_to_expect(order, offset, first_step, width) if keep and people else 1
     stages = empty((room, 6, n, width))
     inputs = empty((room if n_inputs else 1, 7, n_inputs, width))
     sizes_kept = empty((room, width))
