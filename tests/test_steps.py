@@ -148,6 +148,27 @@ def test_a_state_too_fast_for_the_steps_has_them_halved_and_is_solved(solver, fr
     assert (few.outputs(theta)[1] != FINE).any(), "and the budget of steps holds for halved ones too"
 
 
+@pytest.mark.parametrize("quicker", [1, 300], ids=["as expected", "halved"])
+def test_the_tape_is_as_long_as_frozen_steps_are_and_grows_where_they_are_halved(quicker):
+    people, same = 160, dict(TYPICAL, provision_time=TYPICAL["provision_time"] / quicker)
+    schedule = build_schedule([ogtt(75)] * people, [TIMES] * people, WEIGHT)
+    usual = theta_of(whole_system(), [TYPICAL] * people)
+    solver = Solver(whole_system(), schedule).frozen(1e-3, [(usual, NO_CURVE)])
+    theta = theta_of(whole_system(), [same] * people)
+    limits = solver.tolerance, solver.max_steps, len(solver.system.outputs)
+    _, outcome, tape = solve(solver.kernels, theta, solver.plan, *limits, True)
+    used, packs = tape.first[-1], people // solver.lanes
+    expected = len(solver.mesh.steps) // people * packs
+    assert (outcome == FINE).all() and used <= len(tape.stages)
+    if quicker == 1:
+        assert used == expected and len(tape.stages) < 1.2 * used + 80
+    else:
+        assert used > 1.5 * expected and len(tape.stages) > 1.5 * expected, "it has grown"
+    _, pull = solver.outputs_and_pull(theta)
+    slopes = pull(np.ones((people * len(TIMES), len(solver.system.outputs))))
+    np.testing.assert_allclose(slopes, np.broadcast_to(slopes[0], slopes.shape), rtol=1e-12)
+
+
 # --- weights ---
 
 
