@@ -66,13 +66,19 @@ def plan_of(schedule: Schedule, system: System) -> Plan:
     )
 
 
+def lanes_for(people: int) -> int:
+    """A power of two of lanes that hold so many people, if the processor has room for them: lanes that nobody
+    fills take their time too. The numbers are the same with any."""
+    return min(usual_lanes(), 1 << max(0, people - 1).bit_length())
+
+
 @dataclass(frozen=True, eq=False)
 class Solver:
     """One system and one schedule, ready to be solved for parameters ``(person, parameter)``.
 
     rtol, atol : tolerances of the result; the absolute one is in units of each state's usual size.
     Since errors add up, each step is held to `SHARE_OF_A_STEP` of them. max_steps : budget of tried steps of
-    one person. lanes : people that share a vector instruction, by default as the processor has room.
+    one person. lanes : people that share a vector instruction, by default (0) see `lanes_for`.
     mesh : frozen steps, of the stabilized method; without them steps of Dormand and Prince's adapt.
     """
 
@@ -81,7 +87,7 @@ class Solver:
     rtol: float = 1e-6
     atol: float = 1e-6
     max_steps: int = 20_000
-    lanes: int = field(default_factory=usual_lanes)
+    lanes: int = 0
     mesh: Mesh | None = None
     compiled: Compiled = field(init=False, repr=False)
     plan: Plan = field(init=False, repr=False)
@@ -91,6 +97,7 @@ class Solver:
         given = {"rtol": self.rtol, "atol": self.atol, "max_steps": self.max_steps}
         for name, value in check_settings(given, SOLVER).items():
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "lanes", self.lanes or lanes_for(self.schedule.people))
         object.__setattr__(self, "compiled", Compiled(self.system, self.lanes))
         plan = plan_of(self.schedule, self.system)
         if self.mesh is not None:
