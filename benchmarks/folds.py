@@ -13,8 +13,8 @@ from benchmarks.compare import SHARED
 from benchmarks.report import show, write
 
 MODEL, FOLDS, SEED = "oral_cpeptide", 10, 1
-WHOLE = {"draws": 500, "tune": 500, "chains": 4}
-SHORT = {"draws": 250, "tune": 400, "chains": 2}
+WHOLE = {"draws": 500, "tune": 500, "chains": 2}
+SHORT = {"draws": 200, "tune": 400, "chains": 2}
 FOLDER = Path(__file__).parents[1] / "build" / "folds"
 COLUMNS = {"fold": "fold", "people": "left out", "seconds": "s", "clean": "clean", "verdict": "verdict"}
 
