@@ -16,7 +16,7 @@ from benchmarks.report import write
 def main() -> None:
     """Fit, judge, and keep the verdict."""
     study = fasting_study(TABLES)
-    fit = bayesglu.fit("fasting", study, draws=1000, tune=500, chains=2, random_seed=1)
+    fit = bayesglu.fit("fasting", study, draws=2000, tune=500, chains=2, random_seed=1)
     verdict = bayesglu.check(fit, warn=False)
     print(verdict)
     left_out = bayesglu.leave_one_out("fasting", study, list(study.subjects), method="laplace", draws=2000)

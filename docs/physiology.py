@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import sympy
 
-from bayesglu.physiology import basal, discrepancy, gut, liver, pancreas, periphery
+from bayesglu.physiology import adrenal, basal, discrepancy, gut, liver, pancreas, periphery
 from bayesglu.physiology.loop import Loop, assemble
 from bayesglu.spec.model import load_model
 
@@ -22,6 +22,7 @@ ORGANS = {
     gut: "Gut",
     pancreas: "Pancreas",
     liver: "Liver",
+    adrenal: "Adrenal medulla",
     periphery: "Brain, muscle, fat, kidney; spread and loss of hormones",
     basal: "The basal state",
     discrepancy: "What the forms of the fluxes miss",
@@ -48,12 +49,16 @@ SYMBOLS = {
     **{
         "production_left_by_insulin": "zeta",
         "glycogenolysis_left_by_glucose": "xi",
+        "glycogenolysis_drive": "R_P",
+        "gluconeogenesis_drive": "R_W",
         "glycogenolysis": "P",
         "gluconeogenesis": "W",
     },
     **{"storage_signal": "sigma", "portal_glucose": "G_p", "hepatic_glucose_uptake": "H"},
     **{"indirect_storage": "D", "endogenous_glucose_production": "EGP", "gluconeogenesis_share": "w"},
     **{"liver_glycogen": "Lambda", "molar_mass": "M_G"},
+    # adrenal medulla
+    **{"adrenergic_response": "eta", "basal_adrenergic_response": "eta_b", "adrenergic_restraint": "rho_U"},
     # periphery
     **{"glucose": "G", "brain_glucose_uptake": "U_n", "insulin_independent_uptake": "U_g"},
     **{

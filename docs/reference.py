@@ -94,7 +94,9 @@ CHOICES = {
     "insulin": "A state with secretion and clearance, or a forcing function: the measured curve.",
     "c_peptide": "Two pools, or not in the model.",
     "alpha_cell": "Glucagon that answers glucose and insulin, or stays basal.",
-    "liver": "Production and uptake that answer hormones and glucose, or stay basal.",
+    "adrenal_medulla": "Adrenaline that answers low glucose, or none; none where no choice is named.",
+    "liver": "Production and uptake that answer hormones and glucose, production that answers adrenaline "
+    "too, or both stay basal.",
     "glycogen": "A state that is stored and used up, constant at its initial value, or not in the model.",
     "kidney": "Glucose is excreted above a threshold, or never.",
     "brain": "Uptake that saturates with glucose, or is constant.",

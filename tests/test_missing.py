@@ -287,7 +287,7 @@ def test_whoever_is_left_out_and_lacks_a_covariate_is_predicted_over_all_that_it
         covariates = levels.copy(deep=True)
         covariates["group"] = ("subject", ["NGT", "T2D", "NGT", level])
         own = replace(study, covariates=covariates)
-        found[level] = bg.leave_one_out("oral", own, ["P04"], method="laplace", draws=100, random_seed=1)
+        found[level] = bg.leave_one_out("oral", own, ["P04"], method="laplace", draws=1000, random_seed=1)
     first = {level: table.isel(obs=0) for level, table in found.items()}
     assert first["NGT"]["median"] < first[""]["median"]
     assert first["NGT"].upper < first[""].upper

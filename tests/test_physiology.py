@@ -15,7 +15,7 @@ from reference import TYPICAL, WHOLE, people
 
 from bayesglu import physiology
 from bayesglu.catalog import list_models
-from bayesglu.physiology import basal, gut, liver, loop, pancreas, periphery, smooth
+from bayesglu.physiology import adrenal, basal, gut, liver, loop, pancreas, periphery, smooth
 from bayesglu.physiology.choices import BUILT_IN, DEFAULTS, INPUTS
 from bayesglu.physiology.loop import LoopError, assemble
 from bayesglu.physiology.quantities import fractions, units
@@ -38,6 +38,9 @@ REGULATORS = (
     "glycogenolysis_left_by_glucose",
     "hypoglycaemic_drive",
     "glucagon_secretion_left_by_insulin",
+    "glycogenolysis_drive",
+    "gluconeogenesis_drive",
+    "adrenergic_restraint",
 )
 ACTING = {
     "stomach": 5.0,
@@ -78,8 +81,10 @@ def everything(structure=WHOLE, parameters=TYPICAL, scores=(0.3, -0.2, 0.5, -0.4
     return body.fluxes_at(disturbed(body, parameters, scores), parameters, ACTING)
 
 
-OTHER = {**WHOLE, "gut": "two_phase", "tissue": "saturating", "discrepancy": "smooth"}
+ADRENALINE = {"adrenal_medulla": "responsive", "liver": "counterregulated"}
+OTHER = {**WHOLE, "gut": "two_phase", "tissue": "saturating", "discrepancy": "smooth", **ADRENALINE}
 OF_OTHER = {"early_emptying_share": 0.1, "uptake_half_saturation": 160.0}
+OF_OTHER |= {"adrenergic_half_glucose": 90.0, "adrenergic_production": 2.5, "adrenergic_resistance": 0.4}
 OF_OTHER |= {name: 1.2 for name in SHIPPED.parameters if name.endswith("_discrepancy")}
 
 
@@ -110,7 +115,9 @@ def test_a_flux_is_the_same_on_numbers_on_arrays_and_on_symbols(name):
     np.testing.assert_allclose(by_symbols, one_by_one, rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize("module", [basal, gut, liver, pancreas, periphery], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "module", [adrenal, basal, gut, liver, pancreas, periphery], ids=lambda m: m.__name__
+)
 def test_an_organ_holds_no_number_with_a_unit(module):
     tree = ast.parse(inspect.getsource(module))
     bodies = [node.body for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
@@ -121,7 +128,7 @@ def test_an_organ_holds_no_number_with_a_unit(module):
         for node in ast.walk(statement)
         if isinstance(node, ast.Constant) and not isinstance(node.value, str)
     }
-    assert numbers <= {1, 2, 3, 4, 8}, "only ones, halves and whole powers"
+    assert numbers <= {1, 2, 3, 4, 8, 16}, "only ones, halves and whole powers"
 
 
 @given(st.floats(-2000, 2000), st.floats(0.01, 30))
@@ -167,6 +174,8 @@ def test_every_argument_and_every_result_says_its_unit():
 @pytest.mark.parametrize("slot, choice", [(slot, choice) for slot in BUILT_IN for choice in BUILT_IN[slot]])
 def test_a_state_changes_in_its_unit_per_minute_and_starts_in_its_unit(slot, choice):
     structure = {**WHOLE, slot: choice}
+    if (slot, choice) == ("adrenal_medulla", "none"):
+        structure["liver"] = "regulated"
     if slot in ("beta_cell", "insulin", "liver", "glycogen") and choice in ("none", "forced", "constant"):
         structure = {**load_model("minimal").structure, slot: choice}
     if slot == "gut" and choice == "none":

@@ -101,7 +101,7 @@ def simulate_study(
     >>> study.subjects, study.analytes
     (('1', '2', '3'), ('glucose', 'insulin'))
     >>> sorted(study.truth)[:2]
-    ['absorption_rate', 'basal_glucose']
+    ['absorption_rate', 'adrenergic_half_glucose']
     """
     seed = seed_of(random_seed)
     fitted = require_fit(model) if isinstance(model, xr.DataTree) else None

@@ -5,7 +5,7 @@ A model file chooses one part for each slot.
 
 from collections.abc import Mapping
 
-from bayesglu.physiology import basal, discrepancy, gut, liver, pancreas, periphery
+from bayesglu.physiology import adrenal, basal, discrepancy, gut, liver, pancreas, periphery
 from bayesglu.physiology.parts import Part, State
 from bayesglu.physiology.quantities import GlucoseAmount, GlucoseRate, Insulin, Ratio
 
@@ -66,6 +66,30 @@ _BETA_CELL_STATES = {
     "adapted_glucose": State("adapted_glucose_rate", "basal_glucose", "mg/dL", 100.0),
     "provision_glucose": State("provision_glucose_rate", "basal_glucose", "mg/dL", 100.0),
 }
+_REGULATED_LIVER = Part(
+    {
+        "basal_storage_signal": basal.basal_storage_signal,
+        "basal_hepatic_uptake": basal.basal_hepatic_uptake,
+        "basal_glycogenolysis": basal.basal_glycogenolysis,
+        "basal_gluconeogenesis": basal.basal_gluconeogenesis,
+        "hepatic_insulin_slope": liver.hepatic_insulin_slope,
+        "production_left_by_insulin": liver.production_left_by_insulin,
+        "glycogenolysis_left_by_glucose": liver.glycogenolysis_left_by_glucose,
+        "glycogenolysis_drive": liver.glycogenolysis_drive,
+        "gluconeogenesis_drive": liver.gluconeogenesis_drive,
+        "glycogenolysis": liver.glycogenolysis,
+        "gluconeogenesis": liver.gluconeogenesis,
+        "storage_signal": liver.storage_signal,
+        "portal_glucose": liver.portal_glucose,
+        "hepatic_glucose_uptake": liver.hepatic_glucose_uptake,
+        "indirect_storage": liver.indirect_storage,
+        "endogenous_glucose_production": liver.endogenous_glucose_production,
+        "gluconeogenesis_share": liver.gluconeogenesis_share,
+        "glycogen_rate": liver.glycogen_rate,
+        "liver_glycogen": liver.liver_glycogen,
+    },
+    {"hepatic_insulin": State("hepatic_insulin_slope", "basal_sinusoidal_insulin", "pmol/L", 100.0)},
+)
 
 BUILT_IN: Mapping[str, Mapping[str, Part]] = {
     "tissue": {
@@ -182,28 +206,22 @@ BUILT_IN: Mapping[str, Mapping[str, Part]] = {
         ),
         "constant": Part({"glucagon_effect": _no_effect, "glucagon_drive": _no_effect}),
     },
-    "liver": {
-        "regulated": Part(
+    "adrenal_medulla": {
+        "none": Part({}),
+        "responsive": Part(
             {
-                "basal_storage_signal": basal.basal_storage_signal,
-                "basal_hepatic_uptake": basal.basal_hepatic_uptake,
-                "basal_glycogenolysis": basal.basal_glycogenolysis,
-                "basal_gluconeogenesis": basal.basal_gluconeogenesis,
-                "hepatic_insulin_slope": liver.hepatic_insulin_slope,
-                "production_left_by_insulin": liver.production_left_by_insulin,
-                "glycogenolysis_left_by_glucose": liver.glycogenolysis_left_by_glucose,
-                "glycogenolysis": liver.glycogenolysis,
-                "gluconeogenesis": liver.gluconeogenesis,
-                "storage_signal": liver.storage_signal,
-                "portal_glucose": liver.portal_glucose,
-                "hepatic_glucose_uptake": liver.hepatic_glucose_uptake,
-                "indirect_storage": liver.indirect_storage,
-                "endogenous_glucose_production": liver.endogenous_glucose_production,
-                "gluconeogenesis_share": liver.gluconeogenesis_share,
-                "glycogen_rate": liver.glycogen_rate,
-                "liver_glycogen": liver.liver_glycogen,
+                "adrenergic_response": adrenal.adrenergic_response,
+                "basal_adrenergic_response": adrenal.basal_adrenergic_response,
+                "adrenergic_restraint": adrenal.adrenergic_restraint,
             },
-            {"hepatic_insulin": State("hepatic_insulin_slope", "basal_sinusoidal_insulin", "pmol/L", 100.0)},
+            modulates={"adrenergic_restraint": ("insulin_dependent_uptake",)},
+        ),
+    },
+    "liver": {
+        "regulated": _REGULATED_LIVER,
+        "counterregulated": _REGULATED_LIVER.replacing(
+            glycogenolysis_drive=liver.counterregulated_glycogenolysis_drive,
+            gluconeogenesis_drive=liver.counterregulated_gluconeogenesis_drive,
         ),
         "constant": Part(
             {
@@ -279,6 +297,7 @@ SIMULATORS = frozenset({"glucose_clamp", "mass_balance"})
 
 DEFAULTS: Mapping[str, str] = {
     "tissue": "linear",
+    "adrenal_medulla": "none",
     "discrepancy": "none",
     "glucose_clamp": "none",
     "mass_balance": "none",

@@ -1,5 +1,6 @@
 """The liver: stores glucose as glycogen, releases it again, makes new glucose, and clears insulin."""
 
+from bayesglu.physiology.adrenal import counterregulated
 from bayesglu.physiology.quantities import (
     Fraction,
     Glucagon,
@@ -100,48 +101,86 @@ def glycogenolysis_left_by_glucose(
     )
 
 
-def glycogenolysis(
+def glycogenolysis_drive(
     glucagon_drive: Ratio,
     production_left_by_insulin: Ratio,
     glycogenolysis_left_by_glucose: Ratio,
+    production_ceiling: Ratio,
+) -> Ratio:
+    """How strongly glucagon, insulin and glucose call for the breakdown of glycogen: 1 in the basal state."""
+    called = glucagon_drive * production_left_by_insulin * glycogenolysis_left_by_glucose
+    return saturating_drive(called, production_ceiling)
+
+
+def gluconeogenesis_drive(
+    glucagon_drive: Ratio, production_left_by_insulin: Ratio, production_ceiling: Ratio
+) -> Ratio:
+    """How strongly glucagon and insulin call for new glucose: 1 in the basal state."""
+    return saturating_drive(glucagon_drive * production_left_by_insulin, production_ceiling)
+
+
+def counterregulated_glycogenolysis_drive(
+    glucagon_drive: Ratio,
+    production_left_by_insulin: Ratio,
+    glycogenolysis_left_by_glucose: Ratio,
+    production_ceiling: Ratio,
+    adrenergic_response: Fraction,
+    basal_adrenergic_response: Fraction,
+    adrenergic_production: Ratio,
+) -> Ratio:
+    """How strongly glucagon, insulin, glucose and adrenaline call for the breakdown of glycogen: 1 in the
+    basal state."""
+    others = glycogenolysis_drive(
+        glucagon_drive, production_left_by_insulin, glycogenolysis_left_by_glucose, production_ceiling
+    )
+    return counterregulated(others, adrenergic_response, basal_adrenergic_response, adrenergic_production)
+
+
+def counterregulated_gluconeogenesis_drive(
+    glucagon_drive: Ratio,
+    production_left_by_insulin: Ratio,
+    production_ceiling: Ratio,
+    adrenergic_response: Fraction,
+    basal_adrenergic_response: Fraction,
+    adrenergic_production: Ratio,
+) -> Ratio:
+    """How strongly glucagon, insulin and adrenaline call for new glucose: 1 in the basal state."""
+    others = gluconeogenesis_drive(glucagon_drive, production_left_by_insulin, production_ceiling)
+    return counterregulated(others, adrenergic_response, basal_adrenergic_response, adrenergic_production)
+
+
+def glycogenolysis(
+    glycogenolysis_drive: Ratio,
     glycogen: GlucoseAmount,
     initial_glycogen: GlucoseAmount,
     glycogen_half_saturation: GlucoseAmount,
     basal_glycogenolysis: GlucoseRate,
-    production_ceiling: Ratio,
 ) -> GlucoseRate:
     r"""Glucose released by the breakdown of glycogen.
 
-    .. math:: P = P_b\, R(\psi\zeta\xi)\, \frac{\sigma(L)}{\sigma(L_b)}, \qquad \sigma(L) = \frac{L^2}{K_L^2 +
-    L^2}
+    .. math:: P = P_b\, R_P\, \frac{\sigma(L)}{\sigma(L_b)}, \qquad \sigma(L) = \frac{L^2}{K_L^2 + L^2}
 
     Falls as glycogen runs out (the time course of Rothman 1991, Science 254:573).
     """
-    drive = saturating_drive(
-        glucagon_drive * production_left_by_insulin * glycogenolysis_left_by_glucose, production_ceiling
-    )
     substrate = hill(glycogen, glycogen_half_saturation, 2) / hill(
         initial_glycogen, glycogen_half_saturation, 2
     )
-    return basal_glycogenolysis * drive * substrate
+    return basal_glycogenolysis * glycogenolysis_drive * substrate
 
 
 def gluconeogenesis(
-    glucagon_drive: Ratio,
-    production_left_by_insulin: Ratio,
-    basal_gluconeogenesis: GlucoseRate,
-    gluconeogenic_hormone_share: Fraction,
-    production_ceiling: Ratio,
+    gluconeogenesis_drive: Ratio, basal_gluconeogenesis: GlucoseRate, gluconeogenic_hormone_share: Fraction
 ) -> GlucoseRate:
     r"""New glucose from lactate, glycerol and amino acids.
 
-    .. math:: N = N_0\,(1 - e + e\,R(\psi\zeta))
+    .. math:: W = W_b'\,(1 - e + e\,R_W)
 
-    Only the share ``gluconeogenic_hormone_share`` follows insulin and glucagon; the rest follows
-    substrate (Boden 2001, Diabetes 50:810; Edgerton 2001, Diabetes 50:1872).
+    Only the share ``gluconeogenic_hormone_share`` follows hormones; the rest follows substrate (Boden 2001,
+    Diabetes 50:810; Edgerton 2001, Diabetes 50:1872).
     """
-    drive = saturating_drive(glucagon_drive * production_left_by_insulin, production_ceiling)
-    return basal_gluconeogenesis * (1 - gluconeogenic_hormone_share + gluconeogenic_hormone_share * drive)
+    return basal_gluconeogenesis * (
+        1 - gluconeogenic_hormone_share + gluconeogenic_hormone_share * gluconeogenesis_drive
+    )
 
 
 def storage_signal(

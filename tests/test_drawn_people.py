@@ -1,0 +1,63 @@
+"""People who are drawn from the models, with the medians of the population: glucose is held in health."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from bayesglu import load_model, ogtt, simulate
+from bayesglu.hierarchy.individuals import Individuals
+from bayesglu.physiology.loop import assemble
+
+PAGE = Path(__file__).parents[1] / "docs" / "physiology.md"
+MODELS = ("oral", "oral_cpeptide", "feedback")
+PEOPLE = 3000
+
+
+def lowest(model, people: int = PEOPLE, random_seed: int = 1) -> np.ndarray:
+    """The lowest glucose (mg/dL) of each of `people` in the three hours after 75 g."""
+    rng = np.random.default_rng(random_seed)
+    names = assemble(model.structure).parameters
+    free = [name for name in names if model.parameters[name].level != "fixed"]
+    nobody = xr.Dataset(coords={"subject": ["1"]})  # without covariates
+    individuals = Individuals.of(model, names, free, [("1", "1")], nobody)
+    *_, correlation = individuals.draw_population(people, rng)
+    typical, effect, omega = (
+        np.tile(median, (people, 1))
+        for median in (
+            individuals.typical_prior[0],
+            individuals.effect_prior[0],
+            np.exp(individuals.omega_prior[0]),
+        )
+    )
+    own = individuals.draw(typical, effect, omega, correlation, rng)
+    theta = individuals.theta(typical, effect, own)[:, 0]
+    columns = dict(zip(free, individuals.layout.columns, strict=True))
+    everyone = {name: xr.DataArray(theta[:, c], dims="draw") for name, c in columns.items()}
+    return simulate(model, ogtt(75), everyone, np.arange(0.0, 181.0, 2.0)).glucose.min("time").values
+
+
+@pytest.fixture(scope="module")
+def shares():
+    """Percent of people below 50 and below 40 mg/dL, by model."""
+    low = {name: lowest(load_model(name)) for name in MODELS}
+    return {name: (100 * (at < 50).mean(), 100 * (at < 40).mean()) for name, at in low.items()}
+
+
+def test_few_of_them_are_hypoglycaemic_after_a_drink_of_glucose(shares):
+    """Standard errors of the shares of 3,000: 0.25 and 0.08 %."""
+    for name, (below_50, below_40) in shares.items():
+        assert below_50 < 3 and below_40 < 0.5, name
+
+
+def test_the_page_of_physiology_says_how_many(shares):
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    (told,) = re.findall(r"([\d.]+), ([\d.]+) and ([\d.]+) % fall below 50 mg/dL within three hours", page)
+    assert list(map(float, told)) == pytest.approx([of_50 for of_50, _ in shares.values()], abs=0.11)
+
+
+def test_without_adrenaline_many_were(shares):
+    before = load_model("oral").with_changes({"adrenal_medulla": "none", "liver": "regulated"})
+    assert 100 * (lowest(before, 1000) < 50).mean() > 10 * shares["oral"][0]
