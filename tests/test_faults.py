@@ -75,9 +75,11 @@ def test_sound_studies_are_seldom_accused_and_slips_are_found():
     sound, rows = read("faults")["sound"], read("faults")["rows"]
     assert sound["studies"] >= 100 and min(sound["people"]) == 1 and max(sound["people"]) == 120
     assert sound["accused"] <= 0.05 * sound["studies"]
-    assert all(row["found"] >= row["studies"] - 1 for row in rows)
-    everyone = [row for row in rows if "everyone" in row["name"]]
-    single = [row for row in rows if row not in everyone]
-    # Of what is wrong in everyone's samples there are no others to say what is usual.
-    for those, share in ((single, 0.9), (everyone, 0.33)):
+    units = [row for row in rows if "six times" in row["name"]]
+    everyone = [row for row in rows if "everyone" in row["name"] and row not in units]
+    single = [row for row in rows if row not in (*units, *everyone)]
+    assert all(row["found"] == row["studies"] for row in (*single, *everyone))
+    # Of what is wrong in everyone's samples there are no others to say what is usual, and a person whose
+    # insulin is in another unit can be somebody who clears it fast: half of them are found.
+    for those, share in ((single, 0.9), (everyone, 0.5), (units, 0.5)):
         assert sum(row["named"] for row in those) >= share * sum(row["studies"] for row in those)
