@@ -53,7 +53,7 @@ SHOWN: Mapping[str, Sequence[str | Sequence[str]]] = {
     "fast": (PRODUCTION, "liver_glycogen", "glucose"),
     "hyperglycaemic_clamp": ("glucose", "glucose_infusion", "insulin"),
     "euglycaemic_clamp": ("insulin", "glucose_infusion", (FLUXES[0], FLUXES[2])),
-    "stepped_clamp": ("glucose", "glucose_infusion", "glucagon", "insulin_secretion"),
+    "stepped_clamp": ("insulin_secretion", "glucagon", "endogenous_glucose_production"),
     "pancreatic_clamp": ("glucagon", "endogenous_glucose_production", "glucose"),
     "infusion": ("glucagon", PRODUCTION, "glucose"),
     "injection": ("glucagon", "glycogenolysis", "glucose"),
