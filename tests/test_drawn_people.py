@@ -5,10 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import xarray as xr
 
-from bayesglu import load_model, ogtt, simulate
-from bayesglu.hierarchy.individuals import Individuals
+from bayesglu import load_model, ogtt, simulate, simulate_study
 from bayesglu.physiology.loop import assemble
 
 PAGE = Path(__file__).parents[1] / "docs" / "physiology.md"
@@ -16,27 +14,12 @@ MODELS = ("oral", "oral_cpeptide", "feedback")
 PEOPLE = 3000
 
 
-def lowest(model, people: int = PEOPLE, random_seed: int = 1) -> np.ndarray:
+def lowest(model, people: int = PEOPLE) -> np.ndarray:
     """The lowest glucose (mg/dL) of each of `people` in the three hours after 75 g."""
-    rng = np.random.default_rng(random_seed)
-    names = assemble(model.structure).parameters
-    free = [name for name in names if model.parameters[name].level != "fixed"]
-    nobody = xr.Dataset(coords={"subject": ["1"]})  # without covariates
-    individuals = Individuals.of(model, names, free, [("1", "1")], nobody)
-    *_, correlation = individuals.draw_population(people, rng)
-    typical, effect, omega = (
-        np.tile(median, (people, 1))
-        for median in (
-            individuals.typical_prior[0],
-            individuals.effect_prior[0],
-            np.exp(individuals.omega_prior[0]),
-        )
-    )
-    own = individuals.draw(typical, effect, omega, correlation, rng)
-    theta = individuals.theta(typical, effect, own)[:, 0]
-    columns = dict(zip(free, individuals.layout.columns, strict=True))
-    everyone = {name: xr.DataArray(theta[:, c], dims="draw") for name, c in columns.items()}
-    return simulate(model, ogtt(75), everyone, np.arange(0.0, 181.0, 2.0)).glucose.min("time").values
+    asked = {"protocol": "ogtt(75)", "times": [0.0], "subjects": people, "analytes": ["glucose"]}
+    truth = simulate_study(model, **asked, population="medians", random_seed=1).truth
+    own = truth[[name for name in assemble(model.structure).parameters if name in truth]]
+    return simulate(model, ogtt(75), own, np.arange(0.0, 181.0, 2.0)).glucose.min("time").values
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ def test_sound_studies_are_seldom_accused_and_slips_are_found():
     everyone = [row for row in rows if "everyone" in row["name"] and row not in units]
     single = [row for row in rows if row not in (*units, *everyone)]
     assert all(row["found"] == row["studies"] for row in (*single, *everyone))
-    # Of what is wrong in everyone's samples there are no others to say what is usual, and a person whose
-    # insulin is in another unit can be somebody who clears it fast: half of them are found.
+    # Of what is wrong in everyone's samples there are no others to say what is usual, and whose insulin is in
+    # another unit is taken for somebody who clears it fast.
     for those, share in ((single, 0.9), (everyone, 0.5), (units, 0.5)):
         assert sum(row["named"] for row in those) >= share * sum(row["studies"] for row in those)
