@@ -199,8 +199,8 @@ def _judge_chains(fit: xr.DataTree, every: pd.DataFrame) -> Iterator[Finding]:
             return
     if unadjusted := fit.attrs.get("method") == "mclmc":
         yield Finding(
-            "The sampler (mclmc, experimental in nutpie) is not adjusted: SDs are somewhat too wide, by how "
-            'much is not known. Fit with method="nuts" before you report a number.'
+            "The sampler (mclmc, experimental in nutpie) is not adjusted: SDs may be wrong, by how much "
+            'nothing tells. Fit with method="nuts" before you report a number.'
         )
     if breaks := json.loads(fit.attrs.get("continued", "[]")):
         places = ", ".join(f"chain {b['chain']} after draw {b['draw']}" for b in breaks)

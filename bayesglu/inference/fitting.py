@@ -83,10 +83,9 @@ def fit(
         Whether to show progress.
     method : str
         ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"mclmc"``, which nutpie calls
-        experimental, takes fewer gradients per effective draw and is not adjusted: its SDs are a little too
-        wide. ``"laplace"`` gives posterior
-        modes with a Laplace approximation in seconds; it takes a forcing function as exact, and
-        correlations as zero.
+        experimental, may take fewer gradients per effective draw and is not adjusted: its SDs may be wrong.
+        ``"laplace"`` gives posterior modes with a Laplace approximation in seconds; it takes a forcing
+        function as exact, and correlations as zero.
     cores : int, optional
         Chains that run at a time; by default as many as there are cores.
     target_accept : float

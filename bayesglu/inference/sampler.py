@@ -37,7 +37,7 @@ ARVIZ_NAMES = {
 """What ArviZ calls some of them."""
 
 
-MCLMC_STEP = 0.3
+MCLMC_STEP = 0.1
 """Of the unadjusted sampler, in whitened coordinates, where posterior SDs are about 1."""
 
 
