@@ -54,7 +54,12 @@ SYMBOLS = {
         "glycogenolysis": "P",
         "gluconeogenesis": "W",
     },
-    **{"storage_signal": "sigma", "portal_glucose": "G_p", "hepatic_glucose_uptake": "H"},
+    **{
+        "storage_signal": "sigma",
+        "portal_glucose": "G_p",
+        "greatest_hepatic_uptake": "v_S",
+        "hepatic_glucose_uptake": "H",
+    },
     **{"indirect_storage": "D", "endogenous_glucose_production": "EGP", "gluconeogenesis_share": "w"},
     **{"liver_glycogen": "Lambda", "molar_mass": "M_G"},
     # adrenal medulla

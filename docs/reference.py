@@ -96,7 +96,7 @@ CHOICES = {
     "alpha_cell": "Glucagon that answers glucose and insulin, or stays basal.",
     "adrenal_medulla": "Adrenaline that answers low glucose, or none; none where no choice is named.",
     "liver": "Production and uptake that answer hormones and glucose, production that answers adrenaline "
-    "too, or both stay basal.",
+    "too, the same with uptake stated under the conditions of an oral test, or both stay basal.",
     "glycogen": "A state that is stored and used up, constant at its initial value, or not in the model.",
     "kidney": "Glucose is excreted above a threshold, or never.",
     "brain": "Uptake that saturates with glucose, or is constant.",
@@ -323,9 +323,9 @@ def _physiology() -> list[str]:
     lines += ["|" + "---|" * (3 + len(models))]
     for name, unit in sorted(SHIPPED.parameters.items()):
         having = [m for m in models if name in m.parameters]
-        symbol = having[-1].parameters[name].symbol if having else ""
+        symbol = f"`{having[-1].parameters[name].symbol}`" if having else ""
         levels = [m.parameters[name].level if m in having else "" for m in models]
-        lines.append(f"| `{name}` | `{symbol}` | {unit} | " + " | ".join(levels) + " |")
+        lines.append(f"| `{name}` | {symbol} | {unit} | " + " | ".join(levels) + " |")
     return lines
 
 

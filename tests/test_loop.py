@@ -1,5 +1,6 @@
 """What the loop of pancreas and liver must do: seed facts, conservation, nesting, published figures."""
 
+from inspect import signature
 from itertools import pairwise
 
 import numpy as np
@@ -58,7 +59,8 @@ def test_no_insulin_is_secreted_when_there_are_no_beta_cells_whatever_the_rest_o
 ):
     body = assemble(FEEDBACK.structure)
     parameters |= {"beta_cell_mass": 0.0}
-    for name in ("initial_glycogen", "hepatic_uptake_maximum", "basal_glucagon", "glycogen_half_saturation"):
+    of_liver = "initial_glycogen", "reference_hepatic_uptake", "glycogen_half_saturation"
+    for name in (*of_liver, "basal_glucagon"):
         parameters[name] *= liver_factor
     state = body.initial(parameters)
     state |= {"glucose_mass": glucose * TYPICAL["glucose_volume"], "glucagon": glucagon, "gut": 500.0}
@@ -109,7 +111,7 @@ def test_more_insulin_means_more_uptake_by_tissues_and_liver_and_less_production
         return (
             periphery.insulin_dependent_uptake(glucose, level, p["insulin_sensitivity"], p["glucose_volume"]),
             liver.hepatic_glucose_uptake(
-                glucose, signal, p["hepatic_uptake_maximum"], p["hepatic_uptake_glucose"]
+                glucose, signal, p["reference_hepatic_uptake"], p["hepatic_uptake_glucose"]
             ),
             -liver.production_left_by_insulin(
                 level, p["basal_insulin"], p["insulin_suppression_half_saturation"]
@@ -324,7 +326,7 @@ def forcing_of_1986():
 def test_without_its_liver_kidney_and_alpha_cells_the_whole_loop_is_the_intravenous_model():
     inert = {
         "glucose_suppression_half_saturation": 1e15,
-        "hepatic_uptake_maximum": 0.0,
+        "reference_hepatic_uptake": 0.0,
         "gluconeogenic_storage": 0.0,
         "hepatic_insulin_rate": 0.0,
         "glucagon_clearance_rate": 0.0,
@@ -542,3 +544,29 @@ def test_adrenaline_makes_the_liver_give_what_it_says_whatever_insulin_and_gluca
     assert min(drive, known[1]) * 0.999 <= answered(glucose, drive) * (1 - rest + rest * known[1])
     deep = answered(0.3 * known[0], drive) * (1 - rest + rest * known[1])
     assert deep == pytest.approx(known[1], rel=1e-6)
+
+
+@given(healthy, st.floats(0.5, 2), st.floats(0.5, 2), st.floats(0.5, 2))
+@unhurried
+def test_uptake_at_the_reference_is_what_is_stated_whatever_its_shape(p, glucose, insulin, capacity):
+    shape = {
+        "hepatic_uptake_glucose": glucose * p["hepatic_uptake_glucose"],
+        "hepatic_storage_insulin": insulin * p["hepatic_storage_insulin"],
+        "glycogen_capacity": capacity * p["glycogen_capacity"],
+    }
+    known = {n: p[n] for n in signature(liver.greatest_hepatic_uptake).parameters} | shape
+    basal = p["basal_insulin"]
+    signal = liver.storage_signal(
+        p["reference_insulin_ratio"] * basal,
+        basal,
+        p["reference_glycogen"],
+        shape["hepatic_storage_insulin"],
+        shape["glycogen_capacity"],
+    )
+    found = liver.hepatic_glucose_uptake_from_reference(
+        p["reference_portal_glucose"],
+        signal,
+        liver.greatest_hepatic_uptake(**known),
+        shape["hepatic_uptake_glucose"],
+    )
+    assert found == pytest.approx(p["reference_hepatic_uptake"], rel=1e-12)

@@ -214,7 +214,7 @@ def test_the_density_is_level_where_the_modes_are(name):
 
 HARDLY_TAUGHT = (
     *("uptake_half_saturation", "early_emptying_share", "mass_action_uptake", "insulin_action_rate"),
-    *("hepatic_uptake_maximum", "insulin_suppression_half_saturation", "hepatic_insulin_rate"),
+    *("reference_hepatic_uptake", "insulin_suppression_half_saturation", "hepatic_insulin_rate"),
     *("interstitial_insulin_volume", "extraction_half_saturation", "emptying_saturation"),
     "incretin_potentiation",
 )

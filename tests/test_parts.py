@@ -167,7 +167,7 @@ def test_a_replaced_flux_is_computed_anew_and_all_others_as_before():
     def glycogenolysis(glycogen: GlucoseAmount, glycogen_turnover: Rate) -> GlucoseRate:
         return glycogen_turnover * glycogen
 
-    whole = get_part("liver", "regulated")
+    whole = get_part("liver", "reference_uptake")
     mine = whole.replacing(glycogenolysis=glycogenolysis)
     assert {n for n, f in mine.quantities.items() if f is not whole.quantities[n]} == {"glycogenolysis"}
     assert mine.states == whole.states

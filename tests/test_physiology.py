@@ -83,7 +83,7 @@ def everything(structure=WHOLE, parameters=TYPICAL, scores=(0.3, -0.2, 0.5, -0.4
 
 ADRENALINE = {"adrenal_medulla": "responsive", "liver": "counterregulated"}
 OTHER = {**WHOLE, "gut": "two_phase", "tissue": "saturating", "discrepancy": "smooth", **ADRENALINE}
-OF_OTHER = {"early_emptying_share": 0.1, "uptake_half_saturation": 160.0}
+OF_OTHER = {"hepatic_uptake_maximum": 6.0, "early_emptying_share": 0.1, "uptake_half_saturation": 160.0}
 OF_OTHER |= {"adrenergic_half_glucose": 90.0, "adrenergic_production": 2.5, "adrenergic_resistance": 0.4}
 OF_OTHER |= {name: 1.2 for name in SHIPPED.parameters if name.endswith("_discrepancy")}
 

@@ -471,11 +471,12 @@ def test_a_fit_keeps_the_sources_and_an_error_names_the_module_where_they_are_no
 
 
 def test_an_unknown_choice_is_answered_with_the_known_ones_and_with_what_to_do():
-    text = FEEDBACK.text.replace('liver = "counterregulated"', 'liver = "regulatd"')
+    text = FEEDBACK.text.replace('liver = "reference_uptake"', 'liver = "regulatd"')
     with pytest.raises(SpecError) as caught:
         read_model(text)
-    assert "Did you mean 'regulated'?\n  Allowed here: regulated, counterregulated, constant" in str(
-        caught.value
+    assert (
+        "Did you mean 'regulated'?\n  Allowed here: regulated, counterregulated, reference_uptake, constant"
+        in str(caught.value)
     )
     assert "must be registered first, with bayesglu.register_part" in str(caught.value)
 

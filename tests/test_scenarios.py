@@ -15,6 +15,7 @@ from bayesglu.analysis.scenarios import SWITCHES
 from bayesglu.errors import BayesgluWarning
 from bayesglu.hierarchy import names
 from bayesglu.protocols.table import keep_protocols
+from benchmarks.problem import THEN
 
 BRIEF = {"times": (0, 30, 60, 120), "draws": 6, "random_seed": 1, "progressbar": False}
 EFFECT = "insulin_sensitivity by group:T2D"
@@ -215,6 +216,16 @@ def test_what_is_switched_off_is_off(loop):
     assert (at("hepatic_glucose_uptake", "no_hepatic_uptake") == 0).all()
     assert (at("incretin_effect", "no_incretin") == 1).all()
     assert found.attrs["change"].startswith("no_beta_cells: no beta cells; no_glucagon: no glucagon;")
+
+
+def test_the_liver_of_an_earlier_model_is_switched_off_too():
+    study = bg.load_study("synthetic_ogtt").select(subjects=["P01"], analytes=["glucose", "insulin"])
+    earlier = bg.fit(
+        THEN / "oral_cpeptide.toml", study, method="laplace", draws=6, random_seed=1, progressbar=False
+    )
+    off = bg.Scenario("meal(60)", switches="no_hepatic_uptake")
+    found = bg.what_if(earlier, {"off": off}, outputs=["hepatic_glucose_uptake"], **BRIEF)
+    assert (found.hepatic_glucose_uptake == 0).all()
 
 
 @pytest.mark.parametrize("name", ["no_glucagon", "empty_liver"])

@@ -23,7 +23,8 @@ OWN = "own"
 
 @dataclass(frozen=True)
 class Switch:
-    """A part of the body that is switched off: parameters at 0, or states that begin at 0."""
+    """A part of the body that is switched off: of `parameters` the one that a model has is 0, or `states`
+    begin at 0."""
 
     meaning: str
     parameters: tuple[str, ...] = ()
@@ -35,7 +36,9 @@ SWITCHES: Mapping[str, Switch] = MappingProxyType(
         "no_beta_cells": Switch("no insulin is secreted from the start on", parameters=("beta_cell_mass",)),
         "no_glucagon": Switch("no glucagon is secreted from the start on", parameters=("alpha_cell_mass",)),
         "no_incretin": Switch("insulin is not potentiated", parameters=("incretin_potentiation",)),
-        "no_hepatic_uptake": Switch("the liver takes up no glucose", parameters=("hepatic_uptake_maximum",)),
+        "no_hepatic_uptake": Switch(
+            "the liver takes up no glucose", parameters=("reference_hepatic_uptake", "hepatic_uptake_maximum")
+        ),
         "empty_liver": Switch("the liver begins without glycogen", states=("glycogen",)),
     }
 )

@@ -52,14 +52,16 @@ def make_world(cohort: Cohort, scenario: Scenario, done: Mapping[str, Protocol],
     parameters = dict(people.parameters)
     for name in scenario.switches:
         switch = SWITCHES[name]
-        lacking = [p for p in switch.parameters if p not in loop.parameters]
-        lacking += [s for s in switch.states if s not in loop.states]
+        off = [p for p in switch.parameters if p in loop.parameters]
+        lacking = [s for s in switch.states if s not in loop.states]
+        if switch.parameters and not off:
+            lacking.append(" or ".join(switch.parameters))
         if lacking:
             raise InputError(
                 f"{name}: the model '{spec.name}' has no {', '.join(lacking)} that could be switched off, "
                 f"so that {switch.meaning} cannot be asked of it."
             )
-        parameters |= {p: xr.DataArray(0.0) for p in switch.parameters}
+        parameters |= {p: xr.DataArray(0.0) for p in off}
     changes = {n: how for n, how in scenario.change.items() if n in loop.parameters}
     start = {state: 0.0 for name in scenario.switches for state in SWITCHES[name].states}
     return World(done, _changed(spec, parameters, changes), start | dict(scenario.start))

@@ -99,6 +99,18 @@ def basal_hepatic_uptake(
     )
 
 
+def basal_hepatic_uptake_from_reference(
+    basal_glucose: Glucose,
+    basal_storage_signal: Ratio,
+    greatest_hepatic_uptake: GlucoseRate,
+    hepatic_uptake_glucose: Glucose,
+) -> GlucoseRate:
+    """Glucose taken up by the liver in the basal state, where it is stated as `reference_hepatic_uptake`."""
+    return hepatic_uptake_at(
+        basal_glucose, basal_storage_signal, greatest_hepatic_uptake, hepatic_uptake_glucose
+    )
+
+
 def basal_insulin_dependent_uptake(
     basal_glucose: Glucose,
     basal_insulin: Insulin,

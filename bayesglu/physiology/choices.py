@@ -66,30 +66,35 @@ _BETA_CELL_STATES = {
     "adapted_glucose": State("adapted_glucose_rate", "basal_glucose", "mg/dL", 100.0),
     "provision_glucose": State("provision_glucose_rate", "basal_glucose", "mg/dL", 100.0),
 }
-_REGULATED_LIVER = Part(
-    {
-        "basal_storage_signal": basal.basal_storage_signal,
-        "basal_hepatic_uptake": basal.basal_hepatic_uptake,
-        "basal_glycogenolysis": basal.basal_glycogenolysis,
-        "basal_gluconeogenesis": basal.basal_gluconeogenesis,
-        "hepatic_insulin_slope": liver.hepatic_insulin_slope,
-        "production_left_by_insulin": liver.production_left_by_insulin,
-        "glycogenolysis_left_by_glucose": liver.glycogenolysis_left_by_glucose,
-        "glycogenolysis_drive": liver.glycogenolysis_drive,
-        "gluconeogenesis_drive": liver.gluconeogenesis_drive,
-        "glycogenolysis": liver.glycogenolysis,
-        "gluconeogenesis": liver.gluconeogenesis,
-        "storage_signal": liver.storage_signal,
-        "portal_glucose": liver.portal_glucose,
-        "hepatic_glucose_uptake": liver.hepatic_glucose_uptake,
-        "indirect_storage": liver.indirect_storage,
-        "endogenous_glucose_production": liver.endogenous_glucose_production,
-        "gluconeogenesis_share": liver.gluconeogenesis_share,
-        "glycogen_rate": liver.glycogen_rate,
-        "liver_glycogen": liver.liver_glycogen,
-    },
-    {"hepatic_insulin": State("hepatic_insulin_slope", "basal_sinusoidal_insulin", "pmol/L", 100.0)},
-)
+_LIVER = {
+    "basal_storage_signal": basal.basal_storage_signal,
+    "basal_hepatic_uptake": basal.basal_hepatic_uptake,
+    "basal_glycogenolysis": basal.basal_glycogenolysis,
+    "basal_gluconeogenesis": basal.basal_gluconeogenesis,
+    "hepatic_insulin_slope": liver.hepatic_insulin_slope,
+    "production_left_by_insulin": liver.production_left_by_insulin,
+    "glycogenolysis_left_by_glucose": liver.glycogenolysis_left_by_glucose,
+    "glycogenolysis_drive": liver.glycogenolysis_drive,
+    "gluconeogenesis_drive": liver.gluconeogenesis_drive,
+    "glycogenolysis": liver.glycogenolysis,
+    "gluconeogenesis": liver.gluconeogenesis,
+    "storage_signal": liver.storage_signal,
+    "portal_glucose": liver.portal_glucose,
+    "hepatic_glucose_uptake": liver.hepatic_glucose_uptake,
+    "indirect_storage": liver.indirect_storage,
+    "endogenous_glucose_production": liver.endogenous_glucose_production,
+    "gluconeogenesis_share": liver.gluconeogenesis_share,
+    "glycogen_rate": liver.glycogen_rate,
+    "liver_glycogen": liver.liver_glycogen,
+}
+_LIVER_STATES = {
+    "hepatic_insulin": State("hepatic_insulin_slope", "basal_sinusoidal_insulin", "pmol/L", 100.0)
+}
+_COUNTERREGULATED_LIVER = {
+    **_LIVER,
+    "glycogenolysis_drive": liver.counterregulated_glycogenolysis_drive,
+    "gluconeogenesis_drive": liver.counterregulated_gluconeogenesis_drive,
+}
 
 BUILT_IN: Mapping[str, Mapping[str, Part]] = {
     "tissue": {
@@ -218,10 +223,16 @@ BUILT_IN: Mapping[str, Mapping[str, Part]] = {
         ),
     },
     "liver": {
-        "regulated": _REGULATED_LIVER,
-        "counterregulated": _REGULATED_LIVER.replacing(
-            glycogenolysis_drive=liver.counterregulated_glycogenolysis_drive,
-            gluconeogenesis_drive=liver.counterregulated_gluconeogenesis_drive,
+        "regulated": Part(_LIVER, _LIVER_STATES),
+        "counterregulated": Part(_COUNTERREGULATED_LIVER, _LIVER_STATES),
+        "reference_uptake": Part(
+            {
+                **_COUNTERREGULATED_LIVER,
+                "greatest_hepatic_uptake": liver.greatest_hepatic_uptake,
+                "hepatic_glucose_uptake": liver.hepatic_glucose_uptake_from_reference,
+                "basal_hepatic_uptake": basal.basal_hepatic_uptake_from_reference,
+            },
+            _LIVER_STATES,
         ),
         "constant": Part(
             {

@@ -206,6 +206,26 @@ def portal_glucose(
     return glucose + glucose_appearance / portal_flow
 
 
+def greatest_hepatic_uptake(
+    reference_hepatic_uptake: GlucoseRate,
+    reference_portal_glucose: Glucose,
+    reference_insulin_ratio: Ratio,
+    reference_glycogen: GlucoseAmount,
+    hepatic_uptake_glucose: Glucose,
+    hepatic_storage_insulin: Ratio,
+    glycogen_capacity: GlucoseAmount,
+) -> GlucoseRate:
+    """The most glucose that the liver would take up, from what it does at one glucose, insulin and glycogen.
+
+    What is measured is uptake under such conditions, never its maximum. The half saturations and the capacity
+    then say how uptake changes, and not how much of it there is.
+    """
+    signal = storage_signal(
+        reference_insulin_ratio, 1, reference_glycogen, hepatic_storage_insulin, glycogen_capacity
+    )
+    return reference_hepatic_uptake / (hill(reference_portal_glucose, hepatic_uptake_glucose, 4) * signal)
+
+
 def hepatic_glucose_uptake(
     portal_glucose: Glucose,
     storage_signal: Ratio,
@@ -215,6 +235,19 @@ def hepatic_glucose_uptake(
     """Glucose taken up by the liver and stored as glycogen (the direct pathway; Taylor 1996, J Clin Invest
     97:126)."""
     return hepatic_uptake_maximum * hill(portal_glucose, hepatic_uptake_glucose, 4) * storage_signal
+
+
+def hepatic_glucose_uptake_from_reference(
+    portal_glucose: Glucose,
+    storage_signal: Ratio,
+    greatest_hepatic_uptake: GlucoseRate,
+    hepatic_uptake_glucose: Glucose,
+) -> GlucoseRate:
+    """Glucose taken up by the liver and stored as glycogen, where it is stated as `reference_hepatic_uptake`
+    (the direct pathway; Taylor 1996, J Clin Invest 97:126)."""
+    return hepatic_glucose_uptake(
+        portal_glucose, storage_signal, greatest_hepatic_uptake, hepatic_uptake_glucose
+    )
 
 
 def indirect_storage(

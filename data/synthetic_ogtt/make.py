@@ -1,8 +1,8 @@
 """Draw the twelve people of `synthetic_ogtt` again: python data/synthetic_ogtt/make.py
 
-Everyone is drawn from the model `feedback`, with fluxes that are as their forms say and without adrenaline:
-typical values at the medians of their priors, between-subject standard deviations at theirs, lognormal assay
-errors. The seed makes it the same twelve every time.
+Everyone is drawn from the model `feedback`, with fluxes that are as their forms say: typical values at the
+medians of their priors, between-subject standard deviations at theirs, lognormal assay errors. The seed makes
+it the same twelve every time.
 """
 
 from pathlib import Path
@@ -25,8 +25,7 @@ DIGITS = {"glucose": 1, "insulin": 1, "c_peptide": 0, "glucagon": 1}
 
 def main() -> None:
     rng = np.random.default_rng(SEED)
-    plain = {"discrepancy": "none", "adrenal_medulla": "none", "liver": "regulated"}
-    model = load_model("feedback").with_changes(plain)
+    model = load_model("feedback").with_changes({"discrepancy": "none"})
     labels = [f"P{i + 1:02d}" for i in range(PEOPLE)]
     weights = np.round(rng.normal(68, 9, PEOPLE), 1)
     truth = {}
