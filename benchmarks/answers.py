@@ -100,33 +100,18 @@ def simulation(number: int) -> dict:
 
 
 def drawn(number: int) -> tuple[int, Study, Study]:
-    """People of one population, as measured and as they are, and the seed that makes them.
-
-    Pseudo-observations of the model are data to its fits, but not to its prior: people are taken as often as
-    these are likely of them on the day of the test. Whose equations cannot be solved is drawn again.
-    """
+    """People of one population, as measured and as they are, and the seed that makes them. Whose equations
+    cannot be solved is drawn again."""
     rng = np.random.default_rng([SEED, number])
     d, exact = design(people()), dict.fromkeys(bg.load_model(MODEL).analytes, 1e-9)
     while True:
         seed = int(rng.integers(2**31))
-        if rng.random() > likelihood(parameters(d, seed)):
-            continue
         try:
             asked = {"like": d.study, "random_seed": seed}
             measured = bg.simulate_study(MODEL, **asked)
             return seed, measured, bg.simulate_study(MODEL, sigma=exact, **asked)
         except bg.SolverError:
             continue
-
-
-def likelihood(parameters: dict[str, xr.DataArray]) -> float:
-    """Of the pseudo-observations of everyone, 1 at most."""
-    spec = bg.load_model(MODEL)
-    basal = assemble(spec.structure).basal({name: own.values for name, own in parameters.items()})
-    away = 0.0
-    for known in spec.pseudo_observations.values():
-        away += float(np.sum((np.log(basal[known.output] / known.median) / known.sd) ** 2))
-    return float(np.exp(-away / 2))
 
 
 def of_test(study: Study) -> Study:

@@ -66,6 +66,7 @@ SYMBOLS = {
     **{"adrenergic_response": "eta", "basal_adrenergic_response": "eta_b", "adrenergic_restraint": "rho_U"},
     # periphery
     **{"glucose": "G", "brain_glucose_uptake": "U_n", "insulin_independent_uptake": "U_g"},
+    **{"insulin_independent_clearance": "c_g"},
     **{
         "insulin_dependent_uptake": "U_X",
         "tissue_uptake": "U",

@@ -99,6 +99,8 @@ CHOICES = {
     "too, the same with uptake stated under the conditions of an oral test, or both stay basal.",
     "glycogen": "A state that is stored and used up, constant at its initial value, or not in the model.",
     "kidney": "Glucose is excreted above a threshold, or never.",
+    "basal_balance": "Basal glucose production follows from the uptake of muscle and fat that needs no "
+    "insulin, or that uptake from the production of a fast; production follows where no choice is named.",
     "brain": "Uptake that saturates with glucose, or is constant.",
     "discrepancy": "Fluxes are as their forms say, or have smooth factors that differ between people and "
     "occasions; as they say where no choice is named.",

@@ -116,6 +116,19 @@ def as_formed(model: str) -> ModelSpec:
     return load_model(model).with_changes({"discrepancy": "none"}, name=f"{model}_as_formed")
 
 
+BASAL_PRODUCTION = """
+[pseudo_observations.basal_glucose_production]
+median = 2.1
+cv = 0.12
+source = ["katz1983"]
+"""
+
+
+def with_pseudo_observation(spec: ModelSpec) -> ModelSpec:
+    """A model with what else could be known of everyone's basal state."""
+    return load_model(f"{spec.text}\n{BASAL_PRODUCTION}")
+
+
 def varied(model: str, level: str, *names: str) -> ModelSpec:
     """A shipped model with some of its parameters at another level."""
     return load_model(model).with_changes(parameters={name: {"level": level} for name in names})
@@ -126,7 +139,7 @@ def _measured_subject(**settings) -> Design:
 
 
 def _whole_loop(**settings) -> Design:
-    return simulated(as_formed("feedback"), **settings).design
+    return simulated(with_pseudo_observation(as_formed("feedback")), **settings).design
 
 
 def _covariates(**settings) -> Design:

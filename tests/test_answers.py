@@ -26,16 +26,6 @@ def test_coverage_is_of_all_values_and_its_interval_of_populations():
     assert comparison["p_uniform"] < 0.05, "half of the truths at one place are not uniform"
 
 
-def test_people_of_whom_pseudo_observations_are_true_are_likeliest():
-    spec = answers.bg.load_model(answers.MODEL)
-    medians = {n: p.typical.median for n, p in spec.parameters.items()}
-    known = spec.pseudo_observations["basal_glucose_production"]
-    loop = answers.assemble(spec.structure)
-    four = {n: answers.xr.DataArray(np.full(4, medians[n]), dims="subject") for n in loop.parameters}
-    away = np.log(float(loop.basal(medians)[known.output]) / known.median) / known.sd
-    assert answers.likelihood(four) == pytest.approx(np.exp(-4 * away**2 / 2))
-
-
 @pytest.mark.skipif(
     not (RESULTS / "answers.json").exists(), reason="python -m benchmarks answers was not run"
 )

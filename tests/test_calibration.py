@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from scipy.stats import norm
+from simulated import with_pseudo_observation
 
 import bayesglu
 from bayesglu.analysis import calibration
@@ -57,7 +58,8 @@ def test_a_replicate_has_measurements_of_the_given_people_within_limits():
         subjects=["P01", "P02"], analytes=["glucose", "insulin"]
     )
     limits = {"insulin": {"lloq": 60.0, "uloq": 500.0}}
-    d = make_design(bayesglu.load_model("oral").with_changes(analytes=limits), study)
+    spec = with_pseudo_observation(bayesglu.load_model("oral").with_changes(analytes=limits))
+    d = make_design(spec, study)
     true = d.prior_medians
     predicted, outcome = d.predict(d.theta(true), d.true_forcing(true))
     assert not outcome.any()

@@ -194,7 +194,7 @@ SIMULATE = ("simulate", "-m", "oral", "-p")
         ((*SIMULATE, "ogtt(75)", "-c", "insulin_sensitivty=*2", "-c", "nothing=1"), "'nothing'"),
         ((*SIMULATE, "ogtt(75)", "-c", "basal_glucose"), "NAME=*1.3 to scale"),
         ((*SIMULATE, "ogtt(75)", "-o", "glukose"), "Did you mean 'glucose'?"),
-        ((*SIMULATE, "ogtt(75)", "-c", "mass_action_uptake=*1e9"), "the typical person"),
+        ((*SIMULATE, "ogtt(75)", "-c", "fasting_production=*1e9"), "the typical person"),
         ((*SIMULATE, "ogtt(75)", "--plot", "figure.gif"), ".png or .pdf or .svg"),
         ((*SIMULATE, "ogtt(75)", "--csv", "no/such/folder.csv"), "does not exist"),
         (("simulate", "-m", "minimal", "-p", "ivgtt(0.3)"), "has measured insulin as its forcing function"),

@@ -6,7 +6,16 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from simulated import CASES, COVARIATES, ORAL_TIMES, REAL, SEVERAL_TESTS, simulated, varied
+from simulated import (
+    CASES,
+    COVARIATES,
+    ORAL_TIMES,
+    REAL,
+    SEVERAL_TESTS,
+    simulated,
+    varied,
+    with_pseudo_observation,
+)
 
 from bayesglu.analysis.simulation import simulate
 from bayesglu.hierarchy.design import make_design
@@ -18,7 +27,7 @@ from bayesglu.study.study import Study, StudyError, StudyWarning, load_study
 
 @pytest.fixture(scope="module")
 def whole():
-    return simulated("feedback")
+    return simulated(with_pseudo_observation(load_model("feedback")))
 
 
 @pytest.fixture(scope="module")

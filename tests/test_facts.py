@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 from matplotlib.collections import LineCollection, PolyCollection
 from reference import FEEDBACK, TYPICAL, solve_slowly
+from simulated import with_pseudo_observation
 from typer.testing import CliRunner
 
 import bayesglu
@@ -132,15 +133,26 @@ def test_people_differ_as_their_priors_say_and_the_first_is_typical():
     assert float(np.log(delay).mean()) == pytest.approx(prior.location, abs=0.05)
 
 
-def test_people_make_as_much_glucose_as_the_soft_observation_says():
-    spec = load_model("feedback")
+def production_of(spec):
     people = draw_people(spec, 3000, 1)
     typical = {n: np.full(3001, spec.medians[n]) for n in assemble(spec.structure).parameters}
     known = {**typical, **{n: v.values for n, v in people.items()}}
     production = assemble(spec.structure).basal(known)["basal_glucose_production"]
-    soft = spec.pseudo_observations["basal_glucose_production"]
-    assert np.log(production).std() < 1.05 * soft.sd
-    assert np.median(production) == pytest.approx(soft.median, rel=0.1)
+    return production
+
+
+def test_people_make_as_much_glucose_as_a_pseudo_observation_says():
+    production = production_of(with_pseudo_observation(load_model("feedback")))
+    assert np.log(production).std() < 1.05 * np.sqrt(np.log1p(0.12**2))
+    assert np.median(production) == pytest.approx(2.1, rel=0.1)
+
+
+def test_few_people_make_much_more_glucose_in_a_fast_than_is_measured():
+    spec = load_model("feedback")
+    production, own = production_of(spec), spec.parameters["fasting_production"]
+    below, above = own.typical.median * np.exp(np.array([-1.96, 1.96]) * own.typical.sd * 2)
+    assert np.mean(production < below) < 0.03
+    assert np.mean(production > above) < 0.25
 
 
 def test_an_experiment_may_begin_where_another_ends():

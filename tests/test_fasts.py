@@ -29,7 +29,7 @@ from benchmarks.report import read
 
 TIMES = np.array([4.0, 7, 10, 13, 16, 22, 28, 40, 46, 52, 64]) * 60
 PEOPLE = [f"P{i}" for i in range(1, 8)]
-LEARNT = ("insulin_sensitivity", "initial_glycogen", "glycogen_half_saturation", "gluconeogenic_share")
+LEARNT = ("fasting_production", "initial_glycogen", "glycogen_half_saturation", "gluconeogenic_share")
 QUIET = {"progressbar": False}
 
 

@@ -11,7 +11,7 @@ from benchmarks import faults
 from benchmarks.faults import FAULTS, names, simulated
 from benchmarks.report import read
 
-MODEL, PEOPLE, SEED = "oral_cpeptide", 8, 5
+MODEL, PEOPLE, SEED = "oral_cpeptide", 8, 6
 FAST = [
     "insulin of one person six times too large",
     "one person's times in hours",

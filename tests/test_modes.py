@@ -213,7 +213,7 @@ def test_the_density_is_level_where_the_modes_are(name):
 
 
 HARDLY_TAUGHT = (
-    *("uptake_half_saturation", "early_emptying_share", "mass_action_uptake", "insulin_action_rate"),
+    *("uptake_half_saturation", "early_emptying_share", "fasting_production", "insulin_action_rate"),
     *("reference_hepatic_uptake", "insulin_suppression_half_saturation", "hepatic_insulin_rate"),
     *("interstitial_insulin_volume", "extraction_half_saturation", "emptying_saturation"),
     "incretin_potentiation",
@@ -223,7 +223,10 @@ HARDLY_TAUGHT = (
 
 @pytest.mark.long
 def test_errors_are_not_too_small_though_few_samples_tell_many_parameters():
-    """Of twelve samples a person, parameters take a third or more; without that, errors would be 0.08."""
+    """Of twelve samples a person, parameters take a third or more; without that, errors would be 0.08.
+
+    Of what is left, two thirds of 480 samples, the mean error has a Monte Carlo error of 4 %: three of them.
+    """
     spec = as_formed("oral_cpeptide").with_changes(
         parameters={name: {"level": "shared"} for name in HARDLY_TAUGHT}
     )
@@ -232,7 +235,8 @@ def test_errors_are_not_too_small_though_few_samples_tell_many_parameters():
     precision = prior_precision(known.design, found)
     learnt = np.linalg.solve(found.information + precision, found.information).trace(axis1=1, axis2=2)
     assert learnt.sum() > 0.3 * known.design.n_obs
-    assert ((found.sigma > 0.09) & (found.sigma < 0.12)).all()
+    left = known.design.n_obs * 2 / 3
+    assert np.exp(np.log(found.sigma).mean()) == pytest.approx(0.1, rel=3 / np.sqrt(2 * left))
 
 
 def test_when_nobodys_equations_can_be_solved_it_is_said_who_and_why():

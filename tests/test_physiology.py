@@ -84,6 +84,7 @@ def everything(structure=WHOLE, parameters=TYPICAL, scores=(0.3, -0.2, 0.5, -0.4
 ADRENALINE = {"adrenal_medulla": "responsive", "liver": "counterregulated"}
 OTHER = {**WHOLE, "gut": "two_phase", "tissue": "saturating", "discrepancy": "smooth", **ADRENALINE}
 OF_OTHER = {"hepatic_uptake_maximum": 6.0, "early_emptying_share": 0.1, "uptake_half_saturation": 160.0}
+OF_OTHER |= {"mass_action_uptake": 0.005, "fasting_production": 2.2}
 OF_OTHER |= {"adrenergic_half_glucose": 90.0, "adrenergic_production": 2.5, "adrenergic_resistance": 0.4}
 OF_OTHER |= {name: 1.2 for name in SHIPPED.parameters if name.endswith("_discrepancy")}
 
@@ -91,7 +92,7 @@ OF_OTHER |= {name: 1.2 for name in SHIPPED.parameters if name.endswith("_discrep
 def arguments(function) -> dict[str, float]:
     """Numbers to call a flux with, of their usual size."""
     pool = everything(OTHER, TYPICAL | OF_OTHER) | everything()
-    pool |= everything(load_model("minimal").structure) | defaults([function])
+    pool |= everything(load_model("minimal").structure, TYPICAL | OF_OTHER) | defaults([function])
     return {name: pool[name] for name in signature(function).parameters}
 
 
@@ -214,7 +215,7 @@ def test_in_other_units_it_is_the_same_person(name, logs, scores):
     unit |= dict(zip((f"{channel}_input" for channel in INPUTS), INPUT_UNITS, strict=True))
     grows = {u: size(u, factors) for u in set(unit.values())}
 
-    parameters = {n: TYPICAL[n] for n in body.parameters}
+    parameters = {n: (TYPICAL | OF_OTHER)[n] for n in body.parameters}
     known = parameters | disturbed(body, parameters, scores) | defaults(body.quantities.values())
     known |= {f"{channel}_input": value for channel, value in ACTING.items()}
     here = body.evaluate(known)

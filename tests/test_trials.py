@@ -78,7 +78,7 @@ def test_days_of_new_people_share_what_is_their_own_and_no_more(people):
     posterior = people.posterior.to_dataset().isel(chain=[0], draw=[0])
     n, rng = 4000, np.random.default_rng(1)
     drawn = draw_people(spec, posterior, [f"p{i}" for i in range(3 * n)], rng, days=3)
-    for name, day in (("basal_glucose", True), ("mass_action_uptake", False)):
+    for name, day in (("basal_glucose", True), ("fasting_production", False)):
         parameter = spec.parameters[name]
         assert (parameter.between_occasion is not None) is day
         days = parameter.to_scale(drawn[name].values.reshape(3, n))

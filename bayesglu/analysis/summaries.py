@@ -22,6 +22,7 @@ from bayesglu.analysis.people import random_effects
 from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.posterior import acting_in
+from bayesglu.physiology.loop import assemble
 from bayesglu.results import require_fit
 from bayesglu.spec.model import model_of
 from bayesglu.units import convert
@@ -229,8 +230,9 @@ def minimal_model_indices(fit: xr.DataTree, group: str = "posterior") -> xr.Data
     def value(name: str) -> xr.DataArray:
         return drawn[name] if name in drawn else xr.DataArray(spec.parameters[name].typical.median)
 
-    sensitivity = value("insulin_sensitivity")
-    alone = value("mass_action_uptake") / value("glucose_volume")
+    loop, sensitivity = assemble(spec.structure), value("insulin_sensitivity")
+    basal = loop.basal({name: value(name) for name in loop.parameters})
+    alone = basal["insulin_independent_clearance"] / value("glucose_volume")
     effectiveness = alone + sensitivity * value("basal_insulin")
     per_unit = sensitivity * convert(1.0, "uU/mL", "insulin")
     return xr.Dataset(

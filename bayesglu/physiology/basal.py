@@ -25,6 +25,7 @@ from bayesglu.physiology.quantities import (
     Rate,
     Ratio,
 )
+from bayesglu.physiology.smooth import softplus
 
 
 def basal_insulin_secretion(
@@ -136,7 +137,7 @@ def basal_saturating_uptake(
 
 def basal_glucose_production(
     brain_uptake: GlucoseRate,
-    mass_action_uptake: GlucoseClearance,
+    insulin_independent_clearance: GlucoseClearance,
     basal_glucose: Glucose,
     basal_insulin_dependent_uptake: GlucoseRate,
     basal_hepatic_uptake: GlucoseRate,
@@ -144,9 +145,28 @@ def basal_glucose_production(
 ) -> GlucoseRate:
     """The liver's output that balances all uptake in the basal state (measured by tracers: about 2
     mg/kg/min)."""
-    insulin_independent = brain_uptake + mass_action_uptake * basal_glucose
+    insulin_independent = brain_uptake + insulin_independent_clearance * basal_glucose
     outside_liver = insulin_independent + basal_insulin_dependent_uptake
     return outside_liver + basal_hepatic_uptake + basal_renal_glucose_excretion
+
+
+def remaining_clearance(
+    fasting_production: GlucoseRate,
+    brain_uptake: GlucoseRate,
+    basal_glucose: Glucose,
+    basal_insulin_dependent_uptake: GlucoseRate,
+    basal_hepatic_uptake: GlucoseRate,
+    basal_renal_glucose_excretion: GlucoseRate,
+    remainder_width: GlucoseRate = 0.1,
+) -> GlucoseClearance:
+    """Clearance of glucose by muscle and fat that needs no insulin: what all other uptake leaves of the
+    glucose production of a fast, which tracers measure.
+
+    Never negative: where the other uptake is more than `fasting_production`, basal production is as much.
+    """
+    other = brain_uptake + basal_insulin_dependent_uptake + basal_hepatic_uptake
+    left = fasting_production - other - basal_renal_glucose_excretion
+    return softplus(left, remainder_width) / basal_glucose
 
 
 def basal_glycogenolysis(basal_glucose_production: GlucoseRate, gluconeogenic_share: Fraction) -> GlucoseRate:

@@ -258,6 +258,10 @@ BUILT_IN: Mapping[str, Mapping[str, Part]] = {
         ),
         "none": Part({"renal_glucose_excretion": _no_flux, "basal_renal_glucose_excretion": _no_flux}),
     },
+    "basal_balance": {
+        "from_uptake": Part({"insulin_independent_clearance": periphery.insulin_independent_clearance}),
+        "from_production": Part({"insulin_independent_clearance": basal.remaining_clearance}),
+    },
     "brain": {
         "saturating": Part({"brain_glucose_uptake": periphery.saturating_brain_uptake}),
         "constant": Part({"brain_glucose_uptake": periphery.constant_brain_uptake}),
@@ -309,6 +313,7 @@ SIMULATORS = frozenset({"glucose_clamp", "mass_balance"})
 DEFAULTS: Mapping[str, str] = {
     "tissue": "linear",
     "adrenal_medulla": "none",
+    "basal_balance": "from_uptake",
     "discrepancy": "none",
     "glucose_clamp": "none",
     "mass_balance": "none",

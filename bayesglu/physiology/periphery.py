@@ -42,9 +42,16 @@ def constant_brain_uptake(brain_uptake: GlucoseRate) -> GlucoseRate:
     return brain_uptake
 
 
-def insulin_independent_uptake(glucose: Glucose, mass_action_uptake: GlucoseClearance) -> GlucoseRate:
+def insulin_independent_clearance(mass_action_uptake: GlucoseClearance) -> GlucoseClearance:
+    """Clearance of glucose by muscle and fat that needs no insulin, where it is a parameter."""
+    return mass_action_uptake
+
+
+def insulin_independent_uptake(
+    glucose: Glucose, insulin_independent_clearance: GlucoseClearance
+) -> GlucoseRate:
     """Uptake by muscle and fat that needs no insulin."""
-    return mass_action_uptake * glucose
+    return insulin_independent_clearance * glucose
 
 
 def insulin_dependent_uptake(
