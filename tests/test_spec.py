@@ -71,8 +71,9 @@ def test_the_whole_model_can_be_read_on_one_page(name):
     for parameter in spec.parameters.values():
         assert parameter.name in page and parameter.name in rich_page
     assert spec.hash[:16] in page
-    shown = "fasting_production" if name == "fasting" else "insulin_sensitivity"  # which there is fixed
-    assert f"{spec.medians[shown]:.4g} (" in page
+    # In a fast insulin sensitivity is fixed.
+    shown, cv = ("fasting_production", "12 %") if name == "fasting" else ("insulin_sensitivity", "55 %")
+    assert f"{spec.medians[shown]:.4g} (" in page and cv in page
     assert name != "minimal" or "8.4e-05 (4.34e-05 to 0.000162)" in page
 
 
