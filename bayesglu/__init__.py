@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what an editor and a type checker see; the table below says
     from bayesglu.analysis.identifiability import identify
     from bayesglu.analysis.indices import indices
     from bayesglu.analysis.individual_fits import individual_fits
+    from bayesglu.analysis.learnt_prior import posterior_as_prior
     from bayesglu.analysis.log_likelihoods import join_log_likelihoods
     from bayesglu.analysis.many_people import fit_many
     from bayesglu.analysis.model_comparison import Comparison, compare
@@ -87,6 +88,7 @@ _HOMES = {
     "protocols.protocol": ("Protocol",),
     "protocols.library": ("fast", "infusion", "injection", "ivgtt", "meal", "meal_day", "ogtt", "pump_stop"),
     "analysis.indices": ("indices",),
+    "analysis.learnt_prior": ("posterior_as_prior",),
     "analysis.log_likelihoods": ("join_log_likelihoods",),
     "analysis.many_people": ("fit_many",),
     "analysis.model_comparison": ("Comparison", "compare"),
@@ -184,6 +186,7 @@ __all__ = [
     "percentiles",
     "pit",
     "plots",
+    "posterior_as_prior",
     "predictions",
     "prior_predictive",
     "prior_sensitivity",

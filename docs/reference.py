@@ -40,6 +40,7 @@ NAMES = {
             "fit_person",
             "fit_many",
             "fit_two_stage",
+            "posterior_as_prior",
             "prior_predictive",
             "build",
             "save",

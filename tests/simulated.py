@@ -201,6 +201,7 @@ def _outliers(**settings) -> Design:
 def _correlated(**settings) -> Design:
     names = ("insulin_sensitivity", "insulin_action_rate", "glucose_volume")
     section = f"[correlations]\nparameters = {list(names)}\nlkj_eta = 2\n"
+    section += "[typical_correlations.insulin_sensitivity]\nglucose_volume = -0.8\nbasal_insulin = 0.3\n"
     spec = read_model(load_model("minimal").text + section)
     return simulated(spec, 5, INTRAVENOUS_TIMES, tests={"A": 2, "B": 2}, **settings).design
 
@@ -253,7 +254,7 @@ SEVERAL_TESTS = "one or two tests a person, what is each one's own and what is s
 LIMITS = "samples beyond limits of quantification"
 SHARED = "nothing differs between people"
 OUTLIERS = "outliers"
-CORRELATED = "correlated random effects, those of occasions within people"
+CORRELATED = "correlated random effects, those of occasions within people, and typical values known jointly"
 CONSTANT_ERROR = "an error with a constant part"
 MISSING = "covariates that some people lack"
 DISCREPANCY = "what the forms miss, a person's own and a test's"

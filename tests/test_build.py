@@ -10,7 +10,7 @@ import xarray as xr
 from pymc.stats import compute_log_likelihood, compute_log_prior
 from pytensor.graph.traversal import ancestors
 from scipy.special import betaln, expit, logit
-from scipy.stats import beta, gamma, lognorm, norm, t
+from scipy.stats import beta, gamma, lognorm, multivariate_normal, norm, t
 from simulated import (
     CASES,
     CONSTANT_ERROR,
@@ -185,7 +185,12 @@ def point_of(d: Design, values: Values) -> dict[str, np.ndarray]:
 def test_the_log_density_is_the_sum_that_scipy_makes_of_priors_and_samples(design, model, log_p):
     d, people, point = design, design.individuals, drawn(model)
     values = values_at(d, point)
-    expected = norm(*people.typical_prior).logpdf(values.typical).sum()
+    mean, sd = people.typical_prior
+    covariance = np.diag(sd**2)
+    for pair, correlation in d.spec.typical_correlations.items():
+        i, j = (people.names.index(name) for name in pair)
+        covariance[i, j] = covariance[j, i] = correlation * sd[i] * sd[j]
+    expected = multivariate_normal(mean, covariance).logpdf(values.typical)
     expected += norm(*people.omega_prior).logpdf(np.log(values.omega)).sum()
     expected += norm(*d.sigma_prior).logpdf(point["log_sigma"]).sum()
     expected += random_effects_log_density(d, values, point.get("z_eta", np.zeros(people.shape)))

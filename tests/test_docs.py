@@ -83,12 +83,12 @@ def _run(block: int) -> dict:
 
 
 def test_without_adrenaline_glucose_falls_lower_as_the_page_of_models_asks():
-    lowest = _run(1)["answer"].glucose.min("time").mean(["chain", "draw", "subject"])
+    lowest = _run(2)["answer"].glucose.min("time").mean(["chain", "draw", "subject"])
     assert lowest.sel(scenario="unaware") < lowest.sel(scenario="as usual") - 3
 
 
 def test_a_model_goes_without_a_discrepancy_as_the_page_of_models_says():
-    page = _run(0)
+    page = _run(1)
     kept = {*page["model"].parameters}
     left_out = {name for name in load_model("oral").parameters if name.endswith("_discrepancy")}
     assert left_out and kept == {*load_model("oral").parameters} - left_out

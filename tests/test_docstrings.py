@@ -179,6 +179,11 @@ REFUSED: dict[str, list[Callable]] = {
         lambda: bg.trial(quick("ivgtt"), {"a": "ivgtt()", "b": "ivgt()"}),
     ],
     "bayesglu.effects": [lambda: bg.effects(quick("ivgtt"))],
+    "bayesglu.posterior_as_prior": [
+        lambda: bg.posterior_as_prior(NOTHING),
+        lambda: bg.posterior_as_prior(quick()),  # of too few draws
+        lambda: bg.posterior_as_prior(quick(draws=200), wider=-1),
+    ],
     "bayesglu.predictions": [
         lambda: bg.predictions(quick("ivgtt"), "peek"),
         lambda: bg.predictions(quick("ivgtt"), "peak", "ivgt()"),

@@ -206,7 +206,9 @@ def test_covariances_are_those_of_the_joint_normal_distribution(seed):
     prior = np.diag(typical**2 + between**2)
     gain = prior @ slopes[0].T @ np.linalg.inv(own)
     expected = prior - gain @ slopes[0] @ prior
-    np.testing.assert_allclose(individual_covariance(information[0], typical, between), expected, atol=1e-9)
+    np.testing.assert_allclose(
+        individual_covariance(information[0], np.diag(typical), between), expected, atol=1e-9
+    )
 
     stacked = slopes.reshape(people * rows, k)
     of_samples = stacked @ np.diag(typical**2) @ stacked.T + np.diag(np.tile(errors**2, people))
@@ -215,7 +217,7 @@ def test_covariances_are_those_of_the_joint_normal_distribution(seed):
         of_samples[block, block] += slopes[p] @ np.diag(between**2) @ slopes[p].T
     prior = np.diag(typical**2)
     expected = prior - prior @ stacked.T @ np.linalg.inv(of_samples) @ stacked @ prior
-    found = typical_covariance(information, typical, between, np.ones(people))
+    found = typical_covariance(information, np.diag(typical), between, np.ones(people))
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 

@@ -49,7 +49,7 @@ def test_without_days_one_person_is_as_identify_has_it_and_days_tell_less(plan, 
     known = known_of_anybody(plan, 5, np.random.default_rng(1))
     information = information_by_time(plan, known, EVERY).sum(1)
     typical, between = plan.individuals.typical_prior[1], between_of(plan.individuals)
-    covariance = individual_covariance(information, typical, between)
+    covariance = individual_covariance(information, plan.individuals.typical_factor, between)
     k = plan.individuals.names.index("insulin_sensitivity")
     expected = (1 - np.sqrt(covariance[:, k, k]) / np.hypot(typical, between)[k]).mean()
     whole = OnePerson(plan.individuals, known.precision, [k])(information)

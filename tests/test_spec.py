@@ -16,6 +16,8 @@ from bayesglu.physiology.registry import SHIPPED
 from bayesglu.spec import files as model_file
 from bayesglu.spec.model import Effect, Parameter, Prior, SpecError, load_model, read_model
 
+TOGETHER = "[typical_correlations.insulin_sensitivity]\n"
+
 MODELS = catalog.list_models()
 
 
@@ -179,6 +181,22 @@ def test_all_problems_of_a_file_are_told_at_once_with_place_value_and_nearest_na
         ),
         ("[correlations]\nparameters = ['insulin_volume', 'basal_insulin']", "that varies between people"),
         ("[correlations]\nparameters = ['basal_insulin']", "at least two different names"),
+        (TOGETHER + "basal_insuline = 0.2", "no estimated parameter 'basal_insuline'"),
+        (TOGETHER + "renal_threshold = 0.2", "no estimated parameter 'renal_threshold'"),
+        (TOGETHER + "insulin_sensitivity = 0.2", "its correlation with itself is 1"),
+        (TOGETHER + "glucose_volume = 1.0", "glucose_volume is 1. Allowed: above -1 and below 1"),
+        (
+            f"{TOGETHER}glucose_volume = 0.2\n"
+            "[typical_correlations.glucose_volume]\ninsulin_sensitivity = 0.2",
+            "insulin_sensitivity: the correlation of these two is given twice",
+        ),
+        (
+            f"{TOGETHER}glucose_volume = 0.9\nbasal_insulin = 0.9\n[typical_correlations.glucose_volume]\n"
+            "basal_insulin = -0.9",
+            "[typical_correlations] is no correlation matrix",
+        ),
+        ("typical_correlations = 3", "[typical_correlations] must be a table, and is 3."),
+        ("[learnt_from]\nfirst = 3", "[learnt_from] first must be a text"),
         ("[structure", "is not valid TOML"),
     ],
 )
@@ -307,6 +325,19 @@ def test_correlations_are_read_and_kept_in_the_text():
     spec = read_model(child(extra))
     assert (spec.correlations, spec.lkj_eta) == (("insulin_sensitivity", "basal_insulin"), 3.0)
     assert read_model(spec.text) == spec
+
+
+def test_correlations_of_typical_values_are_read_and_kept_in_the_text_once_in_the_order_of_parameters():
+    spec = read_model(child(TOGETHER + "glucose_volume = -0.5\nbasal_glucose = 0.25"))
+    pairs = {
+        ("basal_glucose", "insulin_sensitivity"): 0.25,
+        ("glucose_volume", "insulin_sensitivity"): -0.5,
+    }
+    assert dict(spec.typical_correlations) == pairs
+    assert read_model(spec.text) == spec and "typical values with a joint prior" in repr(spec)
+    fixed = spec.with_changes(parameters={"glucose_volume": {"level": "fixed"}})
+    assert list(fixed.typical_correlations) == [("basal_glucose", "insulin_sensitivity")]
+    assert not load_model("oral").typical_correlations
 
 
 def test_an_organ_can_be_lost():

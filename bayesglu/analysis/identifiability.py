@@ -156,7 +156,7 @@ def identify(
 
     shape = (draws, people, *soft.shape[1:])
     soft, data, fine = soft.reshape(shape), data.reshape(shape), fine.reshape(draws, people)
-    typical, between = plan.individuals.typical_prior[1], between_of(plan.individuals)
+    typical, between = plan.individuals.typical_factor, between_of(plan.individuals)
     one = tuple(individual_covariance(h[fine], typical, between) for h in (soft, soft + data))
     some = fine.any(axis=1)
     weight = np.where(fine, subjects / np.maximum(fine.sum(axis=1, keepdims=True), 1), 0.0)[some]

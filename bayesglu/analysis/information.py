@@ -31,12 +31,10 @@ AT_ONCE = 8192  # solves, so that memory stays small
 def individual_covariance(information: np.ndarray, typical: np.ndarray, between: np.ndarray) -> np.ndarray:
     """Covariance ``(..., K, K)`` of one person's K parameters, given what that person's samples tell.
 
-    information : J' W J, ``(..., K, K)``. typical, between : prior SDs ``(K,)`` of the typical values and
-    between people, 0 where people do not differ.
+    information : J' W J, ``(..., K, K)``. typical : a factor ``(K, K)`` of the prior covariance of the
+    typical values. between : SDs ``(K,)`` between people, 0 where people do not differ.
     """
-    sd = np.hypot(typical, between)
-    # In units of the prior SDs the matrix to be inverted is never near singular.
-    return scaled(np.linalg.inv(np.eye(len(sd)) + scaled(information, sd)), sd)
+    return _informed(information, np.linalg.cholesky(typical @ typical.T + np.diag(between**2)))
 
 
 def typical_covariance(
@@ -44,14 +42,21 @@ def typical_covariance(
 ) -> np.ndarray:
     """Covariance ``(..., K, K)`` of the typical values, with everyone's deviations integrated out.
 
-    information : ``(..., person, K, K)``, as in `individual_covariance`. weight : ``(..., person)``, how many
-    people each one stands for. With B the diagonal matrix of the SDs between people, the samples of one tell
-    of the typical values ``H - H B (1 + B H B)^-1 B H``.
+    information : ``(..., person, K, K)``; it and the others as in `individual_covariance`. weight : ``(...,
+    person)``, how many people each one stands for. With B the diagonal matrix of the SDs between people, the
+    samples of one tell of the typical values ``H - H B (1 + B H B)^-1 B H``.
     """
     inner = np.linalg.inv(np.eye(len(between)) + scaled(information, between))
     tells = information - information @ scaled(inner, between) @ information
     total = np.einsum("...p,...pij->...ij", weight, tells)
-    return scaled(np.linalg.inv(np.eye(len(typical)) + scaled(total, typical)), typical)
+    return _informed(total, typical)
+
+
+def _informed(information: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """Covariance that is left ``(..., K, K)`` of one with this factor."""
+    # In units of what was known before the matrix to be inverted is never near singular.
+    left = np.linalg.inv(np.eye(len(factor)) + factor.T @ information @ factor)
+    return factor @ left @ factor.T
 
 
 def between_of(people: Individuals) -> np.ndarray:
@@ -64,12 +69,12 @@ def between_of(people: Individuals) -> np.ndarray:
 def drawn(people: Individuals, rng: np.random.Generator, draws: int, count: int) -> np.ndarray:
     """Parameters of people ``(draw, person, K)`` on their scales, those of a draw about typical values of
     their own. Random numbers go to the parameters in the order in which the model reads them."""
-    location, typical = people.typical_prior
+    location = people.typical_prior[0]
     place = np.argsort(np.argsort(people.layout.columns))
     of_population, of_people = (
         rng.standard_normal((draws, n, len(location)))[..., place] for n in (1, count)
     )
-    return location + typical * of_population + between_of(people) * of_people
+    return location + of_population @ people.typical_factor.T + between_of(people) * of_people
 
 
 def theta_of(people: Individuals, phi: np.ndarray) -> np.ndarray:

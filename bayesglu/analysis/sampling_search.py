@@ -41,9 +41,9 @@ class Known(NamedTuple):
 def known_of_anybody(plan: Design, draws: int, rng: np.random.Generator) -> Known:
     """Somebody of whom nothing is known but the priors."""
     people = plan.individuals
-    variance = people.typical_prior[1] ** 2 + between_of(people) ** 2
+    covariance = people.typical_factor @ people.typical_factor.T + np.diag(between_of(people) ** 2)
     phi = drawn(people, rng, draws, 1)[:, 0]
-    return Known(people.names, phi, np.diag(1 / variance), {}, "anybody", None)
+    return Known(people.names, phi, np.linalg.inv(covariance), {}, "anybody", None)
 
 
 def known_of_person(spec: ModelSpec, fit: xr.DataTree, subject: str | None, draws: int) -> Known:
@@ -140,7 +140,7 @@ class Comparison:
 
     def _sd(self, information: np.ndarray) -> np.ndarray:
         """SDs of typical values in one group, each draw a person of it."""
-        typical, between = self.people.typical_prior[1], between_of(self.people)
+        typical, between = self.people.typical_factor, between_of(self.people)
         weight = np.full((1, len(information)), self.subjects / len(information))
         covariance = typical_covariance(information[None], typical, between, weight)
         return np.sqrt(np.diagonal(covariance[0])[self.target])

@@ -265,9 +265,13 @@ class Pooled:
     def _log_prior(self, position: np.ndarray) -> tuple[float, np.ndarray]:
         mean, sd = self.prior
         z = (position[: len(mean)] - mean) / sd
+        slope, typical = -z / sd, slice(0, self.sizes[0])
+        factor = self.design.individuals.typical_factor  # of what may be known jointly
+        z[typical] = np.linalg.solve(factor, position[typical] - mean[typical])
+        slope[typical] = -np.linalg.solve(factor.T, z[typical])
         partial, a = np.tanh(position[len(mean) :]), self.design.individuals.partial_shapes
         value = -0.5 * np.square(z).sum() + (a * np.log1p(-np.square(partial))).sum()
-        return float(value), np.concatenate([-z / sd, -2 * a * partial])
+        return float(value), np.concatenate([slope, -2 * a * partial])
 
     # --- what comes of it ---
 

@@ -1,4 +1,4 @@
-"""The demonstration: one real person, twelve simulated ones, and a what-if, in about seven minutes."""
+"""The demonstration: one real person, twelve simulated ones, and a what-if, in about ten minutes."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def run(out: Path, seed: int = 1, progress: bool = True) -> bool:
 
     say("\nTwelve simulated people", style="bold")
     say("Oral tests with glucose and three hormones, in one hierarchical fit (synthetic_ogtt).")
-    settings = {"draws": 2600, "tune": 700, "random_seed": seed, "progressbar": progress}
+    settings = {"draws": 3600, "tune": 700, "random_seed": seed, "progressbar": progress}
     people = fit("feedback", "synthetic_ogtt", **settings)
     clean &= _verdict(people)
     truth = load_study("synthetic_ogtt").truth

@@ -242,7 +242,14 @@ def _solver(spec: ModelSpec, schedule: Schedule, outputs, settings: dict[str, An
 
 
 def _warn(spec: ModelSpec, study: Study, used: xr.Dataset, estimated) -> None:
-    """Say of whom nothing was measured, and which covariates do not act as they look."""
+    """Say whose samples the priors have seen, of whom nothing was measured, and which covariates do not act
+    as they look."""
+    if taught := [name for name, taught in spec.learnt_from.items() if taught == study.hash]:
+        warn_caller(
+            f"The priors of '{spec.name}' were learnt from this study ({taught[0]}): its samples count "
+            "twice, and intervals will be too narrow. Fit another study, or take priors learnt without it.",
+            StudyWarning,
+        )
     if blank := [s for s in study.subjects if not (used.subject.values == s).any()]:
         warn_caller(
             f"Nothing that '{spec.name}' compares was measured in subject {some(blank)}: their "

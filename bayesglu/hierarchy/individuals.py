@@ -9,21 +9,22 @@ the person's or the occasion's, or both, one nested in the other. Those of peopl
 be correlated. What people share has no deviation. Of those who lack a covariate see `missing`.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 
 import numpy as np
 import xarray as xr
 
+from bayesglu.frozen import Frozen
 from bayesglu.hierarchy.correlation import below_diagonal, beta_shapes, factor_of, matrices_of
 from bayesglu.hierarchy.covariates import Acting, acting_effects, standardized, within_people
 from bayesglu.hierarchy.layout import Layout, layout_of
 from bayesglu.hierarchy.missing import MissingCovariates, missing_covariates
 from bayesglu.hierarchy.variation import Deviation, components_of, deviations_of, nested_in
 from bayesglu.spec.model import ModelSpec
-from bayesglu.spec.priors import Parameter
+from bayesglu.spec.priors import Parameter, correlation_matrix
 from bayesglu.spec.scales import from_scale
 
 
@@ -45,6 +46,7 @@ class Individuals:
     missing: MissingCovariates
     layout: Layout
     lkj_eta: float = 1.0
+    typical_correlations: Mapping[tuple[str, str], float] = field(default_factory=Frozen)
 
     @classmethod
     def of(
@@ -94,6 +96,7 @@ class Individuals:
             missing=missing,
             layout=layout,
             lkj_eta=spec.lkj_eta or cls.lkj_eta,
+            typical_correlations=spec.typical_correlations,
         )
 
     @property
@@ -127,6 +130,12 @@ class Individuals:
     def typical_prior(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and SD of the typical values (K)."""
         return _pair([(p.location, p.typical.sd) for p in self.estimated])
+
+    @cached_property
+    def typical_factor(self) -> np.ndarray:
+        """Cholesky factor of the prior covariance of the typical values (K, K)."""
+        together = correlation_matrix(self.names, self.typical_correlations)
+        return self.typical_prior[1][:, None] * np.linalg.cholesky(together)
 
     @cached_property
     def effect_prior(self) -> tuple[np.ndarray, np.ndarray]:
@@ -291,7 +300,8 @@ class Individuals:
 
     def draw_population(self, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
         """Typical values, effects, omega and correlations ``(draw, ...)`` from their priors."""
-        typical = rng.normal(*self.typical_prior, size=(draws, len(self.estimated)))
+        standard = rng.normal(size=(draws, len(self.estimated)))
+        typical = self.typical_prior[0] + standard @ self.typical_factor.T
         effect = rng.normal(*self.effect_prior, size=(draws, len(self.effects)))
         omega = np.exp(rng.normal(*self.omega_prior, size=(draws, len(self.varying))))
         shapes = self.partial_shapes

@@ -21,11 +21,12 @@ def log_density(d: Design, values: Values) -> float:
 
 
 def log_prior(d: Design, values: Values) -> dict[str, np.ndarray]:
-    """Log prior density of each number of the population, ``(..., one each)``, by field of `Values`."""
+    """Log prior density of each number of the population, ``(..., one each)``, by field of `Values`: of a
+    typical value given those before it."""
     i = d.individuals
     partial = partial_of(np.linalg.cholesky(matrices_of(values.correlation)))
     return {
-        "typical": _log_normal(values.typical, *i.typical_prior),
+        "typical": _log_normals(values.typical, i.typical_prior[0], i.typical_factor),
         "effect": _log_normal(values.effect, *i.effect_prior),
         "omega": _log_normal(np.log(values.omega), *i.omega_prior),
         "sigma": _log_normal(np.log(values.sigma), *d.sigma_prior),
@@ -51,3 +52,9 @@ def log_likelihood(d: Design, values: Values) -> np.ndarray:
 
 def _log_normal(value, mean, sd):
     return -0.5 * ((value - mean) / sd) ** 2 - np.log(sd) - 0.5 * np.log(2 * np.pi)
+
+
+def _log_normals(value, mean, factor):
+    """Of each number of a multivariate Normal ``(..., K)`` given those before it."""
+    z = np.linalg.solve(factor, (value - mean)[..., None])[..., 0]
+    return _log_normal(z, 0.0, 1.0) - np.log(np.diag(factor))

@@ -32,10 +32,11 @@ from bayesglu.solver.compiled import compiled
 
 
 class Priors(NamedTuple):
-    """Priors of the population as compiled code reads them; `shared` stacks typical values and effects."""
+    """Priors of the population as compiled code reads them; `shared` stacks typical values and effects, and
+    `shared_whitening` (K + E, K + E) makes standard Normals of how far they are from their means."""
 
     shared_mean: np.ndarray
-    shared_sd: np.ndarray
+    shared_whitening: np.ndarray
     omega_mean: np.ndarray
     omega_sd: np.ndarray
     sigma_mean: np.ndarray
@@ -76,9 +77,17 @@ Bars = namedtuple("Bars", "shared omega sigma partial factor individual forcing_
 def priors_of(d: Design) -> Priors:
     """The priors of a design."""
     i = d.individuals
-    (typical, typical_sd), (effect, effect_sd) = i.typical_prior, i.effect_prior
-    shared = np.concatenate([typical, effect]), np.concatenate([typical_sd, effect_sd])
-    return frozen(Priors(*shared, *i.omega_prior, *d.sigma_prior, i.partial_shapes))
+    mean = np.concatenate([i.typical_prior[0], i.effect_prior[0]])
+    whitening = np.linalg.inv(_shared_factor(d))
+    return frozen(Priors(mean, whitening, *i.omega_prior, *d.sigma_prior, i.partial_shapes))
+
+
+def _shared_factor(d: Design) -> np.ndarray:
+    """Cholesky factor of the prior covariance of typical values and effects."""
+    i, n_k = d.individuals, len(d.individuals.estimated)
+    factor = np.diag(np.concatenate([i.typical_prior[1], i.effect_prior[1]]))
+    factor[:n_k, :n_k] = i.typical_factor
+    return factor
 
 
 def noncentered(d: Design) -> Coordinates:
@@ -87,7 +96,7 @@ def noncentered(d: Design) -> Coordinates:
     people, n = d.individuals.shape
     at_prior = Coordinates(
         shared=p.shared_mean,
-        shared_factor=np.diag(p.shared_sd),
+        shared_factor=_shared_factor(d),
         log_omega=p.omega_mean,
         omega_scale=p.omega_sd,
         log_sigma=p.sigma_mean,

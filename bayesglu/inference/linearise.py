@@ -75,8 +75,8 @@ def expand(d: Design, at: Values) -> Expansion:
     # With people integrated out: individual | s ~ N(q^-1 (linear - cross s + precision * expected s), q^-1).
     lean = precision[:, None] * expected - cross
     lever = np.linalg.solve(information + np.diag(precision), lean)
-    sd = np.concatenate([d.individuals.typical_prior[1], d.individuals.effect_prior[1]])
-    known = np.diag(sd**-2.0)
+    known = np.diag(np.concatenate([np.zeros(n_k), d.individuals.effect_prior[1] ** -2.0]))
+    known[:n_k, :n_k] = np.linalg.inv(d.individuals.typical_factor @ d.individuals.typical_factor.T)
     known = known + (found.direct * found.weight[:, None]).T @ found.direct
     known = known + np.tensordot(expected * precision[:, None], expected, ([0, 1], [0, 1]))
     known = known - np.tensordot(lean, lever, ([0, 1], [0, 1]))

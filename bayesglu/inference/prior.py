@@ -25,10 +25,13 @@ def log_prior(point, priors, layout, bars):
 @compiled(inner=True)
 def _log_population(point, priors, bars):
     p, total = priors, 0.0
-    for j in range(len(point.shared)):
-        away = (point.shared[j] - p.shared_mean[j]) / p.shared_sd[j]
+    for i in range(len(point.shared)):
+        away = 0.0
+        for j in range(i + 1):
+            away += p.shared_whitening[i, j] * (point.shared[j] - p.shared_mean[j])
         total -= 0.5 * away * away
-        bars.shared[j] -= away / p.shared_sd[j]
+        for j in range(i + 1):
+            bars.shared[j] -= away * p.shared_whitening[i, j]
     for i in range(len(point.omega)):
         away = (np.log(point.omega[i]) - p.omega_mean[i]) / p.omega_sd[i]
         total -= 0.5 * away * away
@@ -69,11 +72,13 @@ def _log_individuals(point, layout, bars):
 
 def log_constant(p: Priors, c: Coordinates, m: MissingLayout, forcing_errors: int) -> float:
     """What `log_prior` and the log volume of a point lack of the log density of its coordinates."""
-    numbers = len(p.shared_sd) + len(p.omega_sd) + len(p.sigma_sd) + c.offset.size + forcing_errors
+    numbers = len(p.shared_mean) + len(p.omega_sd) + len(p.sigma_sd) + c.offset.size + forcing_errors
     of_people = np.einsum("sdd->sd", c.scale)
     scales = np.diag(c.shared_factor), c.omega_scale, c.sigma_scale, c.partial_scale, of_people
     volume = sum(np.log(s).sum() for s in scales)
-    normal = sum(np.log(sd).sum() for sd in (p.shared_sd, p.omega_sd, p.sigma_sd))
+    normal = (
+        sum(np.log(sd).sum() for sd in (p.omega_sd, p.sigma_sd)) - np.log(np.diag(p.shared_whitening)).sum()
+    )
     a = p.partial_shapes
     beta = (betaln(a, a) + (2 * a - 1) * np.log(2)).sum()
     known = volume - normal - beta - 0.5 * numbers * np.log(2 * np.pi)

@@ -93,7 +93,11 @@ def _drawn(d: Design, variable) -> Everything:
         there = parameters[0].size
         return variable(distribution, name, *parameters) if there else pt.constant(parameters[0])
 
-    typical = drawn(pm.Normal, "transformed_typical", *people.typical_prior)
+    mean, sd = people.typical_prior
+    if people.typical_correlations:
+        typical = variable(pm.MvNormal, "transformed_typical", mean, chol=people.typical_factor)
+    else:
+        typical = drawn(pm.Normal, "transformed_typical", mean, sd)
     effect = drawn(pm.Normal, "log_covariate_effect", *people.effect_prior)
     log_omega = drawn(pm.Normal, "log_omega", *people.omega_prior)
     log_sigma = drawn(pm.Normal, "log_sigma", *d.sigma_prior)

@@ -226,4 +226,17 @@ MODEL = (
         keys=PSEUDO_OBSERVATION,
     ),
     Key("correlations", "table", "Correlated random effects.", keys=CORRELATIONS),
+    Key(
+        "typical_correlations",
+        "table",
+        "Correlations of typical values before any data, on the scales of their priors: "
+        "`[typical_correlations.A]` with `B = -0.4` is that of A and B. Each pair once; pairs that are not "
+        "named are independent.",
+    ),
+    Key(
+        "learnt_from",
+        "table",
+        'Studies whose people taught the priors: `name = "hash of the study"`. Fitting one of them warns '
+        "that its samples count twice.",
+    ),
 )

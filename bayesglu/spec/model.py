@@ -80,6 +80,10 @@ class ModelSpec:
         Parameters whose random effects are correlated.
     lkj_eta : float or None
         Shape, eta, of the LKJ prior of that correlation matrix; None where there is none.
+    typical_correlations : mapping
+        Correlations of typical values before any data, on the scales of their priors, by pair of parameters.
+    learnt_from : mapping
+        Hash of each study whose people taught the priors, by name.
     text : str
         The model file with all that it inherits written out, which is read back to an equal model.
     path : str, optional
@@ -102,6 +106,8 @@ class ModelSpec:
     pseudo_observations: Mapping[str, PseudoObservation]
     correlations: tuple[str, ...]
     lkj_eta: float | None
+    typical_correlations: Mapping[tuple[str, str], float]
+    learnt_from: Mapping[str, str]
     text: str
     path: str | None = field(default=None, compare=False)
 

@@ -70,6 +70,13 @@ def _summary(spec: ModelSpec) -> list[str]:
     ]
     if spec.correlations:
         lines.append(f"correlated (LKJ prior, lkj_eta {spec.lkj_eta:g}): " + ", ".join(spec.correlations))
+    if spec.typical_correlations:
+        named = {name for pair in spec.typical_correlations for name in pair}
+        lines.append(
+            f"typical values with a joint prior: {', '.join(n for n in spec.parameters if n in named)}"
+        )
+    if spec.learnt_from:
+        lines.append(f"priors learnt from: {', '.join(spec.learnt_from)}")
     effects = [f"{p.name} by {key}" for p in spec.parameters.values() for key in p.effects]
     if effects:
         lines.append("covariates, where a study has them: " + ", ".join(effects))

@@ -7,10 +7,12 @@ odds where the scale is ``logit``), so that a published figure and its line in a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Literal
+
+import numpy as np
 
 from bayesglu import residuals
 from bayesglu.frozen import Frozen
@@ -182,3 +184,12 @@ class PseudoObservation:
     def sd(self) -> float:
         """Standard deviation of the logarithm."""
         return math.sqrt(math.log1p(self.cv**2))
+
+
+def correlation_matrix(names: Sequence[str], correlations: Mapping[tuple[str, str], float]) -> np.ndarray:
+    """Correlations by pair as a matrix over `names`; pairs of which one is not among them are left out."""
+    found, at = np.eye(len(names)), {name: i for i, name in enumerate(names)}
+    for (one, other), value in correlations.items():
+        if one in at and other in at:
+            found[at[one], at[other]] = found[at[other], at[one]] = value
+    return found

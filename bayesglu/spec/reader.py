@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
+import numpy as np
+
 from bayesglu import residuals
 from bayesglu.analytes import analytes
 from bayesglu.physiology.loop import Loop
@@ -46,6 +48,8 @@ def read(
     }
     check_forcing_analytes(loop, measured, problems)
     correlations, lkj_eta = _correlations(top, parameters)
+    typical_correlations = _typical_correlations(top, own, parameters)
+    taught = top.section("learnt_from", required=False)
     return {
         "name": top.text("name", ""),
         "title": top.text("title"),
@@ -56,6 +60,8 @@ def read(
         "pseudo_observations": priors.Frozen(known),
         "correlations": correlations,
         "lkj_eta": lkj_eta,
+        "typical_correlations": priors.Frozen(typical_correlations),
+        "learnt_from": priors.Frozen({name: taught.text(name) for name in taught.table} if taught else {}),
     }
 
 
@@ -333,3 +339,37 @@ def _correlations(
     if len(set(names)) != len(names) or len(names) == 1:
         section.fault(f"parameters must be at least two different names, and is {list(names)}.")
     return names, section.number("lkj_eta", 2.0, above=0.0)
+
+
+def _typical_correlations(
+    top: Section, own: Mapping, parameters: Mapping[str, priors.Parameter]
+) -> dict[tuple[str, str], float]:
+    """Correlations of typical values by pair, the earlier parameter first. Inherited ones go where one of the
+    two is not estimated any more."""
+    outer = top.section("typical_correlations", required=False)
+    if outer is None:
+        return {}
+    estimated = [name for name, parameter in parameters.items() if parameter.level != "fixed"]
+    written, found = own.get("typical_correlations", {}), {}
+    for name in outer.table:
+        row = outer.section(name)
+        for other in row.table if row.sound else ():
+            absent = [n for n in (name, other) if n not in estimated]
+            if absent and other not in written.get(name, {}):
+                continue
+            for n in absent:
+                top.problems.unknown(n, estimated, "estimated parameter", row.place)
+            value = row.number(other, above=-1.0, below=1.0)
+            if name == other:
+                row.fault(f"{other} is the parameter itself: its correlation with itself is 1.")
+            elif not absent and value is not None:
+                pair = (name, other) if estimated.index(name) < estimated.index(other) else (other, name)
+                if pair in found:
+                    row.fault(f"{other}: the correlation of these two is given twice. Write it once.")
+                found[pair] = value
+    if found and np.linalg.eigvalsh(priors.correlation_matrix(estimated, found)).min() < 1e-6:
+        outer.fault(
+            "is no correlation matrix: of these numbers not all can be true together (it is not positive "
+            "definite). Make some of them smaller."
+        )
+    return {pair: found[pair] for pair in sorted(found, key=lambda p: [estimated.index(n) for n in p])}

@@ -21,6 +21,10 @@ def tables_of(spec: ModelSpec) -> dict[str, Any]:
     table["pseudo_observations"] = {name: _plain(p) for name, p in spec.pseudo_observations.items()}
     if spec.correlations:
         table["correlations"] = {"parameters": list(spec.correlations), "lkj_eta": spec.lkj_eta}
+    for (one, other), value in spec.typical_correlations.items():
+        table.setdefault("typical_correlations", {}).setdefault(one, {})[other] = value
+    if spec.learnt_from:
+        table["learnt_from"] = dict(spec.learnt_from)
     return {key: value for key, value in table.items() if value != {}}
 
 
