@@ -58,9 +58,10 @@ def picture() -> Figure:
     axis = figure.subplots()
     axis.axvspan(85, 95, color=PALE, zorder=0, label="85 to 95 %")
     for place, (name, (called, colour)) in enumerate(DRAWN.items()):
-        rows = [kept[name][question] for question in asked]
+        there = [i for i, question in enumerate(asked) if question in kept[name]]
+        rows = [kept[name][asked[i]] for i in there]
         held, low, high = (np.array([100 * row[n] for row in rows]) for n in ("held_90", "low_90", "high_90"))
-        y = np.arange(len(asked)) + 0.22 * (place - 0.5 * (len(DRAWN) - 1))
+        y = np.array(there) + 0.22 * (place - 0.5 * (len(DRAWN) - 1))
         axis.hlines(y, low, high, color=colour, lw=1.2)
         axis.plot(held, y, "o", color=colour, ms=4.5, label=called)
     labels = [": ".join(WORDS.get(word, word) for word in question) for question in asked]

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from bayesglu.analytes import register_analyte
 from bayesglu.physiology.liver import greatest_hepatic_uptake
 from bayesglu.physiology.loop import assemble
 from bayesglu.spec.model import load_model
-from benchmarks.learn.run import HELD, LITERATURE
+from benchmarks.learn.joint import INFUSION, with_infusion
+from benchmarks.learn.run import HELD, LITERATURE, loop, over
 from benchmarks.report import read
 
 KEPT = read("learnt")
@@ -73,3 +75,13 @@ def test_the_facts_that_are_missed_are_those_that_say_why():
 
     told = {fact.name for group in load_facts() for fact in group.facts if fact.fails}
     assert set(KEPT["missed"]) - MET_BY_ADRENALINE | MISSED_WITH_IT == told, AGAIN
+
+
+def test_the_literature_can_be_laid_over_todays_models():
+    """What `python -m benchmarks learn` begins with, and where it looks for medians."""
+    register_analyte(INFUSION, units={"mg/kg/min": 1.0}, plausible=(0, 60))
+    joint = load_model(with_infusion("oral_cpeptide") + over("oral_cpeptide"))
+    assert INFUSION in joint.analytes and joint.parameters["insulin_sensitivity"].typical.median == 7.97e-5
+    medians = {"insulin_sensitivity": 9e-5, "reference_hepatic_uptake": 1.2, "glucagon_tolerance": 0.5}
+    whole = load_model(loop(medians))
+    assert {name: whole.parameters[name].typical.median for name in medians} == medians

@@ -25,8 +25,7 @@ SILENT = 0.12
 """SD about the literature's median, on the prior's scale, of what the tests do not teach."""
 
 KEPT_NEAR = {
-    "insulin_sensitivity": (9.5e-5, 0.05),
-    "hepatic_uptake_maximum": (5.7, 0.08),
+    "reference_hepatic_uptake": (1.305, 0.08),
     "uptake_half_saturation": (92.0, 0.06),
     "incretin_potentiation": (2.7, 0.08),
     "glucose_adaptation_time": (2.5, 0.2),
@@ -34,7 +33,7 @@ KEPT_NEAR = {
     "glucose_suppression_half_saturation": (22.0, 0.12),
     "interstitial_insulin_volume": (0.2, 0.15),
     "insulin_volume": (0.1, 0.1),
-    "mass_action_uptake": (0.0045, 0.2),
+    "fasting_production": (2.1, 0.05),
     "emptying_rate": (0.1, 0.2),
     "emptying_saturation": (80.0, 0.25),
 }

@@ -2,18 +2,25 @@
 
 The people are the sixty of ``shared/data/ohashi2015`` whose clamps are there. Glucose of a clamp drives the
 model (what was measured is the target); its insulin, its C-peptide and the glucose infused are fitted beside
-the oral test. Parameters are those of the person: the two days are taken as one, so that what differs between
-days is in the errors.
+the oral test. In the second clamp some were given more insulin than was stated, who is not published: a first
+fit says how much more brings the insulin that was measured, and the second is given that (`doses`).
+Parameters are those of the person: the two days are taken as one, so that what differs between days is in the
+errors.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 import bayesglu
 from bayesglu import ModelSpec, Study
-from benchmarks.truth.pairs import DATA, clamped
+from bayesglu.hierarchy.design import make_design
+from bayesglu.hierarchy.posterior import individuals_of, population_of
+from benchmarks.truth.pairs import DATA, clamped, insulin_given, two_clamps
+from benchmarks.truth.predict import times_the_dose
 
 INFUSION = "glucose_infusion"
 CLAMP_ENDS = (
@@ -34,8 +41,9 @@ class Learnt:
     sigma: dict[str, float]
 
 
-def both_days(subjects: slice = slice(None)) -> Study:
-    """The oral tests and the clamps, of some of the people in their order."""
+def both_days(subjects: slice = slice(None), times: Mapping[str, float] | None = None) -> Study:
+    """The oral tests and the clamps, of some of the people in their order; with so many `times` the stated
+    dose of insulin in the second clamp, by subject."""
     pair = clamped()
     people = pair.fitted.subjects[subjects]
     columns = ["subject", "occasion", "time", "analyte", "value", "unit"]
@@ -49,7 +57,8 @@ def both_days(subjects: slice = slice(None)) -> Study:
     clamp = clamp.assign(occasion="clamp", unit=units)
     samples = pd.concat([table[columns] for table in (oral, clamp, peptide)])
     protocols = {(subject, "ogtt"): "ogtt(75)" for subject in people}
-    protocols |= {(subject, "clamp"): pair.protocols[subject] for subject in people}
+    times = times or {}
+    protocols |= {(subject, "clamp"): two_clamps(subject, times.get(subject, 1.0)) for subject in people}
     about = pd.read_csv(DATA / "ohashi2015" / "subjects.csv", dtype={"subject": str})
     about = about[about.subject.isin(people)]
     return Study.from_table(
@@ -61,10 +70,27 @@ def both_days(subjects: slice = slice(None)) -> Study:
     )
 
 
+def doses(model: ModelSpec, random_seed: int = 1) -> dict[str, float]:
+    """How many times the stated dose of insulin each of the people was given, by a fit with that dose."""
+    study, given = both_days(), insulin_given()
+    fit = _fit(model, study, random_seed).isel(draw=slice(None, None, 40))
+    d = make_design(model, study)
+    values, people = population_of(fit, d.individuals, d.analytes), d.individuals
+    drawn = people.theta(values.typical, values.effect, individuals_of(fit, people), values.missing)
+    weight = dict(zip(study.subjects, study.body_weight.values, strict=True))
+    found = {}
+    for t, (subject, occasion) in enumerate(people.occasions):
+        if occasion == "clamp" and subject in given.insulin:
+            own = drawn[..., t, :].reshape(-1, len(people.columns)).T
+            columns = zip(people.columns, own, strict=True)
+            parameters = {name: xr.DataArray(values, dims="draw") for name, values in columns}
+            found[subject] = times_the_dose(model, given, subject, parameters, float(weight[subject]))
+    return found
+
+
 def learn(model: ModelSpec, study: Study, random_seed: int = 1) -> Learnt:
     """Typical values and effects of groups of a model, from a study: by Laplace's method."""
-    fit = bayesglu.fit(model, study, method="laplace", draws=4000, random_seed=random_seed, progressbar=False)
-    posterior, names, draws = fit["posterior"], [], []
+    posterior, names, draws = _fit(model, study, random_seed), [], []
     for name, parameter in model.parameters.items():
         called = f"{name}_typical" if parameter.varies else name
         if called in posterior and parameter.typical.gsd:
@@ -80,6 +106,12 @@ def learn(model: ModelSpec, study: Study, random_seed: int = 1) -> Learnt:
         )
     sigma = {str(v): float(posterior[v].median()) for v in posterior if str(v).startswith("sigma_")}
     return Learnt(tuple(names), np.mean(draws, axis=1), np.cov(draws), effects, sigma)
+
+
+def _fit(model: ModelSpec, study: Study, random_seed: int) -> xr.Dataset:
+    """Draws of the posterior."""
+    told = {"method": "laplace", "draws": 4000, "random_seed": random_seed, "progressbar": False}
+    return bayesglu.fit(model, study, **told).posterior.to_dataset()
 
 
 def with_infusion(model: str) -> str:

@@ -5,7 +5,8 @@ clamps half is there.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,18 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 PICOMOLES_A_MILLIUNIT = 6.0  # of insulin
 EUGLYCAEMIC = (100.0, 220.0)  # minutes: see the README of the data
 INSULIN = 40.0  # mU/m2/min in these minutes
+INFUSED_AT = EUGLYCAEMIC[1] - 5
 TYPICAL_ERRORS = {"glucose": 0.02, "insulin": 0.06, "c_peptide": 0.05}  # CV of good assays
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is known of a dose: ``protocol(subject, times)`` with `times` the stated one, and the insulin
+    (pmol/L, by subject) that was measured at minute `at`."""
+
+    protocol: Callable[[str, float], Protocol]
+    insulin: Mapping[str, float]
+    at: float
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,9 @@ class Pair:
     protocols : of the other test, by subject. measured : in it, one row per value: ``subject, time, output,
     value`` (canonical units), ``assay`` the analyte with whose error it was measured; none for a true value.
     groups : by subject. carried : what was measured on the fitted day, where it can be carried forward.
-    another_occasion : whether the other test was on another day.
+    another_occasion : whether the other test was on another day. given : where a dose was not published but
+    what it brought was measured, the protocol of a subject who got so many times the stated dose, and
+    insulin (pmol/L) that the dose is to bring.
     """
 
     title: str
@@ -39,6 +53,7 @@ class Pair:
     groups: Mapping[str, str]
     carried: pd.DataFrame | None = None
     another_occasion: bool = True
+    given: Given | None = None
 
 
 @dataclass(frozen=True)
@@ -72,30 +87,58 @@ def clamped() -> Pair:
 
     The measured glucose is the clamps' target. Insulin is infused from the stated dose; some were given more.
     """
-    clamp = _table("ohashi2015/clamp_observations_half.csv").dropna(subset="value")
+    clamp = _clamps()
     indices = _table("ohashi2015/clamp_indices_half.csv").set_index("subject")
     people = _table("ohashi2015/subjects.csv").set_index("subject")
     study = bayesglu.load_study(DATA / "ohashi2015", protocol="ogtt(75)")
     study = study.select(subjects=[s for s in study.subjects if s in set(indices.index)])
-    begin, end = EUGLYCAEMIC
-    clamp = clamp.assign(time=clamp.time.replace("end", end).astype(float)).sort_values("time")
-    area = np.sqrt(people.height_cm * people.weight_kg / 3600)  # m2 (Mosteller 1987)
     protocols, rows = {}, []
     for subject in study.subjects:
-        own = clamp[clamp.subject == subject]
-        glucose, insulin = (own[own.analyte == analyte] for analyte in ("glucose", "insulin"))
-        rate = float(INSULIN * PICOMOLES_A_MILLIUNIT * area[subject])
-        infused = bayesglu.infusion("insulin", rate, "pmol/min", end - begin, start=begin)
-        protocols[subject] = bayesglu.isoglycaemic(glucose.time.tolist(), glucose.value.tolist()) + infused
+        protocols[subject] = two_clamps(subject)
+        insulin = clamp[(clamp.subject == subject) & (clamp.analyte == "insulin")]
         for time, value in zip(insulin.time, PICOMOLES_A_MILLIUNIT * insulin.value, strict=True):
             if 0 < time <= 90:
                 rows.append((subject, time, "insulin", value, "insulin"))
         rows.append((subject, 85.0, "glucose_infusion", indices.gir_at_85[subject], ""))
-        rows.append((subject, end - 5, "glucose_infusion", indices.gir_mg_kg_min[subject], ""))
+        rows.append((subject, INFUSED_AT, "glucose_infusion", indices.gir_mg_kg_min[subject], ""))
     measured = pd.DataFrame(rows, columns=["subject", "time", "output", "value", "assay"])
     groups = {subject: str(people.group[subject]) for subject in study.subjects}
     measured = measured.dropna(subset="value")
     return Pair("OGTT, then clamps", "oral_cpeptide", study, protocols, measured, groups)
+
+
+def clamped_with_insulin() -> Pair:
+    """The end of the same clamps, where everyone's insulin is infused at the rate that brings what was
+    measured: what is predicted is what that insulin does."""
+    pair = clamped()
+    end = pair.measured[pair.measured.time == INFUSED_AT]
+    return replace(
+        pair, title="OGTT, then clamps with the measured insulin", measured=end, given=insulin_given()
+    )
+
+
+def insulin_given() -> Given:
+    """What is known of the insulin of the second clamp: what it was at the end."""
+    clamp, (_, end) = _clamps(), EUGLYCAEMIC
+    reached = clamp[(clamp.analyte == "insulin") & (clamp.time == end)].set_index("subject").value
+    return Given(two_clamps, (PICOMOLES_A_MILLIUNIT * reached).to_dict(), end)
+
+
+def two_clamps(subject: str, times: float = 1.0) -> Protocol:
+    """The clamps of a subject, with so many times the stated dose of insulin in the second."""
+    people = _table("ohashi2015/subjects.csv").set_index("subject").loc[subject]
+    clamp = _clamps()
+    glucose = clamp[(clamp.subject == subject) & (clamp.analyte == "glucose")]
+    begin, end = EUGLYCAEMIC
+    area = np.sqrt(people.height_cm * people.weight_kg / 3600)  # m2 (Mosteller 1987)
+    rate = float(times * INSULIN * PICOMOLES_A_MILLIUNIT * area)
+    infused = bayesglu.infusion("insulin", rate, "pmol/min", end - begin, start=begin)
+    return bayesglu.isoglycaemic(glucose.time.tolist(), glucose.value.tolist()) + infused
+
+
+def _clamps() -> pd.DataFrame:
+    clamp = _table("ohashi2015/clamp_observations_half.csv").dropna(subset="value")
+    return clamp.assign(time=clamp.time.replace("end", EUGLYCAEMIC[1]).astype(float)).sort_values("time")
 
 
 def another_day() -> Pair:
@@ -138,12 +181,18 @@ def virtual() -> Pair:
 
 
 def _table(path: str) -> pd.DataFrame:
-    return pd.read_csv(DATA / path, dtype={"subject": str}).rename(columns={"time_min": "time"})
+    return _read(path).rename(columns={"time_min": "time"})
+
+
+@cache
+def _read(path: str) -> pd.DataFrame:
+    return pd.read_csv(DATA / path, dtype={"subject": str})
 
 
 PAIRS = {
     "by_vein": Maker(DATA / "vahidi2013_healthy", by_vein),
     "clamped": Maker(DATA / "ohashi2015", clamped),
+    "clamped_with_insulin": Maker(DATA / "ohashi2015", clamped_with_insulin),
     "another_day": Maker(DATA / "stanford_cgm_ogtt", another_day),
     "virtual": Maker(DATA / "dallaman2007_virtual", virtual),
 }

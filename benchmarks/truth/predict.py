@@ -1,16 +1,21 @@
 """What would be measured in a test that was not fitted: of the fitted subjects, and of new ones with the
 same covariates."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 import bayesglu
+from bayesglu import ModelSpec
 from bayesglu.hierarchy.design import make_design
 from bayesglu.hierarchy.posterior import individuals_of, population_of
-from benchmarks.truth.pairs import Pair
+from benchmarks.truth.pairs import Given, Pair
 
 DRAWS = 400
+ROUNDS = 3
+"""Of finding a dose: most of the insulin is in proportion to it."""
 
 
 def predicted(fit: xr.DataTree, pair: Pair, random_seed: int = 1) -> pd.DataFrame:
@@ -31,12 +36,16 @@ def predicted(fit: xr.DataTree, pair: Pair, random_seed: int = 1) -> pd.DataFram
     outputs, rows = sorted(set(pair.measured.output)), []
     for t, (subject, _) in enumerate(people.occasions):
         measured = pair.measured[pair.measured.subject == subject]
-        times = np.unique(np.r_[0.0, measured.time])
+        moments = np.unique(np.r_[0.0, measured.time])
         curves = []
         for one in theta:
             columns = zip(people.columns, one.reshape(DRAWS, *one.shape[2:])[:, t].T, strict=True)
             parameters = {name: xr.DataArray(drawn, dims="draw") for name, drawn in columns}
-            told = pair.model, pair.protocols[subject], parameters, times, outputs
+            protocol = pair.protocols[subject]
+            if pair.given and subject in pair.given.insulin:
+                times = times_the_dose(pair.model, pair.given, subject, parameters, float(weight[subject]))
+                protocol = pair.given.protocol(subject, times)
+            told = pair.model, protocol, parameters, moments, outputs
             curves.append(bayesglu.simulate(*told, body_weight=float(weight[subject])))
         for row in measured.itertuples(index=False):
             noise = sigma[row.assay] * rng.normal(size=DRAWS) if row.assay else 0.0
@@ -45,6 +54,16 @@ def predicted(fit: xr.DataTree, pair: Pair, random_seed: int = 1) -> pd.DataFram
             rows.append({**row._asdict(), **draws, "group": pair.groups[subject]})
     found = pd.DataFrame(rows)
     return found if pair.carried is None else _carried(found, pair.carried)
+
+
+def times_the_dose(model: ModelSpec, given: Given, subject: str, parameters: Mapping, weight: float) -> float:
+    """How many times the stated dose brings the measured insulin, of the median of draws of a subject."""
+    times = 1.0
+    for _ in range(ROUNDS):
+        told = model, given.protocol(subject, times), parameters, [0.0, given.at], ["insulin"]
+        drawn = bayesglu.simulate(*told, body_weight=weight)["insulin"].sel(time=given.at)
+        times *= given.insulin[subject] / float(drawn.median())
+    return times
 
 
 def _thinned(posterior: xr.Dataset) -> xr.Dataset:

@@ -28,7 +28,7 @@ from benchmarks.truth.scores import score
 
 KEPT = Path("build") / "truth"
 SETTINGS = {"draws": 500, "tune": 500, "chains": 4, "random_seed": 1}
-LAID = ("structure", "parameters", "analytes", "pseudo_observations", "correlations")
+LAID = ("structure", "parameters", "analytes", "pseudo_observations", "correlations", "typical_correlations")
 COLUMNS = {
     "name": "fitted, then predicted",
     "group": "group",
@@ -66,7 +66,7 @@ def main(words: Sequence[str] = ()) -> None:
         pair = PAIRS[name].make()
         shipped = str(pair.model)
         pair = replace(pair, model=changed(shipped, given.over))
-        fit = fitted(name, pair)
+        fit = fitted(pair)
         fits[name] = {
             "extends": shipped,
             "model": pair.model.hash,
@@ -99,10 +99,10 @@ def lineage(model: str) -> list[str]:
     return [*(lineage(parent) if parent else []), model]
 
 
-def fitted(name: str, pair: Pair) -> xr.DataTree:
+def fitted(pair: Pair) -> xr.DataTree:
     """The fit of a pair, from the disk if it is there."""
     decides = f"{pair.model.hash} {pair.fitted.hash} {SETTINGS}"
-    place = KEPT / f"{name}-{hashlib.sha256(decides.encode()).hexdigest()[:16]}.nc"
+    place = KEPT / f"{hashlib.sha256(decides.encode()).hexdigest()[:16]}.nc"
     if not place.exists():
         KEPT.mkdir(parents=True, exist_ok=True)
         print(f"{pair.title}: fitting {len(pair.fitted.subjects)} people with {pair.model.title}")

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from benchmarks.truth.pairs import INFUSED_AT
+
 RESAMPLES = 1000
 
 
@@ -24,9 +26,8 @@ def _parts(own: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     if set(own.output) != {"glucose_infusion"}:
         yield "", own
         return
-    early = own.time == own.time.min()
-    yield f" at {own.time.min():g} min", own[early]
-    yield " at the end", own[~early]
+    for time, part in own.groupby("time"):
+        yield " at the end" if time == INFUSED_AT else f" at {time:g} min", part
 
 
 def _each(found: pd.DataFrame) -> dict:
