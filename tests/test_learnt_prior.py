@@ -111,3 +111,16 @@ def test_a_study_that_taught_the_priors_says_so_when_it_is_fitted(learnt, study)
         StudyWarning, match=r"learnt from this study \(synthetic_ogtt\): its samples count twice"
     ):
         make_design(learnt, study.select(subjects=study.subjects[:6]))
+
+
+def test_two_parts_of_one_study_are_both_known_as_teachers(learnt, study):
+    """They have one name, and each is told from the other by what was measured."""
+    parts = [study.select(subjects=study.subjects[6 * k : 6 * k + 6]) for k in (0, 1)]
+    both = bayesglu.posterior_as_prior(bayesglu.fit(learnt, parts[1], **LAPLACE))
+    assert dict(both.learnt_from) == {
+        "synthetic_ogtt": parts[0].hash,
+        "synthetic_ogtt, part 2": parts[1].hash,
+    }
+    for part in parts:
+        with pytest.warns(StudyWarning, match="learnt from this study .*: its samples count twice"):
+            make_design(both, part)

@@ -1,5 +1,7 @@
 """What a fit has learnt of a population, as the priors of the next: a model file made of a posterior."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
@@ -82,7 +84,7 @@ def posterior_as_prior(fit: xr.DataTree, *, wider: float = 1.0, name: str | None
         if names.sigma(analyte) in posterior:
             tables["analytes"][analyte]["sigma"] = _prior(np.log(posterior[names.sigma(analyte)].values))
     tables["typical_correlations"] = _together(typical)
-    tables["learnt_from"] = {**spec.learnt_from, study: taught}
+    tables["learnt_from"] = {**spec.learnt_from, _unlike(study, taught, spec.learnt_from): taught}
     tables["name"] = name or f"{spec.name}, learnt from {study}"
     return read_model(files.write({key: value for key, value in tables.items() if value}))
 
@@ -108,6 +110,12 @@ def _learnt(parameter: Parameter, draws: np.ndarray, posterior: xr.Dataset, wide
             table = found.setdefault("effects", {})
             table[key] = {"median": _round(float(np.exp(np.median(drawn)))), "gsd": _gsd(wider * drawn.std())}
     return found
+
+
+def _unlike(study: str, taught: str, before: Mapping[str, str]) -> str:
+    """A name for a study, which may be another part of one of the same name that has taught before."""
+    names_of_it = (study, *(f"{study}, part {k}" for k in range(2, len(before) + 2)))
+    return next(called for called in names_of_it if before.get(called, taught) == taught)
 
 
 def _prior(logarithm: np.ndarray) -> dict:

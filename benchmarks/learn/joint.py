@@ -20,7 +20,7 @@ from bayesglu import ModelSpec, Study
 from bayesglu.hierarchy.design import make_design
 from bayesglu.hierarchy.posterior import individuals_of, population_of
 from benchmarks.truth.pairs import DATA, clamped, insulin_given, two_clamps
-from benchmarks.truth.predict import times_the_dose
+from benchmarks.truth.predict import parameters_of, times_the_dose
 
 INFUSION = "glucose_infusion"
 CLAMP_ENDS = (
@@ -81,10 +81,8 @@ def doses(model: ModelSpec, random_seed: int = 1) -> dict[str, float]:
     found = {}
     for t, (subject, occasion) in enumerate(people.occasions):
         if occasion == "clamp" and subject in given.insulin:
-            own = drawn[..., t, :].reshape(-1, len(people.columns)).T
-            columns = zip(people.columns, own, strict=True)
-            parameters = {name: xr.DataArray(values, dims="draw") for name, values in columns}
-            found[subject] = times_the_dose(model, given, subject, parameters, float(weight[subject]))
+            own = parameters_of(people, drawn, t)
+            found[subject] = times_the_dose(model, given, subject, own, float(weight[subject]))
     return found
 
 

@@ -10,6 +10,7 @@ import xarray as xr
 import bayesglu
 from bayesglu import ModelSpec
 from bayesglu.hierarchy.design import make_design
+from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.posterior import individuals_of, population_of
 from benchmarks.truth.pairs import Given, Pair
 
@@ -39,8 +40,7 @@ def predicted(fit: xr.DataTree, pair: Pair, random_seed: int = 1) -> pd.DataFram
         moments = np.unique(np.r_[0.0, measured.time])
         curves = []
         for one in theta:
-            columns = zip(people.columns, one.reshape(DRAWS, *one.shape[2:])[:, t].T, strict=True)
-            parameters = {name: xr.DataArray(drawn, dims="draw") for name, drawn in columns}
+            parameters = parameters_of(people, one, t)
             protocol = pair.protocols[subject]
             if pair.given and subject in pair.given.insulin:
                 times = times_the_dose(pair.model, pair.given, subject, parameters, float(weight[subject]))
@@ -54,6 +54,12 @@ def predicted(fit: xr.DataTree, pair: Pair, random_seed: int = 1) -> pd.DataFram
             rows.append({**row._asdict(), **draws, "group": pair.groups[subject]})
     found = pd.DataFrame(rows)
     return found if pair.carried is None else _carried(found, pair.carried)
+
+
+def parameters_of(people: Individuals, theta: np.ndarray, t: int) -> dict[str, xr.DataArray]:
+    """Draws of the parameters of the ``t``-th occasion by name, of draws of all, (chain, draw, T, P)."""
+    columns = zip(people.columns, theta[:, :, t].reshape(-1, len(people.columns)).T, strict=True)
+    return {name: xr.DataArray(drawn, dims="draw") for name, drawn in columns}
 
 
 def times_the_dose(model: ModelSpec, given: Given, subject: str, parameters: Mapping, weight: float) -> float:
