@@ -358,34 +358,34 @@ def test_with_glucagon_and_glycogen_held_the_whole_loop_is_the_oral_model(name):
 
 PUBLISHED = {
     # fact: (model when the loop was designed, accepted range; source)
-    "basal glucose production": (2.219, 1.8, 2.3),  # Katz 1983, Taylor 1996
-    "basal C-peptide": (594.9, 350, 650),
-    "basal insulin secretion": (2.077, 1.2, 2.2),  # Dalla Man 2007
-    "glucose 30 min after 75 g": (144.8, 125, 157),  # 2205 people: 140.7 (SD 28.2)
-    "glucose 60 min after 75 g": (142.4, 100, 150),
-    "glucose 120 min after 75 g": (114, 78, 118),  # 2205 people: 94.7 (SD 20.9)
-    "highest insulin after 75 g": (367.2, 270, 600),
-    "highest C-peptide after 75 g": (2108, 1500, 2800),
-    "lowest glucagon after 75 g, as a share": (0.593, 0.45, 0.72),  # Faerch 2016
-    "glycogen after 22 h": (175.2, 117, 217),  # Rothman 1991, this and the next three
-    "glycogen after 28 h": (133.3, 85, 170),
-    "glycogen after 40 h": (86.31, 36, 108),
-    "glycogen after 64 h": (54.6, 17, 70),
-    "gluconeogenic share after 22 h": (0.667, 0.59, 0.75),  # Landau 1996, this and the next
-    "gluconeogenic share after 42 h": (0.8764, 0.87, 0.97),
-    "glucose after 64 h": (75.68, 62, 78),
-    "insulin after 64 h, as a share": (0.6485, 0.3, 0.65),
-    "glucagon after 64 h, as a share": (1.451, 1.15, 2.2),
-    "rise of glucose after 1 mg of glucagon": (39.81, 39, 58),  # Okuno 1977, this and the next four
-    "minutes to that peak": (23, 20, 45),
-    "rise of insulin after 1 mg of glucagon, uU/mL": (27.73, 25, 65),
-    "rise of glucose after 0.1 mg of glucagon": (27.29, 14, 31),
-    "rise of glucose after 0.01 mg of glucagon": (8.084, 2, 8),
-    "glucose 3 h after the last insulin": (196.5, 130, 250),
-    "glucose 24 h after the last insulin": (206.6, 200, 400),
-    "highest insulin after 0.3 g/kg of intravenous glucose": (740.6, 300, 900),
-    "glucose 62 min after 0.3 g/kg of intravenous glucose": (86.7, 77, 110),
-    "mean glucose of a day of meals": (100.2, 90, 112),  # Shah 2019
+    "basal glucose production": (2.152, 1.8, 2.3),  # Katz 1983, Taylor 1996
+    "basal C-peptide": (529.8, 350, 650),
+    "basal insulin secretion": (1.85, 1.2, 2.2),  # Dalla Man 2007
+    "glucose 30 min after 75 g": (146.6, 125, 157),  # 2205 people: 140.7 (SD 28.2)
+    "glucose 60 min after 75 g": (140.2, 100, 150),
+    "glucose 120 min after 75 g": (112.9, 78, 118),  # 2205 people: 94.7 (SD 20.9)
+    "highest insulin after 75 g": (425.4, 270, 600),
+    "highest C-peptide after 75 g": (2084, 1500, 2800),
+    "lowest glucagon after 75 g, as a share": (0.5683, 0.45, 0.72),  # Faerch 2016
+    "glycogen after 22 h": (173.3, 117, 217),  # Rothman 1991, this and the next three
+    "glycogen after 28 h": (131.2, 85, 170),
+    "glycogen after 40 h": (84.74, 36, 108),
+    "glycogen after 64 h": (53.35, 17, 70),
+    "gluconeogenic share after 22 h": (0.664, 0.59, 0.75),  # Landau 1996, this and the next
+    "gluconeogenic share after 42 h": (0.8814, 0.87, 0.97),
+    "glucose after 64 h": (76.59, 62, 78),
+    "insulin after 64 h, as a share": (0.6397, 0.3, 0.65),
+    "glucagon after 64 h, as a share": (1.392, 1.15, 2.2),
+    "rise of glucose after 1 mg of glucagon": (39.42, 39, 58),  # Okuno 1977, this and the next four
+    "minutes to that peak": (22, 20, 45),
+    "rise of insulin after 1 mg of glucagon, uU/mL": (27.44, 25, 65),
+    "rise of glucose after 0.1 mg of glucagon": (27.4, 14, 31),
+    "rise of glucose after 0.01 mg of glucagon": (8.408, 2, 8),
+    "glucose 3 h after the last insulin": (211.5, 130, 250),
+    "glucose 24 h after the last insulin": (216.4, 200, 400),
+    "highest insulin after 0.3 g/kg of intravenous glucose": (747.7, 300, 900),
+    "glucose 62 min after 0.3 g/kg of intravenous glucose": (83.77, 77, 110),
+    "mean glucose of a day of meals": (99.14, 90, 112),  # Shah 2019
 }
 
 

@@ -59,7 +59,7 @@ def test_parameters_may_have_any_dimensions_and_the_result_has_them_too():
     ).glucose
     assert dict(found.sizes) == {"subject": 3, "draw": 2, "time": 2}
     assert found.subject.values.tolist() == ["Ada", "Bruno", "Cleo"]
-    np.testing.assert_array_equal(found.sel(time=0), np.tile(basal, (3, 1)))
+    np.testing.assert_allclose(found.sel(time=0), np.tile(basal, (3, 1)), rtol=1e-14)
     for who in ("Ada", "Cleo"):
         alone = {"insulin_sensitivity": float(sensitivity.sel(subject=who)), "basal_glucose": 95.0}
         alone = simulate("oral", ogtt(75), alone, [0, 60], ["glucose"]).glucose

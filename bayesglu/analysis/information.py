@@ -24,7 +24,7 @@ from bayesglu.hierarchy.rows import TINY
 from bayesglu.solver.integrate import FINE
 from bayesglu.study.study import Study
 
-STEP = 4e-3  # of the central differences, on the scale of log parameters
+STEP = 2e-3  # of the central differences, on the scale of log parameters
 AT_ONCE = 8192  # solves, so that memory stays small
 
 
