@@ -25,6 +25,7 @@ NAMES = (
     "fuzz",
     "pymc_sampling",
     "truth",
+    "ranks",
     "learn",
     "many_people",
     "answers",

@@ -84,7 +84,24 @@ def _rows(name: str) -> dict[tuple[str, str], dict]:
 
 def _section(found: re.Match) -> str:
     kept = json.loads((RESULTS / f"{found[2]}.json").read_text(encoding="utf-8"))
+    if found[2] == "ranks":
+        return f"{found[1]}{_ranks(kept['rows'])}{found[3]}"
     return f"{found[1]}{_table(kept['rows'])}\n{_fits(kept)}{found[3]}"
+
+
+def _ranks(rows: list[dict]) -> str:
+    lines = [["measured by clamps", "by", "people", "rank correlation", "given bmi and group"]]
+    lines.append(["---", "---", "---:", "---:", "---:"])
+    for row in rows:
+        values = [
+            f"{row[name]:.2f} ({row[low]:.2f} to {row[high]:.2f})" if name in row else ""
+            for name, low, high in (
+                ("rank_correlation", "low", "high"),
+                ("partial", "partial_low", "partial_high"),
+            )
+        ]
+        lines.append([row["name"], row["by"], str(row["people"]), *values])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _table(rows: list[dict]) -> str:

@@ -65,10 +65,13 @@ def test_the_page_on_what_ifs_is_that_of_the_kept_results():
 
 
 def test_the_kept_results_on_what_ifs_are_of_todays_models_and_equations():
-    """They take ten minutes: `python -m benchmarks truth` makes them."""
-    for pair, kept in read("truth")["fits"].items():
+    """They take ten minutes: `python -m benchmarks truth` makes them, and `ranks` what is made of one."""
+    truth, ranks = read("truth")["fits"], read("ranks")
+    assert ranks["study"] == truth["clamped"]["study"], "run python -m benchmarks ranks"
+    for pair, kept in {**truth, "ranks": {**ranks, "extends": truth["clamped"]["extends"]}}.items():
         spec = load_model(kept["extends"])
-        again = f"{pair} is of another model or other equations: run python -m benchmarks truth"
+        made_by = "ranks" if pair == "ranks" else "truth"
+        again = f"{pair} is of another model or other equations: run python -m benchmarks {made_by}"
         assert kept["model"] == spec.hash, again
         now = assemble(spec.structure).fingerprint(spec.medians)
         assert {name: now.get(name) for name in kept["equations"]} == pytest.approx(kept["equations"]), again
