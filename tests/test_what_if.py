@@ -119,7 +119,7 @@ def test_outputs_say_their_unit_and_by_default_are_those_that_the_model_has(peop
 def test_more_insulin_sensitivity_lowers_glucose_within_the_hour_and_later_while_it_is_high(factor, seed):
     """Nearer to fasting, and below it, it can be higher: whoever falls sooner is on the way back sooner. And
     of the same production in a fast more insulin sensitivity leaves less to what needs no insulin: at 30 min,
-    before insulin acts, one in 150 whose glucose rises beyond 200 mg/dL is higher, by less than 1 mg/dL."""
+    before insulin acts, one in 150 is higher, by less than 1 mg/dL, where glucose is above 200."""
     fit = fake_fit("oral", subjects=4, chains=1, draws=12, seed=seed)
     found = what_if(fit, change={"insulin_sensitivity": scale(factor)}, **BRIEF)
     away, changed = difference(found, "glucose"), scenario(found, "changed").glucose
