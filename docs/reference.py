@@ -280,6 +280,11 @@ def _model_file() -> str:
         "`[pseudo_observations.NAME]`", "One table for each derived quantity.", keys.PSEUDO_OBSERVATION
     )
     lines += _keys("`[correlations]`", "", keys.CORRELATIONS)
+    lines += _keys(
+        "`[correlations.priors.NAME]`",
+        "What is known of the correlation of a parameter with another.",
+        keys.CORRELATION_PRIOR,
+    )
     return "\n".join([*lines, *_physiology()]) + "\n"
 
 

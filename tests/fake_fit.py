@@ -42,12 +42,17 @@ def fake_fit(
         for name in spec.estimated:
             width = 1.0 if group is prior or name in untaught else 0.25
             group.update(_draws(spec.parameters[name], rng, shape, people, turns, width))
+        if spec.correlations:
+            drawn = np.stack([_correlation(spec, pair, rng, shape) for pair in _pairs(spec)], axis=-1)
+            about = {"role": "correlation", "units": "1", "long_name": "correlation of people's deviations"}
+            group[names.CORRELATION] = ((*SAMPLE, "pair"), drawn, about)
         for analyte, measured in spec.analytes.items():
             if not measured.forcing:
                 sd = measured.sigma.sd * (1.0 if group is prior else 0.2)
                 about = {"role": "sigma", "units": "1", "long_name": f"SD of log residuals of {analyte}"}
                 group[names.sigma(analyte)] = (SAMPLE, measured.sigma.median * _spread(rng, shape, sd), about)
     coords = {"subject": people, "occasion": turns}
+    coords["pair"] = [f"{one} and {other}" for one, other in _pairs(spec)]
     if spec.structure["insulin"] == "forced":
         about = {
             "role": "forcing",
@@ -190,6 +195,18 @@ def _draws(parameter, rng, shape, people, turns, width):
         names.omega(name): (SAMPLE, between, about | {"role": "omega", "units": "1"}),
         **_within(parameter, rng, people_at, back, about, people, turns, width),
     }
+
+
+def _pairs(spec):
+    """Pairs of correlated parameters, in the order of the elements below the diagonal."""
+    return [
+        (earlier, later) for i, later in enumerate(spec.correlations) for earlier in spec.correlations[:i]
+    ]
+
+
+def _correlation(spec, pair, rng, shape):
+    a, b = spec.correlation_priors[pair].shapes if pair in spec.correlation_priors else (2.0, 2.0)
+    return 2 * rng.beta(a, b, size=shape) - 1
 
 
 def _within(parameter, rng, people_at, back, about, people, turns, width):

@@ -139,7 +139,8 @@ def _measured_subject(**settings) -> Design:
 
 
 def _whole_loop(**settings) -> Design:
-    return simulated(with_pseudo_observation(as_formed("feedback")), **settings).design
+    independent = as_formed("feedback").with_changes(correlations={})
+    return simulated(with_pseudo_observation(independent), **settings).design
 
 
 def _covariates(**settings) -> Design:
@@ -201,6 +202,8 @@ def _outliers(**settings) -> Design:
 def _correlated(**settings) -> Design:
     names = ("insulin_sensitivity", "insulin_action_rate", "glucose_volume")
     section = f"[correlations]\nparameters = {list(names)}\nlkj_eta = 2\n"
+    section += '[correlations.priors.glucose_volume]\nwith = "insulin_sensitivity"\n'
+    section += "mean = -0.5\nsd = 0.2\nsource = []\n"
     section += "[typical_correlations.insulin_sensitivity]\nglucose_volume = -0.8\nbasal_insulin = 0.3\n"
     spec = read_model(load_model("minimal").text + section)
     return simulated(spec, 5, INTRAVENOUS_TIMES, tests={"A": 2, "B": 2}, **settings).design

@@ -197,8 +197,8 @@ def test_the_log_density_is_the_sum_that_scipy_makes_of_priors_and_samples(desig
     expected += missing_log_density(d, point)
     expected += norm(*people.effect_prior).logpdf(values.effect).sum()
     if len(people.layout.correlated):
-        share, shapes = expit(point["partial_logodds__"]), people.partial_shapes
-        expected += (beta(shapes, shapes).logpdf(share) + np.log(share * (1 - share))).sum()
+        share = expit(point["partial_logodds__"])
+        expected += (beta(*people.partial_shapes).logpdf(share) + np.log(share * (1 - share))).sum()
     expected += norm().logpdf(values.forcing_error).sum()
     predicted, _ = d.predict(d.theta(values), d.true_forcing(values))
     for i, shown in enumerate(np.exp(d.rows.log_value)):
@@ -297,8 +297,8 @@ def test_the_log_density_is_the_obvious_one_in_its_own_variables(design, model, 
 
 def expected_log_density(d: Design, point: dict) -> float:
     """What the hierarchy makes of the free variables of the non-centered model."""
-    a, samples, values = d.individuals.partial_shapes, d.rows.part(slice(d.n_obs)), values_at(d, point)
-    constant = -(betaln(a, a) + 2 * a * np.log(2)).sum() - samples.log_value[samples.censoring == 0].sum()
+    (a, b), samples, values = d.individuals.partial_shapes, d.rows.part(slice(d.n_obs)), values_at(d, point)
+    constant = -(betaln(a, b) + (a + b) * np.log(2)).sum() - samples.log_value[samples.censoring == 0].sum()
     constant -= np.log(2) * len(d.individuals.missing.numbers)  # precisions, not SDs
     volume = 0.5 * np.linalg.slogdet(d.individuals.covariance(values.omega, values.correlation))[1]
     return obvious.log_density(d, values) + constant + len(d.individuals.subjects) * volume
@@ -359,7 +359,7 @@ def test_the_gradient_in_coordinates_is_that_of_the_compiled_density(density, ot
         )
 
 
-@pytest.mark.parametrize("design", cases(CORRELATED, MISSING), indirect=True)
+@pytest.mark.parametrize("design", cases(CORRELATED, DISCREPANCY, MISSING), indirect=True)
 def test_the_gradient_without_coordinates_is_that_of_the_compiled_density(design, model, gradient):
     """Where random effects are independent: those that go together are made of other standard Normal
     numbers."""
@@ -520,14 +520,14 @@ def test_the_log_prior_is_that_of_the_hierarchy(design, density, model, other_mo
     tree = compute_log_prior(posterior(model, density), model=model, progressbar=False, compile_kwargs=QUICK)
     total = sum(v.sum(set(v.dims) - {"chain", "draw"}) for v in tree.log_prior.data_vars.values())
     x = 0.3 * np.random.default_rng(6).normal(size=(3, density.size))
-    values, a = density.unpack(x), design.individuals.partial_shapes
+    values, (a, b) = density.unpack(x), design.individuals.partial_shapes
     expected = []
     for i in range(3):
         at = values.at(i)
         parts = obvious.log_prior(design, at)
         partial = partial_of(np.linalg.cholesky(matrices_of(at.correlation)))
         parts["correlation"] = (
-            parts["correlation"] - np.log1p(-(partial**2)) - betaln(a, a) - (2 * a - 2) * np.log(2)
+            parts["correlation"] - np.log1p(-(partial**2)) - betaln(a, b) - (a + b - 2) * np.log(2)
         )
         # of precisions, not of log SDs; of fractions, not of log odds
         missing = design.individuals.missing.parts(at.missing)
@@ -622,12 +622,12 @@ def test_draws_of_the_prior_in_coordinates_are_draws_of_the_prior(name):
     d = CASES[name]()
     with model_of(d, whitened(d, find_modes(d).expansion)) as m:
         found = pm.sample_prior_predictive(1000, random_seed=2, compile_kwargs=QUICK).prior.isel(chain=0)
-    people, a = d.individuals, d.individuals.partial_shapes
+    people, (a, b) = d.individuals, d.individuals.partial_shapes
     expected = {
         "transformed_typical": people.typical_prior,
         "log_omega": people.omega_prior,
         "log_sigma": d.sigma_prior,
-        "partial": (0.5, 0.5 / np.sqrt(2 * a + 1)),
+        "partial": (a / (a + b), np.sqrt(a * b / (a + b + 1)) / (a + b)),
         "z_forcing": (0.0, 1.0),
     }
     z = found.eta.values / np.exp(found.log_omega.values)[:, None, people.layout.component_varying]

@@ -8,6 +8,7 @@ from numba import njit
 from pytensor.compile.mode import Mode
 from scipy.stats import beta, kstest
 
+from bayesglu import load_model, load_study
 from bayesglu.hierarchy.correlation import (
     below_diagonal,
     beta_shapes,
@@ -16,6 +17,7 @@ from bayesglu.hierarchy.correlation import (
     pairs,
     partial_of,
 )
+from bayesglu.hierarchy.design import make_design
 from bayesglu.inference import correlation as compiled
 
 
@@ -54,6 +56,28 @@ def test_every_correlation_has_the_margin_of_the_lkj_distribution(m, eta):
     a = eta + (m - 2) / 2
     for margin in below_diagonal(drawn(m, eta, 4000)).T:
         assert kstest((1 + margin) / 2, beta(a, a).cdf).pvalue > 1e-3
+
+
+def test_what_is_known_of_correlations_with_the_first_is_their_margin_whatever_the_others():
+    """Of four, the second and the fourth are known to go with the first; the third has the margin of the LKJ
+    distribution, and the correlation of two others given the first that of partial ones under it."""
+    spec, names = load_model("minimal"), ["insulin_sensitivity", "glucose_volume", "basal_insulin"]
+    known = {"glucose_volume": (-0.6, 0.1), "insulin_action_rate": (0.3, 0.2)}
+    written = {n: {"with": names[0], "mean": m, "sd": sd, "source": []} for n, (m, sd) in known.items()}
+    section = {"parameters": [*names, "insulin_action_rate"], "lkj_eta": 2.0, "priors": written}
+    people = make_design(spec.with_changes(correlations=section), load_study("bergman1986")).individuals
+    assert people.correlated == section["parameters"]
+    matrices = matrices_of(people.draw_population(4000, np.random.default_rng(1))[3])
+    for i, name in enumerate(people.correlated[1:], start=1):
+        expected = beta(3.0, 3.0)
+        if name in known:
+            (mean, sd), share = known[name], (1 + np.array(known[name][0])) / 2
+            both = (1 - mean**2) / sd**2 - 1
+            expected = beta(both * share, both * (1 - share))
+        assert kstest((1 + matrices[:, i, 0]) / 2, expected.cdf).pvalue > 1e-3
+    partial = matrices[:, 1, 2] - matrices[:, 1, 0] * matrices[:, 2, 0]
+    partial /= np.sqrt((1 - matrices[:, 1, 0] ** 2) * (1 - matrices[:, 2, 0] ** 2))
+    assert kstest((1 + partial) / 2, beta(2.5, 2.5).cdf).pvalue > 1e-3
 
 
 def test_the_determinant_is_distributed_as_that_of_pymcs_draws():

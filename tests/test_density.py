@@ -126,7 +126,7 @@ def test_positions_unpack_to_the_same_people_in_compiled_code_and_in_numpy(densi
         "effect": (len(people.effects),),
         "omega": (len(people.varying),),
         "sigma": (len(design.analytes),),
-        "correlation": (len(people.partial_shapes),),
+        "correlation": (people.partial_shapes.shape[1],),
         "individual": people.shape,
         "forcing_error": (design.forcing.n_errors,),
         "missing": (people.missing.size,),

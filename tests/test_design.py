@@ -19,7 +19,6 @@ from simulated import (
 
 from bayesglu.analysis.simulation import simulate
 from bayesglu.hierarchy.design import make_design
-from bayesglu.hierarchy.posterior import correlated_names
 from bayesglu.protocols.library import ogtt
 from bayesglu.spec.model import SpecError, load_model, read_model
 from bayesglu.study.study import Study, StudyError, StudyWarning, load_study
@@ -317,8 +316,11 @@ def test_correlations_are_of_what_differs_between_people():
     section = '[correlations]\nparameters = ["basal_glucose", "basal_insulin"]\nlkj_eta = 2\n'
     text = f"{load_model('minimal').text}\n{section}"
     d = make_design(read_model(text), load_study("bergman1986"))
-    assert correlated_names(d.individuals) == ["basal_glucose", "basal_insulin"]
-    assert list(d.individuals.partial_shapes) == [2.0]
-    spec = read_model(text).with_changes(parameters={"basal_insulin": {"level": "occasion"}})
+    assert d.individuals.correlated == ["basal_glucose", "basal_insulin"]
+    np.testing.assert_array_equal(d.individuals.partial_shapes, [[2.0], [2.0]])
+    daily = {"basal_insulin": {"level": "occasion"}}
+    assert not read_model(text).with_changes(parameters=daily).correlations, "what is inherited goes"
+    pair = {"parameters": ["basal_glucose", "basal_insulin"]}
+    spec = read_model(text).with_changes(parameters=daily, correlations=pair)
     with pytest.raises(SpecError, match="basal_insulin differs from occasion to occasion"):
         make_design(spec, load_study("bergman1986"))

@@ -198,12 +198,13 @@ def test_covariances_are_those_of_the_joint_normal_distribution(seed):
     """Typical values, two people's parameters and their samples, conditioned on the samples directly."""
     rng = np.random.default_rng(seed)
     k, rows, people = 4, 6, 2
-    typical, between = rng.uniform(0.1, 2.0, k), rng.uniform(0.1, 2.0, k) * (rng.random(k) < 0.6)
+    typical, varies = rng.uniform(0.1, 2.0, k), rng.random(k) < 0.6
+    between = np.tril(rng.normal(size=(k, k))) * varies[:, None] * varies
     slopes, errors = rng.normal(size=(people, rows, k)), rng.uniform(0.1, 1.0, rows)
     information = np.einsum("prk,r,prl->pkl", slopes, errors**-2.0, slopes)
 
-    own = slopes[0] @ np.diag(typical**2 + between**2) @ slopes[0].T + np.diag(errors**2)
-    prior = np.diag(typical**2 + between**2)
+    own = slopes[0] @ (np.diag(typical**2) + between @ between.T) @ slopes[0].T + np.diag(errors**2)
+    prior = np.diag(typical**2) + between @ between.T
     gain = prior @ slopes[0].T @ np.linalg.inv(own)
     expected = prior - gain @ slopes[0] @ prior
     np.testing.assert_allclose(
@@ -214,7 +215,7 @@ def test_covariances_are_those_of_the_joint_normal_distribution(seed):
     of_samples = stacked @ np.diag(typical**2) @ stacked.T + np.diag(np.tile(errors**2, people))
     for p in range(people):
         block = slice(p * rows, (p + 1) * rows)
-        of_samples[block, block] += slopes[p] @ np.diag(between**2) @ slopes[p].T
+        of_samples[block, block] += slopes[p] @ between @ between.T @ slopes[p].T
     prior = np.diag(typical**2)
     expected = prior - prior @ stacked.T @ np.linalg.inv(of_samples) @ stacked @ prior
     found = typical_covariance(information, np.diag(typical), between, np.ones(people))

@@ -51,7 +51,7 @@ def test_without_days_one_person_is_as_identify_has_it_and_days_tell_less(plan, 
     typical, between = plan.individuals.typical_prior[1], between_of(plan.individuals)
     covariance = individual_covariance(information, plan.individuals.typical_factor, between)
     k = plan.individuals.names.index("insulin_sensitivity")
-    expected = (1 - np.sqrt(covariance[:, k, k]) / np.hypot(typical, between)[k]).mean()
+    expected = (1 - np.sqrt(covariance[:, k, k]) / np.hypot(typical[k], np.linalg.norm(between[k]))).mean()
     whole = OnePerson(plan.individuals, known.precision, [k])(information)
     monkeypatch.setattr(sampling_search, "_between_days", lambda people: np.zeros(len(people.estimated)))
     assert OnePerson(plan.individuals, known.precision, [k])(information) == pytest.approx(expected)

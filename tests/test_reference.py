@@ -96,7 +96,13 @@ def test_the_example_of_a_model_file_in_the_documentation_is_one():
 
 
 WHOLE = tomllib.loads(bayesglu.load_model("minimal").text) | {
-    "correlations": {"parameters": ["insulin_sensitivity", "insulin_action_rate"], "lkj_eta": 2.0},
+    "correlations": {
+        "parameters": ["insulin_sensitivity", "insulin_action_rate"],
+        "lkj_eta": 2.0,
+        "priors": {
+            "insulin_action_rate": {"with": "insulin_sensitivity", "mean": -0.4, "sd": 0.2, "source": []}
+        },
+    },
     "pseudo_observations": {"basal_glucose_production": {"median": 2.0, "cv": 0.1, "source": []}},
 }
 WHOLE["analytes"]["glucose"] |= {"lloq": 1.0, "uloq": 999.0, "error_offset": 1.0}
@@ -112,6 +118,7 @@ PLACES = {
     "sigma": (("analytes", "glucose", "sigma"), keys.SIGMA),
     "pseudo": (("pseudo_observations", "basal_glucose_production"), keys.PSEUDO_OBSERVATION),
     "correlations": (("correlations",), keys.CORRELATIONS),
+    "correlation": (("correlations", "priors", "insulin_action_rate"), keys.CORRELATION_PRIOR),
 }
 each_place = pytest.mark.parametrize("place", PLACES)
 

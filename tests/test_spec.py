@@ -5,9 +5,11 @@ import pickle
 import tomllib
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import beta
 from simulated import BASAL_PRODUCTION, with_pseudo_observation
 
 from bayesglu import catalog
@@ -16,6 +18,14 @@ from bayesglu.physiology.registry import SHIPPED
 from bayesglu.spec import files as model_file
 from bayesglu.spec.model import Effect, Parameter, Prior, SpecError, load_model, read_model
 
+KNOWN = """[correlations]
+parameters = ["basal_insulin", "basal_glucose", "insulin_sensitivity"]
+[correlations.priors.basal_insulin]
+with = "insulin_sensitivity"
+mean = -0.6
+sd = 0.1
+source = []
+"""
 TOGETHER = "[typical_correlations.insulin_sensitivity]\n"
 
 MODELS = catalog.list_models()
@@ -181,6 +191,19 @@ def test_all_problems_of_a_file_are_told_at_once_with_place_value_and_nearest_na
         ),
         ("[correlations]\nparameters = ['insulin_volume', 'basal_insulin']", "that varies between people"),
         ("[correlations]\nparameters = ['basal_insulin']", "at least two different names"),
+        (
+            KNOWN.replace("sd = 0.1", "sd = 0.8"),
+            "nothing between -1 and 1 with the mean -0.6 has an SD of 0.8",
+        ),
+        (KNOWN.replace("mean = -0.6", "mean = -1"), "mean is -1. Allowed: above -1 and below 1"),
+        (KNOWN.replace('with = "insulin_s', 'with = "insulin_sens'), "no correlated parameter"),
+        (KNOWN.replace("priors.basal_insulin", "priors.insulin_volume"), "parameter 'insulin_volume'"),
+        (KNOWN.replace("priors.basal_insulin", "priors.insulin_sensitivity"), "with itself is 1"),
+        (
+            f'{KNOWN}[correlations.priors.insulin_sensitivity]\nwith = "basal_glucose"\nmean = 0.1\n'
+            "sd = 0.1\nsource = []",
+            "with insulin_sensitivity and with basal_glucose: 'with' must be one parameter",
+        ),
         (TOGETHER + "basal_insuline = 0.2", "no estimated parameter 'basal_insuline'"),
         (TOGETHER + "renal_threshold = 0.2", "no estimated parameter 'renal_threshold'"),
         (TOGETHER + "insulin_sensitivity = 0.2", "its correlation with itself is 1"),
@@ -325,6 +348,29 @@ def test_correlations_are_read_and_kept_in_the_text():
     spec = read_model(child(extra))
     assert (spec.correlations, spec.lkj_eta) == (("insulin_sensitivity", "basal_insulin"), 3.0)
     assert read_model(spec.text) == spec
+
+
+def test_what_is_known_of_a_correlation_is_read_and_kept_in_the_text_and_its_parameter_is_the_first():
+    spec = read_model(child(KNOWN))
+    assert spec.correlations == ("insulin_sensitivity", "basal_insulin", "basal_glucose")
+    (known,) = spec.correlation_priors.values()
+    mean, sd = beta(*known.shapes, loc=-1, scale=2).stats("mv")
+    assert (mean, np.sqrt(sd)) == (pytest.approx(-0.6), pytest.approx(0.1))
+    assert read_model(spec.text) == spec
+    assert "correlation of basal_insulin with insulin_sensitivity: about -0.6, SD 0.1" in repr(spec)
+
+
+@pytest.mark.parametrize("level", ["fixed", "shared", "occasion"])
+def test_a_correlation_that_is_inherited_goes_with_the_variation_of_its_parameter(level):
+    spec = read_model(child(KNOWN))
+    without = spec.with_changes(parameters={"insulin_sensitivity": {"level": level}})
+    assert without.correlations == ("basal_insulin", "basal_glucose") and not without.correlation_priors
+    other = spec.with_changes(parameters={"basal_glucose": {"level": level}})
+    assert other.correlations == ("insulin_sensitivity", "basal_insulin") and len(other.correlation_priors)
+    neither = without.with_changes(parameters={"basal_glucose": {"level": level}})
+    assert not neither.correlations and neither.lkj_eta is None
+    assert not spec.with_changes(correlations={}).correlations
+    assert spec.with_changes(correlations={"lkj_eta": 1}).lkj_eta == 1.0
 
 
 def test_correlations_of_typical_values_are_read_and_kept_in_the_text_once_in_the_order_of_parameters():

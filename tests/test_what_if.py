@@ -300,8 +300,8 @@ def test_a_protocol_without_a_name_that_can_be_read_is_followed_too():
 
 
 def test_parameters_of_new_people_are_correlated_as_the_population_is():
-    section = '[correlations]\nparameters = ["basal_glucose", "basal_insulin"]\nlkj_eta = 2\n'
-    spec = read_model(load_model("oral").text + section)
+    section = {"parameters": ["basal_glucose", "basal_insulin"], "priors": {}}
+    spec = load_model("oral").with_changes(correlations=section)
     posterior = fake_fit("oral", subjects=1, chains=2, draws=3).posterior.to_dataset()
     known = np.array([[-0.9, 0.0, 0.5], [0.9, 0.3, -0.2]])
     posterior["correlation"] = (("chain", "draw", "pair"), known[..., None])

@@ -32,9 +32,9 @@ def individual_covariance(information: np.ndarray, typical: np.ndarray, between:
     """Covariance ``(..., K, K)`` of one person's K parameters, given what that person's samples tell.
 
     information : J' W J, ``(..., K, K)``. typical : a factor ``(K, K)`` of the prior covariance of the
-    typical values. between : SDs ``(K,)`` between people, 0 where people do not differ.
+    typical values. between : one of the covariance between people ``(K, K)``, 0 where people do not differ.
     """
-    return _informed(information, np.linalg.cholesky(typical @ typical.T + np.diag(between**2)))
+    return _informed(information, np.linalg.cholesky(typical @ typical.T + between @ between.T))
 
 
 def typical_covariance(
@@ -43,11 +43,11 @@ def typical_covariance(
     """Covariance ``(..., K, K)`` of the typical values, with everyone's deviations integrated out.
 
     information : ``(..., person, K, K)``; it and the others as in `individual_covariance`. weight : ``(...,
-    person)``, how many people each one stands for. With B the diagonal matrix of the SDs between people, the
-    samples of one tell of the typical values ``H - H B (1 + B H B)^-1 B H``.
+    person)``, how many people each one stands for. With B the factor of the covariance between people,
+    the samples of one tell of the typical values ``H - H B (1 + B' H B)^-1 B' H``.
     """
-    inner = np.linalg.inv(np.eye(len(between)) + scaled(information, between))
-    tells = information - information @ scaled(inner, between) @ information
+    inner = np.linalg.inv(np.eye(len(between)) + between.T @ information @ between)
+    tells = information - information @ between @ inner @ between.T @ information
     total = np.einsum("...p,...pij->...ij", weight, tells)
     return _informed(total, typical)
 
@@ -60,9 +60,10 @@ def _informed(information: np.ndarray, factor: np.ndarray) -> np.ndarray:
 
 
 def between_of(people: Individuals) -> np.ndarray:
-    """SDs between people of the K parameters, at the medians of their priors; 0 of what people share."""
-    found = np.zeros(len(people.estimated))
-    found[people.layout.varying] = np.exp(people.omega_prior[0])
+    """A factor ``(K, K)`` of the covariance between people, at the medians of the priors of SDs and where
+    those of correlations expect them; 0 of what people share."""
+    found, of = np.zeros((len(people.estimated),) * 2), people.layout.component_parameter
+    found[np.ix_(of, of)] = people.root(np.exp(people.omega_prior[0]), people.expected_correlation)
     return found
 
 
@@ -74,7 +75,7 @@ def drawn(people: Individuals, rng: np.random.Generator, draws: int, count: int)
     of_population, of_people = (
         rng.standard_normal((draws, n, len(location)))[..., place] for n in (1, count)
     )
-    return location + of_population @ people.typical_factor.T + between_of(people) * of_people
+    return location + of_population @ people.typical_factor.T + of_people @ between_of(people).T
 
 
 def theta_of(people: Individuals, phi: np.ndarray) -> np.ndarray:
@@ -212,7 +213,3 @@ def planned_study(spec, protocol, sampled, forcing, body_weight) -> Study:
         protocols={("1", "1"): protocol},
         body_weight=xr.DataArray([np.nan if body_weight is None else body_weight], coords=person),
     )
-
-
-def scaled(matrix: np.ndarray, sd: np.ndarray) -> np.ndarray:
-    return matrix * sd[:, None] * sd

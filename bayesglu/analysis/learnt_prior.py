@@ -27,9 +27,10 @@ def posterior_as_prior(fit: xr.DataTree, *, wider: float = 1.0, name: str | None
 
     It is for the next study of people like these. Typical values get the medians and SDs of their draws and,
     jointly, their correlations (``typical_correlations`` of a model file), so that what was learnt of a
-    product or a ratio is kept. Of between-subject and between-occasion SDs, covariate effects and residual
-    SDs each gets its own; that these depend on each other and on typical values is not kept. What the fit did
-    not estimate, such as effects of covariates that its study lacks, stays as it was.
+    product or a ratio is kept. Of between-subject and between-occasion SDs, covariate effects, residual SDs
+    and correlations between people of which something was known each gets its own; that these depend on each
+    other and on typical values is not kept. What the fit did not estimate, such as effects of covariates that
+    its study lacks, stays as it was.
 
     Parameters
     ----------
@@ -83,6 +84,12 @@ def posterior_as_prior(fit: xr.DataTree, *, wider: float = 1.0, name: str | None
     for analyte in spec.analytes:
         if names.sigma(analyte) in posterior:
             tables["analytes"][analyte]["sigma"] = _prior(np.log(posterior[names.sigma(analyte)].values))
+    for first, other in spec.correlation_priors:
+        pairs = {f"{first} and {other}", f"{other} and {first}"}
+        if names.CORRELATION in posterior and (own := pairs & {*posterior["pair"].values.tolist()}):
+            drawn = posterior[names.CORRELATION].sel(pair=own.pop()).values
+            learnt = {"mean": _round(float(drawn.mean())), "sd": _round(float(drawn.std()))}
+            tables["correlations"]["priors"][other] |= learnt
     tables["typical_correlations"] = _together(typical)
     tables["learnt_from"] = {**spec.learnt_from, _unlike(study, taught, spec.learnt_from): taught}
     tables["name"] = name or f"{spec.name}, learnt from {study}"

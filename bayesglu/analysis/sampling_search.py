@@ -41,7 +41,8 @@ class Known(NamedTuple):
 def known_of_anybody(plan: Design, draws: int, rng: np.random.Generator) -> Known:
     """Somebody of whom nothing is known but the priors."""
     people = plan.individuals
-    covariance = people.typical_factor @ people.typical_factor.T + np.diag(between_of(people) ** 2)
+    between = between_of(people)
+    covariance = people.typical_factor @ people.typical_factor.T + between @ between.T
     phi = drawn(people, rng, draws, 1)[:, 0]
     return Known(people.names, phi, np.linalg.inv(covariance), {}, "anybody", None)
 

@@ -269,9 +269,9 @@ class Pooled:
         factor = self.design.individuals.typical_factor  # of what may be known jointly
         z[typical] = np.linalg.solve(factor, position[typical] - mean[typical])
         slope[typical] = -np.linalg.solve(factor.T, z[typical])
-        partial, a = np.tanh(position[len(mean) :]), self.design.individuals.partial_shapes
-        value = -0.5 * np.square(z).sum() + (a * np.log1p(-np.square(partial))).sum()
-        return float(value), np.concatenate([slope, -2 * a * partial])
+        partial, (a, b) = np.tanh(position[len(mean) :]), self.design.individuals.partial_shapes
+        value = -0.5 * np.square(z).sum() + (a * np.log1p(partial) + b * np.log1p(-partial)).sum()
+        return float(value), np.concatenate([slope, a * (1 - partial) - b * (1 + partial)])
 
     # --- what comes of it ---
 

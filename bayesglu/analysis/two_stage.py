@@ -17,6 +17,7 @@ from bayesglu.analysis.population import of_everyone
 from bayesglu.analysis.stage_one import KeptDraws, Stored, design_of_some, draw_portion, joined
 from bayesglu.analysis.stage_two import BATCHES, Drawn, Mode, Numbers, Pooled, sample
 from bayesglu.errors import FitWarning, InputError, warn_caller
+from bayesglu.hierarchy.correlation import mode_and_scale
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.individuals import Individuals
 from bayesglu.hierarchy.posterior import to_dataset
@@ -335,5 +336,5 @@ def _wide(d: Design) -> Numbers:
         effect=i.effect_prior[0],
         log_omega=np.log(np.hypot(np.exp(i.omega_prior[0]), typical_sd)),
         log_sigma=d.sigma_prior[0],
-        artanh=np.zeros(len(i.partial_shapes)),
+        artanh=mode_and_scale(i.partial_shapes)[0],
     )

@@ -3,8 +3,12 @@
 A correlation matrix of m parameters is m (m - 1) / 2 partial correlations z, of each parameter i with each
 earlier one j given those before j; they may be anything between -1 and 1, and ``y = artanh z`` anything at
 all. Under the LKJ prior they are independent, ``(1 + z) / 2 ~ Beta(a, a)`` with ``a = eta + (m - 2 - j) / 2``
-(Lewandowski, Kurowicka and Joe 2009, J Multivariate Anal 100:1989), so that y has the log density
-``a log(1 - tanh(y)^2)``.
+(Lewandowski, Kurowicka and Joe 2009, J Multivariate Anal 100:1989).
+
+The partial correlations of the first parameter are its correlations: what is known of these can be a prior
+of its own, ``(1 + z) / 2 ~ Beta(a, b)``, and the others are, given them, as under the LKJ prior. In any case
+y has the log density ``a log(1 + tanh y) + b log(1 - tanh y)``, with its mode where ``tanh y`` is the mean of
+z, ``(a - b) / (a + b)``.
 """
 
 import numpy as np
@@ -13,6 +17,18 @@ import numpy as np
 def beta_shapes(m: int, eta: float) -> np.ndarray:
     """The a of each partial correlation, in the order (1, 0), (2, 0), (2, 1), (3, 0), ..."""
     return np.array([eta + (m - 2 - j) / 2 for i in range(m) for j in range(i)])
+
+
+def with_first(i: int) -> int:
+    """Which partial correlation is that of the i-th parameter with the first."""
+    return i * (i - 1) // 2
+
+
+def mode_and_scale(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the density of y is highest, and the SD of the Normal distribution there, both ``(pair,)``, of
+    shapes a and b ``(2, pair)``."""
+    a, b = shapes
+    return 0.5 * np.log(a / b), 0.5 * np.sqrt(1 / a + 1 / b)
 
 
 def size_of(pairs: int) -> int:

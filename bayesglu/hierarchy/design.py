@@ -85,7 +85,7 @@ class Design:
             effect=effect,
             omega=np.exp(i.omega_prior[0]),
             sigma=np.exp(self.sigma_prior[0]),
-            correlation=np.zeros(len(i.partial_shapes)),
+            correlation=i.expected_correlation,
             individual=i.centre(typical, effect),
             forcing_error=np.zeros(self.forcing.n_errors),
             missing=i.missing.centre,

@@ -18,13 +18,20 @@ import numpy as np
 import xarray as xr
 
 from bayesglu.frozen import Frozen
-from bayesglu.hierarchy.correlation import below_diagonal, beta_shapes, factor_of, matrices_of
+from bayesglu.hierarchy.correlation import (
+    below_diagonal,
+    beta_shapes,
+    factor_of,
+    matrices_of,
+    mode_and_scale,
+    with_first,
+)
 from bayesglu.hierarchy.covariates import Acting, acting_effects, standardized, within_people
 from bayesglu.hierarchy.layout import Layout, layout_of
 from bayesglu.hierarchy.missing import MissingCovariates, missing_covariates
 from bayesglu.hierarchy.variation import Deviation, components_of, deviations_of, nested_in
 from bayesglu.spec.model import ModelSpec
-from bayesglu.spec.priors import Parameter, correlation_matrix
+from bayesglu.spec.priors import Correlation, Parameter, correlation_matrix
 from bayesglu.spec.scales import from_scale
 
 
@@ -46,6 +53,7 @@ class Individuals:
     missing: MissingCovariates
     layout: Layout
     lkj_eta: float = 1.0
+    correlation_priors: Mapping[tuple[str, str], Correlation] = field(default_factory=Frozen)
     typical_correlations: Mapping[tuple[str, str], float] = field(default_factory=Frozen)
 
     @classmethod
@@ -96,6 +104,7 @@ class Individuals:
             missing=missing,
             layout=layout,
             lkj_eta=spec.lkj_eta or cls.lkj_eta,
+            correlation_priors=spec.correlation_priors,
             typical_correlations=spec.typical_correlations,
         )
 
@@ -108,6 +117,11 @@ class Individuals:
     def varying(self) -> tuple[Parameter, ...]:
         """The parameter of each deviation (V)."""
         return tuple(each.parameter for each in self.deviations)
+
+    @property
+    def correlated(self) -> list[str]:
+        """The parameters whose deviations are correlated, in the order of the matrix."""
+        return [self.names[k] for k in self.layout.component_parameter[self.layout.correlated]]
 
     @property
     def nested(self) -> tuple[str, ...]:
@@ -156,8 +170,18 @@ class Individuals:
 
     @cached_property
     def partial_shapes(self) -> np.ndarray:
-        """Shapes of the Beta priors of the partial correlations: see `correlation`."""
-        return beta_shapes(len(self.layout.correlated), self.lkj_eta)
+        """Shapes a and b of the Beta priors of the partial correlations ``(2, pair)``: see `correlation`."""
+        shapes = np.tile(beta_shapes(len(self.correlated), self.lkj_eta), (2, 1))
+        for (first, other), known in self.correlation_priors.items():
+            if {first, other} <= {*self.correlated}:
+                shapes[:, with_first(self.correlated.index(other))] = known.shapes
+        return shapes
+
+    @cached_property
+    def expected_correlation(self) -> np.ndarray:
+        """Correlations ``(pair,)`` where their prior has its mode, on the scale without bounds."""
+        factor = factor_of(np.tanh(mode_and_scale(self.partial_shapes)[0]))
+        return below_diagonal(factor @ factor.T)
 
     # --- from the population to people ---
 
@@ -185,14 +209,20 @@ class Individuals:
             found[s] += x[g] * self.layout.acts
         return found
 
-    def covariance(self, omega, correlation):
-        """Covariance of one person's deviations, ``(..., D, D)``."""
+    def root(self, omega, correlation):
+        """What makes one person's deviations of standard Normals, ``(..., D, D)``: their SDs times the
+        Cholesky factor of their correlations."""
         sd = omega[..., self.layout.component_varying]
         whole = np.zeros((*sd.shape, sd.shape[-1])) + np.eye(sd.shape[-1])
         together = self.layout.correlated
         if len(together):
-            whole[..., together[:, None], together] = matrices_of(correlation)
-        return sd[..., :, None] * whole * sd[..., None, :]
+            whole[..., together[:, None], together] = np.linalg.cholesky(matrices_of(correlation))
+        return sd[..., :, None] * whole
+
+    def covariance(self, omega, correlation):
+        """Covariance of one person's deviations, ``(..., D, D)``."""
+        root = self.root(omega, correlation)
+        return root @ root.swapaxes(-1, -2)
 
     def log_density(self, typical, effect, omega, correlation, individual, missing):
         """Log density of everyone's own parameters given the population, ``(..., S)``: of those who lack a
@@ -304,8 +334,8 @@ class Individuals:
         typical = self.typical_prior[0] + standard @ self.typical_factor.T
         effect = rng.normal(*self.effect_prior, size=(draws, len(self.effects)))
         omega = np.exp(rng.normal(*self.omega_prior, size=(draws, len(self.varying))))
-        shapes = self.partial_shapes
-        factor = factor_of(2 * rng.beta(shapes, shapes, size=(draws, len(shapes))) - 1)
+        a, b = self.partial_shapes
+        factor = factor_of(2 * rng.beta(a, b, size=(draws, len(a))) - 1)
         return typical, effect, omega, below_diagonal(factor @ factor.swapaxes(-1, -2))
 
     # --- from people to what the model reads ---

@@ -24,13 +24,13 @@ def log_prior(d: Design, values: Values) -> dict[str, np.ndarray]:
     """Log prior density of each number of the population, ``(..., one each)``, by field of `Values`: of a
     typical value given those before it."""
     i = d.individuals
-    partial = partial_of(np.linalg.cholesky(matrices_of(values.correlation)))
+    partial, (a, b) = partial_of(np.linalg.cholesky(matrices_of(values.correlation))), i.partial_shapes
     return {
         "typical": _log_normals(values.typical, i.typical_prior[0], i.typical_factor),
         "effect": _log_normal(values.effect, *i.effect_prior),
         "omega": _log_normal(np.log(values.omega), *i.omega_prior),
         "sigma": _log_normal(np.log(values.sigma), *d.sigma_prior),
-        "correlation": i.partial_shapes * np.log1p(-(partial**2)),
+        "correlation": a * np.log1p(partial) + b * np.log1p(-partial),
         "forcing_error": _log_normal(values.forcing_error, 0.0, 1.0),
         "missing": i.missing.log_prior(values.missing),
     }

@@ -65,7 +65,7 @@ def to_dataset(d: Design, values: Values) -> xr.Dataset:
     if len(people.layout.correlated):
         text = "correlation of people's deviations, on the scales on which the priors are normal"
         put(names.CORRELATION, values.correlation, ("pair",), "correlation", "1", text)
-        coords["pair"] = pairs(correlated_names(people))
+        coords["pair"] = pairs(people.correlated)
     if d.spec.at("occasion") or apart:
         coords["occasion"] = [names.occasion(*occasion) for occasion in people.occasions]
     if len(d.forcing.obs):
@@ -138,12 +138,6 @@ def effect_labels(acting: Sequence[tuple[str, Effect]]) -> dict:
     }
 
 
-def correlated_names(people: Individuals) -> list[str]:
-    """Names of the parameters whose deviations are correlated, in the order of the matrix."""
-    parameters = people.layout.component_parameter[people.layout.correlated]
-    return [people.estimated[k].name for k in parameters]
-
-
 def labelled(study: Study, samples: xr.Dataset, analyte: str) -> dict:
     """Coordinates of an analyte's samples: their labels, and subject, occasion and time of each."""
     dim = names.observations(analyte)
@@ -213,9 +207,7 @@ def population_of(
     of_fit = {name: drawn(name) for name in called if name in posterior}
     correlation = np.zeros((*shape, 0))
     if len(people.layout.correlated):
-        correlation = drawn(names.CORRELATION) * own_share(
-            correlated_names(people), people.deviations, of_fit
-        )
+        correlation = drawn(names.CORRELATION) * own_share(people.correlated, people.deviations, of_fit)
     return Values(
         typical=typical,
         effect=stacked(effects),

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bayesglu.frozen import frozen
+from bayesglu.hierarchy.correlation import mode_and_scale
 from bayesglu.hierarchy.design import Design
 from bayesglu.inference.blocks import blocks, blocks_adjoint, forward_solve, numbers_of
 from bayesglu.inference.correlation import factor_adjoint, factor_of
@@ -54,6 +55,7 @@ class Coordinates(NamedTuple):
     omega_scale: np.ndarray
     log_sigma: np.ndarray
     sigma_scale: np.ndarray
+    partial: np.ndarray
     partial_scale: np.ndarray
     lean: np.ndarray
     linear: np.ndarray
@@ -94,6 +96,7 @@ def noncentered(d: Design) -> Coordinates:
     """Standard Normal numbers for everything: the coordinates of the priors."""
     p = priors_of(d)
     people, n = d.individuals.shape
+    partial, partial_scale = mode_and_scale(p.partial_shapes)
     at_prior = Coordinates(
         shared=p.shared_mean,
         shared_factor=_shared_factor(d),
@@ -101,7 +104,8 @@ def noncentered(d: Design) -> Coordinates:
         omega_scale=p.omega_sd,
         log_sigma=p.sigma_mean,
         sigma_scale=p.sigma_sd,
-        partial_scale=1 / np.sqrt(2 * p.partial_shapes),
+        partial=partial,
+        partial_scale=partial_scale,
         lean=np.zeros((people, n, 0)),
         linear=np.zeros((people, 0)),
         cross=np.zeros((people, 0, len(p.shared_mean))),
@@ -116,6 +120,7 @@ def whitened(d: Design, e: Expansion) -> Coordinates:
     p = priors_of(d)
     people, _ = d.individuals.shape
     # What is known of the logarithm of an SD from m values has a precision of about 2 m.
+    partial, partial_scale = mode_and_scale(p.partial_shapes)
     analyte = d.rows.analyte
     counts = np.bincount(analyte[analyte >= 0], minlength=len(e.sigma))
     about_expansion = Coordinates(
@@ -126,7 +131,8 @@ def whitened(d: Design, e: Expansion) -> Coordinates:
         log_sigma=np.log(e.sigma),
         sigma_scale=1 / np.sqrt(1 / p.sigma_sd**2 + 2 * counts),
         # From m people the artanh of a correlation is known to about 1 / sqrt(m); their modes tell less.
-        partial_scale=1 / np.sqrt(2 * p.partial_shapes + people / 2),
+        partial=partial,
+        partial_scale=1 / np.sqrt(1 / partial_scale**2 + people / 2),
         lean=e.lean,
         linear=e.linear,
         cross=e.cross,
@@ -164,7 +170,7 @@ def point_at(x, layout, coordinates):
     at += n_sigma
     partial = empty(len(c.partial_scale))
     for i in range(len(partial)):
-        partial[i] = c.partial_scale[i] * x[at + i]
+        partial[i] = c.partial[i] + c.partial_scale[i] * x[at + i]
     factor = factor_of(partial, len(layout.correlated))
     at += len(partial)
     first, at = at, at + people * n
@@ -274,7 +280,7 @@ def position_at(shared, omega, sigma, partial, individual, forcing_error, missin
         x[at + i] = (np.log(sigma[i]) - c.log_sigma[i]) / c.sigma_scale[i]
     at += len(sigma)
     for i in range(len(partial)):
-        x[at + i] = partial[i] / c.partial_scale[i]
+        x[at + i] = (partial[i] - c.partial[i]) / c.partial_scale[i]
     factor = factor_of(partial, len(layout.correlated))
     centre, target, sd = _expected(shared, omega, missing, layout, c)
     z = numbers_of(c.lean, target, centre, sd, factor, layout.correlated, individual)

@@ -165,7 +165,7 @@ class Density:
     @property
     def individuals(self) -> slice:
         """Which coordinates are those of individual parameters."""
-        first = self.sds.stop + len(self.priors.partial_shapes)
+        first = self.sds.stop + self.priors.partial_shapes.shape[1]
         return slice(first, first + self.coordinates.offset.size)
 
     @property

@@ -85,7 +85,7 @@ def fit(
         ``"nuts"`` samples with nutpie, the sampler that PyMC uses by default. ``"mclmc"``, which nutpie calls
         experimental, may take fewer gradients per effective draw and is not adjusted: its SDs may be wrong.
         ``"laplace"`` gives posterior modes with a Laplace approximation in seconds; it takes a forcing
-        function as exact, and correlations as zero.
+        function as exact, and correlations as where the prior expects them.
     cores : int, optional
         Chains that run at a time; by default as many as there are cores.
     target_accept : float

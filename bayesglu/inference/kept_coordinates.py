@@ -17,6 +17,7 @@ DIMS = {
     "omega_scale": ("varying",),
     "log_sigma": ("analyte",),
     "sigma_scale": ("analyte",),
+    "partial": ("pair",),
     "partial_scale": ("pair",),
     "lean": ("subject", "component", "direction"),
     "linear": ("subject", "direction"),
@@ -83,6 +84,6 @@ def _along_directions(information: np.ndarray, c: dict, d: Design) -> dict[str, 
     known = c["linear"] + centre / sd**2 - c["cross"] @ c["shared"]
     offset = np.linalg.solve(np.linalg.cholesky(whole).swapaxes(1, 2), c["offset"][..., None])
     individual = (np.linalg.solve(whole, known[..., None]) + offset)[..., 0]
-    found = informed(information, c["linear"], c["cross"], sd)
-    offset, scale = missed(*found, information, c["shared"], centre, sd, individual)
+    found = informed(information, c["linear"], c["cross"], np.diag(sd))
+    offset, scale = missed(*found, information, c["shared"], centre, np.diag(sd), individual)
     return dict(zip(("lean", "linear", "cross"), found, strict=True)) | {"offset": offset, "scale": scale}

@@ -66,24 +66,25 @@ def expand(d: Design, at: Values) -> Expansion:
     found = _slopes(d, at)
     information, linear, cross = _of_subjects(d, found)
     layout = d.individuals.layout
-    precision = 1 / at.omega[layout.component_varying] ** 2
+    root = d.individuals.root(at.omega, at.correlation)
+    whitening = np.linalg.inv(root)
+    precision = whitening.T @ whitening
     # Each component's expected value is linear in the shared values: (S, D, K + E).
     n_k, (people, n) = len(at.typical), at.individual.shape
     expected = np.zeros((people, n, n_k + len(at.effect)))
     expected[:, np.arange(n), layout.component_parameter] = layout.component_typical
     expected[..., n_k:] = d.individuals.covariates_at(at.missing)
-    # With people integrated out: individual | s ~ N(q^-1 (linear - cross s + precision * expected s), q^-1).
-    lean = precision[:, None] * expected - cross
-    lever = np.linalg.solve(information + np.diag(precision), lean)
+    # With people integrated out: individual | s ~ N(q^-1 (linear - cross s + precision expected s), q^-1).
+    lean = precision @ expected - cross
+    lever = np.linalg.solve(information + precision, lean)
     known = np.diag(np.concatenate([np.zeros(n_k), d.individuals.effect_prior[1] ** -2.0]))
     known[:n_k, :n_k] = np.linalg.inv(d.individuals.typical_factor @ d.individuals.typical_factor.T)
     known = known + (found.direct * found.weight[:, None]).T @ found.direct
-    known = known + np.tensordot(expected * precision[:, None], expected, ([0, 1], [0, 1]))
+    known = known + np.tensordot(precision @ expected, expected, ([0, 1], [0, 1]))
     known = known - np.tensordot(lean, lever, ([0, 1], [0, 1]))
     shared = np.concatenate([at.typical, at.effect])
-    sd = at.omega[layout.component_varying]
-    directions = informed(information, linear, cross, sd)
-    offset, scale = missed(*directions, information, shared, expected @ shared, sd, at.individual)
+    directions = informed(information, linear, cross, root)
+    offset, scale = missed(*directions, information, shared, expected @ shared, root, at.individual)
     parts = [replace(found, weight=found.weight * (d.rows.analyte == a)) for a in range(len(at.sigma))]
     return Expansion(
         shared=shared,
@@ -102,21 +103,21 @@ def expand(d: Design, at: Values) -> Expansion:
 
 
 def informed(
-    information: np.ndarray, linear: np.ndarray, cross: np.ndarray, sd: np.ndarray
+    information: np.ndarray, linear: np.ndarray, cross: np.ndarray, root: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Along the directions in which a person's samples tell more than `INFORMATIVE`: the lean matrix (S, D,
     direction), the linear term (S, direction) and its dependence on shared values (S, direction, K + E).
 
-    sd : of the deviations (D,), to which the information is compared. People with fewer such directions than
-    others have directions without information.
+    root : of the covariance of deviations (D, D), to which the information is compared. People with fewer
+    such directions than others have directions without information.
     """
-    eigenvalues, axes = np.linalg.eigh(sd[:, None] * information * sd)
+    eigenvalues, axes = np.linalg.eigh(root.T @ information @ root)
     most = int((eigenvalues > INFORMATIVE).sum(1).max(initial=0))
     first = eigenvalues.shape[1] - most
     eigenvalues, axes = eigenvalues[:, first:], axes[:, :, first:]
-    root = np.where(eigenvalues > INFORMATIVE, np.sqrt(np.maximum(eigenvalues, INFORMATIVE)), 0.0)
-    lean = axes * root[:, None] / sd[:, None]
-    back = (axes * sd[:, None]).swapaxes(1, 2) * np.divide(1, root, where=root > 0, out=0 * root)[..., None]
+    size = np.where(eigenvalues > INFORMATIVE, np.sqrt(np.maximum(eigenvalues, INFORMATIVE)), 0.0)
+    lean = np.linalg.solve(root.T, axes * size[:, None])
+    back = (root @ axes).swapaxes(1, 2) * np.divide(1, size, where=size > 0, out=0 * size)[..., None]
     found = lean, (back @ linear[..., None])[..., 0], back @ cross
     lean, linear, cross = (np.ascontiguousarray(part) for part in found)
     return lean, linear, cross
@@ -129,17 +130,17 @@ def missed(
     information: np.ndarray,
     shared: np.ndarray,
     centre: np.ndarray,
-    sd: np.ndarray,
+    root: np.ndarray,
     individual: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Offset (S, D) and scale (S, D, D) with which coordinates along the `informed` directions have their
     origin at the individual parameters (S, D), and there the whole information (S, D, D).
 
-    shared : values (K + E) of the population, which expects everyone at the `centre` (S, D) with SDs `sd`
-    (D,).
+    shared : values (K + E) of the population, which expects everyone at the `centre` (S, D) with this `root`
+    of the covariance (D, D).
     """
-    n = len(sd)
-    lever = sd[:, None] * lean
+    n = len(root)
+    lever = root.T @ lean
     square = lever.swapaxes(1, 2) @ lever
     one = np.eye(lean.shape[2])
     lower = np.linalg.cholesky(one + square)
@@ -149,8 +150,8 @@ def missed(
     )
     target = linear - cross @ shared - np.einsum("sdr,sd->sr", lean, centre)
     mean = lever @ np.linalg.solve(one + square, target[..., None])
-    away = ((individual - centre) / sd)[..., None] - mean
-    precision = factor.swapaxes(1, 2) @ (np.eye(n) + sd[:, None] * information * sd) @ factor
+    away = np.linalg.solve(root, (individual - centre)[..., None]) - mean
+    precision = factor.swapaxes(1, 2) @ (np.eye(n) + root.T @ information @ root) @ factor
     return np.linalg.solve(factor, away)[..., 0], np.linalg.cholesky(np.linalg.inv(precision))
 
 

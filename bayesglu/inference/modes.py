@@ -128,7 +128,8 @@ def _require_finite(density: Density) -> None:
 
 def _climb(density: Density, stride: float, tolerance: float) -> tuple[np.ndarray, bool]:
     """Coordinates nearer to the mode than the origin, none further off than a `stride`, and whether the
-    origin is near enough; correlations are held at zero, and the forcing function at what was measured."""
+    origin is near enough; correlations are held at the prior's mode, and the forcing function at what was
+    measured."""
     free = np.zeros(density.size, bool)
     free[: density.sds.stop], free[density.individuals] = True, True
     worst = -np.inf
@@ -166,14 +167,15 @@ def _volume(density: Density, x: np.ndarray) -> tuple[float, np.ndarray]:
     """
     c, e, n = density.coordinates, density.linear_model, len(density.coordinates.omega_scale)
     omega, growth = np.exp(c.log_omega + c.omega_scale * x[:n]), c.sigma_scale * x[n:]
-    whose = density.design.individuals.layout.component_varying
-    precision = omega[whose] ** -2.0
+    people = density.design.individuals
+    whose = people.layout.component_varying
+    precision = np.linalg.inv(people.covariance(omega, people.expected_correlation))
     now = np.exp(-2 * growth)[:, None, None, None] * e.by_analyte
-    held = e.lean @ e.lean.swapaxes(1, 2) + np.diag(precision)
-    true = now.sum(0) + np.diag(precision)
+    held = e.lean @ e.lean.swapaxes(1, 2) + precision
+    true = now.sum(0) + precision
     inverse_held, inverse = np.linalg.inv(held), np.linalg.inv(true)
     volume = 0.5 * (np.linalg.slogdet(held)[1] - np.linalg.slogdet(true)[1]).sum()
-    by_component = precision * np.einsum("sdd->d", inverse - inverse_held)
+    by_component = np.einsum("sde,ed->d", inverse - inverse_held, precision)
     by_omega = np.bincount(whose, by_component, minlength=n)
     by_sigma = np.einsum("sde,ased->a", inverse, now)
     return volume, np.concatenate([by_omega * c.omega_scale, by_sigma * c.sigma_scale])

@@ -79,7 +79,7 @@ def seek_others(density: Density, at: Values) -> tuple[Values | None, tuple[Othe
 def _mass(d: Design, at: Values) -> np.ndarray:
     """The log probability about everyone's own parameters, given the population ``(S,)``, up to a constant:
     what the density and its curvature say."""
-    precision = np.diag(at.omega[d.individuals.layout.component_varying] ** -2.0)
+    precision = np.linalg.inv(d.individuals.covariance(at.omega, at.correlation))
     volume = -0.5 * np.linalg.slogdet(expand(d, at).information + precision)[1]
     return by_person(d, at) + volume
 
@@ -96,8 +96,8 @@ def _start(density: Density, at: Values, rng: np.random.Generator) -> np.ndarray
     """Coordinates at which everyone is drawn from the population; None where the equations of some cannot be
     solved, nor nearer to the modes."""
     i = density.design.individuals
-    sd = at.omega[i.layout.component_varying]
-    drawn = i.centre(at.typical, at.effect, at.missing) + sd * rng.normal(size=at.individual.shape)
+    deviation = rng.normal(size=at.individual.shape) @ i.root(at.omega, at.correlation).T
+    drawn = i.centre(at.typical, at.effect, at.missing) + deviation
     for share in (1.0, 0.5, 0.25):
         there = at._replace(individual=at.individual + share * (drawn - at.individual))
         x = density.pack(Values(*(field[None] for field in there)))[0]

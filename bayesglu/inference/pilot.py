@@ -29,8 +29,8 @@ def refresh(density: Density, positions: np.ndarray) -> Expansion:
     information, linear, cross = average_linear_model(density.design, draws.at(few))
 
     omega = np.exp(np.log(draws.omega).mean(0))
-    sd = omega[people.layout.component_varying]
-    lean, linear, cross = informed(information, linear, cross, sd)
+    root = people.root(omega, draws.correlation.mean(0))
+    lean, linear, cross = informed(information, linear, cross, root)
     about = replace(
         before,
         information=information,
@@ -38,7 +38,7 @@ def refresh(density: Density, positions: np.ndarray) -> Expansion:
         linear=linear,
         cross=cross,
         offset=np.zeros_like(before.offset),
-        scale=np.tile(np.eye(len(sd)), (len(before.offset), 1, 1)),
+        scale=np.tile(np.eye(len(root)), (len(before.offset), 1, 1)),
     )
     again = Density(density.design, about)
     deviations = again.pack(draws)[:, again.individuals].reshape(draws.individual.shape)

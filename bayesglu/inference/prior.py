@@ -42,8 +42,9 @@ def _log_population(point, priors, bars):
         bars.sigma[i] -= away / (p.sigma_sd[i] * point.sigma[i])
     for i in range(len(point.partial)):
         z = np.tanh(point.partial[i])
-        total += p.partial_shapes[i] * np.log(1.0 - z * z)
-        bars.partial[i] -= 2.0 * p.partial_shapes[i] * z
+        a, b = p.partial_shapes[0, i], p.partial_shapes[1, i]
+        total += a * np.log1p(z) + b * np.log1p(-z)
+        bars.partial[i] += a * (1.0 - z) - b * (1.0 + z)
     for i in range(len(point.forcing_error)):
         total -= 0.5 * point.forcing_error[i] * point.forcing_error[i]
         bars.forcing_error[i] -= point.forcing_error[i]
@@ -79,7 +80,7 @@ def log_constant(p: Priors, c: Coordinates, m: MissingLayout, forcing_errors: in
     normal = (
         sum(np.log(sd).sum() for sd in (p.omega_sd, p.sigma_sd)) - np.log(np.diag(p.shared_whitening)).sum()
     )
-    a = p.partial_shapes
-    beta = (betaln(a, a) + (2 * a - 1) * np.log(2)).sum()
+    a, b = p.partial_shapes
+    beta = (betaln(a, b) + (a + b - 1) * np.log(2)).sum()
     known = volume - normal - beta - 0.5 * numbers * np.log(2 * np.pi)
     return float(known + log_constant_of_missing(m))

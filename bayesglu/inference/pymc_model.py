@@ -12,7 +12,7 @@ from bayesglu.errors import InputError
 from bayesglu.hierarchy import names
 from bayesglu.hierarchy.correlation import pairs
 from bayesglu.hierarchy.design import Design, make_design
-from bayesglu.hierarchy.posterior import correlated_names, forcing_labels, labelled
+from bayesglu.hierarchy.posterior import forcing_labels, labelled
 from bayesglu.hierarchy.rows import TINY
 from bayesglu.inference.coordinates import Coordinates
 from bayesglu.inference.coordinates import whitened as whitened_coordinates
@@ -166,7 +166,7 @@ def model_of(d: Design, coordinates: Coordinates | None = None) -> pm.Model:
 def _coords(d: Design) -> dict[str, list]:
     """Labels of the dimensions, but for those without any."""
     people = d.individuals
-    together = correlated_names(people)
+    together = people.correlated
     read, own = forcing_labels(d), d.forcing.error[: len(d.forcing.obs)] >= 0
     found = {
         "parameter": people.names,

@@ -101,7 +101,7 @@ def _drawn(d: Design, variable) -> Everything:
     effect = drawn(pm.Normal, "log_covariate_effect", *people.effect_prior)
     log_omega = drawn(pm.Normal, "log_omega", *people.omega_prior)
     log_sigma = drawn(pm.Normal, "log_sigma", *d.sigma_prior)
-    share = drawn(pm.Beta, "partial", people.partial_shapes, people.partial_shapes)
+    share = drawn(pm.Beta, "partial", *people.partial_shapes)
     forcing_error = drawn(pm.Normal, "z_forcing", np.zeros(d.forcing.n_errors), 1.0)
     missing = _missing(d, variable)
     shared, omega, partial = pt.concatenate([typical, effect]), pt.exp(log_omega), 0.5 * pm.math.logit(share)

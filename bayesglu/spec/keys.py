@@ -201,12 +201,26 @@ PSEUDO_OBSERVATION = (
     Key("source", "texts", "Papers, as keys of `references.bib`.", required=True),
 )
 
+CORRELATION_PRIOR = (
+    Key("with", "text", "The other parameter: the same one in all these tables.", required=True),
+    _number("mean", "Mean of the correlation.", required=True, above=-1.0, below=1.0),
+    _number("sd", "Its SD, less than that of anything between -1 and 1.", required=True),
+    Key("source", "texts", "Papers, as keys of `references.bib`.", required=True),
+)
+
 CORRELATIONS = (
     Key("parameters", "texts", "Parameters whose random effects are correlated: two or more.", required=True),
     _number(
         "lkj_eta",
         "Shape of the LKJ prior (its eta; no random effect): 1 is uniform, higher favours weak correlations.",
         default=2.0,
+    ),
+    Key(
+        "priors",
+        "tables",
+        "What is known of correlations with one of the parameters, by the name of the other; each has a Beta "
+        "prior on (-1, 1). All other correlations are, given these, as under the LKJ prior.",
+        keys=CORRELATION_PRIOR,
     ),
 )
 

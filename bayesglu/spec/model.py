@@ -16,6 +16,7 @@ from bayesglu.spec import files, overview, reader
 from bayesglu.spec.changed import warn_of_changes
 from bayesglu.spec.priors import (
     Analyte,
+    Correlation,
     Effect,
     Frozen,
     Level,
@@ -80,6 +81,8 @@ class ModelSpec:
         Parameters whose random effects are correlated.
     lkj_eta : float or None
         Shape, eta, of the LKJ prior of that correlation matrix; None where there is none.
+    correlation_priors : mapping
+        What is known of such correlations with one of these parameters, their first, by pair of parameters.
     typical_correlations : mapping
         Correlations of typical values before any data, on the scales of their priors, by pair of parameters.
     learnt_from : mapping
@@ -106,6 +109,7 @@ class ModelSpec:
     pseudo_observations: Mapping[str, PseudoObservation]
     correlations: tuple[str, ...]
     lkj_eta: float | None
+    correlation_priors: Mapping[tuple[str, str], Correlation]
     typical_correlations: Mapping[tuple[str, str], float]
     learnt_from: Mapping[str, str]
     text: str
@@ -194,7 +198,11 @@ class ModelSpec:
         >>> bg.load_model("minimal").sources[:2]
         ('bergman_table', 'dallaman2007')
         """
-        named = [*self.parameters.values(), *self.pseudo_observations.values()]
+        named = [
+            *self.parameters.values(),
+            *self.pseudo_observations.values(),
+            *self.correlation_priors.values(),
+        ]
         return tuple(sorted({key for entry in named for key in entry.source}))
 
     def with_changes(
@@ -203,6 +211,7 @@ class ModelSpec:
         parameters: Mapping[str, Mapping[str, Any]] | None = None,
         *,
         analytes: Mapping[str, Mapping[str, Any]] | None = None,
+        correlations: Mapping[str, Any] | None = None,
         name: str | None = None,
     ) -> ModelSpec:
         """A model that differs from this one as a child's file would from its parent's.
@@ -218,6 +227,8 @@ class ModelSpec:
             inherited under its name.
         analytes : mapping, optional
             Likewise for analytes.
+        correlations : mapping, optional
+            The keys of ``[correlations]`` that change; an empty table removes the section.
         name : str, optional
             Name of the new model.
 
@@ -244,7 +255,10 @@ class ModelSpec:
         """
         given = {"structure": structure, "parameters": parameters, "analytes": analytes}
         problems = Problems(f"{self.name} (changed)")
-        child = files.with_todays_names({key: value for key, value in given.items() if value}, problems)
+        changed: dict[str, Any] = {key: value for key, value in given.items() if value}
+        if correlations is not None:
+            changed["correlations"] = correlations
+        child = files.with_todays_names(changed, problems)
         parent = files.parse(self.text, problems)
         child["name"] = name or f"{self.name} (changed)"
         return _build(files.overlay(parent, child), child, problems)

@@ -70,6 +70,10 @@ def _summary(spec: ModelSpec) -> list[str]:
     ]
     if spec.correlations:
         lines.append(f"correlated (LKJ prior, lkj_eta {spec.lkj_eta:g}): " + ", ".join(spec.correlations))
+    lines += [
+        f"correlation of {other} with {first}: about {known.mean:g}, SD {known.sd:g}"
+        for (first, other), known in spec.correlation_priors.items()
+    ]
     if spec.typical_correlations:
         named = {name for pair in spec.typical_correlations for name in pair}
         lines.append(

@@ -186,6 +186,22 @@ class PseudoObservation:
         return math.sqrt(math.log1p(self.cv**2))
 
 
+@dataclass(frozen=True)
+class Correlation:
+    """What is known, before any data, of the correlation between subjects of two parameters' deviations: its
+    `mean` and `sd`. On (-1, 1) it has a Beta distribution."""
+
+    mean: float
+    sd: float
+    source: tuple[str, ...]
+
+    @property
+    def shapes(self) -> tuple[float, float]:
+        """Shapes a, b of the Beta distribution of (1 + correlation) / 2."""
+        both = (1 - self.mean**2) / self.sd**2 - 1
+        return both * (1 + self.mean) / 2, both * (1 - self.mean) / 2
+
+
 def correlation_matrix(names: Sequence[str], correlations: Mapping[tuple[str, str], float]) -> np.ndarray:
     """Correlations by pair as a matrix over `names`; pairs of which one is not among them are left out."""
     found, at = np.eye(len(names)), {name: i for i, name in enumerate(names)}

@@ -47,7 +47,7 @@ def read(
         for name, entry in sections["pseudo_observations"].items()
     }
     check_forcing_analytes(loop, measured, problems)
-    correlations, lkj_eta = _correlations(top, parameters)
+    correlations, lkj_eta, correlation_priors = reader.correlations(top, own, parameters)
     typical_correlations = _typical_correlations(top, own, parameters)
     taught = top.section("learnt_from", required=False)
     return {
@@ -60,6 +60,7 @@ def read(
         "pseudo_observations": priors.Frozen(known),
         "correlations": correlations,
         "lkj_eta": lkj_eta,
+        "correlation_priors": priors.Frozen(correlation_priors),
         "typical_correlations": priors.Frozen(typical_correlations),
         "learnt_from": priors.Frozen({name: taught.text(name) for name in taught.table} if taught else {}),
     }
@@ -323,22 +324,64 @@ class _Reader:
         median, cv = entry.number("median", above=0.0), entry.number("cv", above=0.0)
         return priors.PseudoObservation(output, median, cv, self._source(entry))
 
+    def correlations(
+        self, top: Section, own: Mapping, parameters: Mapping[str, priors.Parameter]
+    ) -> tuple[tuple[str, ...], float | None, dict[tuple[str, str], priors.Correlation]]:
+        """Names of the parameters whose individual deviations are correlated, first the one of whose
+        correlations more is known than the shape of the LKJ prior; that shape; and what is known, by pair.
 
-def _correlations(
-    top: Section, parameters: Mapping[str, priors.Parameter]
-) -> tuple[tuple[str, ...], float | None]:
-    """Names of the parameters whose individual deviations are correlated, and the shape of the LKJ prior."""
-    section = top.section("correlations", keys.names(keys.CORRELATIONS), required=False)
-    if section is None:
-        return (), None
-    names = section.texts("parameters")
-    varying = [name for name, parameter in parameters.items() if parameter.level in ("subject", "occasion")]
-    for name in names:
-        if name not in varying:
-            top.problems.unknown(name, varying, "parameter that varies between people", section.place)
-    if len(set(names)) != len(names) or len(names) == 1:
-        section.fault(f"parameters must be at least two different names, and is {list(names)}.")
-    return names, section.number("lkj_eta", 2.0, above=0.0)
+        What is inherited goes where a parameter does not differ between people any more.
+        """
+        section = top.section("correlations", keys.names(keys.CORRELATIONS), required=False)
+        if section is None:
+            return (), None, {}
+        written = own.get("correlations")
+        written = written if isinstance(written, Mapping) else {}
+        names = section.texts("parameters")
+        if "parameters" not in written:
+            names = tuple(n for n in names if n in parameters and parameters[n].level == "subject")
+            if len(names) < 2 and not written:
+                return (), None, {}
+        varying = [n for n, parameter in parameters.items() if parameter.level in ("subject", "occasion")]
+        for name in names:
+            if name not in varying:
+                self.problems.unknown(name, varying, "parameter that varies between people", section.place)
+        if len(set(names)) != len(names) or len(names) == 1:
+            section.fault(f"parameters must be at least two different names, and is {list(names)}.")
+        lkj_eta = section.number("lkj_eta", 2.0, above=0.0)
+        known = self._known_correlations(section, written.get("priors"), names)
+        firsts = list(dict.fromkeys(first for first, _ in known))
+        if len(firsts) > 1:
+            section.fault(
+                f"tells in [correlations.priors] of correlations with {' and with '.join(firsts)}: 'with' "
+                "must be one parameter. Leave the others out, or turn a pair round."
+            )
+        return (*firsts[:1], *(n for n in names if n not in firsts[:1])), lkj_eta, known
+
+    def _known_correlations(
+        self, section: Section, written: Mapping | None, names: tuple[str, ...]
+    ) -> dict[tuple[str, str], priors.Correlation]:
+        outer, found = section.section("priors", required=False), {}
+        for other in outer.table if outer else ():
+            entry = outer.section(other, keys.names(keys.CORRELATION_PRIOR))
+            first = entry.text("with")
+            absent = [n for n in (first, other) if n is not None and n not in names]
+            if absent and not (isinstance(written, Mapping) and other in written):
+                continue
+            for n in absent:
+                self.problems.unknown(n, names, "correlated parameter", entry.place)
+            if first == other:
+                entry.fault(f"{other} is the parameter itself: its correlation with itself is 1.")
+            mean, sd = entry.number("mean", above=-1.0, below=1.0), entry.number("sd", above=0.0)
+            if mean is not None and sd is not None and sd**2 >= 1 - mean**2:
+                entry.fault(
+                    f"sd is {sd:g}: nothing between -1 and 1 with the mean {mean:g} has an SD of "
+                    f"{np.sqrt(1 - mean**2):.3g} or more."
+                )
+            source = self._source(entry)
+            if first is not None and mean is not None and sd is not None:
+                found[first, other] = priors.Correlation(mean, sd, source)
+        return found
 
 
 def _typical_correlations(

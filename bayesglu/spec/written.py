@@ -21,6 +21,8 @@ def tables_of(spec: ModelSpec) -> dict[str, Any]:
     table["pseudo_observations"] = {name: _plain(p) for name, p in spec.pseudo_observations.items()}
     if spec.correlations:
         table["correlations"] = {"parameters": list(spec.correlations), "lkj_eta": spec.lkj_eta}
+    for (first, other), known in spec.correlation_priors.items():
+        table["correlations"].setdefault("priors", {})[other] = {"with": first, **_plain(known)}
     for (one, other), value in spec.typical_correlations.items():
         table.setdefault("typical_correlations", {}).setdefault(one, {})[other] = value
     if spec.learnt_from:

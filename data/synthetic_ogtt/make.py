@@ -1,8 +1,8 @@
 """Draw the twelve people of `synthetic_ogtt` again: python data/synthetic_ogtt/make.py
 
 Everyone is drawn from the model `feedback`, with fluxes that are as their forms say: typical values at the
-medians of their priors, between-subject standard deviations at theirs, lognormal assay errors. The seed makes
-it the same twelve every time.
+medians of their priors, between-subject standard deviations at theirs, no two parameters correlated,
+lognormal assay errors. The seed makes it the same twelve every time.
 """
 
 from pathlib import Path
