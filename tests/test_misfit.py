@@ -1,5 +1,7 @@
 """Whether the model describes the data, in sentences."""
 
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -62,6 +64,35 @@ def test_typical_values_far_from_their_priors_are_named_the_farthest_first(good,
     assert "insulin_sensitivity" in told and "first_phase_gain" not in told
     low, high = spec.parameters["basal_glucose"].interval(0.95)
     assert f"mg/dL (95 % of the prior: {low:.3g} to {high:.3g})" in told
+
+
+def rough(fit, k=0.8):
+    """The same numbers as a Laplace approximation with this Pareto k."""
+    fit = fit.copy(deep=True)
+    fit.attrs |= {"method": "laplace", "weights": json.dumps({"pareto_k": k, "efficiency": 0.5})}
+    return fit
+
+
+@pytest.mark.parametrize(("k", "judged"), [(0.6, True), (0.8, False)])
+def test_typical_values_of_a_rough_approximation_are_told_and_not_judged(good, k, judged):
+    called = "basal_glucose_typical"
+    moved = (good.posterior[called] * 1.6).assign_attrs(good.posterior[called].attrs)
+    found = check(rough(changed(good, "posterior", **{called: moved}), k), warn=False)
+    (told,) = (sentence for sentence in found.about_model if "basal_glucose" in sentence)
+    assert told.startswith("Prior-data conflict") and ("This is not judged" in told) != judged
+    assert (told in found.problems) == judged
+
+
+def test_nor_are_people_of_a_rough_approximation_where_most_are_far_off(good):
+    draws = good.posterior.basal_glucose
+    moved = draws / draws.median(("chain", "draw")) * 400.0
+    for who, named in ((["1", "2"], True), (draws.subject.values.tolist(), False)):
+        other = moved.where(draws.subject.isin(who), draws).assign_attrs(draws.attrs)
+        fit = changed(good, "posterior", basal_glucose=other)
+        for one, is_named in ((fit, True), (rough(fit), named)):
+            found = check(one, warn=False)
+            assert any("where the prior expects" in sentence for sentence in found.about_model)
+            assert any("where the prior expects" in sentence for sentence in found.problems) == is_named
 
 
 @pytest.mark.parametrize("times", [1.1, 1 / 1.1])

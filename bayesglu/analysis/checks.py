@@ -47,7 +47,8 @@ def check(fit: xr.DataTree, warn: bool = True) -> Verdict:
     from the prior's median (of residual SDs: above it), when no person has more samples outside their own
     90 % bands than chance brings in one of a thousand such studies, when nobody is as far from what is
     predicted of new people with their covariates, doses and times as one person is in one of 200 such
-    studies, and when residuals do not keep their sign from sample to sample. Where one of these fails, slips
+    studies, and when residuals do not keep their sign from sample to sample. Of a Laplace approximation that
+    is not near the posterior, typical values are told and not judged. Where one of these fails, slips
     that are common in tables are undone in turn (units, hours for minutes, tubes swapped, a dose that
     is missing), and one that explains the samples is named as the likely cause.
 

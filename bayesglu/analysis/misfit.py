@@ -32,8 +32,15 @@ ALONE = 5.0
 than `FAR`, for the farthest of all people and parameters is looked at, and each has heavy tails."""
 
 ROUGH = 1.5
-"""How many times farther off values must be where a Laplace approximation is not near the posterior: in
-larger studies its mode lies SDs from what sampling finds, of typical values and of single people."""
+"""How many times farther off residual SDs, between-subject SDs and single people must be where a Laplace
+approximation is not near the posterior: its mode lies SDs from what sampling finds. Typical values are then
+told and not judged: in larger studies the mode wanders along what samples tell only together."""
+
+NOT_JUDGED = (
+    " This is not judged, since the Laplace approximation is not near the posterior: sample (method='nuts') "
+    "to see whether it is so."
+)
+"""What is added to a sentence about typical values of a rough approximation."""
 
 SHOWN = 4
 """How many people, at most, a sentence names."""
@@ -44,10 +51,11 @@ def describes(fit: xr.DataTree) -> Iterator[Finding]:
     if "model_text" not in fit.attrs:
         return
     spec = load_model(fit.attrs["model_text"])
-    farther = _farther(fit)
+    rough = _rough(fit)
+    farther = ROUGH if rough else 1.0
     far = FAR * farther
-    of_all = [*_errors(fit, spec, far), *_typical(fit, spec, far), *_omegas(fit, spec, far)]
-    of_all += _individual(fit, spec, ALONE * farther)
+    values = [*_typical(fit, spec, far, rough), *_individual(fit, spec, ALONE * farther, rough)]
+    of_all = [*_errors(fit, spec, far), *values, *_omegas(fit, spec, far)]
     samples, wrong = _ranked(fit), []
     if len(samples):
         outside, wrong = _outside(samples)
@@ -56,21 +64,22 @@ def describes(fit: xr.DataTree) -> Iterator[Finding]:
     if people is not None:
         of_all += _outliers(people)
         wrong = list(dict.fromkeys([*people.outliers, *wrong]))
-        of_all += _slips(fit, people, wrong, all(finding.fine for finding in of_all))
+        # What is told of values and not judged is a reason too to look for slips.
+        of_all += _slips(fit, people, wrong, not values and all(finding.fine for finding in of_all))
     yield from of_all
 
 
-def _farther(fit: xr.DataTree) -> float:
-    """By how much limits of values beside their priors are wider in this fit."""
+def _rough(fit: xr.DataTree) -> bool:
+    """Whether this is a Laplace approximation that is not near the posterior."""
     k = json.loads(fit.attrs.get("weights", "{}")).get("pareto_k", 0.0)
-    return ROUGH if fit.attrs.get("method") == "laplace" and not k <= LARGEST_K else 1.0
+    return fit.attrs.get("method") == "laplace" and not k <= LARGEST_K
 
 
 def held(fit: xr.DataTree) -> Iterator[Finding]:
     """What a posterior mode was not sought of."""
     kept = []
     if names.CORRELATION in fit["posterior"]:
-        kept.append("the correlations between parameters, at zero")
+        kept.append("the correlations between parameters, where the prior expects them")
     if "forcing_obs" in fit["posterior"].dims:
         kept.append("the forcing function, at what was measured")
     if kept:
@@ -94,7 +103,7 @@ def _errors(fit: xr.DataTree, spec: ModelSpec, far: float) -> Iterator[Finding]:
             )
 
 
-def _typical(fit: xr.DataTree, spec: ModelSpec, far: float) -> Iterator[Finding]:
+def _typical(fit: xr.DataTree, spec: ModelSpec, far: float, rough: bool) -> Iterator[Finding]:
     posterior, conflicts = fit["posterior"], []
     for name, parameter in spec.parameters.items():
         called = names.typical(name) if parameter.varies else name
@@ -108,11 +117,9 @@ def _typical(fit: xr.DataTree, spec: ModelSpec, far: float) -> Iterator[Finding]
             contradictions = f"{name} {found:.3g} {parameter.unit}".removesuffix(" 1")
             conflicts.append((abs(away), f"{contradictions} (95 % of the prior: {low:.3g} to {high:.3g})"))
     if conflicts:
-        contradictions = [sentence for _, sentence in sorted(conflicts, reverse=True)]
-        yield Finding(
-            f"Prior-data conflict, by more than {far:g} SDs of the prior: {'; '.join(contradictions)}.",
-            False,
-        )
+        contradictions = "; ".join(sentence for _, sentence in sorted(conflicts, reverse=True))
+        sentence = f"Prior-data conflict, by more than {far:g} SDs of the prior: {contradictions}."
+        yield Finding(f"{sentence}{NOT_JUDGED}" if rough else sentence, rough)
 
 
 def _omegas(fit: xr.DataTree, spec: ModelSpec, far: float) -> Iterator[Finding]:
@@ -138,7 +145,7 @@ def _omegas(fit: xr.DataTree, spec: ModelSpec, far: float) -> Iterator[Finding]:
         )
 
 
-def _individual(fit: xr.DataTree, spec: ModelSpec, alone: float) -> Iterator[Finding]:
+def _individual(fit: xr.DataTree, spec: ModelSpec, alone: float, rough: bool) -> Iterator[Finding]:
     """People who are not as the prior expects anyone of their covariates to be: what a typical value, a
     between-subject SD and an error that each give way a little have shared out among them."""
     if "prior" not in fit.children:
@@ -157,6 +164,8 @@ def _individual(fit: xr.DataTree, spec: ModelSpec, alone: float) -> Iterator[Fin
         far = [place for place in np.argsort(-away) if away[place] > alone]
         if not far:
             continue
+        # Of most people it is the typical value that is far.
+        excused = rough and len(far) > len(away) / 2 > 1
         (dim,) = set(posterior[name].dims) - {"chain", "draw"}
         worst, who = far[0], posterior[dim].values[far[0]]
         scaled = np.array([found[worst], least[worst], most[worst]])
@@ -167,8 +176,9 @@ def _individual(fit: xr.DataTree, spec: ModelSpec, alone: float) -> Iterator[Fin
             f"{name} of {dim} {who} is {value:.3g}{unit}, where the prior expects {least_expected:.3g} to "
             f"{most_expected:.3g} (99.8 %) of anyone with the same covariates{others}. The value is "
             "then a compromise of prior and samples: look at units and doses; if the person is so, give a "
-            f"covariate that says it (the group), or a prior of {name} that allows it.",
-            False,
+            f"covariate that says it (the group), or a prior of {name} that allows it."
+            f"{NOT_JUDGED if excused else ''}",
+            excused,
         )
 
 
