@@ -10,6 +10,7 @@ from bayesglu.errors import InputError
 from bayesglu.hierarchy.design import make_design
 from bayesglu.study.study import StudyWarning
 
+PAIR = ("insulin_sensitivity", "basal_insulin")
 LAPLACE = {"method": "laplace", "draws": 2000, "random_seed": 1, "progressbar": False}
 
 
@@ -56,6 +57,13 @@ def test_priors_are_the_posterior_with_its_correlations(first, learnt, study):
     sigma = first.posterior.sigma_glucose
     assert learnt.analytes["glucose"].sigma.median == pytest.approx(float(sigma.median()), rel=1e-3)
     assert load_model(learnt.text) == learnt
+    between = first.posterior.correlation.sel(pair=" and ".join(PAIR))
+    known = learnt.correlation_priors[*PAIR]
+    assert known.mean == pytest.approx(float(between.mean()), abs=1e-3)
+    assert known.sd == pytest.approx(float(between.std()), abs=1e-3)
+    assert (
+        known.source == load_model("oral").correlation_priors["insulin_sensitivity", "basal_insulin"].source
+    )
 
 
 def test_what_was_not_estimated_stays_as_it_was(learnt):

@@ -56,7 +56,8 @@ def test_every_row_says_its_unit_symbol_and_what_its_interval_is(fit):
 def test_population_has_a_row_for_each_thing_that_people_share(fit):
     table = summarize_population(fit)
     spec = load_model("oral")
-    expected = {*spec.estimated, "sigma_glucose", "sigma_insulin"}
+    together = "correlation of insulin_sensitivity and basal_insulin"
+    expected = {*spec.estimated, "sigma_glucose", "sigma_insulin", together}
     assert set(table["parameter"].values) == expected
     roles = dict(zip(table["parameter"].values, table["role"].values, strict=True))
     assert roles["insulin_sensitivity"] == "typical"
