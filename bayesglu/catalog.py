@@ -136,7 +136,9 @@ def citation(name: str) -> str:
 def _sources(model: str) -> set[str]:
     """Every key that a built-in model names, its parents included."""
     table = tomllib.loads(locate("model", model).read_text(encoding="utf-8"))
-    entries = [*table.get("parameters", {}).values(), *table.get("pseudo_observations", {}).values()]
+    known = table.get("parameters", {}), table.get("pseudo_observations", {})
+    known += (table.get("correlations", {}).get("priors", {}),)
+    entries = [entry for each in known for entry in each.values()]
     inherited = _sources(table["extends"]) if "extends" in table else set()
     return inherited.union(*(entry.get("source", ()) for entry in entries))
 
