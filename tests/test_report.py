@@ -151,6 +151,22 @@ def test_every_parameter_has_its_prior_and_every_source_its_reference(told):
     assert bg.citation("dallaman2007").partition(".")[0] in page.text["priors"]
 
 
+def test_correlations_that_were_known_are_told_with_source_interval_and_method(tmp_path):
+    third = {"parameters": [*bg.load_model("oral").correlations, "incretin_potentiation"], "lkj_eta": 3}
+    third["priors"] = {
+        "basal_insulin": {"with": "insulin_sensitivity", "mean": -0.6, "sd": 0.1, "source": ["iras"]}
+    }
+    alone = Page(bg.report(fake_fit("oral", subjects=2, draws=20), tmp_path / "one.html"))
+    wide = bg.load_model("oral").with_changes(correlations=third)
+    more = Page(bg.report(fake_fit(wide, subjects=2, draws=20), tmp_path / "two.html"))
+    pair = r"basal insulin, insulin sensitivity\s*between subjects\s*-0.6\s*-0.77\d?\sto\s-0.38\d?\s*iras"
+    for page in (alone, more):
+        assert re.search(pair, page.text["priors"])
+        assert "basal insulin with insulin sensitivity (-0.6, SD 0.1)" in page.text["methods"]
+    assert "LKJ" not in alone.text["priors"] + alone.text["methods"]
+    assert "LKJ(3)" in more.text["priors"] and "LKJ(3)" in more.text["methods"]
+
+
 @pytest.mark.long
 def test_the_population_is_that_of_its_summary(told):
     fit, page, _ = told

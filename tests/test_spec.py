@@ -189,7 +189,7 @@ def test_all_problems_of_a_file_are_told_at_once_with_place_value_and_nearest_na
             "[pseudo_observations.basal_glucose]\nmedian = 90\ncv = 0.1\nsource = []",
             "has no basal quantity 'basal_glucose'",
         ),
-        ("[correlations]\nparameters = ['insulin_volume', 'basal_insulin']", "that varies between people"),
+        ("[correlations]\nparameters = ['insulin_volume', 'basal_insulin']", "no individual parameter"),
         ("[correlations]\nparameters = ['basal_insulin']", "at least two different names"),
         (
             KNOWN.replace("sd = 0.1", "sd = 0.8"),

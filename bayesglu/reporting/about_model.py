@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from scipy.stats import beta
+
 from bayesglu import catalog
 from bayesglu.analytes import words
 from bayesglu.plots.style import pretty_unit
@@ -24,7 +26,7 @@ from bayesglu.reporting.blocks import (
     shown,
 )
 from bayesglu.reporting.subject import Reported
-from bayesglu.spec.priors import Parameter
+from bayesglu.spec.priors import Correlation, Parameter
 from bayesglu.text.bibtex import sentence
 
 
@@ -76,6 +78,7 @@ def about_priors(of: Reported) -> Part:
                 Table(columns, estimated, caption="Parameters that are estimated."),
                 Folded(f"Fixed parameters ({len(fixed)})", (Table(columns, fixed),)) if fixed else None,
                 _effects(of),
+                _correlations(of),
                 _errors(of),
                 _derived(of),
                 _notes(of),
@@ -110,6 +113,30 @@ def _effects(of: Reported) -> Table | None:
     columns = ("parameter", "covariate", "form", "factor", "its geometric SD")
     caption = "Effects of covariates, where a study has them."
     return Table(columns, rows, frozenset({3, 4}), caption) if rows else None
+
+
+def _correlations(of: Reported) -> Table | None:
+    """Of people's deviations, where one is known or the LKJ prior says all, and of typical values."""
+    spec = of.spec
+    rows = [
+        (f"{words(other)}, {words(first)}", "between subjects", *_ends(known), Links(known.source))
+        for (first, other), known in spec.correlation_priors.items()
+    ]
+    if of.has_lkj_pairs:
+        whose = ("others of " if rows else "") + ", ".join(map(words, spec.correlations))
+        rows.append((whose, "between subjects", f"LKJ({spec.lkj_eta:g})", "", Links(())))
+    rows += [
+        (f"{words(one)}, {words(other)}", "typical values", f"{value:g}", "", Links(()))
+        for (one, other), value in spec.typical_correlations.items()
+    ]
+    columns = ("parameters", "of", "correlation", "95 %", "source")
+    return Table(columns, rows, caption="Correlations, on the scales of the priors.") if rows else None
+
+
+def _ends(known: Correlation) -> tuple[str, str]:
+    """The mean of the prior of a correlation, and its 95 % interval."""
+    lower, upper = 2 * beta.ppf([0.025, 0.975], *known.shapes) - 1
+    return f"{known.mean:g}", interval(lower, upper)
 
 
 def _errors(of: Reported) -> Table:

@@ -134,15 +134,14 @@ def _population(of: Reported) -> str:
     posterior = of.fit["posterior"].to_dataset()
     acting = {label.rpartition(" by ")[2].partition(":")[0] for label in acting_in(posterior)}
     text += f" that depend on {some([words(name) for name in sorted(acting)])}" if acting else ""
-    correlated = of.spec.correlations and of.spec.lkj_eta is not None
-    if not correlated:
-        return f"{text}."
-    text += f", with an LKJ({of.spec.lkj_eta:g}) prior for correlations"
     known = [
         f"{words(other)} with {words(first)} ({prior.mean:g}, SD {prior.sd:g})"
         for (first, other), prior in of.spec.correlation_priors.items()
     ]
-    return f"{text} and an informative one for that of {some(known)}." if known else f"{text}."
+    told = [f"an LKJ({of.spec.lkj_eta:g}) prior for correlations"] if of.has_lkj_pairs else []
+    if known:
+        told.append(f"an informative {'one' if told else 'prior'} for the correlation of {some(known)}")
+    return f"{text}, with {' and '.join(told)}." if told else f"{text}."
 
 
 def _errors(of: Reported) -> str:

@@ -45,6 +45,12 @@ class Reported:
         """Whether the fit holds its samples."""
         return set(DATA) <= set(self.fit.children)
 
+    @property
+    def has_lkj_pairs(self) -> bool:
+        """Whether the LKJ prior says something of the people: some correlation has no prior of its own."""
+        pairs = len(self.spec.correlations) * (len(self.spec.correlations) - 1) // 2
+        return self.spec.lkj_eta is not None and pairs > len(self.spec.correlation_priors)
+
     @cached_property
     def people(self) -> list[str]:
         """Labels of the people of whom the fit speaks."""

@@ -345,7 +345,7 @@ class _Reader:
         varying = [n for n, parameter in parameters.items() if parameter.level in ("subject", "occasion")]
         for name in names:
             if name not in varying:
-                self.problems.unknown(name, varying, "parameter that varies between people", section.place)
+                self.problems.unknown(name, varying, "individual parameter", section.place)
         if len(set(names)) != len(names) or len(names) == 1:
             section.fault(f"parameters must be at least two different names, and is {list(names)}.")
         lkj_eta = section.number("lkj_eta", 2.0, above=0.0)
