@@ -17,7 +17,7 @@ NONSENSE = ("10", 2.5, [], float("nan"), True, b"1", {"a": 1}, np.array([1, 2]))
 
 REFUSED = [
     *({name: value} for name in COUNTS for value in (0, -1, -5, 10**30, 10**400, *NONSENSE)),
-    *({name: None} for name in ("tune", "chains", "target_accept")),
+    *({name: None} for name in ("tune", "chains")),
     *({"target_accept": value} for value in (2, -1, 0, 1, float("inf"), *NONSENSE[:1])),
     *({name: value} for name in SOLVER for value in (0, -1, float("inf"), *NONSENSE[:1], *NONSENSE[2:])),
     *({"nuts": {"maxdepth": value}} for value in (0, -1, 99, *NONSENSE)),

@@ -36,7 +36,16 @@ from bayesglu.inference.starts import expansion_of
 from bayesglu.inference.steps import usual_steps
 from bayesglu.renamed import METHODS
 from bayesglu.seeds import seed_of
-from bayesglu.settings import EARLIER, NUTS, SAMPLING, SOLVER, check_all, check_settings
+from bayesglu.settings import (
+    EARLIER,
+    NORMAL,
+    NUTS,
+    SAMPLING,
+    SOLVER,
+    TARGET_ACCEPT,
+    check_all,
+    check_settings,
+)
 from bayesglu.spec.model import ModelSpec, load_model, model_of
 from bayesglu.study.study import Study, load_study
 
@@ -54,7 +63,7 @@ def fit(
     progressbar: bool = True,
     method: str = "nuts",
     cores: int | None = None,
-    target_accept: float = 0.9,
+    target_accept: float | None = None,
     parametrization: str = "whitened",
     steps: str | None = None,
     nuts: Mapping | None = None,
@@ -88,8 +97,9 @@ def fit(
         function as exact, and correlations as where the prior expects them.
     cores : int, optional
         Chains that run at a time; by default as many as there are cores.
-    target_accept : float
-        Target acceptance rate of the step size adaptation.
+    target_accept : float, optional
+        Target acceptance rate of the step size adaptation; by default 0.8, or that of the run that `resume`
+        goes on with.
     parametrization : str
         ``"whitened"`` or ``"noncentered"``; the posterior is the same.
     steps : str, optional
@@ -102,7 +112,9 @@ def fit(
         with; otherwise they are frozen where the study has several people, and adapt where it has one, whose
         fit long steps hardly shorten.
     nuts : mapping, optional
-        More settings for nutpie, such as ``{"maxdepth": 8}``.
+        More settings for nutpie, such as ``{"maxdepth": 8}``. In whitened coordinates, where a posterior is
+        nearly a standard Normal, trajectories follow that Normal exactly between corrections
+        (``{"trajectory_kind": "ExactNormal"}``); those of the usual leapfrog are ``"Euclidean"``.
     resume : str or Path, optional
         A folder, ``"run.zarr"``, in which draws are kept as they come. When the run is interrupted, even
         killed, the same call resumes it; with more draws it draws more. A chain that was interrupted while it
@@ -165,8 +177,9 @@ def fit(
         method = METHODS[method]
     given = {
         "draws": DRAWS.get(str(method), PRIOR_DRAWS) if draws is None else draws,
-        **{"tune": tune, "chains": chains, "cores": cores, "target_accept": target_accept},
+        **{"tune": tune, "chains": chains, "cores": cores},
         **{"progressbar": progressbar, "method": method, "parametrization": parametrization},
+        **({} if target_accept is None else {"target_accept": target_accept}),
         **({} if steps is None else {"steps": steps}),
     }
     checked, nuts, solver_settings = check_all(
@@ -185,8 +198,11 @@ def fit(
     before = run.about() if run is not None and run.described else {}
     seed = seed_of(before["seed"] if before and random_seed is None else random_seed)
     checked.setdefault("steps", before.get("steps", usual_steps(d)))
+    checked.setdefault("target_accept", before.get("target_accept", TARGET_ACCEPT))
     if method == "laplace" or parametrization != "whitened":
         checked["steps"] = "adaptive"
+    elif method == "nuts":
+        nuts = {n: v for n, v in before.get("nuts", NORMAL).items() if n in NORMAL} | nuts
     cores, shown = checked.pop("cores"), checked.pop("progressbar")
     sampling = Sampling(**checked, seed=seed, nuts=nuts, solver=solver_settings)
     if run is None:
@@ -284,6 +300,7 @@ def refit(
     kept = EARLIER | kept
     names = ("draws", "tune", "chains", "target_accept", "parametrization", "steps", "nuts")
     settings = {name: kept[name] for name in names} | kept["solver"] | {"method": previous.attrs["method"]}
+    settings["nuts"] = dict(kept["nuts"].items() - NORMAL.items())
     if changes.get("method", settings["method"]) != settings["method"]:
         del settings["draws"]
     spec = model_of(previous.attrs)
