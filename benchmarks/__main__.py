@@ -6,6 +6,7 @@ from importlib import import_module
 NAMES = (
     "gradient",
     "coordinates",
+    "trajectories",
     "sampling",
     "steps",
     "fits",

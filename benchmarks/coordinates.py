@@ -5,6 +5,7 @@ ships. Gradients are counted, not seconds, so that what else the machine does is
 """
 
 import numpy as np
+import xarray as xr
 
 from bayesglu.analysis.diagnostics import mixing
 from bayesglu.catalog import list_models
@@ -32,7 +33,7 @@ def main(draws: int = 500, tune: int = 500, chains: int = 2) -> None:
     """Fit all models that a shipped or synthetic study is for."""
     rows = []
     for model in list_models():
-        study = _study(model)
+        study = study_of(model)
         if study is None:
             continue
         for coordinates in ("whitened", "noncentered"):
@@ -45,7 +46,8 @@ def main(draws: int = 500, tune: int = 500, chains: int = 2) -> None:
     write("coordinates", rows, draws=draws, tune=tune, chains=chains)
 
 
-def _study(model: str) -> Study | None:
+def study_of(model: str) -> Study | None:
+    """What a built-in model is fitted to here; None where there is nothing that ships."""
     analytes = load_model(model).analytes
     if model in ("minimal", "ivgtt"):
         return load_study("bergman1986")
@@ -56,12 +58,19 @@ def _study(model: str) -> Study | None:
     )
 
 
-def _row(tree) -> dict:
-    names, columns = [], []
+def values_of(tree: xr.DataTree) -> list[tuple[list[str], np.ndarray]]:
+    """Names and draws (chain, draw, value) of each quantity of the posterior."""
+    found = []
     for name, values in tree.posterior.data_vars.items():
         flat = values.values.reshape(*values.shape[:2], -1)
-        names += [f"{name}[{i}]" if flat.shape[-1] > 1 else name for i in range(flat.shape[-1])]
-        columns.append(flat)
+        several = flat.shape[-1] > 1
+        found.append(([f"{name}[{i}]" if several else str(name) for i in range(flat.shape[-1])], flat))
+    return found
+
+
+def _row(tree: xr.DataTree) -> dict:
+    names, columns = zip(*values_of(tree), strict=True)
+    names = [name for some in names for name in some]
     found = mixing(np.concatenate(columns, axis=-1))
     steps, smallest = tree.sample_stats.n_steps, float(np.nanmin(found.ess_bulk))
     return {

@@ -51,6 +51,12 @@ def test_it_is_refit_as_it_was(run):
     xr.testing.assert_equal(again.posterior, run[1].posterior)
 
 
+def test_a_fit_by_nuts_is_refit_by_it():
+    first = fit("minimal", "bergman1986", **{**SHORT, "method": "nuts"})
+    again = refit(first, "bergman1986", random_seed=1, progressbar=False, method="mclmc", draws=20)
+    assert again.attrs["method"] == "mclmc" and json.loads(again.attrs["settings"])["nuts"] == {}
+
+
 @pytest.mark.parametrize("settings", [{"nuts": {"maxdepth": 8}}, {"parametrization": "noncentered"}])
 def test_what_it_does_not_have_is_refused(settings):
     with pytest.raises(InputError, match="method 'mclmc'"):
