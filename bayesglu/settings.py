@@ -90,11 +90,6 @@ EARLIER: Mapping[str, str] = {"method": "nuts", "steps": "adaptive"}
 
 TARGET_ACCEPT = 0.8
 
-TRAJECTORY = "trajectory_kind"
-NORMAL: Mapping[str, str] = {TRAJECTORY: "ExactNormal"}
-"""How NUTS moves in whitened coordinates, where a posterior is nearly a standard Normal: along the exact path
-of that Normal, with a correction after each step for what the posterior is beside it."""
-
 NUTS: Mapping[str, Number | Choice] = {
     "adaptation": Choice(("diag", "draw_diag", "low_rank")),
     "check_turning": Choice((True, False)),
@@ -109,7 +104,6 @@ NUTS: Mapping[str, Number | Choice] = {
     "mindepth": Number(0, 20, whole=True),
     "step_size_jitter": Number(0, 1, optional=True),
     "target_integration_time": Number(0, within=True, optional=True),
-    TRAJECTORY: Choice(("Euclidean", "ExactNormal")),
 }
 """Of nutpie, that `fit` passes on as ``nuts``."""
 

@@ -6,7 +6,7 @@ from importlib import import_module
 NAMES = (
     "gradient",
     "coordinates",
-    "trajectories",
+    "acceptance",
     "sampling",
     "steps",
     "fits",

@@ -3,14 +3,12 @@
 import ctypes
 
 import numpy as np
-import nutpie
 import pytest
 from simulated import CASES, REAL, SEVERAL_TESTS
 
-from bayesglu.analysis.diagnostics import mixing
 from bayesglu.hierarchy.design import make_design
 from bayesglu.inference.density import Density
-from bayesglu.inference.from_nutpie import Along, model_of, model_of_function
+from bayesglu.inference.from_nutpie import model_of
 from bayesglu.solver.integrate import FINE
 
 NUMBERS = ctypes.POINTER(ctypes.c_double)
@@ -67,47 +65,3 @@ def test_a_model_of_a_chain_begins_where_it_is_told():
     density = Density(CASES[REAL]())
     start = np.arange(float(density.size))
     assert (model_of(density, density.no_failures(), start).initial_point_func(5) == start).all()
-
-
-def sampled(function, n, trajectory, draws):
-    """Draws (chain, draw, n) and the sampler's statistics."""
-    start = np.random.default_rng(0).normal(size=n)
-    model = Along(model_of_function(n, function, start), trajectory)
-    settings = {"draws": draws, "tune": 500, "chains": 4, "seed": 1, "progress_bar": False}
-    tree = nutpie.sample(model, **settings)
-    return tree["posterior"]["position"].transpose("chain", "draw", ...).values, tree["sample_stats"]
-
-
-def bent(x):
-    """Log density and gradient of numbers that are no standard Normal: the first is logistic, the second
-    Normal about a parabola of the first, the third Normal with mean 2 and SD 3."""
-    a, b, c = x
-    tail, off = np.tanh(a / 2), b - 0.3 * a**2
-    value = -a - 2 * np.log1p(np.exp(-a)) - 0.5 * (off / 0.7) ** 2 - 0.5 * ((c - 2) / 3) ** 2
-    return value, np.array([-tail + 0.6 * a * off / 0.49, -off / 0.49, (2 - c) / 9])
-
-
-@pytest.mark.parametrize("trajectory", ["Euclidean", "ExactNormal"])
-def test_draws_along_either_trajectory_are_of_the_density_however_far_from_normal(trajectory):
-    """Six Monte Carlo standard errors are allowed for each of seven numbers."""
-    draws, _ = sampled(bent, 3, trajectory, 3000)
-    a, b, c = np.moveaxis(draws, -1, 0)
-    known = {
-        "a": (a, 0),
-        "a2": (a**2, np.pi**2 / 3),
-        "b": (b, 0.1 * np.pi**2),
-        "tail": (a > 3, 1 / (1 + np.exp(3))),
-    }
-    known |= {"ab": (a * b, 0), "c": (c, 2), "c2": ((c - 2) ** 2, 9)}
-    for name, (seen, true) in known.items():
-        error = seen.std() / np.sqrt(mixing(seen[..., None].astype(float)).ess_bulk[0])
-        assert abs(seen.mean() - true) < 6 * error, name
-        assert error < 0.1 * max(seen.std(), 1), "too few draws to see anything"
-
-
-def test_the_exact_path_of_a_standard_normal_takes_fewer_steps():
-    def normal(x):
-        return -0.5 * x @ x, -x
-
-    steps = [float(sampled(normal, 40, kind, 300)[1].n_steps.mean()) for kind in ("Euclidean", "ExactNormal")]
-    assert steps[1] < 0.5 * steps[0]

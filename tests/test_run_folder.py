@@ -296,21 +296,15 @@ def test_a_run_goes_on_with_its_own_seed_and_steps_where_no_others_are_asked_for
         fit("minimal", "bergman1986", resume=folder, steps="adaptive", **silent)
 
 
-def test_a_run_that_says_nothing_of_trajectories_goes_on_along_the_usual_ones(tmp_path, monkeypatch):
-    """So were runs of earlier versions, whose target acceptance was another."""
+def test_a_run_goes_on_with_its_own_target_acceptance(tmp_path):
+    """That of earlier versions was another."""
     folder = tmp_path / "run.zarr"
-    with monkeypatch.context() as then:
-        then.setattr("bayesglu.inference.fitting.NORMAL", {})
-        then.setattr("bayesglu.inference.fitting.TARGET_ACCEPT", 0.9)
-        begun = json.loads(again(folder).attrs["settings"])
-    assert begun["nuts"] == {} and begun["target_accept"] == 0.9
+    begun = json.loads(again(folder, target_accept=0.9).attrs["settings"])
     more = json.loads(again(folder, draws=50).attrs["settings"])
-    assert more == begun | {"draws": 50}
-    with pytest.raises(InputError, match="trajectory_kind") as refused:
-        again(folder, draws=50, nuts={"trajectory_kind": "ExactNormal"}, target_accept=0.8)
-    assert "target_accept: 0.9 then, 0.8 now" in str(refused.value)
-    anew = json.loads(again(tmp_path / "new.zarr").attrs["settings"])
-    assert anew["nuts"] == {"trajectory_kind": "ExactNormal"} and anew["target_accept"] == 0.8
+    assert more == begun | {"draws": 50} and more["target_accept"] == 0.9
+    with pytest.raises(InputError, match=r"target_accept: 0\.9 then, 0\.8 now"):
+        again(folder, draws=50, target_accept=0.8)
+    assert json.loads(again(tmp_path / "new.zarr").attrs["settings"])["target_accept"] == 0.8
 
 
 def test_the_older_fit_stays_until_one_with_more_draws_is_whole(finished, tmp_path, monkeypatch):

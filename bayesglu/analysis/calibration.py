@@ -32,7 +32,7 @@ from bayesglu.inference.steps import usual_steps
 from bayesglu.physiology.registry import modules_of
 from bayesglu.pieces import Kept, check_executor, in_pieces
 from bayesglu.seeds import seed_of
-from bayesglu.settings import NORMAL, SAMPLING, TARGET_ACCEPT, check_settings
+from bayesglu.settings import SAMPLING, TARGET_ACCEPT, check_settings
 from bayesglu.solver.solver import SolverError
 from bayesglu.spec.model import ModelSpec, load_model
 from bayesglu.study.study import Study, load_study
@@ -192,7 +192,7 @@ def calibrate(
         target_accept=TARGET_ACCEPT,
         parametrization="whitened",
         steps=usual_steps(d),
-        nuts=NORMAL,
+        nuts={},
         solver=solver_settings,
     )
     about = {"model": spec.name, "model_hash": spec.hash, "study": study.name, "study_hash": study.hash}

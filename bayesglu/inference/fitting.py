@@ -38,7 +38,6 @@ from bayesglu.renamed import METHODS
 from bayesglu.seeds import seed_of
 from bayesglu.settings import (
     EARLIER,
-    NORMAL,
     NUTS,
     SAMPLING,
     SOLVER,
@@ -112,9 +111,7 @@ def fit(
         with; otherwise they are frozen where the study has several people, and adapt where it has one, whose
         fit long steps hardly shorten.
     nuts : mapping, optional
-        More settings for nutpie, such as ``{"maxdepth": 8}``. In whitened coordinates, where a posterior is
-        nearly a standard Normal, trajectories follow that Normal exactly between corrections
-        (``{"trajectory_kind": "ExactNormal"}``); those of the usual leapfrog are ``"Euclidean"``.
+        More settings for nutpie, such as ``{"maxdepth": 8}``.
     resume : str or Path, optional
         A folder, ``"run.zarr"``, in which draws are kept as they come. When the run is interrupted, even
         killed, the same call resumes it; with more draws it draws more. A chain that was interrupted while it
@@ -201,8 +198,6 @@ def fit(
     checked.setdefault("target_accept", before.get("target_accept", TARGET_ACCEPT))
     if method == "laplace" or parametrization != "whitened":
         checked["steps"] = "adaptive"
-    elif method == "nuts":
-        nuts = {n: v for n, v in before.get("nuts", NORMAL).items() if n in NORMAL} | nuts
     cores, shown = checked.pop("cores"), checked.pop("progressbar")
     sampling = Sampling(**checked, seed=seed, nuts=nuts, solver=solver_settings)
     if run is None:
@@ -300,7 +295,6 @@ def refit(
     kept = EARLIER | kept
     names = ("draws", "tune", "chains", "target_accept", "parametrization", "steps", "nuts")
     settings = {name: kept[name] for name in names} | kept["solver"] | {"method": previous.attrs["method"]}
-    settings["nuts"] = dict(kept["nuts"].items() - NORMAL.items())
     if changes.get("method", settings["method"]) != settings["method"]:
         del settings["draws"]
     spec = model_of(previous.attrs)

@@ -25,20 +25,6 @@ NUMBERS, WORDS = types.CPointer(types.float64), types.CPointer(types.int64)
 FINE, NOT_FINITE = 0, 4  # what nutpie is told; any positive number makes it turn back
 
 
-class Along:
-    """A model whose sampler follows such trajectories, of which nutpie has no argument."""
-
-    def __init__(self, model, trajectory: str):
-        self._model, self._trajectory = model, trajectory
-
-    def __getattr__(self, name: str):
-        return getattr(self._model, name)
-
-    def _make_sampler(self, settings, *given):
-        settings.update_settings(settings.as_dict()["settings"] | {"trajectory_kind": self._trajectory})
-        return self._model._make_sampler(settings, *given)
-
-
 def model_of(density: Density, failed: np.ndarray, start: np.ndarray):
     """A model of one chain that begins at `start` and counts its failed solves in `failed`: see
     `density.Known`."""

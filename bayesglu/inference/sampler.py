@@ -15,7 +15,6 @@ from bayesglu.inference.density import Density
 from bayesglu.inference.kept_draws import STATISTICS, KeptDraws, Segment, joined
 from bayesglu.inference.progress import Progress
 from bayesglu.parallel import cores as usable_cores
-from bayesglu.settings import TRAJECTORY
 from bayesglu.solver.integrate import FINE, OUTCOMES
 from bayesglu.solver.solver import SolverError
 
@@ -62,13 +61,7 @@ class Sampling:
         """What nutpie is asked for besides numbers of draws and a seed."""
         if self.method == "mclmc":
             return {"sampler": "mclmc", "step_size": MCLMC_STEP}
-        known = {name: value for name, value in self.nuts.items() if name != TRAJECTORY}
-        return {"target_accept": self.target_accept, **known}
-
-    @property
-    def trajectory(self) -> str | None:
-        """How NUTS moves; None where nutpie's own way is meant."""
-        return self.nuts.get(TRAJECTORY) if self.method == "nuts" else None
+        return {"target_accept": self.target_accept, **self.nuts}
 
 
 @dataclass
@@ -232,11 +225,10 @@ class Chain:
     def _started(self, density: Density, sampling: Sampling, start: np.ndarray, seed: int):
         import nutpie
 
-        from bayesglu.inference.from_nutpie import Along, model_of
+        from bayesglu.inference.from_nutpie import model_of
 
-        model = model_of(density, self.failed, start)
         return nutpie.sample(
-            Along(model, sampling.trajectory) if sampling.trajectory else model,
+            model_of(density, self.failed, start),
             draws=sampling.draws,
             tune=sampling.tune,
             chains=1,
