@@ -88,8 +88,6 @@ SAMPLING: Mapping[str, Number | Choice] = {
 EARLIER: Mapping[str, str] = {"method": "nuts", "steps": "adaptive"}
 """What runs and fits of earlier versions were made with, which do not say so."""
 
-TARGET_ACCEPT = 0.8
-
 NUTS: Mapping[str, Number | Choice] = {
     "adaptation": Choice(("diag", "draw_diag", "low_rank")),
     "check_turning": Choice((True, False)),

@@ -26,13 +26,13 @@ from bayesglu.hierarchy.posterior import to_dataset
 from bayesglu.hierarchy.replicates import replicate
 from bayesglu.inference.datatree import in_chains
 from bayesglu.inference.progress import Progress, tracked
-from bayesglu.inference.sampler import Failures, Sampling
+from bayesglu.inference.sampler import Failures, Sampling, usual_acceptance
 from bayesglu.inference.stages import sampled
 from bayesglu.inference.steps import usual_steps
 from bayesglu.physiology.registry import modules_of
 from bayesglu.pieces import Kept, check_executor, in_pieces
 from bayesglu.seeds import seed_of
-from bayesglu.settings import SAMPLING, TARGET_ACCEPT, check_settings
+from bayesglu.settings import SAMPLING, check_settings
 from bayesglu.solver.solver import SolverError
 from bayesglu.spec.model import ModelSpec, load_model
 from bayesglu.study.study import Study, load_study
@@ -189,7 +189,7 @@ def calibrate(
         **asked,
         method="nuts",
         seed=seed,
-        target_accept=TARGET_ACCEPT,
+        target_accept=usual_acceptance(d),
         parametrization="whitened",
         steps=usual_steps(d),
         nuts={},

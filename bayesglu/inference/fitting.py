@@ -30,21 +30,13 @@ from bayesglu.inference.kept_coordinates import COORDINATES, keep_coordinates
 from bayesglu.inference.linearise import Expansion
 from bayesglu.inference.progress import Progress
 from bayesglu.inference.run_folder import Run
-from bayesglu.inference.sampler import Failures, Sampling
+from bayesglu.inference.sampler import Failures, Sampling, usual_acceptance
 from bayesglu.inference.stages import Sampled, sampled
 from bayesglu.inference.starts import expansion_of
 from bayesglu.inference.steps import usual_steps
 from bayesglu.renamed import METHODS
 from bayesglu.seeds import seed_of
-from bayesglu.settings import (
-    EARLIER,
-    NUTS,
-    SAMPLING,
-    SOLVER,
-    TARGET_ACCEPT,
-    check_all,
-    check_settings,
-)
+from bayesglu.settings import EARLIER, NUTS, SAMPLING, SOLVER, check_all, check_settings
 from bayesglu.spec.model import ModelSpec, load_model, model_of
 from bayesglu.study.study import Study, load_study
 
@@ -97,8 +89,8 @@ def fit(
     cores : int, optional
         Chains that run at a time; by default as many as there are cores.
     target_accept : float, optional
-        Target acceptance rate of the step size adaptation; by default 0.8, or that of the run that `resume`
-        goes on with.
+        Target acceptance rate of the step size adaptation; by default that of the run that `resume` goes on
+        with, otherwise 0.8 where the study has several people, and 0.9 where it has one.
     parametrization : str
         ``"whitened"`` or ``"noncentered"``; the posterior is the same.
     steps : str, optional
@@ -195,7 +187,7 @@ def fit(
     before = run.about() if run is not None and run.described else {}
     seed = seed_of(before["seed"] if before and random_seed is None else random_seed)
     checked.setdefault("steps", before.get("steps", usual_steps(d)))
-    checked.setdefault("target_accept", before.get("target_accept", TARGET_ACCEPT))
+    checked.setdefault("target_accept", before.get("target_accept", usual_acceptance(d)))
     if method == "laplace" or parametrization != "whitened":
         checked["steps"] = "adaptive"
     cores, shown = checked.pop("cores"), checked.pop("progressbar")

@@ -64,6 +64,12 @@ class Sampling:
         return {"target_accept": self.target_accept, **self.nuts}
 
 
+def usual_acceptance(d: Design) -> float:
+    """What is asked of the adaptation of steps where nobody asks for another: longer ones save gradients in a
+    posterior of many numbers, and in that of one person lose in its tails what they save."""
+    return 0.8 if len(d.study.subjects) > 1 else 0.9
+
+
 @dataclass
 class Failures:
     """Solves that failed while sampling, by person and reason."""
