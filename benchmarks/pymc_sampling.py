@@ -49,26 +49,29 @@ print(json.dumps({"libraries and fit": loaded - began, "build": built - loaded,
 
 
 def main(people: int = 20, chains: int = 2, tune: int = 500, short: int = 100, long: int = 1100) -> None:
-    """Sample with `fit`, then with PyMC in the coordinates of that fit, at the acceptance that both have."""
+    """Sample with `fit`, then with PyMC in the coordinates of that fit, at the same acceptance and at
+    PyMC's."""
     import nutpie
 
     study = synthetic_study(people)
 
     def ours(draws):
         settings = {"draws": draws, "tune": tune, "chains": chains, "cores": chains}
-        return fit(MODEL, study, random_seed=1, progressbar=False, **settings)
+        return fit(MODEL, study, target_accept=0.9, random_seed=1, progressbar=False, **settings)
 
-    def theirs(compiled):
+    def theirs(compiled, target_accept):
         def run(draws):
             settings = {"draws": draws, "tune": tune, "chains": chains, "cores": chains, "seed": 1}
-            return nutpie.sample(compiled, progress_bar=False, **settings)
+            return nutpie.sample(compiled, target_accept=target_accept, progress_bar=False, **settings)
 
         return run
 
     own, kept = _row("fit", ours, short, long)
     compiled = nutpie.compile_pymc_model(build(MODEL, study, coordinates_of=kept))
     rows = [own]
-    rows.append(_row("PyMC", theirs(compiled), short, long)[0])
+    for target_accept in (0.9, 0.8):
+        name = f"PyMC, target_accept={target_accept}"
+        rows.append(_row(name, theirs(compiled, target_accept), short, long)[0])
     for row in rows:
         row["steps_ratio"] = row["steps_a_draw"] / own["steps_a_draw"]
         row["processor_ratio"] = row["processor_a_draw"] / own["processor_a_draw"]
