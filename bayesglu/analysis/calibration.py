@@ -114,6 +114,7 @@ def calibrate(
     draws: int = 250,
     tune: int = 500,
     chains: int = 2,
+    target_accept: float | None = None,
     keep: str | Path | None = None,
     executor: Any = None,
     progressbar: bool = True,
@@ -136,6 +137,8 @@ def calibrate(
         How many, 10 or more.
     draws, tune, chains : int
         Of each fit, as of `fit`; ranks are among 99 draws that lie far apart.
+    target_accept : float, optional
+        As of `fit`, and by default what that takes for so many people.
     keep : str or Path, optional
         A folder in which each simulation is kept as it ends. The same call resumes from there, and one with
         more simulations makes more.
@@ -175,7 +178,9 @@ def calibrate(
     >>> found.ranks.sizes["simulation"]
     10
     """
-    asked = check_settings({"draws": draws, "tune": tune, "chains": chains}, SAMPLING)
+    asked = {"draws": draws, "tune": tune, "chains": chains}
+    asked |= {} if target_accept is None else {"target_accept": target_accept}
+    asked = check_settings(asked, SAMPLING)
     check_executor(executor)
     if isinstance(simulations, bool) or not isinstance(simulations, int) or simulations < 10:
         raise InputError(f"simulations is {simulations!r}; give a whole number, 10 or more.")
@@ -186,10 +191,9 @@ def calibrate(
     kept = Kept(Path(keep), "calibration", "simulation") if keep is not None else None
     seed = seed_of(kept.seed() if kept is not None and random_seed is None else random_seed)
     sampling = Sampling(
-        **asked,
+        **{"target_accept": usual_acceptance(d), **asked},
         method="nuts",
         seed=seed,
-        target_accept=usual_acceptance(d),
         parametrization="whitened",
         steps=usual_steps(d),
         nuts={},

@@ -54,19 +54,18 @@ def describes(fit: xr.DataTree) -> Iterator[Finding]:
     rough = _rough(fit)
     farther = ROUGH if rough else 1.0
     far = FAR * farther
-    values = [*_typical(fit, spec, far, rough), *_individual(fit, spec, ALONE * farther, rough)]
-    of_all = [*_errors(fit, spec, far), *values, *_omegas(fit, spec, far)]
-    samples, wrong = _ranked(fit), []
+    yield from _errors(fit, spec, far)
+    yield from _typical(fit, spec, far, rough)
+    yield from _individual(fit, spec, ALONE * farther, rough)
+    yield from _omegas(fit, spec, far)
+    samples = _ranked(fit)
     if len(samples):
-        outside, wrong = _outside(samples)
-        of_all += [outside, *_one_sided(samples)]
+        yield _outside(samples)
+        yield from _one_sided(samples)
     people = beside_new_people(fit)
     if people is not None:
-        of_all += _outliers(people)
-        wrong = list(dict.fromkeys([*people.outliers, *wrong]))
-        # What is told of values and not judged is a reason too to look for slips.
-        of_all += _slips(fit, people, wrong, not values and all(finding.fine for finding in of_all))
-    yield from of_all
+        yield from _outliers(people)
+        yield from _slips(fit, people)
 
 
 def _rough(fit: xr.DataTree) -> bool:
@@ -210,19 +209,18 @@ def _ranked(fit: xr.DataTree) -> pd.DataFrame:
     return pd.concat(tables) if tables else pd.DataFrame()
 
 
-def _outside(samples: pd.DataFrame) -> tuple[Finding, list[str]]:
-    """People of whom too many samples lie outside their own 90 % bands, all analytes together; and who they
-    are."""
+def _outside(samples: pd.DataFrame) -> Finding:
+    """People of whom too many samples lie outside their own 90 % bands, all analytes together."""
     out = (samples["rank"] < 0.05) | (samples["rank"] > 0.95)
     by = out.groupby(samples["subject"], sort=False).agg(["sum", "size"])
     chance = binom.sf(by["sum"] - 1, by["size"], 0.1) * len(by)
     bad = by[chance < OUTSIDE].sort_values("sum", ascending=False)
     share = f"{100 * (1 - out.mean()):.0f} % of all samples lie inside their own 90 % bands"
     if not len(bad):
-        return Finding(f"{share[0].upper()}{share[1:]}, and no person stands out."), []
+        return Finding(f"{share[0].upper()}{share[1:]}, and no person stands out.")
     named = [f"{who} ({row['sum']} of {row['size']} outside)" for who, row in bad.iloc[:SHOWN].iterrows()]
     sentence = f"The model does not describe {_people(len(bad))}: {', '.join(named)}{_others(len(bad))}."
-    return Finding(f"{sentence} Look at their samples, doses and units.", False), list(map(str, bad.index))
+    return Finding(f"{sentence} Look at their samples, doses and units.", False)
 
 
 def _people(number: int) -> str:
@@ -249,10 +247,9 @@ def _outliers(people: People) -> Iterator[Finding]:
     )
 
 
-def _slips(fit: xr.DataTree, people: People, wrong: list[str], fine: bool) -> Iterator[Finding]:
-    """Slips that explain the samples of everyone, or of single people; with those who are wrong so far."""
-    everyone = len(wrong) > len(people.decorrelated) / 2 or not (wrong or fine)
-    if everyone and (cause := common_slip(fit, people)):
+def _slips(fit: xr.DataTree, people: People) -> Iterator[Finding]:
+    """Slips that explain the samples of everyone, or of single people."""
+    if cause := common_slip(fit, people):
         yield Finding(f"Likely cause, in everyone: {cause}.", False)
         return
     found = slips(fit, people)

@@ -16,6 +16,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from scipy.special import logsumexp
 from scipy.stats import chi2
@@ -58,6 +59,8 @@ SPARED = 4000
 
 SOME = 8
 """So many people are looked at for a slip in everyone."""
+
+EVERYONE = "everyone"
 
 HOUR = 60.0
 
@@ -146,35 +149,65 @@ def _near(distance: np.ndarray | float, n: int) -> bool:
 
 
 def common_slip(fit: xr.DataTree, people: People) -> str | None:
-    """What is probably wrong with everyone's samples, against people drawn from the prior, in words."""
+    """What is probably wrong with everyone's samples, against studies drawn from the prior, in words.
+
+    People of a study share what is typical of them and are no independent witnesses, so that the mean of
+    their samples is looked at as one person's.
+    """
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _common_slip(fit, people)
+
+
+def _common_slip(fit: xr.DataTree, people: People) -> str | None:
     labels = list(people.decorrelated)
     some = [labels[i] for i in np.unique(np.linspace(0, len(labels) - 1, SOME).astype(int))]
     try:
-        samples, of_each, log_value = _new_people(fit, study_of(fit).select(subjects=some), of_prior=True)
+        study = study_of(fit).select(subjects=some)
+        samples, log_value, log_new = _means(*_new_people(fit, study, of_prior=True))
     except BayesgluError:  # a fit that does not keep its study
         return None
-    as_given = {who: float(own.log_density(log_value[own.rows])) for who, own in of_each.items()}
-    gains: dict[str, list[tuple[float, float]]] = {}
-    for who, own in of_each.items():
-        value = log_value[own.rows]
-        for slip in _units(samples.isel(obs=own.rows), own):
-            after = float(slip.log_density(value)) - as_given[who], float(slip.distance(value))
-            gains.setdefault(slip.words, []).append(after)
+    everyone = _alone(samples, log_value, log_new)
+    value = log_value[everyone.rows]
+    named = [(slip.words, slip) for slip in _units(samples.isel(obs=everyone.rows), everyone)]
     for words, other in _other_tests(fit, some):
-        for who, own in _new_people_or_none(fit, other, of_prior=True).items():
-            value = log_value[of_each[who].rows]
-            if len(own.rows) == len(value):
-                after = float(own.log_density(value)) - as_given[who], float(own.distance(value))
-                gains.setdefault(words, []).append(after)
-    enough = np.log(max(len(gains), 1) / CHANCE)
-    n = len(log_value)
-    good = {
-        words: sum(gain for gain, _ in each)
-        for words, each in gains.items()
-        if len(each) == len(as_given) and _near(sum(distance for _, distance in each), n)
+        try:
+            own = _alone(*_means(*_new_people(fit, other, of_prior=True)))
+        except BayesgluError:  # nothing of the kind can have been done
+            continue
+        if len(own.rows) == len(value):
+            named.append((words, own))
+    gains = {
+        words: float(undone.log_density(value) - everyone.log_density(value))
+        for words, undone in named
+        if _near(undone.distance(value), len(value))
     }
-    best = max(good, key=good.__getitem__, default=None)
-    return best if best is not None and good[best] > enough else None
+    best = max(gains, key=gains.__getitem__, default=None)
+    return best if best is not None and gains[best] > np.log(len(named) / CHANCE) else None
+
+
+def _means(
+    samples: xr.Dataset, log_value: np.ndarray, log_new: np.ndarray
+) -> tuple[xr.Dataset, np.ndarray, np.ndarray]:
+    """Everyone as one person, whose k-th sample of an analyte is the mean of theirs."""
+    columns = ("analyte", "subject", "occasion", "time")
+    table = pd.DataFrame({name: samples[name].values for name in columns})
+    table["number"] = table.sort_values(["occasion", "time"]).groupby(["analyte", "subject"]).cumcount()
+    groups = table.groupby(["analyte", "number"], sort=False)
+    of = groups.ngroup().to_numpy()[:, None] == np.arange(groups.ngroups)
+    mean = of / of.sum(0)
+    first = of.argmax(0)
+    one = samples.isel(obs=first).assign_coords(
+        subject=("obs", np.full(len(first), EVERYONE)),
+        occasion=("obs", np.full(len(first), "")),
+        time=("obs", table.number.to_numpy(float)[first]),
+    )
+    return one, log_value @ mean, log_new @ mean
+
+
+def _alone(samples: xr.Dataset, log_value: np.ndarray, log_new: np.ndarray) -> Decorrelated:
+    """The only person whose samples these are."""
+    (own,) = by_person(samples, log_value, log_new).values()
+    return own
 
 
 # --- units ---
@@ -280,19 +313,19 @@ def _usual(fit: xr.DataTree) -> Protocol:
     return max(given, key=given.count) if given else ogtt(75)
 
 
-def _new_people_or_none(fit: xr.DataTree, study: Study, of_prior: bool = False) -> dict[str, Decorrelated]:
+def _new_people_or_none(fit: xr.DataTree, study: Study) -> dict[str, Decorrelated]:
     """People of a study beside new people; nobody, where nothing of the kind can have been done."""
     try:
-        return _new_people(fit, study, of_prior)[1]
+        return by_person(*_new_people(fit, study))
     except BayesgluError:
         return {}
 
 
 def _new_people(
-    fit: xr.DataTree, study: Study, of_prior: bool
-) -> tuple[xr.Dataset, dict[str, Decorrelated], np.ndarray]:
-    """People beside new people of the fitted population, or of the prior: samples, those of each, and the
-    logarithms that are compared."""
+    fit: xr.DataTree, study: Study, of_prior: bool = False
+) -> tuple[xr.Dataset, np.ndarray, np.ndarray]:
+    """Samples of a study, and the logarithms that are compared: theirs, and those of new people of the fitted
+    population, or of populations of the prior."""
     d = make_design(model_of(fit.attrs), study)
     rng, samples = np.random.default_rng(d.n_obs), d.study.observations.sel(obs=d.obs)
     most = int(np.unique(samples.subject.values, return_counts=True)[1].max())
@@ -302,7 +335,7 @@ def _new_people(
     log_new = np.log(np.maximum(drawn[np.isfinite(drawn).all(1)] + d.rows.offset[: d.n_obs], TINY))
     log_value = d.rows.log_value[: d.n_obs]
     samples = samples.assign(offset=("obs", d.rows.offset[: d.n_obs]))
-    return samples, by_person(samples, log_value, log_new), log_value
+    return samples, log_value, log_new
 
 
 def _population(fit: xr.DataTree, d: Design, draws: int, rng: np.random.Generator) -> Values:

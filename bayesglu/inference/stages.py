@@ -28,6 +28,9 @@ from bayesglu.inference.steps import (
 SHORTEST_WITH_PILOT = 200
 """Tuning draws of which half may go to a pilot run that re-estimates the whitened coordinates (`pilot`)."""
 
+PILOT_DEPTH = 6
+"""A trajectory of the pilot run is doubled so often, at most: it has 63 steps, and not 1,023."""
+
 
 class Sampled(NamedTuple):
     """A density, and `positions` ``(chain, draw, x)``, draws of its coordinates.
@@ -105,7 +108,7 @@ def _prepared(
     if pilot:
         if run is not None:
             run.keep("modes", asdict(expansion))
-        short = replace(sampling, method="nuts", draws=pilot, tune=pilot, seed=sampling.seed + 2)
+        short = _short(sampling, pilot)
         density = Density(stepping, expansion)
         there = None if run is None else run.pilot
         after = sampling.chains * (sampling.tune + sampling.draws - 2 * pilot)
@@ -118,6 +121,14 @@ def _prepared(
             run.keep("steps", kept_steps(stepping))
         run.keep("coordinates", asdict(expansion))
     return expansion, stepping
+
+
+def _short(sampling: Sampling, pilot: int) -> Sampling:
+    """How the pilot run samples. Far from most of the posterior steps are short, and whole trajectories long;
+    a part of them gets there too."""
+    most = max(min(sampling.nuts.get("maxdepth", PILOT_DEPTH), PILOT_DEPTH), sampling.nuts.get("mindepth", 0))
+    nuts = {**sampling.nuts, "maxdepth": most}
+    return replace(sampling, method="nuts", draws=pilot, tune=pilot, seed=sampling.seed + 2, nuts=nuts)
 
 
 def _weighted(
