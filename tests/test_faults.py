@@ -13,6 +13,8 @@ from benchmarks.report import read
 
 MODEL, PEOPLE, SEED = "oral_cpeptide", 8, 6
 FAST = [
+    "insulin of everyone six times too small",
+    "everyone's times in hours",
     "insulin of one person six times too large",
     "one person's times in hours",
     "one person's samples at 0 and 60 min changed about",
@@ -75,11 +77,10 @@ def test_sound_studies_are_seldom_accused_and_slips_are_found():
     sound, rows = read("faults")["sound"], read("faults")["rows"]
     assert sound["studies"] >= 100 and min(sound["people"]) == 1 and max(sound["people"]) == 120
     assert sound["accused"] <= 0.05 * sound["studies"]
-    units = [row for row in rows if "six times" in row["name"]]
-    everyone = [row for row in rows if "everyone" in row["name"] and row not in units]
+    everyone = [row for row in rows if "everyone" in row["name"]]
+    units = [row for row in rows if "six times" in row["name"] and row not in everyone]
     single = [row for row in rows if row not in (*units, *everyone)]
     assert all(row["found"] == row["studies"] for row in (*single, *everyone))
-    # Of what is wrong in everyone's samples there are no others to say what is usual, and whose insulin is in
-    # another unit is taken for somebody who clears it fast.
-    for those, share in ((single, 0.9), (everyone, 0.5), (units, 0.5)):
+    # Of a single person, whose insulin is in another unit may be taken for somebody who clears it fast.
+    for those, share in ((single, 0.9), (everyone, 1.0), (units, 0.75)):
         assert sum(row["named"] for row in those) >= share * sum(row["studies"] for row in those)

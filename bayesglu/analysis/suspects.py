@@ -4,7 +4,8 @@ Each slip that is common in tables is undone in turn, and samples are compared, 
 before and after. First roughly, as if logarithms of people's samples were Normal: how much likelier the
 likeliest of all these makes samples in which there is no slip is seen in new people. What is rare in them is
 then fitted, with everything that may differ in a person integrated out. By chance, samples are
-c times likelier where a slip is undone, or more, in one of c people at most.
+c times likelier where a slip is undone, or more, in one of c people at most. Everyone together is compared
+with studies drawn from the prior.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from threadpoolctl import threadpool_limits
 
 from bayesglu.analysis.kept_study import study_of
 from bayesglu.analysis.next_patient import fit_person
-from bayesglu.analysis.npde import Decorrelated, by_person
+from bayesglu.analysis.npde import FEWEST, Decorrelated, by_person
 from bayesglu.analysis.outliers import TAIL, People
 from bayesglu.analysis.people import thinned
 from bayesglu.analysis.weights import IMPORTANCE
 from bayesglu.analytes import analytes as known_analytes
-from bayesglu.errors import BayesgluError, FitWarning
+from bayesglu.errors import BayesgluError, FitWarning, InputError
 from bayesglu.hierarchy.design import Design, make_design
 from bayesglu.hierarchy.posterior import population_of
 from bayesglu.hierarchy.rows import TINY
@@ -164,7 +165,7 @@ def _common_slip(fit: xr.DataTree, people: People) -> str | None:
     try:
         study = study_of(fit).select(subjects=some)
         samples, log_value, log_new = _means(*_new_people(fit, study, of_prior=True))
-    except BayesgluError:  # a fit that does not keep its study
+    except BayesgluError:  # a fit that does not keep its study, or a prior of people who cannot be solved
         return None
     everyone = _alone(samples, log_value, log_new)
     value = log_value[everyone.rows]
@@ -332,7 +333,10 @@ def _new_people(
     draws = max(DRAWS, DRAWS_A_SAMPLE * most)
     values = in_chains(d.draw_prior(draws, rng), 1) if of_prior else _population(fit, d, draws, rng)
     drawn = new_people(d, values, rng).reshape(-1, d.n_obs)
-    log_new = np.log(np.maximum(drawn[np.isfinite(drawn).all(1)] + d.rows.offset[: d.n_obs], TINY))
+    solved = drawn[np.isfinite(drawn).all(1)]
+    if len(solved) < FEWEST:
+        raise InputError(f"Of {draws} draws of new people {len(solved)} could be solved.")
+    log_new = np.log(np.maximum(solved + d.rows.offset[: d.n_obs], TINY))
     log_value = d.rows.log_value[: d.n_obs]
     samples = samples.assign(offset=("obs", d.rows.offset[: d.n_obs]))
     return samples, log_value, log_new
