@@ -33,7 +33,7 @@ def main() -> None:
     left_out = found.fold_of.to_series().value_counts()
     rows = [
         {
-            "fold": int(fold),
+            "fold": str(fold),
             "people": int(left_out[fold]),
             "seconds": float(found.seconds.sel(fold=fold)),
             "clean": bool(found.clean.sel(fold=fold)),
