@@ -178,9 +178,10 @@ def calibrate(
     >>> found.ranks.sizes["simulation"]
     10
     """
-    asked = {"draws": draws, "tune": tune, "chains": chains}
-    asked |= {} if target_accept is None else {"target_accept": target_accept}
-    asked = check_settings(asked, SAMPLING)
+    given: dict[str, Any] = {"draws": draws, "tune": tune, "chains": chains}
+    if target_accept is not None:
+        given["target_accept"] = target_accept
+    asked = check_settings(given, SAMPLING)
     check_executor(executor)
     if isinstance(simulations, bool) or not isinstance(simulations, int) or simulations < 10:
         raise InputError(f"simulations is {simulations!r}; give a whole number, 10 or more.")
@@ -190,8 +191,9 @@ def calibrate(
     d = make_design(spec, study, **solver_settings)  # says what is wrong before anything else is done
     kept = Kept(Path(keep), "calibration", "simulation") if keep is not None else None
     seed = seed_of(kept.seed() if kept is not None and random_seed is None else random_seed)
+    asked.setdefault("target_accept", usual_acceptance(d))
     sampling = Sampling(
-        **{"target_accept": usual_acceptance(d), **asked},
+        **asked,
         method="nuts",
         seed=seed,
         parametrization="whitened",

@@ -169,7 +169,8 @@ def _common_slip(fit: xr.DataTree, people: People) -> str | None:
         return None
     everyone = _alone(samples, log_value, log_new)
     value = log_value[everyone.rows]
-    named = [(slip.words, slip) for slip in _units(samples.isel(obs=everyone.rows), everyone)]
+    units = _units(samples.isel(obs=everyone.rows), everyone)
+    named: list[tuple[str, Slip | Decorrelated]] = [(slip.words, slip) for slip in units]
     for words, other in _other_tests(fit, some):
         try:
             own = _alone(*_means(*_new_people(fit, other, of_prior=True)))
